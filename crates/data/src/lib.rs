@@ -1,0 +1,1 @@
+//! Image data sets, decoding, shuffling and prefetched batches of augmented views.

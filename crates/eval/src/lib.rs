@@ -1,0 +1,1 @@
+//! Frozen-feature evaluation: weighted k-NN, linear probe and collapse diagnostics.

@@ -1,0 +1,1 @@
+//! ResNet encoders, projector and predictor heads for Burn, with torchvision's parameter names.

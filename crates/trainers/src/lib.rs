@@ -1,0 +1,1 @@
+//! Self-supervised training in Burn: BYOL, Barlow Twins, optimisers, schedules and checkpoints.
