@@ -1,0 +1,322 @@
+//! Weights in and out of any module, as named arrays and as safetensors files.
+//!
+//! Names are paths through the module (`layer1.0.conv1.weight`), which for our encoders are
+//! torchvision's names; shapes and layouts are PyTorch's. A file is outside input: everything
+//! about it is checked before a module sees it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::ModelError;
+
+/// Weight files beyond this are refused: ten times an f32 ViT-H.
+const MAX_FILE_BYTES: u64 = 32 << 30;
+/// The metadata key under which a file says what it holds, as a JSON text. One key only, since
+/// the format does not fix the order of several and equal weights shall give equal bytes.
+const METADATA_KEY: &str = "selfsame";
+
+/// A dense f32 array in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Its dimensions; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `shape.product()` values.
+    pub values: Vec<f32>,
+}
+
+/// Arrays by name, in the order of their names.
+pub type StateDict = BTreeMap<String, Array>;
+
+/// Every parameter and running statistic of a module by its path.
+///
+/// # Errors
+/// A tensor that the device cannot hand back as f32.
+pub fn state_dict<M: Module>(module: &M) -> Result<StateDict, ModelError> {
+    let mut visitor = Collector { path: ModulePath::default(), found: Ok(StateDict::new()) };
+    module.visit(&mut visitor);
+    visitor.found
+}
+
+/// Puts the arrays into a module of the same architecture; devices and gradient settings stay.
+///
+/// # Errors
+/// [`ModelError::Mismatch`] when names or shapes differ in any way; then no weight is changed.
+pub fn load_state_dict<M: Module>(module: M, dict: &StateDict) -> Result<M, ModelError> {
+    let mut check = Checker { path: ModulePath::default(), dict, seen: 0, issues: vec![], bad: 0 };
+    module.visit(&mut check);
+    let missing = check.issues.len() - check.bad;
+    let unexpected = dict.len() - check.seen;
+    if missing + check.bad + unexpected > 0 {
+        let first = match check.issues.into_iter().next() {
+            Some(issue) => issue,
+            None => format!("the model has no {}", check.path.first_unseen(&module, dict)),
+        };
+        return Err(ModelError::Mismatch { missing, unexpected, mismatched: check.bad, first });
+    }
+    Ok(module.map(&mut Loader { path: ModulePath::default(), dict }))
+}
+
+/// The bytes of a safetensors file that holds the arrays.
+///
+/// `metadata` is a JSON text that says what they are; [`read_safetensors`] gives it back.
+///
+/// # Errors
+/// An array whose shape and length disagree.
+pub fn to_safetensors(dict: &StateDict, metadata: &str) -> Result<Vec<u8>, ModelError> {
+    let bytes: Vec<(&String, &Array, Vec<u8>)> = dict
+        .iter()
+        .map(|(name, a)| (name, a, a.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, array, bytes)| {
+            TensorView::new(Dtype::F32, array.shape.clone(), bytes)
+                .map(|view| (name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| ModelError::Format(e.to_string()))?;
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata.to_owned())]);
+    safetensors::serialize(views, Some(metadata)).map_err(|e| ModelError::Format(e.to_string()))
+}
+
+/// Arrays and our metadata text, if there is one, from the bytes of a safetensors file.
+///
+/// # Errors
+/// A damaged file, or a tensor that is not f32. PyTorch's integer batch counters
+/// (`num_batches_tracked`) are skipped: they weigh nothing here.
+pub fn from_safetensors(bytes: &[u8]) -> Result<(StateDict, Option<String>), ModelError> {
+    let format = |e: safetensors::SafeTensorError| ModelError::Format(e.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+    let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY).cloned());
+    let mut dict = StateDict::new();
+    for (name, view) in SafeTensors::deserialize(bytes).map_err(format)?.iter() {
+        if name.ends_with("num_batches_tracked") {
+            continue;
+        }
+        if view.dtype() != Dtype::F32 {
+            return Err(ModelError::DType {
+                name: name.to_owned(),
+                dtype: format!("{:?}", view.dtype()),
+            });
+        }
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
+        dict.insert(name.to_owned(), Array { shape: view.shape().to_vec(), values });
+    }
+    Ok((dict, metadata))
+}
+
+/// [`from_safetensors`] on a file.
+///
+/// # Errors
+/// As there, and a file that cannot be read or is larger than 32 GiB.
+pub fn read_safetensors(path: &Path) -> Result<(StateDict, Option<String>), ModelError> {
+    let read = |source| ModelError::Read { path: path.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(read)?.len();
+    if bytes > MAX_FILE_BYTES {
+        let path = path.to_owned();
+        return Err(ModelError::TooLarge { path, bytes, limit: MAX_FILE_BYTES });
+    }
+    from_safetensors(&std::fs::read(path).map_err(read)?)
+}
+
+/// Where a traversal stands, with the variant names of enums left out: a block is `layer1.0`,
+/// not `layer1.0.Basic`.
+#[derive(Default)]
+pub struct ModulePath {
+    names: Vec<String>,
+}
+
+impl ModulePath {
+    /// To be called from `enter_module`.
+    pub fn enter(&mut self, name: &str, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            self.names.push(name.to_owned());
+        }
+    }
+
+    /// To be called from `exit_module`.
+    pub fn exit(&mut self, container_type: &str) {
+        if !container_type.starts_with("Enum:") {
+            self.names.pop();
+        }
+    }
+
+    /// The dotted path.
+    pub fn name(&self) -> String {
+        self.names.join(".")
+    }
+
+    /// Some name of `dict` that `module` has no parameter for.
+    fn first_unseen<M: Module>(&self, module: &M, dict: &StateDict) -> String {
+        let own = state_dict(module).unwrap_or_default();
+        dict.keys().find(|name| !own.contains_key(*name)).cloned().unwrap_or_default()
+    }
+}
+
+struct Collector {
+    path: ModulePath,
+    found: Result<StateDict, ModelError>,
+}
+
+impl ModuleVisitor for Collector {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Ok(found) = &mut self.found else { return };
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        match tensor.into_data().try_into_vec::<f32>() {
+            Ok(values) => {
+                found.insert(self.path.name(), Array { shape, values });
+            }
+            Err(error) => {
+                self.found = Err(ModelError::Device(format!("{}: {error:?}", self.path.name())));
+            }
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+}
+
+struct Checker<'a> {
+    path: ModulePath,
+    dict: &'a StateDict,
+    seen: usize,
+    issues: Vec<String>,
+    bad: usize,
+}
+
+impl ModuleVisitor for Checker<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.name();
+        let shape = param.lazy_shape();
+        match self.dict.get(&name) {
+            None => self.issues.push(format!("the file has no {name}")),
+            Some(array) => {
+                self.seen += 1;
+                if array.shape[..] != shape[..]
+                    || array.values.len() != array.shape.iter().product::<usize>()
+                {
+                    self.bad += 1;
+                    self.issues.push(format!(
+                        "{name} is {:?} in the file and {:?} in the model",
+                        array.shape,
+                        &shape[..]
+                    ));
+                }
+            }
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+}
+
+struct Loader<'a> {
+    path: ModulePath,
+    dict: &'a StateDict,
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(array) = self.dict.get(&self.path.name()) else { return param };
+        param.map(|old| {
+            let data = TensorData::new(array.values.clone(), array.shape.clone());
+            let new = Tensor::from_data(data, &old.device());
+            new.set_require_grad(old.is_require_grad())
+        })
+    }
+
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+    use crate::init::WeightInit;
+    use crate::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
+
+    fn resnet(architecture: Architecture, base_width: usize, seed: u64) -> ResNet {
+        let config =
+            ResNetConfig { architecture, stem: Stem::Cifar, base_width, zero_init_residual: false };
+        config.init(&mut WeightInit::new(seed, 0, &Device::flex())).unwrap()
+    }
+
+    #[test]
+    fn names_are_torchvisions() {
+        let dict = state_dict(&resnet(Architecture::ResNet50, 2, 0)).unwrap();
+        for name in [
+            "conv1.weight",
+            "bn1.running_var",
+            "layer1.0.conv3.weight",
+            "layer1.0.downsample.0.weight",
+            "layer1.0.downsample.1.bias",
+            "layer4.2.bn3.running_mean",
+        ] {
+            assert!(dict.contains_key(name), "{name} is missing from {:?}", dict.keys());
+        }
+        // torchvision's resnet50 has 320 entries: 53 batch counters, and fc.weight and fc.bias.
+        assert_eq!(dict.len(), 320 - 53 - 2);
+    }
+
+    #[test]
+    fn a_round_trip_through_a_file_keeps_every_bit() {
+        let (a, b) = (resnet(Architecture::ResNet18, 4, 0), resnet(Architecture::ResNet18, 4, 1));
+        let bytes = to_safetensors(&state_dict(&a).unwrap(), r#"{"role":"encoder"}"#).unwrap();
+        let (dict, metadata) = from_safetensors(&bytes).unwrap();
+        assert_eq!(metadata.as_deref(), Some(r#"{"role":"encoder"}"#));
+        let b = load_state_dict(b, &dict).unwrap();
+        assert_eq!(state_dict(&a).unwrap(), state_dict(&b).unwrap());
+        let x = Tensor::random([2, 3, 8, 8], Distribution::Default, &Device::flex());
+        assert_eq!(a.forward(x.clone()).into_data(), b.forward(x).into_data());
+        // Equal weights, equal files.
+        assert_eq!(bytes, to_safetensors(&dict, r#"{"role":"encoder"}"#).unwrap());
+    }
+
+    #[test]
+    fn another_architecture_is_refused_with_the_first_difference() {
+        let wide = state_dict(&resnet(Architecture::ResNet18, 8, 0)).unwrap();
+        let error = load_state_dict(resnet(Architecture::ResNet18, 4, 0), &wide).unwrap_err();
+        assert!(error.to_string().contains("conv1.weight is [8, 3, 3, 3] in the file"), "{error}");
+        let deep = state_dict(&resnet(Architecture::ResNet34, 4, 0)).unwrap();
+        let error = load_state_dict(resnet(Architecture::ResNet18, 4, 0), &deep).unwrap_err();
+        assert!(error.to_string().contains("the model has no layer1.2"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        let dict = state_dict(&resnet(Architecture::ResNet18, 2, 0)).unwrap();
+        let bytes = to_safetensors(&dict, "{}").unwrap();
+        for len in [0, 4, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+            assert!(from_safetensors(&bytes[..len]).is_err(), "{len} bytes were accepted");
+        }
+        let mut huge = bytes.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(from_safetensors(&huge).is_err());
+    }
+}
