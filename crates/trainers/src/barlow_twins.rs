@@ -1,0 +1,104 @@
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+use selfsame_losses::BarlowTwinsLoss;
+use selfsame_models::init::WeightInit;
+use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::{Method, MethodLoss, TrainError};
+
+/// The projector and the loss of Barlow Twins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BarlowTwinsConfig {
+    /// Widths of the projector's layers: `[8192, 8192, 8192]` in the paper.
+    pub projector: Vec<usize>,
+    /// λ, the weight of the redundancy-reduction term: 0.0051 in the paper.
+    pub lambda: f64,
+    /// A factor on the whole loss. It matters only through parameters that LARS leaves out of
+    /// its scaling, and with SGD; published CIFAR recipes have 0.1.
+    pub loss_scale: f64,
+}
+
+impl BarlowTwinsConfig {
+    /// Checks the settings without building anything.
+    ///
+    /// # Errors
+    /// No layer, a width of 0, a negative or non-finite λ, a scale that is not positive.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if self.projector.is_empty() || self.projector.contains(&0) {
+            return Err(TrainError::config(
+                "barlow_twins.projector",
+                format!("{:?}: at least one width is needed, none of them 0", self.projector),
+            ));
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return Err(TrainError::config(
+                "barlow_twins.lambda",
+                format!("{} is not a finite number of at least 0", self.lambda),
+            ));
+        }
+        if !(self.loss_scale > 0.0 && self.loss_scale.is_finite()) {
+            return Err(TrainError::config(
+                "barlow_twins.loss_scale",
+                format!("{} is not a finite number above 0", self.loss_scale),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Builds Barlow Twins around an encoder. `device` must be an autodiff device.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate), and those of the encoder's configuration.
+    pub fn init(
+        &self,
+        encoder: &ResNetConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<BarlowTwins<ResNet>, TrainError> {
+        self.validate()?;
+        Ok(BarlowTwins {
+            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
+            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+                .init(&mut WeightInit::new(seed, 1, device))?,
+            lambda: self.lambda,
+            loss_scale: self.loss_scale,
+        })
+    }
+}
+
+/// Barlow Twins (Zbontar et al., 2021, algorithm 1). Built by [`BarlowTwinsConfig::init`].
+#[derive(Module, Debug)]
+pub struct BarlowTwins<E: Module> {
+    /// f
+    pub encoder: E,
+    /// The projector; the loss standardises its output, so it needs no norm of its own there.
+    pub projector: Mlp,
+    lambda: f64,
+    loss_scale: f64,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
+    type Encoder = E;
+
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2]) -> MethodLoss {
+        let z1 = self.projector.forward(self.encoder.forward(v1));
+        let z2 = self.projector.forward(self.encoder.forward(v2));
+        let embedding = z1.clone().detach();
+        let terms = BarlowTwinsLoss { lambda: self.lambda as f32 }.terms(z1, z2);
+        let loss = terms.invariance.clone() + terms.redundancy.clone().mul_scalar(self.lambda);
+        MethodLoss {
+            loss: loss.mul_scalar(self.loss_scale),
+            terms: vec![
+                ("invariance", terms.invariance.detach()),
+                ("redundancy", terms.redundancy.detach()),
+            ],
+            embedding,
+        }
+    }
+
+    fn encoder(&self) -> &E {
+        &self.encoder
+    }
+}

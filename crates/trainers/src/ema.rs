@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Shape, Tensor};
+use selfsame_models::weights::ModulePath;
+
+/// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
+/// section 3.1).
+///
+/// Parameters are matched by their path. Only what trains in `online` is averaged: running
+/// statistics are the target's own, gathered from its own batches. The result requires no
+/// gradient and shares no graph with `online`.
+pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
+    let mut collect = Collect { path: ModulePath::default(), parameters: BTreeMap::new() };
+    online.visit(&mut collect);
+    target.map(&mut Average { path: ModulePath::default(), online: collect.parameters, tau })
+}
+
+struct Collect {
+    path: ModulePath,
+    /// Flattened, since their ranks differ.
+    parameters: BTreeMap<String, Tensor<1>>,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if value.is_require_grad() {
+            let elements = value.shape().num_elements();
+            self.parameters.insert(self.path.name(), value.detach().reshape([elements]));
+        }
+    }
+
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+}
+
+struct Average {
+    path: ModulePath,
+    online: BTreeMap<String, Tensor<1>>,
+    tau: f64,
+}
+
+impl ModuleMapper for Average {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(online) = self.online.remove(&self.path.name()) else { return param };
+        let tau = self.tau;
+        param.map(|target| {
+            let shape: Shape = target.shape();
+            let online = online.reshape(shape).mul_scalar(1.0 - tau);
+            (target.detach().mul_scalar(tau) + online).set_require_grad(false)
+        })
+    }
+
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+    use selfsame_models::init::WeightInit;
+    use selfsame_models::weights::state_dict;
+    use selfsame_models::{Mlp, MlpConfig};
+
+    use super::*;
+
+    fn head(seed: u64) -> Mlp {
+        let device = Device::flex().autodiff();
+        MlpConfig::byol(3, 5, 2).init(&mut WeightInit::new(seed, 0, &device)).unwrap()
+    }
+
+    #[test]
+    fn averages_parameters_and_leaves_running_statistics_alone() {
+        let (online, target) = (head(0), head(1).no_grad());
+        let x = Tensor::random([4, 3], Distribution::Default, &Device::flex().autodiff());
+        online.forward(x);
+        let before = state_dict(&target).unwrap();
+        let theta = state_dict(&online).unwrap();
+        let after = state_dict(&update_target(target, &online, 0.9)).unwrap();
+        for (name, values) in &after {
+            let (xi, theta) = (&before[name].values, &theta[name].values);
+            for (i, value) in values.values.iter().enumerate() {
+                let expected =
+                    if name.contains("running_") { xi[i] } else { 0.9 * xi[i] + 0.1 * theta[i] };
+                assert!((value - expected).abs() < 1e-6, "{name}[{i}]: {value}, {expected}");
+            }
+        }
+        assert_ne!(theta["layers.0.norm.running_mean"], after["layers.0.norm.running_mean"]);
+    }
+
+    #[test]
+    fn tau_one_freezes_and_tau_zero_copies() {
+        let (online, target) = (head(0), head(1).no_grad());
+        let xi = state_dict(&target).unwrap();
+        let frozen = update_target(target, &online, 1.0);
+        assert_eq!(state_dict(&frozen).unwrap(), xi);
+        let copied = update_target(frozen, &online, 0.0);
+        assert_eq!(state_dict(&copied).unwrap(), state_dict(&online).unwrap());
+    }
+}

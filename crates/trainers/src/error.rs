@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+
+use selfsame_models::ModelError;
+
+/// What can go wrong in training.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A setting that makes no sense, alone or with another.
+    #[error("{field}: {reason}")]
+    Config {
+        /// The setting at fault.
+        field: &'static str,
+        /// What is wrong with it and what is allowed.
+        reason: String,
+    },
+    /// The model or its weights.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The source of batches failed.
+    #[error("the data source failed: {0}")]
+    Source(Box<dyn std::error::Error + Send + Sync>),
+    /// Whatever the caller's hook reported.
+    #[error(transparent)]
+    Hook(Box<dyn std::error::Error + Send + Sync>),
+    /// The loss is NaN or infinite; the model has not been changed by this step.
+    #[error(
+        "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
+    )]
+    NotFinite {
+        /// The optimiser step, counted from 0.
+        step: u64,
+        /// The loss.
+        loss: f32,
+    },
+    /// A checkpoint could not be written or read.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    pub(crate) fn config(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { field, reason: reason.into() }
+    }
+}

@@ -1,0 +1,36 @@
+use burn::module::Module;
+use burn::tensor::Tensor;
+use selfsame_models::Encoder;
+
+/// A self-supervised method: a module that turns two views of a batch into a loss.
+///
+/// All of its networks are inside the module, those that an optimiser changes and those that it
+/// must not (a BYOL target does not require gradients), so that saving the module saves the method.
+pub trait Method: Module {
+    /// The backbone that stays after pretraining.
+    type Encoder: Encoder + Module;
+
+    /// The loss on two views of the same images, `[batch, 3, height, width]` each.
+    fn loss(&self, views: [Tensor<4>; 2]) -> MethodLoss;
+
+    /// Called once after each *optimiser* step, also under gradient accumulation; `step` counts
+    /// from 0 and `steps` is the whole run's number. A momentum target moves here.
+    fn after_step(self, step: u64, steps: u64) -> Self {
+        let _ = (step, steps);
+        self
+    }
+
+    /// The encoder to evaluate and to keep: of BYOL's two, the online one.
+    fn encoder(&self) -> &Self::Encoder;
+}
+
+/// What a method reports for one batch.
+#[derive(Debug, Clone)]
+pub struct MethodLoss {
+    /// What is minimised, `[1]`.
+    pub loss: Tensor<1>,
+    /// Parts of the loss or other scalars worth logging, detached, by name.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+    /// The first view's projections `[batch, dim]`, detached: the place where collapse shows.
+    pub embedding: Tensor<2>,
+}

@@ -1,0 +1,136 @@
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::sgd::accelerate;
+use super::{Update, check_positive, check_unit};
+use crate::TrainError;
+
+/// LARS (You et al., 2017): every layer's step is scaled to a share η of the layer's norm.
+///
+/// `u = r · (g + λ w)`, `v ← μ v + u`, `w ← w − lr · v`, with the trust ratio `r` of
+/// [`TrustRatio`]; `r = 1` where a norm is zero. Excluded parameters (biases, batch norm) have
+/// `r = 1` and `λ = 0`: plain SGD with momentum. The exclusion goes by rank, not by the weight
+/// decay, so a decay of 0 does not switch the scaling off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lars {
+    /// μ
+    pub momentum: f64,
+    /// η, the trust coefficient: 0.001 in the paper and in BYOL and Barlow Twins.
+    pub eta: f64,
+    /// Which of the two ratios in use.
+    pub trust_ratio: TrustRatio,
+    /// Limit the ratio so that `lr · r ≤ lr`-scaled steps never exceed plain SGD's: `r ← min(r / lr, 1)`
+    /// ("LARC", as solo-learn's CIFAR recipes run it).
+    pub clip: bool,
+}
+
+/// The codes in use disagree on LARS' trust ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrustRatio {
+    /// `η ‖w‖ / ‖g + λ w‖`: the original codes of BYOL and Barlow Twins.
+    Combined,
+    /// `η ‖w‖ / (‖g‖ + λ ‖w‖ + ε)`, ε = 1e-8: Lightning Bolts, solo-learn, lightly.
+    Separate,
+}
+
+impl Default for Lars {
+    fn default() -> Self {
+        Self { momentum: 0.9, eta: 0.001, trust_ratio: TrustRatio::Combined, clip: false }
+    }
+}
+
+impl Lars {
+    const EPSILON: f64 = 1e-8;
+
+    pub(super) fn validate(&self) -> Result<(), TrainError> {
+        check_unit("optimizer.momentum", self.momentum)?;
+        check_positive("optimizer.eta", self.eta)
+    }
+
+    pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
+        let Update { parameter, gradient, state, learning_rate, weight_decay, excluded, .. } =
+            update;
+        let scaled = if excluded {
+            gradient
+        } else {
+            let decayed = gradient.clone() + parameter.clone().mul_scalar(weight_decay);
+            let weight_norm = norm(&parameter);
+            let (denominator, live) = match self.trust_ratio {
+                TrustRatio::Combined => (norm(&decayed), norm(&decayed)),
+                TrustRatio::Separate => {
+                    let gradient_norm = norm(&gradient);
+                    let sum = gradient_norm.clone() + weight_norm.clone().mul_scalar(weight_decay);
+                    (sum.add_scalar(Self::EPSILON), gradient_norm)
+                }
+            };
+            let undefined =
+                weight_norm.clone().lower_equal_scalar(0.0).bool_or(live.lower_equal_scalar(0.0));
+            let mut ratio = weight_norm.mul_scalar(self.eta) / denominator;
+            if self.clip {
+                // At a learning rate of 0 (the first warm-up step) any ratio takes a step of 0.
+                ratio = ratio.div_scalar(learning_rate.max(f64::MIN_POSITIVE)).clamp_max(1.0);
+            }
+            let ratio = ratio.mask_fill(undefined, 1.0);
+            decayed * ratio.reshape([1; D])
+        };
+        let velocity = accelerate(state, scaled, self.momentum);
+        parameter - velocity.mul_scalar(learning_rate)
+    }
+}
+
+/// ‖x‖₂ over all elements, `[1]`.
+fn norm<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
+    x.clone().square().sum().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::tests::{run, tensor};
+    use crate::{OptimizerConfig, Rule};
+
+    fn config(trust_ratio: TrustRatio, weight_decay: f64) -> OptimizerConfig {
+        OptimizerConfig {
+            rule: Rule::Lars(Lars { trust_ratio, eta: 0.01, ..Lars::default() }),
+            weight_decay,
+            exclude_bias_and_norm: true,
+        }
+    }
+
+    #[test]
+    fn the_two_trust_ratios_by_hand() {
+        // ‖w‖ = 5, g orthogonal to w with ‖g‖ = 10, λ = 2: ‖g + λw‖ = √200, ‖g‖ + λ‖w‖ = 20.
+        let (w, g) = (tensor(&[3.0, 4.0], [1, 2]), tensor(&[-8.0, 6.0], [1, 2]));
+        for (trust, denominator) in
+            [(TrustRatio::Combined, 200f32.sqrt()), (TrustRatio::Separate, 20.0)]
+        {
+            let moved = run(&config(trust, 2.0), w.clone(), &g, 1.0, 1);
+            let ratio = 0.01 * 5.0 / denominator;
+            for (moved, (w, u)) in moved.iter().zip([(3.0, -2.0), (4.0, 14.0)]) {
+                assert!((moved - (w - ratio * u)).abs() < 1e-5, "{trust:?}: {moved:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradients_scale_does_not_matter_without_decay() {
+        let w = tensor(&[0.3, -0.4], [1, 2]);
+        let step = |scale: f32| {
+            let g = tensor(&[0.6 * scale, 0.1 * scale], [1, 2]);
+            run(&config(TrustRatio::Combined, 0.0), w.clone(), &g, 0.5, 3)
+        };
+        for (a, b) in step(1.0).iter().zip(step(1e3)) {
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn rank_one_and_zero_norms_take_plain_steps() {
+        let config = config(TrustRatio::Combined, 0.5);
+        let vector = run(&config, tensor(&[3.0, 4.0], [2]), &tensor(&[1.0, 0.0], [2]), 0.1, 1);
+        assert_eq!(vector, [2.9, 4.0]);
+        let zero = run(&config, tensor(&[0.0, 0.0], [1, 2]), &tensor(&[1.0, 0.0], [1, 2]), 0.1, 1);
+        assert!((zero[0] + 0.1).abs() < 1e-7 && zero[1] == 0.0, "{zero:?}");
+    }
+}

@@ -1,0 +1,87 @@
+use burn::tensor::Tensor;
+
+use super::{Update, check_unit};
+use crate::TrainError;
+
+/// SGD with momentum as PyTorch has it: the learning rate stands outside the velocity.
+///
+/// `g ← g + λ w`, `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`).
+/// The first velocity is the first gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// μ
+    pub momentum: f64,
+    /// Look ahead along the velocity (Nesterov, 1983).
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    pub(super) fn validate(&self) -> Result<(), TrainError> {
+        if self.nesterov && self.momentum == 0.0 {
+            return Err(TrainError::config("optimizer.nesterov", "needs a momentum above 0"));
+        }
+        check_unit("optimizer.momentum", self.momentum)
+    }
+
+    pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
+        let Update { parameter, mut gradient, state, learning_rate, weight_decay, .. } = update;
+        if weight_decay != 0.0 {
+            gradient = gradient + parameter.clone().mul_scalar(weight_decay);
+        }
+        let velocity = accelerate(state, gradient.clone(), self.momentum);
+        let direction = match self.nesterov {
+            true => gradient + velocity.mul_scalar(self.momentum),
+            false => velocity,
+        };
+        parameter - direction.mul_scalar(learning_rate)
+    }
+}
+
+/// `v ← μ v + g`, kept as the parameter's only state.
+pub(super) fn accelerate<const D: usize>(
+    state: &mut Vec<Tensor<D>>,
+    gradient: Tensor<D>,
+    momentum: f64,
+) -> Tensor<D> {
+    let velocity = match state.pop() {
+        Some(velocity) => velocity.mul_scalar(momentum) + gradient,
+        None => gradient,
+    };
+    state.push(velocity.clone());
+    velocity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::tests::{run, tensor};
+    use crate::{OptimizerConfig, Rule};
+
+    fn config(momentum: f64, nesterov: bool, weight_decay: f64) -> OptimizerConfig {
+        OptimizerConfig {
+            rule: Rule::Sgd(Sgd { momentum, nesterov }),
+            weight_decay,
+            exclude_bias_and_norm: weight_decay > 0.0,
+        }
+    }
+
+    #[test]
+    fn two_steps_by_hand() {
+        let (w, g) = (tensor(&[1.0], [1, 1]), tensor(&[0.5], [1, 1]));
+        // v: 0.5, then 0.9 · 0.5 + 0.5 = 0.95.
+        let plain = run(&config(0.9, false, 0.0), w.clone(), &g, 0.1, 2)[0];
+        assert!((plain - (1.0 - 0.05 - 0.095)).abs() < 1e-6, "{plain}");
+        // Steps of 0.5 + 0.9 · 0.5 and 0.5 + 0.9 · 0.95.
+        let nesterov = run(&config(0.9, true, 0.0), w, &g, 0.1, 2)[0];
+        assert!((nesterov - (1.0 - 0.095 - 0.1355)).abs() < 1e-6, "{nesterov}");
+    }
+
+    #[test]
+    fn weight_decay_skips_rank_one() {
+        let decay = config(0.0, false, 0.1);
+        let matrix = run(&decay, tensor(&[1.0], [1, 1]), &tensor(&[0.0], [1, 1]), 0.5, 1)[0];
+        assert!((matrix - 0.95).abs() < 1e-6, "{matrix}");
+        let vector = run(&decay, tensor(&[1.0], [1]), &tensor(&[0.0], [1]), 0.5, 1)[0];
+        assert_eq!(vector, 1.0);
+    }
+}

@@ -1,0 +1,243 @@
+use std::time::{Duration, Instant};
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::{LearningRate, Method, Optimizer, OptimizerConfig, TrainError};
+
+/// Two views of the same images, as a data loader makes them on the CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Views {
+    /// Row-major `[batch, channels, height, width]`, f32, normalised; one per view.
+    pub pixels: [Vec<f32>; 2],
+    /// `[batch, channels, height, width]`
+    pub shape: [usize; 4],
+}
+
+/// Where batches come from, in the order of training.
+///
+/// Each item is one *micro*-batch: with gradient accumulation over `n`, `n` items make one
+/// optimiser step. `None` means that the source has nothing more, which ends the run.
+pub trait ViewSource {
+    /// The next micro-batch.
+    fn next_views(&mut self) -> Option<Result<Views, Box<dyn std::error::Error + Send + Sync>>>;
+}
+
+/// What a trainer needs besides the method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainerConfig {
+    /// The update rule.
+    pub optimizer: OptimizerConfig,
+    /// By optimiser step; its `steps` is the length of the run.
+    pub learning_rate: LearningRate,
+    /// Micro-batches per optimiser step, at least 1. The gradient is their mean.
+    pub accumulation: usize,
+}
+
+/// What happened in one optimiser step.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Mean over the micro-batches.
+    pub loss: f32,
+    /// Parts of the loss by name, means over the micro-batches.
+    pub terms: Vec<(&'static str, f32)>,
+    /// Mean over the dimensions of the standard deviation of the l2-normalised embedding, times
+    /// √dim: 1 when the embeddings fill the sphere evenly, 0 when all are the same. From the last
+    /// micro-batch.
+    pub embedding_std: f32,
+    /// The learning rate of this step.
+    pub learning_rate: f64,
+    /// Images seen in this step.
+    pub images: usize,
+    /// Wall-clock time in forward, backward and update.
+    pub busy: Duration,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop after this step; the trainer is left in a state that can be saved.
+    Stop,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished,
+    /// A hook said stop.
+    Stopped,
+}
+
+/// What the caller does between steps: show progress, evaluate, save, stop.
+pub trait Hooks<M: Method> {
+    /// After every optimiser step.
+    ///
+    /// # Errors
+    /// Whatever the caller wants to end the run with.
+    fn after_step(
+        &mut self,
+        trainer: &Trainer<M>,
+        report: &StepReport,
+    ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A method in training: the method, its optimiser, its schedule and where it stands.
+#[derive(Debug)]
+pub struct Trainer<M: Method> {
+    method: M,
+    optimizer: Optimizer,
+    config: TrainerConfig,
+    device: Device,
+}
+
+impl<M: Method> Trainer<M> {
+    /// Starts at step 0. `device` must be the autodiff device that `method` lives on.
+    ///
+    /// # Errors
+    /// Settings of the optimiser or the schedule that make no sense, or a plain device.
+    pub fn new(method: M, config: TrainerConfig, device: &Device) -> Result<Self, TrainError> {
+        if !device.is_autodiff() {
+            return Err(TrainError::config("device", "training needs an autodiff device"));
+        }
+        if config.accumulation == 0 {
+            return Err(TrainError::config("train.accumulation", "must be at least 1"));
+        }
+        let optimizer = Optimizer::new(config.optimizer.clone())?;
+        Ok(Self { method, optimizer, config, device: device.clone() })
+    }
+
+    /// The method with its current weights.
+    pub fn method(&self) -> &M {
+        &self.method
+    }
+
+    /// The optimiser with its state.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Optimiser steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.optimizer.steps_done()
+    }
+
+    /// Optimiser steps of the whole run.
+    pub fn steps(&self) -> u64 {
+        self.config.learning_rate.steps
+    }
+
+    /// Replaces weights and optimiser state, for a resume.
+    pub(crate) fn restore(&mut self, method: M, optimizer: Optimizer) {
+        self.method = method;
+        self.optimizer = optimizer;
+    }
+
+    /// Trains until the schedule ends, the source runs dry or a hook stops it.
+    ///
+    /// # Errors
+    /// A failing source or hook, or a loss that is not finite.
+    pub fn fit(
+        &mut self,
+        source: &mut dyn ViewSource,
+        hooks: &mut dyn Hooks<M>,
+    ) -> Result<Outcome, TrainError> {
+        while self.steps_done() < self.steps() {
+            let mut micro_batches = Vec::with_capacity(self.config.accumulation);
+            while micro_batches.len() < self.config.accumulation {
+                match source.next_views() {
+                    Some(views) => micro_batches.push(views.map_err(TrainError::Source)?),
+                    None => return Ok(Outcome::Stopped),
+                }
+            }
+            let report = self.step(micro_batches)?;
+            if hooks.after_step(self, &report).map_err(TrainError::Hook)? == Flow::Stop {
+                return Ok(Outcome::Stopped);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// One optimiser step over `micro_batches` (normally `accumulation` of them).
+    ///
+    /// # Errors
+    /// A loss that is not finite; weights and optimiser are then unchanged.
+    pub fn step(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
+        let start = Instant::now();
+        let step = self.steps_done();
+        let count = micro_batches.len() as f32;
+        let mut accumulator = GradientsAccumulator::new();
+        let mut report = StepReport {
+            step: step + 1,
+            loss: 0.0,
+            terms: Vec::new(),
+            embedding_std: 0.0,
+            learning_rate: self.config.learning_rate.at(step),
+            images: 0,
+            busy: Duration::ZERO,
+        };
+        for views in micro_batches {
+            report.images += views.shape[0];
+            let [first, second] = views.pixels;
+            let tensor = |pixels| -> Tensor<4> {
+                Tensor::from_data(TensorData::new(pixels, views.shape), &self.device)
+            };
+            let out = self.method.loss([tensor(first), tensor(second)]);
+            // Dividing before the backward pass makes the accumulated gradient the mean.
+            let loss = out.loss / count;
+            let gradients = loss.backward();
+            accumulator
+                .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
+
+            let value = loss.into_scalar::<f32>();
+            if !value.is_finite() {
+                return Err(TrainError::NotFinite { step, loss: value * count });
+            }
+            report.loss += value;
+            report.embedding_std = embedding_std(out.embedding);
+            for (i, (name, term)) in out.terms.into_iter().enumerate() {
+                let share = term.into_scalar::<f32>() / count;
+                match report.terms.get_mut(i) {
+                    Some((_, sum)) => *sum += share,
+                    None => report.terms.push((name, share)),
+                }
+            }
+        }
+        let method =
+            self.optimizer.step(self.method.clone(), accumulator.grads(), report.learning_rate);
+        self.method = method.after_step(step, self.steps());
+        report.busy = start.elapsed();
+        Ok(report)
+    }
+}
+
+/// See [`StepReport::embedding_std`]. `z`: `[batch, dim]`.
+fn embedding_std(z: Tensor<2>) -> f32 {
+    let [_, dim] = z.dims();
+    let z = z.inner();
+    let norm = z.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    let z = z / norm;
+    let centred = z.clone() - z.mean_dim(0);
+    let std = centred.square().mean_dim(0).sqrt().mean();
+    std.into_scalar::<f32>() * (dim as f32).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedding_std_tells_collapse_from_spread() {
+        let device = Device::flex().autodiff();
+        let same = Tensor::<2>::ones([8, 4], &device);
+        assert!(embedding_std(same) < 1e-6);
+        let axes =
+            Tensor::cat(vec![Tensor::<2>::eye(4, &device), Tensor::eye(4, &device).neg()], 0);
+        // Mean 0 and mean square 1/4 in each of 4 dimensions.
+        assert!((embedding_std(axes) - 1.0).abs() < 1e-5);
+    }
+}

@@ -1,0 +1,137 @@
+//! What BYOL and Barlow Twins promise about their networks.
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use selfsame_models::weights::{StateDict, state_dict};
+use selfsame_models::{Architecture, ResNet, ResNetConfig, Stem};
+use selfsame_trainers::{
+    Byol, ByolConfig, LearningRate, Method, OptimizerConfig, Rule, Sgd, TrainError, Trainer,
+    TrainerConfig, Views,
+};
+
+fn byol(tau_base: f64) -> Byol<ResNet> {
+    let encoder = ResNetConfig {
+        architecture: Architecture::ResNet18,
+        stem: Stem::Cifar,
+        base_width: 2,
+        zero_init_residual: false,
+    };
+    let config =
+        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base };
+    config.init(&encoder, 0, &Device::flex().autodiff()).unwrap()
+}
+
+fn images(seed: f32) -> Tensor<4> {
+    let device = Device::flex().autodiff();
+    Tensor::random([4, 3, 8, 8], Distribution::Normal(f64::from(seed), 1.0), &device)
+}
+
+fn trainer(method: Byol<ResNet>, accumulation: usize) -> Trainer<Byol<ResNet>> {
+    let config = TrainerConfig {
+        optimizer: OptimizerConfig {
+            rule: Rule::Sgd(Sgd { momentum: 0.9, nesterov: false }),
+            weight_decay: 0.0,
+            exclude_bias_and_norm: false,
+        },
+        learning_rate: LearningRate { peak: 0.1, warmup_steps: 0, steps: 10, final_fraction: 0.0 },
+        accumulation,
+    };
+    Trainer::new(method, config, &Device::flex().autodiff()).unwrap()
+}
+
+fn batch(fill: impl Fn(usize) -> f32) -> Views {
+    let shape = [4, 3, 8, 8];
+    let n = shape.iter().product::<usize>();
+    Views { pixels: [(0..n).map(&fill).collect(), (0..n).map(|i| fill(i + n)).collect()], shape }
+}
+
+fn wave(i: usize) -> f32 {
+    (i as f32 * 0.7).sin()
+}
+
+fn under(dict: &StateDict, prefix: &str) -> StateDict {
+    dict.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.clone()))).collect()
+}
+
+#[test]
+fn the_target_starts_as_the_online_network_and_gets_no_gradient() {
+    let method = byol(0.99);
+    let weights = state_dict(&method).unwrap();
+    assert_eq!(under(&weights, "target."), under(&weights, "online."));
+
+    let gradients = method.loss([images(0.0), images(1.0)]).loss.backward();
+    let conv = |branch: &ResNet| {
+        let dict = state_dict(branch).unwrap();
+        dict["conv1.weight"].clone()
+    };
+    assert_eq!(conv(&method.online.encoder), conv(&method.target.encoder));
+    let gradients = burn::optim::GradientsParams::from_grads(gradients, &method.target);
+    assert!(gradients.is_empty(), "{} target parameters have a gradient", gradients.len());
+}
+
+#[test]
+fn the_target_runs_in_train_mode_on_its_own_statistics() {
+    let method = byol(0.99);
+    method.loss([images(0.0), images(3.0)]);
+    let weights = state_dict(&method).unwrap();
+    let target = &weights["target.encoder.bn1.running_mean"];
+    assert!(target.values.iter().any(|v| *v != 0.0), "running statistics did not move");
+}
+
+#[test]
+fn after_a_step_the_target_moves_by_one_minus_tau_once() {
+    let tau = 0.75;
+    for accumulation in [1, 3] {
+        let mut trainer = trainer(byol(tau), accumulation);
+        let before = state_dict(trainer.method()).unwrap();
+        trainer.step((0..accumulation).map(|_| batch(wave)).collect()).unwrap();
+        let after = state_dict(trainer.method()).unwrap();
+        let name = "encoder.layer1.0.conv1.weight";
+        let start = &before[&format!("target.{name}")].values;
+        let online = &after[&format!("online.{name}")].values;
+        for ((xi, xi0), theta) in
+            after[&format!("target.{name}")].values.iter().zip(start).zip(online)
+        {
+            // τ(0) is the base.
+            let expected = tau as f32 * xi0 + (1.0 - tau as f32) * theta;
+            assert!((xi - expected).abs() < 1e-6, "{xi} {expected}");
+            assert!(theta != xi0, "the online network did not move");
+        }
+    }
+}
+
+#[test]
+fn accumulating_equal_micro_batches_is_one_of_them() {
+    let run = |accumulation: usize| {
+        let mut trainer = trainer(byol(0.9), accumulation);
+        let report = trainer.step(vec![batch(wave); accumulation]).unwrap();
+        let weights = state_dict(trainer.method()).unwrap();
+        (report.loss, weights["online.encoder.conv1.weight"].values.clone())
+    };
+    let ((one, w1), (two, w2)) = (run(1), run(2));
+    assert!((one - two).abs() < 1e-5, "{one} {two}");
+    assert!(w1.iter().zip(&w2).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_and_changes_no_weight() {
+    let mut trainer = trainer(byol(0.9), 1);
+    let name = "online.encoder.conv1.weight";
+    let before = state_dict(trainer.method()).unwrap()[name].clone();
+    let error = trainer.step(vec![batch(|_| f32::NAN)]).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { step: 0, .. }), "{error}");
+    assert_eq!(state_dict(trainer.method()).unwrap()[name], before);
+    assert_eq!(trainer.steps_done(), 0);
+}
+
+#[test]
+fn evaluation_is_of_the_online_encoder_and_does_not_disturb_training() {
+    use selfsame_models::Encoder;
+    let method = byol(0.9);
+    let before = state_dict(&method).unwrap();
+    let encoder = method.encoder().valid();
+    let device = Device::flex();
+    encoder.forward(Tensor::random([4, 3, 8, 8], Distribution::Default, &device));
+    assert_eq!(state_dict(&method).unwrap(), before);
+    assert_eq!(state_dict(&encoder).unwrap(), under(&before, "online.encoder."));
+}
