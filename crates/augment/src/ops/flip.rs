@@ -1,0 +1,43 @@
+use super::{Transform, happens};
+use crate::{Image, ViewRng};
+
+/// Mirrors left and right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HorizontalFlip {
+    /// 0.5 in every published recipe.
+    pub probability: f32,
+}
+
+impl HorizontalFlip {
+    /// Without chance.
+    pub fn flip(image: &mut Image) {
+        let width = image.width();
+        for row in image.data_mut().chunks_exact_mut(width) {
+            row.reverse();
+        }
+    }
+}
+
+impl Transform for HorizontalFlip {
+    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
+        if happens(self.probability, rng) {
+            Self::flip(image);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_is_the_identity_and_once_is_not() {
+        let mut image = Image::filled(3, 2, [0.0; 3]);
+        image.data_mut().iter_mut().enumerate().for_each(|(i, v)| *v = i as f32 / 18.0);
+        let before = image.clone();
+        HorizontalFlip::flip(&mut image);
+        assert_eq!(image.planes()[0][..3], [2.0 / 18.0, 1.0 / 18.0, 0.0]);
+        HorizontalFlip::flip(&mut image);
+        assert_eq!(image, before);
+    }
+}

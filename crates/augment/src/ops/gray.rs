@@ -1,0 +1,42 @@
+use super::color::luma;
+use super::{Transform, happens};
+use crate::{Image, ViewRng};
+
+/// Replaces all three channels by the luma.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grayscale {
+    /// 0.2 in every published recipe.
+    pub probability: f32,
+}
+
+impl Grayscale {
+    /// Without chance.
+    pub fn convert(image: &mut Image) {
+        let [r, g, b] = image.planes_mut();
+        for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+            let y = luma(*r, *g, *b);
+            (*r, *g, *b) = (y, y, y);
+        }
+    }
+}
+
+impl Transform for Grayscale {
+    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
+        if happens(self.probability, rng) {
+            Self::convert(image);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn luma_weights() {
+        let mut image = Image::filled(1, 1, [1.0, 0.5, 0.25]);
+        Grayscale::convert(&mut image);
+        let y = 0.299 + 0.2935 + 0.0285;
+        assert!(image.data().iter().all(|v| (v - y).abs() < 1e-6), "{:?}", image.data());
+    }
+}

@@ -1,0 +1,199 @@
+use rand::seq::SliceRandom;
+
+use super::color::{luma, shift_hue};
+use super::{Transform, happens, uniform};
+use crate::{Image, ViewRng};
+
+/// Random brightness, contrast, saturation and hue in a random order, with torchvision's meaning:
+/// each factor is uniform in `[max(0, 1 − x), 1 + x]` and blends multiplicatively, the hue turns
+/// by a uniform share in `[−hue, hue]` of the circle, and values are clamped after each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ColorJitter {
+    /// Probability that any of it happens.
+    pub probability: f32,
+    /// Strength, at least 0.
+    pub brightness: f32,
+    /// Strength, at least 0.
+    pub contrast: f32,
+    /// Strength, at least 0.
+    pub saturation: f32,
+    /// Strength in turns, in `[0, 0.5]`.
+    pub hue: f32,
+}
+
+/// One of the four parts of a jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Brightness,
+    Contrast,
+    Saturation,
+    Hue,
+}
+
+/// What a [`ColorJitter`] has drawn for one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JitterParams {
+    /// Blend with black.
+    pub brightness: f32,
+    /// Blend with the mean luma.
+    pub contrast: f32,
+    /// Blend with the grayscale image.
+    pub saturation: f32,
+    /// Turn of the hue.
+    pub hue: f32,
+    order: [Part; 4],
+}
+
+impl ColorJitter {
+    /// Draws factors and order, whether or not the jitter is to happen.
+    pub fn sample(&self, rng: &mut ViewRng) -> JitterParams {
+        let mut order = [Part::Brightness, Part::Contrast, Part::Saturation, Part::Hue];
+        order.shuffle(rng);
+        let mut factor = |strength: f32| uniform([(1.0 - strength).max(0.0), 1.0 + strength], rng);
+        JitterParams {
+            brightness: factor(self.brightness),
+            contrast: factor(self.contrast),
+            saturation: factor(self.saturation),
+            hue: uniform([-self.hue, self.hue], rng),
+            order,
+        }
+    }
+}
+
+impl JitterParams {
+    /// Brightness, contrast, saturation and hue in that order.
+    pub fn in_fixed_order(brightness: f32, contrast: f32, saturation: f32, hue: f32) -> Self {
+        let order = [Part::Brightness, Part::Contrast, Part::Saturation, Part::Hue];
+        Self { brightness, contrast, saturation, hue, order }
+    }
+
+    /// Changes `image` by what was drawn.
+    pub fn apply(&self, image: &mut Image) {
+        for part in self.order {
+            match part {
+                Part::Brightness => brightness(image, self.brightness),
+                Part::Contrast => contrast(image, self.contrast),
+                Part::Saturation => saturation(image, self.saturation),
+                Part::Hue => hue(image, self.hue),
+            }
+        }
+    }
+}
+
+impl Transform for ColorJitter {
+    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
+        if happens(self.probability, rng) {
+            self.sample(rng).apply(image);
+        }
+    }
+}
+
+fn brightness(image: &mut Image, factor: f32) {
+    if factor == 1.0 {
+        return;
+    }
+    for value in image.data_mut() {
+        *value = (*value * factor).clamp(0.0, 1.0);
+    }
+}
+
+fn contrast(image: &mut Image, factor: f32) {
+    if factor == 1.0 {
+        return;
+    }
+    let [r, g, b] = image.planes();
+    // f64, since a sum of a million f32 would lose what it adds.
+    let sum: f64 = r.iter().zip(g).zip(b).map(|((r, g), b)| f64::from(luma(*r, *g, *b))).sum();
+    let shift = (sum / r.len() as f64) as f32 * (1.0 - factor);
+    for value in image.data_mut() {
+        *value = (*value * factor + shift).clamp(0.0, 1.0);
+    }
+}
+
+fn saturation(image: &mut Image, factor: f32) {
+    if factor == 1.0 {
+        return;
+    }
+    let [r, g, b] = image.planes_mut();
+    for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+        let grey = luma(*r, *g, *b) * (1.0 - factor);
+        *r = (*r * factor + grey).clamp(0.0, 1.0);
+        *g = (*g * factor + grey).clamp(0.0, 1.0);
+        *b = (*b * factor + grey).clamp(0.0, 1.0);
+    }
+}
+
+fn hue(image: &mut Image, shift: f32) {
+    if shift == 0.0 {
+        return;
+    }
+    let [r, g, b] = image.planes_mut();
+    for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
+        let turned = shift_hue([*r, *g, *b], shift).map(|v| v.clamp(0.0, 1.0));
+        [*r, *g, *b] = turned;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::ViewKey;
+
+    fn close(image: &Image, expected: &[f32]) {
+        let same = image.data().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(same, "{:?} {expected:?}", image.data());
+    }
+
+    #[test]
+    fn each_part_by_hand() {
+        // Two pixels: one grey of 0.2, one of (0.8, 0.4, 0.4).
+        let image = || {
+            let mut image = Image::filled(2, 1, [0.2; 3]);
+            for (plane, v) in image.planes_mut().into_iter().zip([0.8, 0.4, 0.4]) {
+                plane[1] = v;
+            }
+            image
+        };
+        let mut bright = image();
+        brightness(&mut bright, 1.5);
+        close(&bright, &[0.3, 1.0, 0.3, 0.6, 0.3, 0.6]);
+
+        let mut flat = image();
+        contrast(&mut flat, 0.0);
+        let mean = (0.2 + 0.4 + 0.4 * 0.299) / 2.0;
+        close(&flat, &[mean; 6]);
+
+        let mut grey = image();
+        saturation(&mut grey, 0.0);
+        let y = 0.4 + 0.4 * 0.299;
+        close(&grey, &[0.2, y, 0.2, y, 0.2, y]);
+
+        let mut green = image();
+        hue(&mut green, 1.0 / 3.0);
+        close(&green, &[0.2, 0.4, 0.2, 0.8, 0.2, 0.4]);
+    }
+
+    #[test]
+    fn all_orders_are_equally_likely() {
+        let jitter = ColorJitter {
+            probability: 1.0,
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.2,
+            hue: 0.1,
+        };
+        let mut counts: HashMap<String, u32> = HashMap::new();
+        for image in 0..4800 {
+            let mut rng = ViewKey { seed: 0, epoch: 0, image, view: 0 }.rng();
+            let params = jitter.sample(&mut rng);
+            assert!((0.6..=1.4).contains(&params.brightness));
+            assert!((-0.1..=0.1).contains(&params.hue));
+            *counts.entry(format!("{:?}", params.order)).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 24);
+        // 200 expected, standard deviation 14.
+        assert!(counts.values().all(|n| (130..270).contains(n)), "{counts:?}");
+    }
+}
