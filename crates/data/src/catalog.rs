@@ -1,0 +1,221 @@
+//! Data sets by name: manifests, and what lies in the data sets' folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::{DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder};
+
+/// Images of `shapes` to train on and to test on.
+const SHAPES: (usize, usize) = (8000, 2000);
+const SHAPES_SEED: u64 = 0;
+
+/// What a data set is, as `datasets/NAME.toml` says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// One sentence.
+    pub description: String,
+    /// How its files are laid out.
+    pub layout: Layout,
+    /// Images to train on.
+    pub train_images: u64,
+    /// Images to test on.
+    pub test_images: u64,
+    /// SPDX identifier, or words.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+    /// Where it comes from.
+    pub homepage: String,
+    /// Split the only pair of IDX files after this many images.
+    #[serde(default)]
+    pub split_at: Option<usize>,
+    /// Names of the classes in the order of their labels.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// The files to be downloaded, if any.
+    #[serde(default)]
+    pub files: Vec<ManifestFile>,
+}
+
+/// How a data set's files are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Drawn by the program.
+    Drawn,
+    /// MNIST's format.
+    Idx,
+    /// CIFAR's binary version.
+    CifarBinary,
+    /// Images in folders.
+    ImageFolder,
+}
+
+/// One file of a data set.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFile {
+    /// Where to get it.
+    pub url: String,
+    /// Its size, where known.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Its SHA-256 in hexadecimal, where known.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+/// Where images come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A data set of the catalogue or one that was imported.
+    Named(String),
+    /// A folder of images.
+    Folder(PathBuf),
+}
+
+/// One line of `dataset list`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogEntry {
+    /// What to call it by.
+    pub name: String,
+    /// Whether its files are here.
+    pub present: bool,
+    /// Absent for an imported folder.
+    pub manifest: Option<Manifest>,
+}
+
+/// Opens a data set. `root` is the data sets' folder: manifests, and one folder for each set.
+///
+/// # Errors
+/// An unknown name, absent or damaged files.
+pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
+    let name = match source {
+        Source::Folder(path) => {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+            return open_image_folder(&name, path);
+        }
+        Source::Named(name) => name,
+    };
+    let entries = list(root)?;
+    let Some(entry) = entries.iter().find(|e| e.name == *name) else {
+        let known = entries.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(DataError::Unknown { name: name.clone(), known });
+    };
+    let folder = root.join(name);
+    if !entry.present {
+        let sources = entry.manifest.iter().flat_map(|m| &m.files).map(|f| f.url.as_str());
+        let hint = format!(
+            "download {} and unpack it there, or import a copy with `cargo xtask dataset import {name} PATH`",
+            sources.collect::<Vec<_>>().join(" ")
+        );
+        return Err(DataError::Absent { name: name.clone(), folder, hint });
+    }
+    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder) };
+    match manifest.layout {
+        Layout::Drawn => {
+            let (train, test) = SHAPES;
+            let train_set = Arc::new(ShapesDataset::new(SHAPES_SEED, 0, train));
+            let test_set = Arc::new(ShapesDataset::new(SHAPES_SEED, train as u64, test));
+            Splits::new(name, train_set, Some(test_set), Vec::new())
+        }
+        Layout::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
+        Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
+    }
+}
+
+/// By the files that are there: CIFAR's binary version, IDX, or else a folder of images.
+fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
+    let has = |file: &str| folder.join(file).is_file();
+    if has("data_batch_1.bin") || has("train.bin") {
+        return open_cifar(name, folder);
+    }
+    let idx = "train-images-idx3-ubyte";
+    if has(idx) || has(&format!("{idx}.gz")) {
+        return open_idx(name, folder, Vec::new(), None);
+    }
+    open_image_folder(name, folder)
+}
+
+/// All data sets with a manifest in `root` or a folder there, by name.
+///
+/// # Errors
+/// A folder that cannot be read, or a manifest that cannot be understood.
+pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
+    let mut entries: Vec<CatalogEntry> = Vec::new();
+    let mut paths = std::fs::read_dir(root)
+        .map_err(DataError::io("read the data sets' folder", root))?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(DataError::io("read the data sets' folder", root))?;
+    // `name` sorts before `name.toml`, so that a manifest finds its folder's entry.
+    paths.sort();
+    for path in paths {
+        let Some(name) = path.file_stem().and_then(|s| s.to_str()).map(str::to_owned) else {
+            continue;
+        };
+        if path.is_dir() && path.extension().is_none() && !name.starts_with('.') {
+            entries.push(CatalogEntry { name, present: true, manifest: None });
+        } else if path.extension().is_some_and(|e| e == "toml") {
+            let text = std::fs::read_to_string(&path).map_err(DataError::io("read", &path))?;
+            let manifest: Manifest = toml::from_str(&text)
+                .map_err(|e| DataError::format(&path, e.to_string().trim().to_owned()))?;
+            let drawn = manifest.layout == Layout::Drawn;
+            match entries.iter_mut().find(|e| e.name == name) {
+                Some(entry) => entry.manifest = Some(manifest),
+                None => {
+                    entries.push(CatalogEntry { name, present: drawn, manifest: Some(manifest) });
+                }
+            }
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPES_TOML: &str = r#"
+        description = "Drawn."
+        layout = "drawn"
+        train_images = 8000
+        test_images = 2000
+        licence = "MIT"
+        citation = "none"
+        homepage = "none"
+    "#;
+
+    #[test]
+    fn lists_manifests_and_folders_and_opens_what_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("shapes.toml"), SHAPES_TOML).unwrap();
+        let absent = SHAPES_TOML.replace("drawn", "idx");
+        std::fs::write(root.path().join("mnist.toml"), absent).unwrap();
+        std::fs::create_dir(root.path().join("photos")).unwrap();
+        let entries = list(root.path()).unwrap();
+        let found: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.present)).collect();
+        assert_eq!(found, [("mnist", false), ("photos", true), ("shapes", true)]);
+
+        let splits = open(&Source::Named("shapes".into()), root.path()).unwrap();
+        assert_eq!((splits.train.len(), splits.test.unwrap().len()), SHAPES);
+        let error =
+            |name: &str| open(&Source::Named(name.into()), root.path()).err().unwrap().to_string();
+        assert!(error("mnist").contains("download"), "{}", error("mnist"));
+        let unknown = error("imagenot");
+        assert!(unknown.contains("mnist, photos, shapes") && unknown.contains("dataset import"));
+        assert!(error("photos").contains("no readable image"));
+    }
+
+    #[test]
+    fn a_manifest_that_cannot_be_understood_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("bad.toml"), "description = 3").unwrap();
+        let error = list(root.path()).unwrap_err().to_string();
+        assert!(error.contains("bad.toml"), "{error}");
+    }
+}

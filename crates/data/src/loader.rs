@@ -1,0 +1,309 @@
+//! Batches of views, made in the background.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, render_batch};
+
+use crate::{DataError, ImageDataset};
+
+/// How a [`ViewLoader`] makes its batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoaderConfig {
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// Of shuffling and views.
+    pub seed: u64,
+    /// Batches kept ready ahead of the trainer.
+    pub prefetch: usize,
+    /// Threads that decode and augment; `None` for one per core.
+    pub threads: Option<usize>,
+}
+
+/// One batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewBatch {
+    /// One buffer per view: row-major `[batch, 3, height, width]`, normalised.
+    pub views: Vec<Vec<f32>>,
+    /// Images in it.
+    pub batch: usize,
+    /// Of a view.
+    pub height: usize,
+    /// Of a view.
+    pub width: usize,
+    /// The images' indices in the data set.
+    pub indices: Vec<usize>,
+}
+
+/// Shuffles a data set and makes batches of views of it.
+///
+/// The order of an epoch and every view depend on the seed, the epoch and the image alone, so a
+/// stream that starts in the middle goes on exactly as one that got there. An incomplete batch at
+/// the end of an epoch is dropped: batch norm and batch-wide losses want full ones.
+pub struct ViewLoader {
+    work: Arc<Work>,
+    prefetch: usize,
+}
+
+struct Work {
+    dataset: Arc<dyn ImageDataset>,
+    generator: Arc<dyn ViewGenerator>,
+    batch_size: usize,
+    seed: u64,
+    pool: ThreadPool,
+    skipped: Mutex<BTreeMap<usize, String>>,
+}
+
+impl ViewLoader {
+    /// # Errors
+    /// A batch that the data set cannot fill, or threads that the system will not start.
+    pub fn new(
+        dataset: Arc<dyn ImageDataset>,
+        generator: Arc<dyn ViewGenerator>,
+        config: &LoaderConfig,
+    ) -> Result<Self, DataError> {
+        let (batch_size, len) = (config.batch_size, dataset.len());
+        if batch_size == 0 || batch_size > len {
+            return Err(DataError::Request(format!(
+                "a batch of {batch_size} cannot be filled from {len} training images"
+            )));
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(config.threads.unwrap_or(0))
+            .thread_name(|i| format!("views-{i}"))
+            .build()
+            .map_err(|e| DataError::Request(format!("cannot start loader threads: {e}")))?;
+        let work = Work {
+            dataset,
+            generator,
+            batch_size,
+            seed: config.seed,
+            pool,
+            skipped: Mutex::default(),
+        };
+        Ok(Self { work: Arc::new(work), prefetch: config.prefetch })
+    }
+
+    /// Full batches in an epoch.
+    pub fn batches_per_epoch(&self) -> u64 {
+        (self.work.dataset.len() / self.work.batch_size) as u64
+    }
+
+    /// Batches `first .. last`, counted from the beginning of the run through all epochs.
+    pub fn stream(&self, first: u64, last: u64) -> ViewStream {
+        let (sender, receiver) = sync_channel(self.prefetch);
+        let work = self.work.clone();
+        let per_epoch = self.batches_per_epoch();
+        let worker = std::thread::spawn(move || work.produce(first..last, per_epoch, &sender));
+        ViewStream { receiver: Some(receiver), worker: Some(worker), waited: Duration::ZERO }
+    }
+
+    /// Images that could not be read when they were needed, with the reason. Another image took
+    /// the place of each.
+    pub fn skipped(&self) -> BTreeMap<usize, String> {
+        self.work.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Work {
+    fn produce(
+        &self,
+        batches: std::ops::Range<u64>,
+        per_epoch: u64,
+        sender: &SyncSender<Result<ViewBatch, DataError>>,
+    ) {
+        let mut shuffled: Option<(u64, Vec<usize>)> = None;
+        for batch in batches {
+            let (epoch, place) = (batch / per_epoch, (batch % per_epoch) as usize);
+            let order = match &shuffled {
+                Some((of, order)) if *of == epoch => order,
+                _ => &shuffled.insert((epoch, self.order(epoch))).1,
+            };
+            let indices = &order[place * self.batch_size..(place + 1) * self.batch_size];
+            let result = self.pool.install(|| self.make(indices, epoch));
+            let failed = result.is_err();
+            // A closed channel means that nobody waits for the batch any more.
+            if sender.send(result).is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    /// Fisher–Yates from a generator of the epoch's own: no image has the index `u64::MAX`.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.dataset.len()).collect();
+        let key = ViewKey { seed: self.seed, epoch, image: u64::MAX, view: 0 };
+        order.shuffle(&mut key.rng());
+        order
+    }
+
+    fn make(&self, indices: &[usize], epoch: u64) -> Result<ViewBatch, DataError> {
+        let images = indices
+            .par_iter()
+            .map(|index| self.readable(*index))
+            .collect::<Result<Vec<(usize, Arc<RgbImage>)>, DataError>>()?;
+        let sources = images
+            .iter()
+            .map(|(index, image)| Ok((*index as u64, RgbSource::try_from(&**image)?)))
+            .collect::<Result<Vec<_>, DataError>>()?;
+        let mut views = Vec::new();
+        render_batch(&*self.generator, &sources, self.seed, epoch, &mut views)?;
+        let (height, width) = self.generator.view_size();
+        let indices = images.iter().map(|(index, _)| *index).collect();
+        Ok(ViewBatch { views, batch: images.len(), height, width, indices })
+    }
+
+    /// The image, or the next one that can be read in the order of the data set: which one does
+    /// not depend on timing.
+    fn readable(&self, wanted: usize) -> Result<(usize, Arc<RgbImage>), DataError> {
+        let len = self.dataset.len();
+        let mut last = None;
+        for index in (wanted..len).chain(0..wanted) {
+            match self.dataset.image(index) {
+                Ok(image) => return Ok((index, image)),
+                Err(error) => {
+                    let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+                    skipped.entry(index).or_insert_with(|| error.to_string());
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| DataError::Request("the data set is empty".into())))
+    }
+}
+
+/// Batches in order, made ahead by a background thread that stops when this is dropped.
+pub struct ViewStream {
+    receiver: Option<Receiver<Result<ViewBatch, DataError>>>,
+    worker: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl ViewStream {
+    /// How long [`next`](Iterator::next) has waited for batches so far: time the trainer lost.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl Iterator for ViewStream {
+    type Item = Result<ViewBatch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = Instant::now();
+        let batch = self.receiver.as_ref()?.recv().ok();
+        self.waited += start.elapsed();
+        batch
+    }
+}
+
+impl Drop for ViewStream {
+    fn drop(&mut self) {
+        // Closing the channel first is what lets a worker that waits to send come to an end.
+        self.receiver = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use selfsame_augment::ViewPair;
+
+    use super::*;
+    use crate::ShapesDataset;
+
+    fn pair() -> Arc<dyn ViewGenerator> {
+        Arc::new(ViewPair::cifar(8, [0.5; 3], [0.25; 3]).unwrap())
+    }
+
+    fn loader(dataset: Arc<dyn ImageDataset>, threads: usize, seed: u64) -> ViewLoader {
+        let config = LoaderConfig { batch_size: 4, seed, prefetch: 2, threads: Some(threads) };
+        ViewLoader::new(dataset, pair(), &config).unwrap()
+    }
+
+    fn batches(loader: &ViewLoader, first: u64, last: u64) -> Vec<ViewBatch> {
+        loader.stream(first, last).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn threads_and_starting_point_do_not_change_a_batch() {
+        let shapes = Arc::new(ShapesDataset::new(0, 0, 10));
+        let whole = batches(&loader(shapes.clone(), 1, 7), 0, 5);
+        assert_eq!(whole.len(), 5);
+        assert_eq!(whole, batches(&loader(shapes.clone(), 2, 7), 0, 5));
+        assert_eq!(whole[3..], batches(&loader(shapes.clone(), 2, 7), 3, 5));
+        assert_ne!(whole, batches(&loader(shapes, 1, 8), 0, 5));
+    }
+
+    #[test]
+    fn an_epoch_shows_every_image_once_in_an_order_of_its_own() {
+        let loader = loader(Arc::new(ShapesDataset::new(0, 0, 8)), 1, 0);
+        let epochs: Vec<Vec<usize>> = batches(&loader, 0, 4)
+            .chunks(2)
+            .map(|epoch| epoch.iter().flat_map(|b| b.indices.clone()).collect())
+            .collect();
+        for epoch in &epochs {
+            let mut sorted = epoch.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..8).collect::<Vec<_>>());
+        }
+        assert_ne!(epochs[0], epochs[1]);
+    }
+
+    #[test]
+    fn dropping_a_stream_early_ends_its_worker() {
+        let loader = loader(Arc::new(ShapesDataset::new(0, 0, 100)), 2, 0);
+        let mut stream = loader.stream(0, u64::MAX);
+        stream.next().unwrap().unwrap();
+        drop(stream);
+        // The worker held the other handle.
+        assert_eq!(Arc::strong_count(&loader.work), 1);
+    }
+
+    /// Every third image is unreadable.
+    struct Holes(ShapesDataset);
+
+    impl ImageDataset for Holes {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+            match index % 3 {
+                0 => Err(DataError::Request(format!("image {index} is broken"))),
+                _ => self.0.image(index),
+            }
+        }
+        fn label(&self, index: usize) -> Option<u32> {
+            self.0.label(index)
+        }
+        fn class_names(&self) -> &[String] {
+            self.0.class_names()
+        }
+    }
+
+    #[test]
+    fn the_next_readable_image_takes_the_place_of_a_broken_one() {
+        let holes = || Arc::new(Holes(ShapesDataset::new(0, 0, 8)));
+        let one = loader(holes(), 1, 0);
+        let made = batches(&one, 0, 2);
+        assert!(made.iter().flat_map(|b| &b.indices).all(|i| i % 3 != 0));
+        assert_eq!(one.skipped().keys().copied().collect::<Vec<_>>(), [0, 3, 6]);
+        assert_eq!(made, batches(&loader(holes(), 2, 0), 0, 2));
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_data_is_refused() {
+        let config = LoaderConfig { batch_size: 9, seed: 0, prefetch: 1, threads: Some(1) };
+        let shapes = Arc::new(ShapesDataset::new(0, 0, 8));
+        assert!(ViewLoader::new(shapes, pair(), &config).is_err());
+    }
+}
