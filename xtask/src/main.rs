@@ -1,1 +1,61 @@
-fn main() {}
+//! Selfsame's command line. Every command is one module; this file only chooses.
+
+mod bridge;
+mod config;
+mod dataset;
+mod defaults;
+mod device;
+mod embed;
+mod eval;
+mod evaluate;
+mod gallery;
+mod pretrain;
+mod progress;
+mod report;
+mod run_folder;
+mod usage;
+mod weights;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Self-supervised visual representation learning: pretrain an image encoder without labels,
+/// evaluate it, and use it.
+///
+/// Start with `cargo xtask pretrain byol`: it needs no download, trains for a few minutes on a
+/// CPU, and leaves weights and a report under runs/.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Pretrain(pretrain::PretrainArgs),
+    Eval(eval::EvalArgs),
+    Embed(embed::EmbedArgs),
+    Dataset(dataset::DatasetArgs),
+    Config(config::ConfigArgs),
+}
+
+fn main() -> ExitCode {
+    // A panic is a defect of ours; the user gets one line about it, not a backtrace.
+    std::panic::set_hook(Box::new(|info| eprintln!("internal error: {info}")));
+    let result = match Cli::parse().command {
+        Command::Pretrain(args) => pretrain::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Dataset(args) => dataset::run(&args),
+        Command::Config(args) => config::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<usage::Usage>() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -24,6 +24,11 @@ pub trait ImageDataset: Send + Sync {
 
     /// Names of the classes; empty when nothing is labelled.
     fn class_names(&self) -> &[String];
+
+    /// The file that image `index` came from, if it has one of its own.
+    fn path(&self, _index: usize) -> Option<&Path> {
+        None
+    }
 
     /// Whether there are none.
     fn is_empty(&self) -> bool {
@@ -189,6 +194,10 @@ impl ImageDataset for Subset {
 
     fn class_names(&self) -> &[String] {
         self.inner.class_names()
+    }
+
+    fn path(&self, index: usize) -> Option<&Path> {
+        self.inner.path(*self.indices.get(index)?)
     }
 }
 

@@ -218,11 +218,6 @@ impl ImageFolder {
         }
         Ok(folder)
     }
-
-    /// The file of image `index`.
-    pub fn path(&self, index: usize) -> Option<&Path> {
-        self.files.get(index).map(|f| f.path.as_path())
-    }
 }
 
 impl ImageDataset for ImageFolder {
@@ -252,6 +247,10 @@ impl ImageDataset for ImageFolder {
 
     fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    fn path(&self, index: usize) -> Option<&Path> {
+        self.files.get(index).map(|f| f.path.as_path())
     }
 }
 

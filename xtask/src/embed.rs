@@ -1,0 +1,138 @@
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use npyz::WriterBuilder;
+use safetensors::tensor::{Dtype, TensorView};
+use selfsame_data::{Source, open};
+use selfsame_eval::{Features, LabelledImages, extract};
+
+use crate::bridge::{PlainImages, datasets_root, settle};
+use crate::config::RunConfig;
+use crate::eval::run_config;
+use crate::usage::usage;
+use crate::weights::load_encoder;
+
+/// Features of any images under the encoder of a run.
+///
+/// FILE.safetensors holds `features` [images, dim] (f32) and `labels` [images] (i64, −1 for
+/// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
+/// of each row.
+#[derive(Args)]
+pub struct EmbedArgs {
+    /// The run's folder.
+    run: PathBuf,
+    /// A folder of images.
+    #[arg(long, value_name = "DIR", required_unless_present = "dataset")]
+    images: Option<PathBuf>,
+    /// A data set instead.
+    #[arg(long, value_name = "NAME", conflicts_with = "images")]
+    dataset: Option<String>,
+    /// Which part of it, where there are two.
+    #[arg(long, value_parser = ["train", "test", "all"], default_value = "all")]
+    split: String,
+    /// Where to: a name that ends in .safetensors or .npy.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Another weight file than the run's own.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Where to compute [default: as the run].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
+    let kind = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if !["safetensors", "npy"].contains(&kind) {
+        let out = args.out.display();
+        return Err(usage(format!("--out {out}: a name that ends in .safetensors or .npy")));
+    }
+    let mut config = run_config(&args.run)?;
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
+    let device = crate::device::parse(&config.device)?;
+    let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
+    let source = match (&args.images, &args.dataset) {
+        (Some(folder), _) => Source::Folder(folder.clone()),
+        (None, Some(name)) => Source::Named(name.clone()),
+        (None, None) => return Err(usage("embed needs --images or --dataset")),
+    };
+    let data = open(&source, &datasets_root())?;
+    // The run's statistics, not those of the new images: the encoder knows no others.
+    settle(&mut config, &data)?;
+    let mut sets = Vec::new();
+    if args.split != "test" {
+        sets.push(PlainImages::new(data.train.clone(), &config)?);
+    }
+    if let Some(test) = data.test.as_ref().filter(|_| args.split != "train") {
+        sets.push(PlainImages::new(test.clone(), &config)?);
+    }
+    anyhow::ensure!(!sets.is_empty(), "{} has no test split", data.name);
+
+    let (mut values, mut labels, mut names) = (Vec::new(), Vec::new(), String::new());
+    let mut dim = 0;
+    for set in &sets {
+        let features = extract(&encoder, set, config.eval.batch_size, &device)?;
+        dim = features.dim();
+        values.extend_from_slice(features.values());
+        labels.extend(set.labels().into_iter().map(|l| l.map_or(-1, i64::from)));
+        for index in 0..set.len() {
+            let name = set.path(index).map_or(index.to_string(), |p| p.display().to_string());
+            names += &name;
+            names.push('\n');
+        }
+    }
+    let features = Features::new(values, labels.len(), dim)?;
+    write(&args.out, kind, &features, &labels, &config)?;
+    let list = args.out.with_extension("txt");
+    std::fs::write(&list, names).with_context(|| format!("cannot write {}", list.display()))?;
+    for skipped in &data.skipped {
+        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+    }
+    println!("{} images × {dim} features → {}", features.rows(), args.out.display());
+    Ok(())
+}
+
+fn write(
+    path: &Path,
+    kind: &str,
+    features: &Features,
+    labels: &[i64],
+    config: &RunConfig,
+) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    if kind == "npy" {
+        let shape = [features.rows() as u64, features.dim() as u64];
+        write_npy(path, &shape, features.values()).with_context(context)?;
+        let labels_path = path.with_extension("labels.npy");
+        return write_npy(&labels_path, &[labels.len() as u64], labels).with_context(context);
+    }
+    let bytes: Vec<u8> = features.values().iter().flat_map(|v| v.to_le_bytes()).collect();
+    let label_bytes: Vec<u8> = labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+    let shape = vec![features.rows(), features.dim()];
+    let tensors = [
+        ("features", TensorView::new(Dtype::F32, shape, &bytes)?),
+        ("labels", TensorView::new(Dtype::I64, vec![labels.len()], &label_bytes)?),
+    ];
+    let about = serde_json::json!({"role": "features", "method": config.method}).to_string();
+    let metadata = [("selfsame".to_owned(), about)].into();
+    std::fs::write(path, safetensors::serialize(tensors, Some(metadata))?).with_context(context)
+}
+
+fn write_npy<T: npyz::Serialize + npyz::AutoSerialize + Copy>(
+    path: &Path,
+    shape: &[u64],
+    values: &[T],
+) -> std::io::Result<()> {
+    let mut writer = npyz::WriteOptions::new()
+        .default_dtype()
+        .shape(shape)
+        .writer(BufWriter::new(File::create(path)?))
+        .begin_nd()?;
+    writer.extend(values.iter().copied())?;
+    writer.finish()
+}

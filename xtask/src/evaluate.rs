@@ -1,0 +1,102 @@
+//! The evaluation that training, `eval` and the report share.
+
+use anyhow::Context;
+use burn::tensor::Device;
+use selfsame_data::Splits;
+use selfsame_eval::{
+    CollapseSignals, Features, Labelled, LabelledImages, Probe, collapse_signals, extract,
+    raw_pixels,
+};
+use selfsame_models::Encoder;
+use serde::Serialize;
+
+use crate::bridge::PlainImages;
+use crate::config::{EvalSection, RunConfig};
+
+/// The images that an encoder is judged by.
+pub struct Judge {
+    pub train: PlainImages,
+    /// `None` when there are no labels; then only collapse can be judged.
+    pub test: Option<PlainImages>,
+    settings: EvalSection,
+    device: Device,
+}
+
+/// What an evaluation found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Evaluation {
+    pub knn_top1: Option<f64>,
+    pub linear_top1: Option<f64>,
+    #[serde(flatten)]
+    pub collapse: CollapseSignals,
+    pub test_images: usize,
+}
+
+/// Features of both splits.
+pub struct SplitFeatures {
+    pub train: Features,
+    pub test: Option<Features>,
+}
+
+impl Judge {
+    /// `device`: a plain one.
+    pub fn new(config: &RunConfig, data: &Splits, device: &Device) -> anyhow::Result<Self> {
+        let labelled = |set: &PlainImages| set.labels().iter().any(Option::is_some);
+        let train = PlainImages::new(data.train.clone(), config)?;
+        let test = match &data.test {
+            Some(test) => Some(PlainImages::new(test.clone(), config)?),
+            None => None,
+        };
+        let test = test.filter(|test| labelled(test) && labelled(&train));
+        Ok(Self { train, test, settings: config.eval.clone(), device: device.clone() })
+    }
+
+    /// Frozen features, the encoder in evaluation mode.
+    pub fn features(&self, encoder: &impl Encoder) -> anyhow::Result<SplitFeatures> {
+        let extract = |images: &PlainImages| {
+            extract(encoder, images, self.settings.batch_size, &self.device)
+        };
+        let test = self.test.as_ref().map(extract).transpose()?;
+        Ok(SplitFeatures { train: extract(&self.train)?, test })
+    }
+
+    /// Raw pixels under k-NN, the baseline that needs no encoder.
+    pub fn pixels(&self) -> anyhow::Result<Option<f64>> {
+        let Some(test) = &self.test else { return Ok(None) };
+        let features =
+            SplitFeatures { train: raw_pixels(&self.train)?, test: Some(raw_pixels(test)?) };
+        self.knn(&features)
+    }
+
+    /// Weighted k-NN of the test images among the training images.
+    pub fn knn(&self, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {
+        self.score(&self.settings.knn(), features).context("k-NN")
+    }
+
+    /// k-NN, the linear probe if it is wanted, and the collapse signals.
+    pub fn evaluate(
+        &self,
+        features: &SplitFeatures,
+        linear_probe: bool,
+    ) -> anyhow::Result<Evaluation> {
+        let linear_top1 = match linear_probe {
+            true => self.score(&self.settings.linear(), features).context("linear probe")?,
+            false => None,
+        };
+        // Held-out images where there are some: collapse on new images is what matters.
+        let judged = features.test.as_ref().unwrap_or(&features.train);
+        Ok(Evaluation {
+            knn_top1: self.knn(features)?,
+            linear_top1,
+            collapse: collapse_signals(judged)?,
+            test_images: judged.rows(),
+        })
+    }
+
+    fn score(&self, probe: &impl Probe, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {
+        let (Some(test), Some(images)) = (&features.test, &self.test) else { return Ok(None) };
+        let train = Labelled::new(&features.train, &self.train.labels())?;
+        let test = Labelled::new(test, &images.labels())?;
+        Ok(Some(probe.score(&train, &test)?.top1))
+    }
+}

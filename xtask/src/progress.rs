@@ -1,0 +1,82 @@
+//! What a person sees of a long run: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use selfsame_trainers::StepReport;
+
+/// Lines are no closer together than this where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// Shows steps as they are done. Everything goes to stderr; stdout is for results.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    steps: u64,
+    steps_per_epoch: u64,
+    start: Instant,
+    first_step: u64,
+    last_line: Option<Instant>,
+    knn: Option<f64>,
+}
+
+impl Progress {
+    pub fn new(first_step: u64, steps: u64, steps_per_epoch: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(steps).with_position(first_step);
+            let template = "{bar:30.cyan/blue} {pos}/{len} {msg} · {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        let start = Instant::now();
+        Self { bar, steps, steps_per_epoch, start, first_step, last_line: None, knn: None }
+    }
+
+    pub fn step(&mut self, report: &StepReport) {
+        let done = (report.step - self.first_step).max(1);
+        let elapsed = self.start.elapsed().as_secs_f64();
+        let rate = done as f64 * report.images as f64 / elapsed.max(1e-9);
+        let knn = self.knn.map_or(String::new(), |k| format!(" · k-NN {:.1} %", 100.0 * k));
+        let epoch = report.step.div_ceil(self.steps_per_epoch.max(1));
+        let text = format!(
+            "epoch {epoch} · loss {:.4} · std {:.2}{knn} · {rate:.0} images/s",
+            report.loss, report.embedding_std
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_message(text);
+            bar.set_position(report.step);
+            return;
+        }
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due || report.step == self.steps {
+            self.last_line = Some(Instant::now());
+            let left = elapsed / done as f64 * (self.steps - report.step) as f64;
+            let (step, steps) = (report.step, self.steps);
+            eprintln!("step {step}/{steps} · {text} · {left:.0} s left");
+        }
+    }
+
+    /// A line of its own, above the bar where there is one.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    pub fn evaluated(&mut self, epoch: u64, knn: Option<f64>, std: f64, effective_rank: f64) {
+        self.knn = knn;
+        let knn = knn.map_or("no labels".into(), |k| format!("k-NN {:.2} %", 100.0 * k));
+        self.say(&format!(
+            "after epoch {epoch}: {knn} · feature std {std:.2} · effective rank {effective_rank:.1}"
+        ));
+    }
+
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A run on disk: complete in itself and readable by other tools.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use crate::config::RunConfig;
+
+pub const CONFIG: &str = "config.toml";
+pub const METRICS: &str = "metrics.jsonl";
+pub const SUMMARY: &str = "summary.json";
+pub const ENCODER: &str = "encoder.safetensors";
+pub const LAST_CHECKPOINT: &str = "checkpoints/last.safetensors";
+pub const BEST_CHECKPOINT: &str = "checkpoints/best.safetensors";
+pub const REPORT: &str = "report.html";
+pub const SKIPPED: &str = "skipped.jsonl";
+
+/// The folder of one run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder: `out`, which must not hold a run yet, or the next free name under `runs/`.
+    pub fn create(out: Option<&Path>, config: &RunConfig) -> anyhow::Result<Self> {
+        let path = match out {
+            Some(out) => {
+                if out.join(CONFIG).exists() {
+                    bail!(
+                        "{} holds a run already; continue it with --resume auto, or choose another --out",
+                        out.display()
+                    );
+                }
+                out.to_owned()
+            }
+            None => default_names(config)
+                .find(|path| !path.exists())
+                .context("no free name is left under runs/")?,
+        };
+        let checkpoints = path.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints)
+            .with_context(|| format!("cannot make {}", checkpoints.display()))?;
+        let run = Self { path };
+        run.write(CONFIG, config.to_commented_toml()?.as_bytes())?;
+        Ok(run)
+    }
+
+    /// The folder to go on with, if there is one: `out`, or the latest of the default names.
+    pub fn existing(out: Option<&Path>, config: &RunConfig) -> Option<Self> {
+        let holds_run = |path: &PathBuf| path.join(CONFIG).is_file();
+        let path = match out {
+            Some(out) => Some(out.to_owned()).filter(holds_run),
+            None => default_names(config).take_while(|path| path.exists()).filter(holds_run).last(),
+        };
+        path.map(|path| Self { path })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Replaces a file as a whole.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.file(name);
+        let new = path.with_extension("new");
+        std::fs::write(&new, bytes)
+            .and_then(|()| std::fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The metrics, opened to append, with what lies after `step` cut off.
+    pub fn metrics(&self, step: u64) -> anyhow::Result<Metrics> {
+        let path = self.file(METRICS);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let kept = text.lines().filter(|line| {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step)
+        });
+        let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
+        self.write(METRICS, kept.as_bytes())?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Metrics { file, path })
+    }
+}
+
+/// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
+fn default_names(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
+    let data = match (&config.data.images, &config.data.dataset) {
+        (Some(folder), _) => {
+            folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        }
+        (None, name) => name.clone().unwrap_or_default(),
+    };
+    let stem = format!("{}-{data}", config.method.name());
+    // In the workspace when Cargo runs us, else here.
+    let workspace = std::env::var_os("CARGO_MANIFEST_DIR")
+        .and_then(|dir| Some(Path::new(&dir).parent()?.to_owned()))
+        .unwrap_or_default();
+    (1..1_000_000).map(move |n| match n {
+        1 => workspace.join("runs").join(&stem),
+        n => workspace.join("runs").join(format!("{stem}-{n}")),
+    })
+}
+
+/// `metrics.jsonl`, a line at a time.
+pub struct Metrics {
+    file: File,
+    path: PathBuf,
+}
+
+impl Metrics {
+    pub fn log(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        // One write per line: a reader never sees half a line.
+        self.file
+            .write_all(text.as_bytes())
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// The commit that the program was run from, if git knows.
+pub fn git_commit() -> Option<String> {
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
+    let out = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(folder).output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?;
+    (out.status.success()).then(|| text.trim().to_owned())
+}
+
+/// The most memory this process has held, where the system tells.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,42 @@
+//! Weights of a finished or interrupted run.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use burn::tensor::Device;
+use selfsame_models::ResNet;
+use selfsame_models::init::WeightInit;
+use selfsame_models::weights::{StateDict, load_state_dict, read_safetensors};
+use selfsame_trainers::Checkpoint;
+
+use crate::config::RunConfig;
+use crate::run_folder::{ENCODER, LAST_CHECKPOINT};
+
+/// The encoder of the run in `folder`: its final weights, or those of its last checkpoint.
+pub fn load_encoder(
+    folder: &Path,
+    config: &RunConfig,
+    weights: Option<&Path>,
+    device: &Device,
+) -> anyhow::Result<ResNet> {
+    let finished = folder.join(ENCODER);
+    let checkpoint = folder.join(LAST_CHECKPOINT);
+    let path = match weights {
+        Some(path) => path,
+        None if finished.is_file() => &finished,
+        None if checkpoint.is_file() => &checkpoint,
+        None => bail!("{} holds neither {ENCODER} nor a checkpoint", folder.display()),
+    };
+    let dict = encoder_weights(path, config)?;
+    let encoder = config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, device))?;
+    load_state_dict(encoder, &dict).with_context(|| format!("cannot use {}", path.display()))
+}
+
+fn encoder_weights(path: &Path, config: &RunConfig) -> anyhow::Result<StateDict> {
+    let (dict, _) = read_safetensors(path).with_context(|| path.display().to_string())?;
+    if dict.keys().any(|name| name.starts_with("method.")) {
+        return Ok(Checkpoint::read(path)?.weights(config.method.encoder_prefix()));
+    }
+    // A classifier that came with foreign weights has no place here.
+    Ok(dict.into_iter().filter(|(name, _)| !name.starts_with("fc.")).collect())
+}

@@ -1,0 +1,311 @@
+//! End-to-end runs of the real binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A run so small that it ends in a second or two.
+const SMALL: [&str; 12] = [
+    "--limit", "60",
+    "--set", "data.test_limit=40",
+    "--set", "encoder.base_width=2",
+    "--set", "train.batch_size=20",
+    "--set", "train.epochs=2",
+    "--set", "eval.knn_k=5",
+];
+
+fn xtask(args: &[&str], threads: &str) -> Output {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(args)
+        .env("CARGO_MANIFEST_DIR", manifest)
+        .env("RAYON_NUM_THREADS", threads)
+        .output()
+        .unwrap()
+}
+
+fn ok(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The exit status and the one line of the error.
+fn error(args: &[&str]) -> (i32, String) {
+    let output = xtask(args, "2");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!stderr.contains("backtrace") && !stderr.contains("panicked"), "{stderr}");
+    (output.status.code().unwrap(), stderr)
+}
+
+fn pretrain(method: &str, out: &Path, more: &[&str], threads: &str) -> Output {
+    let out = out.to_str().unwrap();
+    let mut args = vec!["pretrain", method, "--out", out, "--json"];
+    args.extend(SMALL);
+    args.extend(more);
+    xtask(&args, threads)
+}
+
+fn field(json: &str, name: &str) -> f64 {
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    value[name].as_f64().unwrap_or_else(|| panic!("{name} in {json}"))
+}
+
+#[test]
+fn a_run_leaves_everything_it_promises_and_can_be_used() {
+    let temp = tempfile::tempdir().unwrap();
+    for (method, more) in [
+        ("byol", &["--set", "byol.projector_hidden=8", "--set", "byol.projector_dim=4"][..]),
+        ("barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"][..]),
+    ] {
+        let run = temp.path().join(method);
+        let summary = ok(&pretrain(method, &run, more, "2"));
+        for name in ["knn_top1", "knn_top1_random_init", "knn_top1_pixels", "linear_top1"] {
+            assert!((0.0..=1.0).contains(&field(&summary, name)), "{name}");
+        }
+        assert_eq!(field(&summary, "steps"), 6.0);
+        assert!(field(&summary, "effective_rank") >= 1.0 && field(&summary, "images_per_second") > 0.0);
+        for file in [
+            "config.toml", "metrics.jsonl", "summary.json", "report.html", "encoder.safetensors",
+            "neighbours.png", "checkpoints/last.safetensors", "checkpoints/best.safetensors",
+        ] {
+            assert!(run.join(file).is_file(), "{file}");
+        }
+        let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let steps = metrics.lines().filter(|l| l.contains("learning_rate")).count();
+        assert_eq!(steps, 6, "{metrics}");
+
+        let run = run.to_str().unwrap();
+        let scored = ok(&xtask(&["eval", run, "--json"], "2"));
+        assert_eq!(field(&scored, "knn_top1"), field(&summary, "knn_top1"));
+        assert_eq!(field(&scored, "linear_top1"), field(&summary, "linear_top1"));
+        let best = format!("{run}/checkpoints/best.safetensors");
+        ok(&xtask(&["eval", run, "--weights", &best], "2"));
+    }
+}
+
+/// Weights of a small run.
+fn weights(method: &str, folder: &Path, name: &str, more: &[&str], threads: &str) -> Vec<u8> {
+    let run = folder.join(name);
+    ok(&pretrain(method, &run, more, threads));
+    std::fs::read(run.join("encoder.safetensors")).unwrap()
+}
+
+#[test]
+fn the_same_command_gives_the_same_bits_on_one_and_on_two_threads() {
+    let temp = tempfile::tempdir().unwrap();
+    for method in ["byol", "barlow-twins"] {
+        let name = |run: &str| format!("{method}-{run}");
+        let one = weights(method, temp.path(), &name("a"), &[], "2");
+        assert!(one == weights(method, temp.path(), &name("b"), &[], "2"), "not repeatable");
+        let single = weights(method, temp.path(), &name("c"), &["--threads", "1"], "1");
+        assert!(one == single, "threads change the result");
+        let other = weights(method, temp.path(), &name("d"), &["--seed", "1"], "2");
+        assert!(one != other, "the seed changes nothing");
+    }
+}
+
+#[test]
+fn a_run_stopped_and_resumed_ends_in_the_same_bits() {
+    let temp = tempfile::tempdir().unwrap();
+    for (method, accumulation) in [("byol", "1"), ("barlow-twins", "2")] {
+        let settings = format!("train.accumulation={accumulation}");
+        let whole = weights(method, temp.path(), &format!("{method}-whole"), &["--set", &settings], "2");
+        let run = temp.path().join(format!("{method}-parts"));
+        ok(&pretrain(method, &run, &["--set", &settings, "--set", "train.stop_after=1"], "2"));
+        let first = std::fs::read(run.join("encoder.safetensors")).unwrap();
+        assert!(first != whole);
+        ok(&pretrain(method, &run, &["--set", &settings, "--resume", "auto"], "2"));
+        assert!(whole == std::fs::read(run.join("encoder.safetensors")).unwrap(), "{method}");
+        let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        assert_eq!(metrics.lines().filter(|l| l.contains("learning_rate")).count(), 6);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_exits_cleanly() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = temp.path().join("run");
+    let out = run.to_str().unwrap();
+    let mut args = vec!["pretrain", "byol", "--out", out, "--set", "train.epochs=10000"];
+    args.extend(SMALL.iter().filter(|a| !["train.epochs=2"].contains(a)).copied());
+    // The filter leaves a lone --set before the next one's value otherwise.
+    let args: Vec<&str> = args.iter().enumerate().filter(|(i, a)| {
+        !(**a == "--set" && args.get(i + 1).is_some_and(|n| *n == "--set"))
+    }).map(|(_, a)| *a).collect();
+    let child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(&args)
+        .env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let checkpoint = run.join("checkpoints/last.safetensors");
+    while !checkpoint.is_file() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("everything is saved"), "{stderr}");
+    let summary = std::fs::read_to_string(run.join("summary.json")).unwrap();
+    assert!(summary.contains("\"finished\": false"), "{summary}");
+    ok(&xtask(&["eval", out], "2"));
+}
+
+#[test]
+fn ndarray_trains_too() {
+    let temp = tempfile::tempdir().unwrap();
+    for method in ["byol", "barlow-twins"] {
+        let run = temp.path().join(method);
+        let more = ["--device", "ndarray", "--set", "train.epochs=1", "--limit", "20"];
+        let summary = ok(&pretrain(method, &run, &more, "2"));
+        assert!(summary.contains("\"device\": \"ndarray\""), "{summary}");
+        assert!(field(&summary, "final_loss").is_finite());
+    }
+}
+
+fn png(path: &Path, value: u8) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let pixel = |x: u32, y: u32| image::Rgb([value, (x * 16) as u8, (y * 16) as u8]);
+    image::RgbImage::from_fn(12, 10, pixel).save(path).unwrap();
+}
+
+fn folder_of_images(root: &Path, count: u8) -> PathBuf {
+    let folder = root.join("photos");
+    for i in 0..count {
+        png(&folder.join(format!("{i:02}.png")), i * 10);
+    }
+    folder
+}
+
+#[test]
+fn an_unlabelled_folder_with_a_broken_file_trains_and_embeds() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = folder_of_images(temp.path(), 12);
+    std::fs::write(photos.join("broken.jpg"), b"not a picture").unwrap();
+    let photos = photos.to_str().unwrap();
+    let run = temp.path().join("run");
+    let out = run.to_str().unwrap();
+    let settings = ["--set", "train.batch_size=4", "--set", "train.epochs=1", "--set", "encoder.base_width=2"];
+    let mut args = vec!["pretrain", "byol", "--images", photos, "--out", out, "--json"];
+    args.extend(settings);
+    let output = xtask(&args, "2");
+    let summary = ok(&output);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("broken.jpg"));
+    assert_eq!(field(&summary, "skipped_images"), 1.0);
+    assert!(summary.contains("\"knn_top1\": null"), "{summary}");
+    assert!(std::fs::read_to_string(run.join("skipped.jsonl")).unwrap().contains("broken.jpg"));
+
+    let file = |name: &str| temp.path().join(name).to_str().unwrap().to_owned();
+    let safetensors = file("f.safetensors");
+    ok(&xtask(&["embed", out, "--images", photos, "--out", &safetensors], "2"));
+    let bytes = std::fs::read(&safetensors).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.tensor("features").unwrap().shape(), [12, 16]);
+    let labels = tensors.tensor("labels").unwrap();
+    assert!(labels.data().iter().all(|b| *b == 0xff), "unlabelled is −1");
+    let names = std::fs::read_to_string(file("f.txt")).unwrap();
+    assert_eq!(names.lines().count(), 12);
+
+    let npy = file("f.npy");
+    ok(&xtask(&["embed", out, "--images", photos, "--out", &npy], "2"));
+    let array = npyz::NpyFile::new(&std::fs::read(&npy).unwrap()[..]).unwrap();
+    assert_eq!(array.shape(), [12, 16]);
+    let values: Vec<f32> = array.into_vec().unwrap();
+    let first = f32::from_le_bytes(tensors.tensor("features").unwrap().data()[..4].try_into().unwrap());
+    assert_eq!(values[0], first);
+}
+
+#[test]
+fn wrong_usage_is_status_two() {
+    for (args, word) in [
+        (&["pretrain"][..], "METHOD"),
+        (&["pretrain", "simclr"], "byol and barlow-twins"),
+        (&["pretrain", "byol", "--set", "train.epoch=1"], "epoch"),
+        (&["pretrain", "byol", "--set", "train.batch_size=1"], "at least 2"),
+        (&["pretrain", "byol", "--device", "tpu"], "tpu"),
+        (&["pretrain", "byol", "--config", "/nonexistent.toml"], "nonexistent.toml"),
+        (&["eval", "/nonexistent"], "not the folder of a run"),
+        (&["embed", "/nonexistent", "--images", ".", "--out", "x.csv"], "safetensors or .npy"),
+    ] {
+        let (status, stderr) = error(args);
+        assert!(status == 2 && stderr.contains(word), "{args:?}: {status} {stderr}");
+    }
+}
+
+#[test]
+fn bad_data_is_status_one_and_one_clear_error() {
+    let temp = tempfile::tempdir().unwrap();
+    let empty = temp.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let out = temp.path().join("never");
+    let out = out.to_str().unwrap();
+    for (args, word) in [
+        (&["--dataset", "imagenot"][..], "fashion-mini, fashion-mnist"),
+        (&["--dataset", "cifar10"], "dataset import cifar10"),
+        (&["--images", empty.to_str().unwrap()], "no readable image"),
+        (&["--limit", "10", "--set", "train.batch_size=100"], "cannot be filled"),
+    ] {
+        let all = [&["pretrain", "byol", "--out", out][..], args].concat();
+        let (status, stderr) = error(&all);
+        assert!(status == 1 && stderr.contains(word), "{args:?}: {status} {stderr}");
+        assert_eq!(stderr.lines().filter(|l| l.starts_with("error")).count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn nothing_written_is_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = temp.path().join("run");
+    ok(&pretrain("byol", &run, &[], "2"));
+    let encoder = std::fs::read(run.join("encoder.safetensors")).unwrap();
+
+    // The same folder again, without and with another architecture.
+    let again = pretrain("byol", &run, &[], "2");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("holds a run already"));
+    let other = pretrain("byol", &run, &["--resume", "auto", "--set", "encoder.base_width=4"], "2");
+    assert_eq!(other.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("base_width"), "{other:?}");
+
+    // A checkpoint of another architecture, and a damaged one, in place of the run's own.
+    let wide = temp.path().join("wide");
+    ok(&pretrain("byol", &wide, &["--set", "encoder.base_width=4"], "2"));
+    let checkpoint = run.join("checkpoints/last.safetensors");
+    std::fs::copy(wide.join("checkpoints/last.safetensors"), &checkpoint).unwrap();
+    let foreign = pretrain("byol", &run, &["--resume", "auto"], "2");
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&foreign.stderr).contains("do not fit this model"), "{foreign:?}");
+    let bytes = std::fs::read(&checkpoint).unwrap();
+    std::fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    let damaged = pretrain("byol", &run, &["--resume", "auto"], "2");
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("last.safetensors"), "{damaged:?}");
+    assert_eq!(std::fs::read(run.join("encoder.safetensors")).unwrap(), encoder);
+}
+
+#[test]
+fn config_prints_what_can_be_read_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let text = ok(&xtask(&["config", "barlow-twins", "--set", "train.epochs=7"], "2"));
+    assert!(text.contains("# passes over the training images") && text.contains("epochs = 7"));
+    let path = temp.path().join("mine.toml");
+    std::fs::write(&path, &text).unwrap();
+    let again = ok(&xtask(&["config", "barlow-twins", "--config", path.to_str().unwrap()], "2"));
+    assert_eq!(again, text);
+    let (status, stderr) = error(&["config", "byol", "--config", path.to_str().unwrap()]);
+    assert!(status == 2, "{stderr}");
+}
+
+#[test]
+fn data_sets_are_listed() {
+    let text = ok(&xtask(&["dataset", "list"], "2"));
+    for name in ["fashion-mini", "shapes", "cifar10", "cifar100", "mnist"] {
+        assert!(text.lines().any(|l| l.starts_with(&format!("{name} "))), "{text}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&ok(&xtask(&["dataset", "list", "--json"], "2"))).unwrap();
+    assert!(json.as_array().unwrap().iter().any(|e| e["name"] == "shapes" && e["present"] == true));
+}
