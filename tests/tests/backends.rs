@@ -25,7 +25,8 @@ fn encoder() -> ResNetConfig {
 fn views(step: usize) -> Views {
     let shape = [4, 3, 8, 8];
     let n = shape.iter().product::<usize>();
-    let pixels = |view: usize| (0..n).map(|i| ((i * 7 + step * 31 + view * 17) as f32).sin()).collect();
+    let pixels =
+        |view: usize| (0..n).map(|i| ((i * 7 + step * 31 + view * 17) as f32).sin()).collect();
     Views { pixels: [pixels(0), pixels(1)], shape }
 }
 
@@ -51,14 +52,16 @@ fn agree(flex: &[f32], ndarray: &[f32]) {
 
 #[test]
 fn initial_weights_are_the_same_bits_on_every_backend() {
-    let byol = ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
+    let byol =
+        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
     let [a, b] = devices().map(|d| state_dict(&byol.init(&encoder(), 1, &d).unwrap()).unwrap());
     assert_eq!(a, b);
 }
 
 #[test]
 fn byol_takes_the_same_steps_on_every_backend() {
-    let byol = ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
+    let byol =
+        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
     let [a, b] = devices().map(|d| losses(byol.init(&encoder(), 1, &d).unwrap(), &d));
     agree(&a, &b);
 }

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
-use selfsame_losses::{BarlowTwinsLoss, ByolLoss, JointEmbeddingLoss, regression_loss, standardize};
+use selfsame_losses::{
+    BarlowTwinsLoss, ByolLoss, JointEmbeddingLoss, regression_loss, standardize,
+};
 
 /// Both CPU backends, so that an invariant cannot hold by accident of one.
 fn devices() -> [Device; 2] {
@@ -117,7 +119,7 @@ proptest! {
         // Columns of a Hadamard matrix: zero mean, mutually orthogonal.
         let rows = 1usize << log2;
         let dim = dims.min(rows - 1);
-        let sign = |r: usize, c: usize| if (r & (c + 1)).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |r: usize, c: usize| if (r & (c + 1)).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
         let values = (0..rows * dim).map(|i| sign(i / dim, i % dim) * scales[i % dim]).collect();
         let batch = Batch { rows, dim, values };
         for device in devices() {
@@ -192,6 +194,10 @@ proptest! {
             &|a, b| ByolLoss.forward(a, b),
         ];
         let at = pick % a.values.len();
+        // The direction of a vector near the origin turns faster than any finite difference can
+        // follow; in one dimension it jumps.
+        let row = &a.values[at / a.dim * a.dim..][..a.dim];
+        prop_assume!(row.iter().map(|v| v * v).sum::<f32>() > 0.25);
         for device in devices() {
             for loss in losses {
                 let tracked = a.tensor(&device.clone().autodiff()).require_grad();

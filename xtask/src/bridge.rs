@@ -45,8 +45,7 @@ pub fn open_data(config: &DataConfig) -> anyhow::Result<Splits> {
 pub fn settle(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
     let first = data.train.image(0)?;
     let side = first.width().min(first.height()).max(1);
-    let size =
-        *config.views.size.get_or_insert(if side <= SMALL_SIDE { side } else { PHOTO_SIDE });
+    let size = *config.views.size.get_or_insert(if side <= SMALL_SIDE { side } else { PHOTO_SIDE });
     let small = size <= SMALL_SIDE;
     config.views.blur_probability.get_or_insert(if small { [0.0, 0.0] } else { [1.0, 0.1] });
     config.encoder.stem.get_or_insert(if small { Stem::Cifar } else { Stem::ImageNet });

@@ -41,7 +41,7 @@ pub struct Overrides {
     /// Folder of images instead, with class sub-folders or without any label.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda[:N].
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Fixes initial weights, shuffling and augmentation.
@@ -357,11 +357,9 @@ impl OptimizerSection {
             OptimizerName::Sgd => {
                 Rule::Sgd(Sgd { momentum: self.momentum, nesterov: self.nesterov })
             }
-            OptimizerName::AdamW => Rule::AdamW(AdamW {
-                beta1: self.beta1,
-                beta2: self.beta2,
-                epsilon: self.epsilon,
-            }),
+            OptimizerName::AdamW => {
+                Rule::AdamW(AdamW { beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon })
+            }
             OptimizerName::Lars => Rule::Lars(Lars {
                 momentum: self.momentum,
                 eta: self.eta,
@@ -467,7 +465,10 @@ impl RunConfig {
         )?;
         check(
             (0.0..=1.0).contains(&self.optimizer.final_fraction),
-            format!("optimizer.final_fraction: {} is outside [0, 1]", self.optimizer.final_fraction),
+            format!(
+                "optimizer.final_fraction: {} is outside [0, 1]",
+                self.optimizer.final_fraction
+            ),
         )?;
         check(self.eval.batch_size >= 1, "eval.batch_size: at least 1".into())?;
         check(train.checkpoint_every >= 1, "train.checkpoint_every: at least 1 epoch".into())?;
@@ -508,7 +509,8 @@ impl RunConfig {
         };
         for line in plain.lines() {
             if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-                out += &missing(&section, &seen);
+                out.truncate(out.trim_end().len());
+                out += &format!("\n{}\n", missing(&section, &seen));
                 seen.clear();
                 section = name.to_owned();
             } else if let Some((key, _)) = line.split_once(" = ") {
@@ -542,7 +544,12 @@ mod tests {
         }
         let config = resolve(
             Method::Byol,
-            &["train.epochs=3", "optimizer.name=lars", "views.crop_scale=[0.3, 0.9]", "byol.tau_base=0.5"],
+            &[
+                "train.epochs=3",
+                "optimizer.name=lars",
+                "views.crop_scale=[0.3, 0.9]",
+                "byol.tau_base=0.5",
+            ],
         )
         .unwrap();
         assert_eq!((config.train.epochs, config.optimizer.name), (3, OptimizerName::Lars));
@@ -575,7 +582,11 @@ mod tests {
         }
         let error = resolve(
             Method::Byol,
-            &["optimizer.name=sgd", "optimizer.weight_decay=0", "optimizer.exclude_bias_and_norm=true"],
+            &[
+                "optimizer.name=sgd",
+                "optimizer.weight_decay=0",
+                "optimizer.exclude_bias_and_norm=true",
+            ],
         )
         .unwrap_err()
         .to_string();
@@ -589,10 +600,10 @@ mod tests {
             let text = config.to_commented_toml().unwrap();
             let table: Table = text.parse().unwrap();
             assert_eq!(config, table.try_into().unwrap());
-            for line in text.lines().filter(|l| l.contains(" = ") && !l.starts_with('#')) {
-                let at = text.find(line).unwrap();
-                let before = text[..at].trim_end().lines().last().unwrap_or_default();
-                assert!(before.starts_with("# "), "{line} has no comment");
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.windows(2) {
+                let setting = pair[1].contains(" = ") && !pair[1].starts_with('#');
+                assert!(!setting || pair[0].starts_with("# "), "{} has no comment", pair[1]);
             }
         }
     }

@@ -10,7 +10,9 @@ pub fn parse(name: &str) -> anyhow::Result<Device> {
         #[expect(deprecated)]
         ("ndarray", "") => Ok(Device::ndarray()),
         ("cuda", index) => cuda(index),
-        _ => Err(usage(format!("there is no device {name:?}; there are flex, ndarray and cuda[:N]"))),
+        _ => {
+            Err(usage(format!("there is no device {name:?}; there are flex, ndarray and cuda[:N]")))
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::weights::load_encoder;
 
 /// Features of any images under the encoder of a run.
 ///
-/// FILE.safetensors holds `features` [images, dim] (f32) and `labels` [images] (i64, −1 for
+/// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
 /// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
 /// of each row.
 #[derive(Args)]

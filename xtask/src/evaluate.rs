@@ -53,9 +53,8 @@ impl Judge {
 
     /// Frozen features, the encoder in evaluation mode.
     pub fn features(&self, encoder: &impl Encoder) -> anyhow::Result<SplitFeatures> {
-        let extract = |images: &PlainImages| {
-            extract(encoder, images, self.settings.batch_size, &self.device)
-        };
+        let extract =
+            |images: &PlainImages| extract(encoder, images, self.settings.batch_size, &self.device);
         let test = self.test.as_ref().map(extract).transpose()?;
         Ok(SplitFeatures { train: extract(&self.train)?, test })
     }

@@ -68,9 +68,7 @@ fn paste(
     if let Some(color) = frame {
         for i in 0..TILE {
             for edge in 0..2 {
-                for (px, py) in
-                    [(i, edge), (i, TILE - 1 - edge), (edge, i), (TILE - 1 - edge, i)]
-                {
+                for (px, py) in [(i, edge), (i, TILE - 1 - edge), (edge, i), (TILE - 1 - edge, i)] {
                     sheet.put_pixel(x + px, y + py, color);
                 }
             }

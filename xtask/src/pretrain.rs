@@ -72,7 +72,8 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
     settle(&mut config, &data)?;
     let device = crate::device::parse(&config.device)?;
 
-    let resumed = args.resume.as_ref().and_then(|_| RunFolder::existing(args.out.as_deref(), &config));
+    let resumed =
+        args.resume.as_ref().and_then(|_| RunFolder::existing(args.out.as_deref(), &config));
     let folder = match resumed {
         Some(folder) => {
             let saved = RunConfig::read(&folder.file(crate::run_folder::CONFIG))?;
@@ -86,7 +87,11 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
     }
     if data.skipped.len() > 5 {
-        eprintln!("… and {} more, all in {}", data.skipped.len() - 5, folder.file(SKIPPED).display());
+        eprintln!(
+            "… and {} more, all in {}",
+            data.skipped.len() - 5,
+            folder.file(SKIPPED).display()
+        );
     }
 
     let session = Session { config: &config, data: &data, folder: &folder, device: &device };
@@ -119,7 +124,9 @@ fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     let (a, b) = (toml::to_string(&saved)?, toml::to_string(asked)?);
     let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
     let (was, is) = differing.unwrap_or(("a setting", "none"));
-    anyhow::bail!("the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out")
+    anyhow::bail!(
+        "the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out"
+    )
 }
 
 fn opening_line(config: &RunConfig, data: &Splits, folder: &RunFolder) -> String {
@@ -291,9 +298,9 @@ impl Session<'_> {
     fn write_skipped(&self, loader: &ViewLoader) -> anyhow::Result<()> {
         let opening = self.data.skipped.iter().map(|s| json!({"path": s.path, "reason": s.reason}));
         let later = loader.skipped();
-        let later = later.iter().map(|(index, reason)| {
-            json!({"path": self.data.train.path(*index), "reason": reason})
-        });
+        let later = later
+            .iter()
+            .map(|(index, reason)| json!({"path": self.data.train.path(*index), "reason": reason}));
         let lines: String = opening.chain(later).map(|line| format!("{line}\n")).collect();
         if lines.is_empty() { Ok(()) } else { self.folder.write(SKIPPED, lines.as_bytes()) }
     }

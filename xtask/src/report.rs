@@ -123,7 +123,9 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> anyhow::Result<Strin
                 .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))
                 .map_err(|e| plot_error(&e))?
                 .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2))
+                });
         }
         if lines.len() > 1 {
             chart
@@ -137,7 +139,8 @@ fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> anyhow::Result<Strin
         area.present().map_err(|e| plot_error(&e))?;
     }
     // A view box lets the page scale it.
-    let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escape(title)), 1);
+    let svg =
+        svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escape(title)), 1);
     Ok(format!("<figure><figcaption>{}</figcaption>{svg}</figure>", escape(title)))
 }
 

@@ -98,9 +98,7 @@ impl RunFolder {
 /// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
 fn default_names(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
     let data = match (&config.data.images, &config.data.dataset) {
-        (Some(folder), _) => {
-            folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-        }
+        (Some(folder), _) => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         (None, name) => name.clone().unwrap_or_default(),
     };
     let stem = format!("{}-{data}", config.method.name());

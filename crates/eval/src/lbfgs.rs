@@ -88,7 +88,7 @@ fn search(
         let trial: Vec<f64> = x.iter().zip(direction).map(|(x, d)| x + step * d).collect();
         let mut gradient = vec![0.0; x.len()];
         let new = f(&trial, &mut gradient);
-        if !(new <= value + DECREASE * step * slope) {
+        if new.is_nan() || new > value + DECREASE * step * slope {
             high = step;
         } else if dot(&gradient, direction) < CURVATURE * slope {
             best = Some((step, new, gradient));
