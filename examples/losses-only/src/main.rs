@@ -15,8 +15,7 @@ fn main() {
     let (mut first, mut last) = (f32::NAN, f32::NAN);
     for step in 0..200 {
         let clean = Tensor::<2>::random([64, 16], Distribution::Normal(0.0, 1.0), &device);
-        let noisy =
-            || clean.clone() + clean.random_like(Distribution::Normal(0.0, 0.3));
+        let noisy = || clean.clone() + clean.random_like(Distribution::Normal(0.0, 0.3));
         let terms = loss.terms(model.forward(noisy()), model.forward(noisy()));
         let total = terms.invariance + terms.redundancy.mul_scalar(loss.lambda);
         let gradients = GradientsParams::from_grads(total.backward(), &model);
