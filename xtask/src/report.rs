@@ -51,9 +51,11 @@ pub fn write(
     write!(page, "<h2>Training</h2>")?;
     write!(page, "{}", chart("loss", &[("loss", series(&lines, "loss"))])?)?;
     let mut knn = vec![("k-NN top-1", series(&lines, "knn_top1"))];
-    if let (Some(end), Some(top1)) = (knn[0].1.last().copied(), summary.knn_top1) {
-        knn[0].1.push((summary.epochs.max(end.0), top1));
+    // The untrained encoder is where the curve begins, the final evaluation where it ends.
+    if let Some(start) = summary.knn_top1_random_init {
+        knn[0].1.insert(0, (0.0, start));
     }
+    knn[0].1.extend(summary.knn_top1.map(|end| (summary.epochs, end)));
     let span = |value: Option<f64>| -> Vec<(f64, f64)> {
         value.map(|v| vec![(0.0, v), (summary.epochs, v)]).unwrap_or_default()
     };
