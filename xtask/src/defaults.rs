@@ -34,7 +34,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             threads: None,
             prefetch: 2,
         },
-        views: if grayscale { grayscale_views() } else { color_views() },
+        views: if grayscale { grayscale_views(method) } else { color_views() },
         encoder: EncoderConfig {
             architecture: Architecture::ResNet18,
             stem: None,
@@ -42,10 +42,10 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             zero_init_residual: false,
         },
         byol: byol.then_some(ByolConfig {
-            projector_hidden: 256,
-            projector_dim: 64,
-            predictor_hidden: 256,
-            tau_base: 0.95,
+            projector_hidden: 512,
+            projector_dim: 128,
+            predictor_hidden: 512,
+            tau_base: 0.99,
         }),
         barlow_twins: (!byol).then(|| BarlowTwinsConfig {
             projector: vec![256, 256],
@@ -53,19 +53,20 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             loss_scale: 1.0,
         }),
         train: TrainSection {
-            epochs: 4,
+            epochs: if byol { 8 } else { 10 },
             stop_after: None,
-            batch_size: 64,
+            batch_size: 32,
             accumulation: 1,
             warmup_epochs: 0.5,
             checkpoint_every: 1,
         },
         optimizer: OptimizerSection {
-            name: OptimizerName::AdamW,
-            learning_rate: 2e-3,
+            name: OptimizerName::Sgd,
+            // Barlow Twins' loss is a sum over its dimensions, BYOL's a mean over images.
+            learning_rate: if byol { 0.1 } else { 1e-3 },
             scaling: LearningRateScaling::None,
             final_fraction: 0.0,
-            weight_decay: 1e-4,
+            weight_decay: if byol { 1e-4 } else { 5e-4 },
             exclude_bias_and_norm: true,
             momentum: 0.9,
             nesterov: false,
@@ -86,17 +87,19 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     }
 }
 
-fn grayscale_views() -> ViewsConfig {
+fn grayscale_views(method: Method) -> ViewsConfig {
     ViewsConfig {
-        crop_scale: [0.3, 1.0],
-        jitter_probability: 0.0,
-        brightness: 0.4,
-        contrast: 0.4,
+        crop_scale: if method == Method::Byol { [0.3, 1.0] } else { [0.5, 1.0] },
+        // Lightness is the shortcut on grayscale images, so it varies strongly.
+        jitter_probability: 1.0,
+        brightness: 0.8,
+        contrast: 0.8,
         saturation: 0.0,
         hue: 0.0,
         grayscale_probability: 0.0,
-        blur_probability: Some([0.0, 0.0]),
-        solarize_probability: [0.0, 0.0],
+        blur_probability: Some([0.5, 0.5]),
+        blur_sigma: [0.1, 1.5],
+        solarize_probability: [0.0, 0.2],
         interpolation: Interpolation::Bilinear,
         ..color_views()
     }
