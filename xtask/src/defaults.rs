@@ -15,7 +15,7 @@ pub const DATASET: &str = "fashion-mini";
 /// Sets whose images are grayscale, so that colour jitter has nothing but lightness to change.
 const GRAYSCALE: [&str; 3] = ["fashion-mini", "fashion-mnist", "mnist"];
 
-/// A run that ends within five minutes on two cores with the default data set.
+/// A run of some minutes on two cores with the default data set.
 ///
 /// Chosen on the last 1,500 of `fashion-mini`'s training images; see
 /// `docs/decisions/0003-default-recipe.md`.
