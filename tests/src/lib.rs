@@ -1,1 +1,5 @@
-//! Cross-crate tests live in `tests/tests`; this library is empty on purpose.
+//! What the cross-crate tests share: exact inputs, reference files, and the record of how near
+//! each reference was met.
+
+pub mod fidelity;
+pub mod inputs;

@@ -8,6 +8,7 @@ mod device;
 mod embed;
 mod eval;
 mod evaluate;
+mod fidelity;
 mod gallery;
 mod pretrain;
 mod progress;
@@ -39,6 +40,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     Dataset(dataset::DatasetArgs),
     Config(config::ConfigArgs),
+    Fidelity(fidelity::FidelityArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::run(&args),
         Command::Dataset(args) => dataset::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Fidelity(args) => fidelity::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

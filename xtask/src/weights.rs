@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use burn::tensor::Device;
 use selfsame_models::ResNet;
 use selfsame_models::init::WeightInit;
-use selfsame_models::weights::{StateDict, load_state_dict, read_safetensors};
+use selfsame_models::weights::{StateDict, load_state_dict, read_safetensors, without_classifier};
 use selfsame_trainers::Checkpoint;
 
 use crate::config::RunConfig;
@@ -37,6 +37,5 @@ fn encoder_weights(path: &Path, config: &RunConfig) -> anyhow::Result<StateDict>
     if dict.keys().any(|name| name.starts_with("method.")) {
         return Ok(Checkpoint::read(path)?.weights(config.method.encoder_prefix()));
     }
-    // A classifier that came with foreign weights has no place here.
-    Ok(dict.into_iter().filter(|(name, _)| !name.starts_with("fc.")).collect())
+    Ok(without_classifier(dict))
 }

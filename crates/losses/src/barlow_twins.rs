@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::{JointEmbeddingLoss, in_f32};
+use crate::{JointEmbeddingLoss, at_least_f32};
 
 /// Added to the batch variance; PyTorch's batch-norm default, which the original code relies on.
 const VARIANCE_EPSILON: f32 = 1e-5;
@@ -10,7 +10,7 @@ const VARIANCE_EPSILON: f32 = 1e-5;
 /// With both views standardised over the batch, `C = ẑ_aᵀ ẑ_b / N`, and
 /// `L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j≠i} C_ij²`.
 ///
-/// - `z_a`, `z_b`: `[batch, dim]`, batch ≥ 2, any float type; computed in f32.
+/// - `z_a`, `z_b`: `[batch, dim]`, batch ≥ 2, any float type; computed in f32 at least.
 /// - returns a scalar `[1]`, differentiable in both.
 ///
 /// Symmetric in its views; invariant to a permutation of the batch and to any positive
@@ -70,9 +70,9 @@ impl JointEmbeddingLoss for BarlowTwinsLoss {
 /// With the unbiased variance the diagonal of C would end at `(N − 1)/N` instead of 1, and
 /// loss(x, x) would not reach 0.
 ///
-/// `z`: `[batch, dim]` → `[batch, dim]`, f32.
+/// `z`: `[batch, dim]` → `[batch, dim]`, f32 at least.
 pub fn standardize(z: Tensor<2>) -> Tensor<2> {
-    let z = in_f32(z);
+    let z = at_least_f32(z);
     let centred = z.clone() - z.mean_dim(0);
     let variance = centred.clone().square().mean_dim(0);
     centred / variance.add_scalar(VARIANCE_EPSILON).sqrt()

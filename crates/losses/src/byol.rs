@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::{JointEmbeddingLoss, in_f32};
+use crate::{JointEmbeddingLoss, at_least_f32};
 
 /// Norms below this are treated as this, so that a zero vector has a finite gradient.
 ///
@@ -11,14 +11,14 @@ const NORM_FLOOR: f32 = 1e-12;
 ///
 /// `L = mean_i ‖q̂_i − ẑ'_i‖² = mean_i (2 − 2·⟨q_i, z'_i⟩ / (‖q_i‖·‖z'_i‖))`
 ///
-/// - `prediction` (q, online) and `target` (z'): `[batch, dim]`, any float type, computed in f32.
+/// - `prediction` (q, online) and `target` (z'): `[batch, dim]`, any float type, computed in f32 at least.
 /// - returns a scalar `[1]` in `[0, 4]`, differentiable in `prediction` only: the target is
 ///   detached here, which is the paper's stop-gradient.
 ///
 /// 0 for parallel vectors, 4 for opposite ones; invariant to a positive scaling of either side.
 pub fn regression_loss(prediction: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
-    let q = l2_normalize(in_f32(prediction));
-    let z = l2_normalize(in_f32(target.detach()));
+    let q = l2_normalize(at_least_f32(prediction));
+    let z = l2_normalize(at_least_f32(target.detach()));
     // ‖q̂ − ẑ'‖² and 2 − 2·cos are the same number; the difference form keeps its precision
     // where training ends, at cos → 1, and cannot fall below zero.
     (q - z).square().sum_dim(1).mean()

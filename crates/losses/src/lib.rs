@@ -1,8 +1,8 @@
 //! Losses of non-contrastive self-supervised learning for [Burn](https://burn.dev).
 //!
 //! Tensors in, a scalar out, nothing else: each loss is a small value with its hyper-parameters
-//! and implements [`JointEmbeddingLoss`]. All of them are computed in `f32` whatever the type of
-//! their inputs, since a half-precision cosine of tiny vectors is 0 or NaN.
+//! and implements [`JointEmbeddingLoss`]. Half-precision inputs are
+//! cast to `f32` first, since a half-precision cosine of tiny vectors is 0 or NaN.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -31,7 +31,7 @@ pub trait JointEmbeddingLoss {
     fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1>;
 }
 
-/// The one place where a loss leaves half precision.
-fn in_f32(z: Tensor<2>) -> Tensor<2> {
-    z.cast(FloatDType::F32)
+/// The one place where a loss leaves half precision; f64 stays what it is.
+fn at_least_f32(z: Tensor<2>) -> Tensor<2> {
+    if z.dtype().size() < 4 { z.cast(FloatDType::F32) } else { z }
 }

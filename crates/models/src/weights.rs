@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::ModelError;
@@ -31,7 +31,7 @@ pub struct Array {
 /// Arrays by name, in the order of their names.
 pub type StateDict = BTreeMap<String, Array>;
 
-/// Every parameter and running statistic of a module by its path.
+/// Every parameter and running statistic of a module by its path, converted to f32.
 ///
 /// # Errors
 /// A tensor that the device cannot hand back as f32.
@@ -58,6 +58,13 @@ pub fn load_state_dict<M: Module>(module: M, dict: &StateDict) -> Result<M, Mode
         return Err(ModelError::Mismatch { missing, unexpected, mismatched: check.bad, first });
     }
     Ok(module.map(&mut Loader { path: ModulePath::default(), dict }))
+}
+
+/// The arrays without torchvision's classifier (`fc.weight`, `fc.bias`), which an encoder of ours
+/// does not have.
+pub fn without_classifier(mut dict: StateDict) -> StateDict {
+    dict.retain(|name, _| !name.starts_with("fc."));
+    dict
 }
 
 /// The bytes of a safetensors file that holds the arrays.
@@ -171,12 +178,13 @@ impl ModuleVisitor for Collector {
         let Ok(found) = &mut self.found else { return };
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        match tensor.into_data().try_into_vec::<f32>() {
+        let data = tensor.try_into_data_dtype(DType::F32).map_err(|e| format!("{e:?}"));
+        match data.and_then(|d| d.try_into_vec::<f32>().map_err(|e| format!("{e:?}"))) {
             Ok(values) => {
                 found.insert(self.path.name(), Array { shape, values });
             }
             Err(error) => {
-                self.found = Err(ModelError::Device(format!("{}: {error:?}", self.path.name())));
+                self.found = Err(ModelError::Device(format!("{}: {error}", self.path.name())));
             }
         }
     }

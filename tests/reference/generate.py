@@ -1,0 +1,32 @@
+"""Writes the reference files of this folder: `python generate.py [NAME …]`.
+
+Everything is computed in f64 by PyTorch, torchvision, lightly and scikit-learn of the versions in
+requirements.txt, from inputs of common.py; where no package has the rule (LARS with the combined
+trust ratio, the paper's τ), it is written out here in NumPy from the paper's equation.
+"""
+
+import sys
+
+import torch
+
+import evaluation
+import networks
+import objectives
+import optimization
+import trajectories
+
+FILES = {
+    "losses": objectives.losses,
+    "layers": networks.layers,
+    "resnets": networks.resnets,
+    "torchvision-names": networks.torchvision_file,
+    "optimizers": optimization.optimizers,
+    "schedules": optimization.schedules,
+    "trajectories": trajectories.trajectories,
+    "evaluation": evaluation.evaluation,
+}
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    for name in sys.argv[1:] or FILES:
+        FILES[name](name)

@@ -1,0 +1,8 @@
+//! Our numbers against PyTorch, torchvision, lightly and scikit-learn, from the committed files of
+//! `tests/reference` (made by `generate.py` there; nothing here needs Python).
+
+mod evaluation;
+mod layers;
+mod losses;
+mod optimization;
+mod resnets;
