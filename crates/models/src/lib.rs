@@ -10,6 +10,7 @@ mod error;
 mod heads;
 pub mod init;
 pub mod layers;
+pub mod named;
 mod resnet;
 pub mod weights;
 

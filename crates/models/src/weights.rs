@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::ModelError;
+use crate::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Weight files beyond this are refused: ten times an f32 ViT-H.
 const MAX_FILE_BYTES: u64 = 32 << 30;
@@ -36,8 +37,8 @@ pub type StateDict = BTreeMap<String, Array>;
 /// # Errors
 /// A tensor that the device cannot hand back as f32.
 pub fn state_dict<M: Module>(module: &M) -> Result<StateDict, ModelError> {
-    let mut visitor = Collector { path: ModulePath::default(), found: Ok(StateDict::new()) };
-    module.visit(&mut visitor);
+    let mut visitor = Collector { found: Ok(StateDict::new()) };
+    visit_named(module, &mut visitor);
     visitor.found
 }
 
@@ -46,18 +47,24 @@ pub fn state_dict<M: Module>(module: &M) -> Result<StateDict, ModelError> {
 /// # Errors
 /// [`ModelError::Mismatch`] when names or shapes differ in any way; then no weight is changed.
 pub fn load_state_dict<M: Module>(module: M, dict: &StateDict) -> Result<M, ModelError> {
-    let mut check = Checker { path: ModulePath::default(), dict, seen: 0, issues: vec![], bad: 0 };
-    module.visit(&mut check);
+    let mut check = Checker { dict, seen: 0, issues: vec![], bad: 0 };
+    visit_named(&module, &mut check);
     let missing = check.issues.len() - check.bad;
     let unexpected = dict.len() - check.seen;
     if missing + check.bad + unexpected > 0 {
         let first = match check.issues.into_iter().next() {
             Some(issue) => issue,
-            None => format!("the model has no {}", check.path.first_unseen(&module, dict)),
+            None => format!("the model has no {}", first_unseen(&module, dict)),
         };
         return Err(ModelError::Mismatch { missing, unexpected, mismatched: check.bad, first });
     }
-    Ok(module.map(&mut Loader { path: ModulePath::default(), dict }))
+    Ok(map_named(module, &mut Loader { dict }))
+}
+
+/// Some name of `dict` that `module` has no parameter for.
+fn first_unseen<M: Module>(module: &M, dict: &StateDict) -> String {
+    let own = state_dict(module).unwrap_or_default();
+    dict.keys().find(|name| !own.contains_key(*name)).cloned().unwrap_or_default()
 }
 
 /// The arrays without torchvision's classifier (`fc.weight`, `fc.bias`), which an encoder of ours
@@ -134,83 +141,38 @@ pub fn read_safetensors(path: &Path) -> Result<(StateDict, Option<String>), Mode
     from_safetensors(&std::fs::read(path).map_err(read)?)
 }
 
-/// Where a traversal stands, with the variant names of enums left out: a block is `layer1.0`,
-/// not `layer1.0.Basic`.
-#[derive(Default)]
-pub struct ModulePath {
-    names: Vec<String>,
-}
-
-impl ModulePath {
-    /// To be called from `enter_module`.
-    pub fn enter(&mut self, name: &str, container_type: &str) {
-        if !container_type.starts_with("Enum:") {
-            self.names.push(name.to_owned());
-        }
-    }
-
-    /// To be called from `exit_module`.
-    pub fn exit(&mut self, container_type: &str) {
-        if !container_type.starts_with("Enum:") {
-            self.names.pop();
-        }
-    }
-
-    /// The dotted path.
-    pub fn name(&self) -> String {
-        self.names.join(".")
-    }
-
-    /// Some name of `dict` that `module` has no parameter for.
-    fn first_unseen<M: Module>(&self, module: &M, dict: &StateDict) -> String {
-        let own = state_dict(module).unwrap_or_default();
-        dict.keys().find(|name| !own.contains_key(*name)).cloned().unwrap_or_default()
-    }
-}
-
 struct Collector {
-    path: ModulePath,
     found: Result<StateDict, ModelError>,
 }
 
-impl ModuleVisitor for Collector {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl NamedVisitor for Collector {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let Ok(found) = &mut self.found else { return };
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
         let data = tensor.try_into_data_dtype(DType::F32).map_err(|e| format!("{e:?}"));
         match data.and_then(|d| d.try_into_vec::<f32>().map_err(|e| format!("{e:?}"))) {
             Ok(values) => {
-                found.insert(self.path.name(), Array { shape, values });
+                found.insert(name.to_owned(), Array { shape, values });
             }
             Err(error) => {
-                self.found = Err(ModelError::Device(format!("{}: {error}", self.path.name())));
+                self.found = Err(ModelError::Device(format!("{name}: {error}")));
             }
         }
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 
 struct Checker<'a> {
-    path: ModulePath,
     dict: &'a StateDict,
     seen: usize,
     issues: Vec<String>,
     bad: usize,
 }
 
-impl ModuleVisitor for Checker<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.name();
+impl NamedVisitor for Checker<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let shape = param.lazy_shape();
-        match self.dict.get(&name) {
+        match self.dict.get(name) {
             None => self.issues.push(format!("the file has no {name}")),
             Some(array) => {
                 self.seen += 1;
@@ -227,37 +189,20 @@ impl ModuleVisitor for Checker<'_> {
             }
         }
     }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
 }
 
 struct Loader<'a> {
-    path: ModulePath,
     dict: &'a StateDict,
 }
 
-impl ModuleMapper for Loader<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(array) = self.dict.get(&self.path.name()) else { return param };
+impl NamedMapper for Loader<'_> {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(array) = self.dict.get(name) else { return param };
         param.map(|old| {
             let data = TensorData::new(array.values.clone(), array.shape.clone());
             let new = Tensor::from_data(data, &old.device());
             new.set_require_grad(old.is_require_grad())
         })
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Shape, Tensor};
-use selfsame_models::weights::ModulePath;
+use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
 /// section 3.1).
@@ -11,58 +11,40 @@ use selfsame_models::weights::ModulePath;
 /// statistics are the target's own, gathered from its own batches. The result requires no
 /// gradient and shares no graph with `online`.
 pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
-    let mut collect = Collect { path: ModulePath::default(), parameters: BTreeMap::new() };
-    online.visit(&mut collect);
-    target.map(&mut Average { path: ModulePath::default(), online: collect.parameters, tau })
+    let mut collect = Collect { parameters: BTreeMap::new() };
+    visit_named(online, &mut collect);
+    map_named(target, &mut Average { online: collect.parameters, tau })
 }
 
 struct Collect {
-    path: ModulePath,
     /// Flattened, since their ranks differ.
     parameters: BTreeMap<String, Tensor<1>>,
 }
 
-impl ModuleVisitor for Collect {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl NamedVisitor for Collect {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let value = param.val();
         if value.is_require_grad() {
             let elements = value.shape().num_elements();
-            self.parameters.insert(self.path.name(), value.detach().reshape([elements]));
+            self.parameters.insert(name.to_owned(), value.detach().reshape([elements]));
         }
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 
 struct Average {
-    path: ModulePath,
     online: BTreeMap<String, Tensor<1>>,
     tau: f64,
 }
 
-impl ModuleMapper for Average {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(online) = self.online.remove(&self.path.name()) else { return param };
+impl NamedMapper for Average {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(online) = self.online.remove(name) else { return param };
         let tau = self.tau;
         param.map(|target| {
             let shape: Shape = target.shape();
             let online = online.reshape(shape).mul_scalar(1.0 - tau);
             (target.detach().mul_scalar(tau) + online).set_require_grad(false)
         })
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 

@@ -1,8 +1,9 @@
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::BatchNorm;
-use selfsame_models::weights::{ModulePath, StateDict};
+use selfsame_models::named::{NamedVisitor, visit_named};
+use selfsame_models::weights::StateDict;
 use selfsame_models::{Mlp, MlpConfig};
 use selfsame_tests::fidelity::Item;
 use selfsame_tests::inputs::{fill, noise, noise_tensor, reference, sampled, tensor, values};
@@ -27,13 +28,10 @@ fn compare<M: Module, const D: usize, const E: usize>(
     let scale = if case.contains("2x3x1x1") { 1.0 } else { 0.0 };
     let input_case = format!("{case} input");
     items[1].compare_at_scale(&input_case, &input, expected("grad_input"), scale);
-    module.visit(&mut Parameters {
-        item: &mut items[1],
-        gradients: &gradients,
-        case,
-        reference,
-        path: ModulePath::default(),
-    });
+    visit_named(
+        module,
+        &mut Parameters { item: &mut items[1], gradients: &gradients, case, reference },
+    );
 }
 
 struct Parameters<'a> {
@@ -41,12 +39,10 @@ struct Parameters<'a> {
     gradients: &'a Gradients,
     case: &'a str,
     reference: &'a StateDict,
-    path: ModulePath,
 }
 
-impl ModuleVisitor for Parameters<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.name();
+impl NamedVisitor for Parameters<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = param.val().grad(self.gradients) else { return };
         let expected = &self.reference[&format!("{}/grad/{name}", self.case)].values;
         // The bias in front of a batch norm has no effect, so its gradient is rounding.
@@ -58,14 +54,6 @@ impl ModuleVisitor for Parameters<'_> {
             expected,
             scale,
         );
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 

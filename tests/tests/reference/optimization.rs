@@ -1,8 +1,9 @@
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use selfsame_models::init::WeightInit;
-use selfsame_models::weights::{ModulePath, state_dict};
+use selfsame_models::named::{NamedVisitor, visit_named};
+use selfsame_models::weights::state_dict;
 use selfsame_models::{Mlp, MlpConfig};
 use selfsame_tests::fidelity::Item;
 use selfsame_tests::inputs::{fill, name_seed, noise_tensor, reference};
@@ -25,26 +26,16 @@ fn head() -> Mlp {
 /// The gradient that step `step` prescribes for every parameter.
 struct Prescribe {
     step: u64,
-    path: ModulePath,
     gradients: GradientsParams,
 }
 
-impl ModuleVisitor for Prescribe {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.name();
+impl NamedVisitor for Prescribe {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         if !name.contains("running") {
-            let seed = name_seed(&name).wrapping_add(self.step);
+            let seed = name_seed(name).wrapping_add(self.step);
             let gradient = noise_tensor(seed, param.val().dims(), &Device::flex());
             self.gradients.register::<D>(param.id, gradient);
         }
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 
@@ -63,9 +54,8 @@ fn follow(item: &mut Item, case: &str, rule: Rule, weight_decay: f64, exclude: b
     let mut optimizer = Optimizer::new(config).unwrap();
     let mut module = head();
     for step in 0..STEPS {
-        let mut visitor =
-            Prescribe { step, path: ModulePath::default(), gradients: GradientsParams::new() };
-        module.visit(&mut visitor);
+        let mut visitor = Prescribe { step, gradients: GradientsParams::new() };
+        visit_named(&module, &mut visitor);
         module = optimizer.step(module, visitor.gradients, SCHEDULE.at(step));
         if [1, 2, 10, STEPS].contains(&(step + 1)) {
             compare(item, &format!("{case}/{}", step + 1), &module);

@@ -9,10 +9,11 @@ mod sgd;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use selfsame_models::weights::{Array, ModulePath, StateDict};
+use selfsame_models::named::{NamedMapper, map_named};
+use selfsame_models::weights::{Array, StateDict};
 
 use crate::TrainError;
 
@@ -142,19 +143,14 @@ impl Optimizer {
         gradients: GradientsParams,
         learning_rate: f64,
     ) -> M {
-        let module = module.map(&mut Apply {
-            path: ModulePath::default(),
-            optimizer: self,
-            gradients,
-            learning_rate,
-        });
+        let module = map_named(module, &mut Apply { optimizer: self, gradients, learning_rate });
         self.step += 1;
         module
     }
 
     fn update<const D: usize>(
         &mut self,
-        path: String,
+        path: &str,
         parameter: Tensor<D>,
         gradient: Tensor<D>,
         learning_rate: f64,
@@ -162,7 +158,7 @@ impl Optimizer {
         let shape = parameter.shape();
         let mut state: Vec<Tensor<D>> = self
             .state
-            .remove(&path)
+            .remove(path)
             .unwrap_or_default()
             .into_iter()
             .map(|slot| slot.reshape(shape.clone()))
@@ -184,7 +180,7 @@ impl Optimizer {
         };
         let elements = shape.num_elements();
         let state = state.into_iter().map(|slot| slot.reshape([elements])).collect();
-        self.state.insert(path, state);
+        self.state.insert(path.to_owned(), state);
         parameter
     }
 
@@ -262,32 +258,19 @@ impl Optimizer {
 }
 
 struct Apply<'a> {
-    path: ModulePath,
     optimizer: &'a mut Optimizer,
     gradients: GradientsParams,
     learning_rate: f64,
 }
 
-impl ModuleMapper for Apply<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl NamedMapper for Apply<'_> {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         param.map(|parameter| {
-            let updated = self.optimizer.update(
-                self.path.name(),
-                parameter.inner(),
-                gradient,
-                self.learning_rate,
-            );
+            let updated =
+                self.optimizer.update(name, parameter.inner(), gradient, self.learning_rate);
             Tensor::from_inner(updated).require_grad()
         })
-    }
-
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
     }
 }
 
@@ -312,7 +295,7 @@ pub(crate) mod tests {
         let mut optimizer = Optimizer::new(config.clone()).unwrap();
         let mut parameter = parameter;
         for _ in 0..steps {
-            parameter = optimizer.update("w".into(), parameter, gradient.clone(), learning_rate);
+            parameter = optimizer.update("w", parameter, gradient.clone(), learning_rate);
             optimizer.step += 1;
         }
         parameter.into_data().try_into_vec().unwrap()
