@@ -6,8 +6,9 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::activation::relu;
+use burn::tensor::module::{batch_norm, batch_norm_train};
+use selfsame_kernels::{batch_norm_relu, conv2d};
 
 use crate::init::WeightInit;
 
@@ -35,9 +36,7 @@ impl Conv2d {
 
     /// `[batch, channels_in, height, width]` → `[batch, channels_out, height', width']`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options =
-            ConvOptions::new([self.stride, self.stride], [self.padding, self.padding], [1, 1], 1);
-        conv2d(x, self.weight.val(), None, options)
+        conv2d(x, self.weight.val(), self.stride, self.padding)
     }
 }
 
@@ -115,13 +114,35 @@ impl BatchNorm {
                 Self::EPSILON,
             );
         }
-        let [features] = self.weight.dims();
-        let samples = x.shape().num_elements() / features;
+        let elements = x.shape().num_elements();
         let out = batch_norm_train(x, self.weight.val(), self.bias.val(), Self::EPSILON);
-        let unbiased = out.variance.mul_scalar(samples as f64 / (samples.max(2) - 1) as f64);
-        average(&self.running_mean, out.mean);
-        average(&self.running_var, unbiased);
+        self.update_running(elements, out.mean, out.variance);
         out.output
+    }
+
+    /// Batch norm, then the residual if there is one, then ReLU, fused where there are kernels for
+    /// it: `relu(norm(x) + residual)`, all `[batch, features, height, width]`.
+    pub fn forward_relu(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
+        if !x.device().is_autodiff() {
+            let y = self.forward(x);
+            return relu(match residual {
+                Some(residual) => y + residual,
+                None => y,
+            });
+        }
+        let elements = x.shape().num_elements();
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let out = batch_norm_relu(x, weight, bias, Self::EPSILON, residual);
+        self.update_running(elements, out.mean, out.variance);
+        out.output
+    }
+
+    /// Takes a batch of `elements` values into the running statistics.
+    fn update_running(&self, elements: usize, mean: Tensor<1>, variance: Tensor<1>) {
+        let samples = elements / self.weight.dims()[0];
+        let unbiased = variance.mul_scalar(samples as f64 / (samples.max(2) - 1) as f64);
+        average(&self.running_mean, mean);
+        average(&self.running_var, unbiased);
     }
 }
 

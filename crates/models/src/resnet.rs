@@ -1,6 +1,5 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
@@ -175,7 +174,7 @@ pub struct ResNet {
 
 impl Encoder for ResNet {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let mut x = self.bn1.forward_relu(self.conv1.forward(images), None);
         if self.pool_stem {
             x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         }
@@ -230,9 +229,8 @@ struct BasicBlock {
 
 impl BasicBlock {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
-        relu(y + shortcut(&self.downsample, x))
+        let y = self.bn1.forward_relu(self.conv1.forward(x.clone()), None);
+        self.bn2.forward_relu(self.conv2.forward(y), Some(shortcut(&self.downsample, x)))
     }
 }
 
@@ -249,10 +247,9 @@ struct Bottleneck {
 
 impl Bottleneck {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = relu(self.bn2.forward(self.conv2.forward(y)));
-        let y = self.bn3.forward(self.conv3.forward(y));
-        relu(y + shortcut(&self.downsample, x))
+        let y = self.bn1.forward_relu(self.conv1.forward(x.clone()), None);
+        let y = self.bn2.forward_relu(self.conv2.forward(y), None);
+        self.bn3.forward_relu(self.conv3.forward(y), Some(shortcut(&self.downsample, x)))
     }
 }
 
