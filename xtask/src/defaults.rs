@@ -34,7 +34,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             threads: None,
             prefetch: 2,
         },
-        views: if grayscale { grayscale_views(method) } else { color_views() },
+        views: if grayscale { grayscale_views() } else { color_views() },
         encoder: EncoderConfig {
             architecture: Architecture::ResNet18,
             stem: None,
@@ -45,17 +45,17 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             projector_hidden: 512,
             projector_dim: 128,
             predictor_hidden: 512,
-            tau_base: 0.99,
+            tau_base: 0.995,
         }),
         barlow_twins: (!byol).then(|| BarlowTwinsConfig {
-            projector: vec![256, 256],
+            projector: vec![256, 64],
             lambda: 0.005,
             loss_scale: 1.0,
         }),
         train: TrainSection {
-            epochs: if byol { 8 } else { 10 },
+            epochs: if byol { 14 } else { 20 },
             stop_after: None,
-            batch_size: 32,
+            batch_size: if byol { 16 } else { 32 },
             accumulation: 1,
             warmup_epochs: 0.5,
             checkpoint_every: 1,
@@ -63,10 +63,10 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
         optimizer: OptimizerSection {
             name: OptimizerName::Sgd,
             // Barlow Twins' loss is a sum over its dimensions, BYOL's a mean over images.
-            learning_rate: if byol { 0.1 } else { 1e-3 },
+            learning_rate: if byol { 0.05 } else { 3e-3 },
             scaling: LearningRateScaling::None,
             final_fraction: 0.0,
-            weight_decay: if byol { 1e-4 } else { 5e-4 },
+            weight_decay: if byol { 1e-3 } else { 3e-3 },
             exclude_bias_and_norm: true,
             momentum: 0.9,
             nesterov: false,
@@ -87,9 +87,9 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     }
 }
 
-fn grayscale_views(method: Method) -> ViewsConfig {
+fn grayscale_views() -> ViewsConfig {
     ViewsConfig {
-        crop_scale: if method == Method::Byol { [0.3, 1.0] } else { [0.5, 1.0] },
+        crop_scale: [0.5, 1.0],
         // Lightness is the shortcut on grayscale images, so it varies strongly.
         jitter_probability: 1.0,
         brightness: 0.8,

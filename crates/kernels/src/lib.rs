@@ -24,6 +24,7 @@ mod conv;
 mod direct;
 mod host;
 mod norm;
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod ops;
 mod simd;
 
