@@ -36,19 +36,10 @@ fn views(step: u64) -> Views {
 }
 
 fn trainer<M: Method>(method: M, rule: Rule, weight_decay: f64, accumulation: usize) -> Trainer<M> {
-    let optimizer =
-        OptimizerConfig { rule, weight_decay, exclude_bias_and_norm: weight_decay > 0.0 };
-    let optimizer = match rule_is_lars(&optimizer.rule) {
-        true => OptimizerConfig { exclude_bias_and_norm: true, ..optimizer },
-        false => optimizer,
-    };
+    let optimizer = OptimizerConfig { rule, weight_decay, exclude_bias_and_norm: true };
     let learning_rate = LearningRate { peak: 0.1, warmup_steps: 0, steps: 10, final_fraction: 0.0 };
     let config = TrainerConfig { optimizer, learning_rate, accumulation };
     Trainer::new(method, config, &Device::flex().autodiff()).unwrap()
-}
-
-fn rule_is_lars(rule: &Rule) -> bool {
-    matches!(rule, Rule::Lars(_))
 }
 
 fn sgd() -> Rule {

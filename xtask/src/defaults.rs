@@ -53,7 +53,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             loss_scale: 1.0,
         }),
         train: TrainSection {
-            epochs: if byol { 14 } else { 20 },
+            epochs: if byol { 12 } else { 20 },
             stop_after: None,
             batch_size: if byol { 16 } else { 32 },
             accumulation: 1,
@@ -98,7 +98,7 @@ fn grayscale_views() -> ViewsConfig {
         hue: 0.0,
         grayscale_probability: 0.0,
         blur_probability: Some([0.5, 0.5]),
-        blur_sigma: [0.1, 1.5],
+        blur_sigma: [0.1, 0.8],
         solarize_probability: [0.0, 0.2],
         interpolation: Interpolation::Bilinear,
         ..color_views()

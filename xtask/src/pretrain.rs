@@ -11,7 +11,7 @@ use selfsame_augment::ViewPair;
 use selfsame_data::{LoaderConfig, Splits, ViewLoader};
 use selfsame_models::weights::{state_dict, to_safetensors};
 use selfsame_trainers::{
-    Checkpoint, Flow, Hooks, LearningRate, Outcome, StepReport, Trainer, TrainerConfig,
+    Checkpoint, Flow, Hooks, LearningRate, StepReport, Trainer, TrainerConfig,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -226,10 +226,9 @@ impl Session<'_> {
         let mut source =
             LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
         let start = Instant::now();
-        let outcome = match first_step < last_step {
-            true => trainer.fit(&mut source, &mut hooks)?,
-            false => Outcome::Finished,
-        };
+        if first_step < last_step {
+            trainer.fit(&mut source, &mut hooks)?;
+        }
         hooks.state.train_seconds += (start.elapsed() - hooks.evaluating).as_secs_f64();
         hooks.state.waited_seconds += source.0.waited().as_secs_f64();
         drop(source);
@@ -260,7 +259,7 @@ impl Session<'_> {
             epochs_planned: train.epochs,
             steps: trainer.steps_done(),
             steps_planned: steps,
-            finished: outcome == Outcome::Finished && trainer.steps_done() == steps,
+            finished: trainer.steps_done() == steps,
             train_images: self.data.train.len(),
             test_images: judge.test.as_ref().map_or(0, |_| evaluation.test_images),
             skipped_images: self.data.skipped.len() + loader.skipped().len(),

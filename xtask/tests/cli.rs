@@ -69,6 +69,7 @@ fn a_run_leaves_everything_it_promises_and_can_be_used() {
             assert!((0.0..=1.0).contains(&field(&summary, name)), "{name}");
         }
         assert_eq!(field(&summary, "steps"), 6.0);
+        assert!(summary.contains("\"finished\": true"), "{summary}");
         assert!(
             field(&summary, "effective_rank") >= 1.0 && field(&summary, "images_per_second") > 0.0
         );

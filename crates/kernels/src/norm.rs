@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::{lane_sum, vectorized};
+use crate::simd::{LANES, lane_sum, vectorized};
 
 /// The sizes of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,27 +158,22 @@ pub fn backward(
 #[inline(always)]
 fn plane_sums(dy: &[f32], x: &[f32], y: &[f32], mean: f32) -> (f32, f32) {
     let g = |dy: f32, y: f32| if y > 0.0 { dy } else { 0.0 };
-    let mut lanes = [[0f32; 2]; 16];
-    let (dy, x, y) = (dy.chunks(16), x.chunks(16), y.chunks(16));
-    for ((dy, x), y) in dy.zip(x).zip(y) {
-        match (<&[f32; 16]>::try_from(dy), <&[f32; 16]>::try_from(x), <&[f32; 16]>::try_from(y)) {
-            (Ok(dy), Ok(x), Ok(y)) => {
-                for i in 0..16 {
-                    let g = g(dy[i], y[i]);
-                    lanes[i][0] += g;
-                    lanes[i][1] += g * (x[i] - mean);
-                }
-            }
-            _ => {
-                for (lane, ((dy, x), y)) in lanes.iter_mut().zip(dy.iter().zip(x).zip(y)) {
-                    let g = g(*dy, *y);
-                    lane[0] += g;
-                    lane[1] += g * (x - mean);
-                }
-            }
+    let (mut sums, mut products) = ([0f32; LANES], [0f32; LANES]);
+    let mut add = |dy: &[f32], x: &[f32], y: &[f32]| {
+        let lanes = sums.iter_mut().zip(&mut products);
+        for ((((sum, product), dy), x), y) in lanes.zip(dy).zip(x).zip(y) {
+            let g = g(*dy, *y);
+            *sum += g;
+            *product += g * (x - mean);
         }
+    };
+    let whole = dy.len() / LANES * LANES;
+    let chunks = dy.chunks_exact(LANES).zip(x.chunks_exact(LANES)).zip(y.chunks_exact(LANES));
+    for ((dy, x), y) in chunks {
+        add(dy, x, y);
     }
-    (lanes.iter().map(|l| l[0]).sum(), lanes.iter().map(|l| l[1]).sum())
+    add(&dy[whole..], &x[whole..], &y[whole..]);
+    (sums.iter().sum(), products.iter().sum())
 }
 
 #[inline(always)]
