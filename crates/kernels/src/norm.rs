@@ -64,17 +64,23 @@ pub fn scale_add_relu(
     y
 }
 
+/// Unlike `max(0)`, lets NaN through, so that a broken run is seen and not trained on.
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
 #[inline(always)]
 fn scale_plane(y: &mut [f32], x: &[f32], scale: f32, shift: f32, residual: Option<&[f32]>) {
     match residual {
         Some(residual) => {
             for ((y, x), r) in y.iter_mut().zip(x).zip(residual) {
-                *y = (x * scale + shift + r).max(0.0);
+                *y = relu(x * scale + shift + r);
             }
         }
         None => {
             for (y, x) in y.iter_mut().zip(x) {
-                *y = (x * scale + shift).max(0.0);
+                *y = relu(x * scale + shift);
             }
         }
     }

@@ -126,3 +126,18 @@ fn other_types_fall_back() {
     let single = conv2d(x, w, 1, 1);
     assert!(apart(single, double.cast(burn::tensor::FloatDType::F32)) < 1e-5);
 }
+
+/// A NaN anywhere in a channel must be seen at the end, not turned into 0 by the ReLU.
+#[test]
+fn nan_comes_through() {
+    let device = Device::flex().autodiff();
+    let x = Tensor::<4>::full([2, 3, 4, 4], f32::NAN, &device);
+    let (w, b) = (Tensor::ones([3], &device), Tensor::zeros([3], &device));
+    let residual = Tensor::<4>::ones([2, 3, 4, 4], &device);
+    for residual in [None, Some(residual)] {
+        let y = batch_norm_relu(x.clone(), w.clone(), b.clone(), 1e-5, residual).output;
+        assert!(values(y).iter().all(|y| y.is_nan()));
+    }
+    let weight = Tensor::<4>::ones([2, 3, 3, 3], &device);
+    assert!(values(conv2d(x, weight, 1, 1)).iter().all(|y| y.is_nan()));
+}
