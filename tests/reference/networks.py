@@ -1,5 +1,7 @@
 """Layers, heads and encoders."""
 
+import json
+
 import torch
 import torchvision
 from torch import nn
@@ -123,7 +125,9 @@ def torchvision_file(name):
     from safetensors.torch import save_file
 
     net = fill(SmallResNet(2, classifier=True)).float().eval()
-    save_file(net.state_dict(), FOLDER / f"{name}.safetensors", metadata={"format": "pt"})
+    how = "state_dict() of torchvision's blocks as a ResNet-18 of width 2, by save_file, as users do it"
+    metadata = {"format": "pt", "selfsame": json.dumps({"generator": "tests/reference/generate.py", "how": how})}
+    save_file(net.state_dict(), FOLDER / f"{name}.safetensors", metadata=metadata)
     out = Output(f"{name}-features", "features of torchvision-names.safetensors, f64")
     out.add("features", net.double()(images(610, 2, 16)))
     out.write()
