@@ -1,6 +1,5 @@
 //! Tensors of CPU backends as slices, and back.
 
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{Shape, TensorData};
@@ -31,6 +30,7 @@ impl HostBackend for burn::backend::Flex {
 #[expect(deprecated, reason = "supported until Burn removes it")]
 impl HostBackend for burn::backend::NdArray {
     fn host<R>(tensor: FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R {
+        use burn::backend::ops::FloatTensorOps;
         let data = burn::tensor::try_read_sync(Self::float_into_data(tensor));
         let data = data.and_then(Result::ok).expect("memory of this process can be read at once");
         read(data.as_slice::<f32>().expect("the caller has checked for f32"))
