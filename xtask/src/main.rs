@@ -1,5 +1,6 @@
 //! Selfsame's command line. Every command is one module; this file only chooses.
 
+mod bench;
 mod bridge;
 mod config;
 mod dataset;
@@ -41,6 +42,7 @@ enum Command {
     Dataset(dataset::DatasetArgs),
     Config(config::ConfigArgs),
     Fidelity(fidelity::FidelityArgs),
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => dataset::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Fidelity(args) => fidelity::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

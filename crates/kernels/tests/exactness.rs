@@ -60,6 +60,10 @@ fn check<const D: usize>(what: &str, got: Tensor<D>, expected: &[Sum], tolerance
     }
 }
 
+fn options(stride: usize, padding: usize) -> ConvOptions<2> {
+    ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)
+}
+
 /// The gradients of `sum(y · dy)`.
 fn backward<const D: usize>(y: Tensor<D>, dy: Tensor<D>) -> Gradients {
     (y * dy).sum().backward()
@@ -89,9 +93,9 @@ proptest! {
             let x = tensor(&x, x_shape, &device).require_grad();
             let w = tensor(&w, w_shape, &device).require_grad();
             let dy = tensor(&dy, y_shape, &device);
-            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+            let options = options(stride, padding);
             for (name, y) in [
-                ("kernel", conv2d(x.clone(), w.clone(), stride, padding)),
+                ("kernel", conv2d(x.clone(), w.clone(), options.clone())),
                 ("plain", plain_conv2d(x.clone(), w.clone(), None, options)),
             ] {
                 check(&format!("{name} y"), y.clone(), &expected.y, 1e-6);
@@ -172,12 +176,11 @@ fn other_types_fall_back() {
     let double = conv2d(
         x.clone().cast(burn::tensor::FloatDType::F64),
         w.clone().cast(burn::tensor::FloatDType::F64),
-        1,
-        1,
+        options(1, 1),
     );
     assert_eq!(double.dtype(), burn::tensor::DType::F64);
     let double: Vec<f64> = double.into_data().try_into_vec().unwrap();
-    for (single, double) in values(conv2d(x, w, 1, 1)).into_iter().zip(double) {
+    for (single, double) in values(conv2d(x, w, options(1, 1))).into_iter().zip(double) {
         assert!((f64::from(single) - double).abs() < 1e-5, "{single} against {double}");
     }
 }
@@ -194,5 +197,5 @@ fn nan_comes_through() {
         assert!(values(y).iter().all(|y| y.is_nan()));
     }
     let weight = Tensor::<4>::ones([2, 3, 3, 3], &device);
-    assert!(values(conv2d(x, weight, 1, 1)).iter().all(|y| y.is_nan()));
+    assert!(values(conv2d(x, weight, options(1, 1))).iter().all(|y| y.is_nan()));
 }

@@ -8,6 +8,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::ops::ConvOptions;
 use selfsame_kernels::{batch_norm_relu, conv2d};
 
 use crate::init::WeightInit;
@@ -36,7 +37,8 @@ impl Conv2d {
 
     /// `[batch, channels_in, height, width]` → `[batch, channels_out, height', width']`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.val(), self.stride, self.padding)
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
+        conv2d(x, self.weight.val(), options)
     }
 }
 
@@ -116,6 +118,19 @@ impl BatchNorm {
         }
         let elements = x.shape().num_elements();
         let out = batch_norm_train(x, self.weight.val(), self.bias.val(), Self::EPSILON);
+        self.update_running(elements, out.mean, out.variance);
+        out.output
+    }
+
+    /// [`forward`](Self::forward) of images, `[batch, features, height, width]`, by the kernels
+    /// where there are any.
+    pub fn forward_images(&self, x: Tensor<4>) -> Tensor<4> {
+        if !x.device().is_autodiff() {
+            return self.forward(x);
+        }
+        let elements = x.shape().num_elements();
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let out = selfsame_kernels::batch_norm(x, weight, bias, Self::EPSILON);
         self.update_running(elements, out.mean, out.variance);
         out.output
     }

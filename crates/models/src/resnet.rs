@@ -4,6 +4,8 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
+use selfsame_kernels::global_avg_pool;
+
 use crate::init::WeightInit;
 use crate::layers::{BatchNorm, Conv2d};
 use crate::{Encoder, ModelError};
@@ -182,8 +184,7 @@ impl Encoder for ResNet {
         {
             x = block.forward(x);
         }
-        // Global average pooling; a plain mean needs no kernel of its own on any backend.
-        x.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        global_avg_pool(x)
     }
 
     fn feature_dim(&self) -> usize {
@@ -213,7 +214,7 @@ type Downsample = Option<(Conv2d, BatchNorm)>;
 
 fn shortcut(downsample: &Downsample, x: Tensor<4>) -> Tensor<4> {
     match downsample {
-        Some((conv, norm)) => norm.forward(conv.forward(x)),
+        Some((conv, norm)) => norm.forward_images(conv.forward(x)),
         None => x,
     }
 }

@@ -1,0 +1,89 @@
+//! The gradient for the weight: products of what a tap sees with the output's gradient, summed over
+//! positions.
+
+use super::frame::Frame;
+use super::precision::{BLOCK, Precision, Vectors, Work};
+
+/// Adds to `dw[block of channels_in][tap][channel_in][width]`
+/// `Σ frame[position + tap, channel_in] · dy[position, 0..width]` over the positions of some images.
+pub struct WeightGradient<'a, P: Precision> {
+    pub frame: &'a Frame,
+    /// Frames of the inputs, filled by position.
+    pub frames: &'a [P::Unit],
+    pub taps: &'a [usize],
+    /// `[image][row][step][width]`: a step is as many positions as a unit holds.
+    pub dy: &'a [P::Unit],
+    pub rows: usize,
+    pub steps: usize,
+    pub width: usize,
+    /// `[channels_in rounded up to blocks][taps]` rows of `width`.
+    pub dw: &'a mut [f32],
+}
+
+impl<P: Precision> Work<P> for WeightGradient<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vectors<P>>(self, vectors: V) {
+        if V::LANES < 16 {
+            self.tiles::<V, 4, 2>(vectors);
+        } else if self.width == 2 * V::LANES {
+            self.tiles::<V, 8, 2>(vectors);
+        } else {
+            self.tiles::<V, 16, 1>(vectors);
+        }
+    }
+}
+
+impl<P: Precision> WeightGradient<'_, P> {
+    /// In tiles of `I` input channels and `O` vectors of output channels.
+    #[inline(always)]
+    fn tiles<V: Vectors<P>, const I: usize, const O: usize>(self, vectors: V) {
+        let Self { frame, frames, taps, dy, rows, steps, width, dw } = self;
+        let per_frame = frame.len(1);
+        let blocks = dw.chunks_exact_mut(taps.len() * BLOCK * width);
+        for (block, dw) in blocks.enumerate() {
+            let channels = BLOCK.min(frame.channels - block * BLOCK);
+            for (tap, dw) in taps.iter().zip(dw.chunks_exact_mut(BLOCK * width)) {
+                for first in (0..channels).step_by(I) {
+                    let mut sums = [[vectors.zero(); O]; I];
+                    let images = frames.chunks_exact(per_frame);
+                    for (frame_values, dy) in images.zip(dy.chunks_exact(rows * steps * width)) {
+                        for (i, dy) in dy.chunks_exact(steps * width).enumerate() {
+                            let start = block * frame.block() + tap + i * frame.row();
+                            let x = &frame_values[start..][..steps * P::CHANNELS * BLOCK];
+                            let x = x.as_chunks::<BLOCK>().0.iter().step_by(P::CHANNELS);
+                            for (x, dy) in x.zip(dy.chunks_exact(O * V::LANES)) {
+                                step::<P, V, I, O>(vectors, x, first, dy, &mut sums);
+                            }
+                        }
+                    }
+                    let rows = dw[first * width..].chunks_exact_mut(width);
+                    for (sums, dw) in sums.iter().zip(rows) {
+                        for (sums, dw) in sums.iter().zip(dw.chunks_exact_mut(V::LANES)) {
+                            vectors.store_added(*sums, dw);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn step<P: Precision, V: Vectors<P>, const I: usize, const O: usize>(
+    vectors: V,
+    x: &[P::Unit; BLOCK],
+    first: usize,
+    dy: &[P::Unit],
+    sums: &mut [[V::Sums; O]; I],
+) {
+    let dy: [V::Units; O] = std::array::from_fn(|o| vectors.load(&dy[o * V::LANES..][..V::LANES]));
+    // `first` is a multiple of I; the modulo tells the compiler that it stays inside.
+    let x: &[P::Unit; I] = x.as_chunks().0.get(first / I).expect("I divides the block");
+    for (sums, x) in sums.iter_mut().zip(x) {
+        for (sums, dy) in sums.iter_mut().zip(dy) {
+            *sums = vectors.multiply_add(*x, dy, *sums);
+        }
+    }
+}
