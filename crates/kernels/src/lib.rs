@@ -7,6 +7,10 @@
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
 //!
+//! Images are `[batch, height, width, channels]` here ("channels last"), since the kernels are
+//! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
+//! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
+//!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
 //! ```
@@ -14,17 +18,18 @@
 //! use burn::tensor::{Device, Distribution, Tensor};
 //!
 //! let device = Device::flex().autodiff();
-//! let x = Tensor::<4>::random([2, 3, 8, 8], Distribution::Default, &device);
+//! let x = Tensor::<4>::random([2, 8, 8, 3], Distribution::Default, &device);
 //! let weight = Tensor::<4>::random([4, 3, 3, 3], Distribution::Default, &device).require_grad();
 //! let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
 //! let y = selfsame_kernels::conv2d(x, weight.clone(), options);
-//! assert_eq!(y.dims(), [2, 4, 8, 8]);
+//! assert_eq!(y.dims(), [2, 8, 8, 4]);
 //! assert_eq!(weight.grad(&y.sum().backward()).unwrap().dims(), [4, 3, 3, 3]);
 //! ```
 
 mod autodiff;
 mod conv;
 mod host;
+mod memory;
 mod norm;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod ops;
@@ -39,20 +44,18 @@ use burn::tensor::{DType, Tensor};
 use ops::{Conv, KernelOps, Norm};
 
 /// A 2-D convolution without bias:
-/// `y[n, o, i, j] = Σ_{c, u, v} x[n, c, s·i + u − p, s·j + v − p] · w[o, c, u, v]`, where with groups
+/// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
 /// `c` runs over the channels of the group that `o` belongs to.
 ///
-/// - `x`: `[batch, channels_in, height, width]`,
+/// - `x`: `[batch, height, width, channels_in]`,
 ///   `weight`: `[channels_out, channels_in / groups, k, k]`.
 /// - `options`: stride s and padding p as for Burn's own
 ///   [`conv2d`](burn::tensor::module::conv2d). There are kernels for square kernels with the same
 ///   stride and the same padding, below the kernel's size, in both directions and without dilation; whatever
 ///   else is asked for goes to Burn.
-/// - returns `[batch, channels_out, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1]`. Its
-///   memory has the channels of a position next to each other, as the kernels like it best; every
-///   Burn operation takes it like any other tensor.
+/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
-    let [_, channels_in, height, width] = x.dims();
+    let [_, height, width, channels_in] = x.dims();
     let [channels_out, group_in, kernel, kernel_width] = weight.dims();
     let ([stride, stride_x], [(padding, below), (left, right)]) = (options.stride, options.padding);
     let groups = options.groups;
@@ -66,7 +69,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
         && [group_in, channels_out, height, width].iter().all(|size| *size > 0)
         && height.min(width) + 2 * padding >= kernel;
     if !(square && common && sound && has_kernels(&x) && has_kernels(&weight)) {
-        return burn::tensor::module::conv2d(x, weight, None, options);
+        return last(burn::tensor::module::conv2d(first(x), weight, None, options));
     }
     let precision = Precision::F32;
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_conv2d(
@@ -86,7 +89,7 @@ pub enum Precision {
 /// What [`batch_norm`] and [`batch_norm_relu`] return.
 #[derive(Debug, Clone)]
 pub struct BatchNormOutput {
-    /// After the ReLU: `[batch, features, height, width]`.
+    /// Normalised: `[batch, height, width, features]`.
     pub output: Tensor<4>,
     /// Of the batch, without gradient: `[features]`.
     pub mean: Tensor<1>,
@@ -97,7 +100,7 @@ pub struct BatchNormOutput {
 /// Batch normalisation in train mode (Ioffe & Szegedy, 2015):
 /// `γ (x − mean) / √(variance + ε) + β`, with the batch's own mean and **biased** variance.
 ///
-/// - `x`: `[batch, features, height, width]`; `weight` γ and `bias` β: `[features]`.
+/// - `x`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -113,7 +116,7 @@ pub fn batch_norm(
 /// One pass over memory for the statistics, one for the result, and as many backward; the
 /// intermediate results are never written.
 ///
-/// - `x` and `residual`: `[batch, features, height, width]`; `weight` γ and `bias` β: `[features]`.
+/// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
 pub fn batch_norm_relu(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -134,10 +137,10 @@ fn normalize(
     let elements = x.shape().num_elements();
     let all = [&x].into_iter().chain(&residual).all(has_kernels);
     if !all || !has_kernels(&weight) || !has_kernels(&bias) || elements == 0 {
-        let out = burn::tensor::module::batch_norm_train(x, weight, bias, norm.epsilon);
+        let out = burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
         let sum = match residual {
-            Some(residual) => out.output + residual,
-            None => out.output,
+            Some(residual) => last(out.output) + residual,
+            None => last(out.output),
         };
         let output = if norm.relu { relu(sum) } else { sum };
         return BatchNormOutput {
@@ -161,12 +164,22 @@ fn normalize(
     }
 }
 
-/// Global average pooling: `[batch, channels, height, width]` → `[batch, channels]`.
+/// Global average pooling: `[batch, height, width, channels]` → `[batch, channels]`.
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     if !has_kernels(&x) || x.shape().num_elements() == 0 {
-        return x.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2);
+        return x.flatten::<3>(1, 2).mean_dim(1).squeeze_dim(1);
     }
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_mean_pool(x.into_dispatch()))
+}
+
+/// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.
+fn first(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 3, 1, 2])
+}
+
+/// `[batch, channels, height, width]` → `[batch, height, width, channels]`.
+fn last(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 2, 3, 1])
 }
 
 /// Whether this crate has kernels for the tensor's backend and type.

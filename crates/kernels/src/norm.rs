@@ -3,6 +3,7 @@
 
 use rayon::prelude::*;
 
+use crate::memory;
 use crate::simd::vectorized;
 
 /// What the forward pass finds out about each channel.
@@ -103,8 +104,7 @@ pub fn scale_shift(
     let channels = scale.len();
     let (row, chunk) = sizes(channels);
     let (scale, shift) = (repeat(scale, row), repeat(shift, row));
-    let mut y = vec![0f32; x.len()];
-    y.par_chunks_mut(chunk * channels).enumerate().for_each(|(i, y)| {
+    memory::build(x.len(), chunk * channels, |i, y| {
         let part = i * chunk * channels..i * chunk * channels + y.len();
         let (x, residual) = (&x[part.clone()], residual.map(|r| &r[part]));
         vectorized(|| match (residual, with_relu) {
@@ -115,8 +115,7 @@ pub fn scale_shift(
             (None, true) => scale_rows(y, x, x, &scale, &shift, |y, _| relu(y)),
             (None, false) => scale_rows(y, x, x, &scale, &shift, |y, _| y),
         });
-    });
-    y
+    })
 }
 
 fn repeat(values: &[f32], times: usize) -> Vec<f32> {
@@ -214,8 +213,6 @@ pub fn backward(
         .collect();
     let lines = [repeat(&scale, row), repeat(&slope, row), repeat(&shift, row)];
 
-    let mut dx = vec![0f32; x.len()];
-    let mut residual = if wants_residual { vec![0f32; x.len()] } else { Vec::new() };
     let body = |i: usize, dx: &mut [f32], residual: Option<&mut [f32]>| {
         let part = i * chunk..i * chunk + dx.len();
         let (dy, x, y) = (&dy[part.clone()], &x[part.clone()], y.map(|y| &y[part]));
@@ -227,14 +224,11 @@ pub fn backward(
             None => gradient_rows(dx, residual, [dy, x, x], &lines, |dy, _| dy),
         });
     };
-    if wants_residual {
-        dx.par_chunks_mut(chunk)
-            .zip(residual.par_chunks_mut(chunk))
-            .enumerate()
-            .for_each(|(i, (dx, residual))| body(i, dx, Some(residual)));
+    let (dx, residual) = if wants_residual {
+        memory::build_two(x.len(), chunk, |i, dx, residual| body(i, dx, Some(residual)))
     } else {
-        dx.par_chunks_mut(chunk).enumerate().for_each(|(i, dx)| body(i, dx, None));
-    }
+        (memory::build(x.len(), chunk, |i, dx| body(i, dx, None)), Vec::new())
+    };
     Gradients {
         x: dx,
         weight: weight_grad.iter().map(|sum| *sum as f32).collect(),

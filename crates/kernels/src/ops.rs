@@ -26,7 +26,7 @@ pub struct Norm {
     pub relu: bool,
 }
 
-/// Kernels on f32 tensors.
+/// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait KernelOps: Backend {
     fn kernel_conv2d(
@@ -98,26 +98,10 @@ pub trait KernelOps: Backend {
 }
 
 fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
-    let [batch, channels_in, height, width] = x.shape().dims();
+    let [batch, height, width, channels_in] = x.shape().dims();
     let [channels_out, _, kernel, _] = weight.shape().dims();
     let Conv { stride, padding, groups, .. } = conv;
     Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding, groups }
-}
-
-/// Reads `[batch, channels, height, width]` with the channels of a position next to each other: as
-/// the kernels leave their results, so that only what comes from elsewhere is copied.
-fn channels_last<B: HostBackend, R>(x: FloatTensor<B>, read: impl FnOnce(&[f32]) -> R) -> R {
-    B::host(B::float_permute(x, &[0, 2, 3, 1]), read)
-}
-
-/// `[batch, channels, height, width]` of values in which the channels come last.
-fn from_channels_last<B: HostBackend>(
-    values: Vec<f32>,
-    [batch, channels, height, width]: [usize; 4],
-    device: &burn::backend::tensor::Device<B>,
-) -> FloatTensor<B> {
-    let values = B::from_host(values, Shape::new([batch, height, width, channels]), device);
-    B::float_permute(values, &[0, 3, 1, 2])
 }
 
 /// 1 / √(variance + ε) per channel.
@@ -133,10 +117,10 @@ fn norm_forward<B: HostBackend>(
     Norm { epsilon, relu }: Norm,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let device = x.device();
-    let dims: [usize; 4] = x.shape().dims();
-    let channels = dims[1];
+    let dims = x.shape();
+    let channels = dims[3];
     let (weight, bias) = (B::host(weight, <[f32]>::to_vec), B::host(bias, <[f32]>::to_vec));
-    let (y, statistics) = channels_last::<B, _>(x, |x| {
+    let (y, statistics) = B::host(x, |x| {
         let statistics = norm::statistics(x, channels);
         let inverse = inverse(&statistics.variance, epsilon);
         let scale: Vec<f32> = weight.iter().zip(&inverse).map(|(w, i)| w * i).collect();
@@ -146,7 +130,7 @@ fn norm_forward<B: HostBackend>(
             .map(|(b, (m, s))| b - m * s)
             .collect();
         let y = match residual {
-            Some(residual) => channels_last::<B, _>(residual, |residual| {
+            Some(residual) => B::host(residual, |residual| {
                 norm::scale_shift(x, &scale, &shift, Some(residual), relu)
             }),
             None => norm::scale_shift(x, &scale, &shift, None, relu),
@@ -155,7 +139,7 @@ fn norm_forward<B: HostBackend>(
     });
     let vector = |values| B::from_host(values, Shape::new([channels]), &device);
     let (mean, variance) = (vector(statistics.mean), vector(statistics.variance));
-    (from_channels_last::<B>(y, dims, &device), mean, variance)
+    (B::from_host(y, dims, &device), mean, variance)
 }
 
 /// Gradients with respect to x, weight, bias, and the residual (empty unless wanted).
@@ -168,23 +152,24 @@ fn norm_backward<B: HostBackend>(
     wants_residual: bool,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Vec<f32>) {
     let device = x.device();
-    let dims: [usize; 4] = x.shape().dims();
+    let dims = x.shape();
+    let channels = dims[3];
     let saved = Saved {
         weight: B::host(weight, <[f32]>::to_vec),
         mean: B::host(mean, <[f32]>::to_vec),
         inverse: B::host(variance, |v| inverse(v, epsilon)),
     };
-    let gradients = channels_last::<B, _>(dy, |dy| {
-        channels_last::<B, _>(x, |x| {
+    let gradients = B::host(dy, |dy| {
+        B::host(x, |x| {
             if !relu {
                 return norm::backward(dy, x, None, &saved, wants_residual);
             }
-            channels_last::<B, _>(y, |y| norm::backward(dy, x, Some(y), &saved, wants_residual))
+            B::host(y, |y| norm::backward(dy, x, Some(y), &saved, wants_residual))
         })
     });
-    let vector = |values| B::from_host(values, Shape::new([dims[1]]), &device);
+    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
     (
-        from_channels_last::<B>(gradients.x, dims, &device),
+        B::from_host(gradients.x, dims, &device),
         vector(gradients.weight),
         vector(gradients.bias),
         gradients.residual,
@@ -201,13 +186,13 @@ macro_rules! host_kernels {
             ) -> FloatTensor<Self> {
                 let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let y = channels_last::<Self, _>(x, |x| {
+                let y = Self::host(x, |x| {
                     Self::host(weight, |w| match conv.precision {
                         Precision::F32 => conv::forward::<Single>(x, w, &g),
                     })
                 });
-                let dims = [g.batch, g.channels_out, g.height_out(), g.width_out()];
-                from_channels_last::<Self>(y, dims, &device)
+                let dims = [g.batch, g.height_out(), g.width_out(), g.channels_out];
+                Self::from_host(y, Shape::new(dims), &device)
             }
 
             fn kernel_conv2d_input(
@@ -218,12 +203,12 @@ macro_rules! host_kernels {
             ) -> FloatTensor<Self> {
                 let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let dx = channels_last::<Self, _>(dy, |dy| {
+                let dx = Self::host(dy, |dy| {
                     Self::host(weight, |w| match conv.precision {
                         Precision::F32 => conv::input_gradient::<Single>(dy, w, &g),
                     })
                 });
-                from_channels_last::<Self>(dx, x.shape().dims(), &device)
+                Self::from_host(dx, x.shape(), &device)
             }
 
             fn kernel_conv2d_weight(
@@ -234,8 +219,8 @@ macro_rules! host_kernels {
             ) -> FloatTensor<Self> {
                 let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let dw = channels_last::<Self, _>(dy, |dy| {
-                    channels_last::<Self, _>(x, |x| match conv.precision {
+                let dw = Self::host(dy, |dy| {
+                    Self::host(x, |x| match conv.precision {
                         Precision::F32 => conv::weight_gradient::<Single>(dy, x, &g),
                     })
                 });
@@ -284,17 +269,17 @@ macro_rules! host_kernels {
                 variance: FloatTensor<Self>,
                 norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let (dims, device) = (x.shape().dims(), x.device());
+                let (dims, device) = (x.shape(), x.device());
                 let saved = [weight, mean, variance];
                 let (x, weight, bias, residual) =
                     norm_backward::<Self>(dy, x, y, saved, norm, true);
-                (x, weight, bias, from_channels_last::<Self>(residual, dims, &device))
+                (x, weight, bias, Self::from_host(residual, dims, &device))
             }
 
             fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
                 let device = x.device();
-                let [batch, channels, height, width] = x.shape().dims();
-                let y = channels_last::<Self, _>(x, |x| pool::mean(x, channels, height * width));
+                let [batch, height, width, channels] = x.shape().dims();
+                let y = Self::host(x, |x| pool::mean(x, channels, height * width));
                 Self::from_host(y, Shape::new([batch, channels]), &device)
             }
 
@@ -303,9 +288,9 @@ macro_rules! host_kernels {
                 dy: FloatTensor<Self>,
             ) -> FloatTensor<Self> {
                 let device = x.device();
-                let dims: [usize; 4] = x.shape().dims();
-                let dx = Self::host(dy, |dy| pool::mean_gradient(dy, dims[1], dims[2] * dims[3]));
-                from_channels_last::<Self>(dx, dims, &device)
+                let [_, height, width, channels] = x.shape().dims();
+                let dx = Self::host(dy, |dy| pool::mean_gradient(dy, channels, height * width));
+                Self::from_host(dx, x.shape(), &device)
             }
         }
     };

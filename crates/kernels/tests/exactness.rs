@@ -60,6 +60,16 @@ fn check<const D: usize>(what: &str, got: Tensor<D>, expected: &[Sum], tolerance
     }
 }
 
+/// `[batch, channels, height, width]` to the order of the kernels.
+fn last(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 2, 3, 1])
+}
+
+/// And back.
+fn first(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 3, 1, 2])
+}
+
 fn options(stride: usize, padding: usize) -> ConvOptions<2> {
     ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)
 }
@@ -95,7 +105,7 @@ proptest! {
             let dy = tensor(&dy, y_shape, &device);
             let options = options(stride, padding);
             for (name, y) in [
-                ("kernel", conv2d(x.clone(), w.clone(), options.clone())),
+                ("kernel", first(conv2d(last(x.clone()), w.clone(), options.clone()))),
                 ("plain", plain_conv2d(x.clone(), w.clone(), None, options)),
             ] {
                 check(&format!("{name} y"), y.clone(), &expected.y, 1e-6);
@@ -124,12 +134,12 @@ proptest! {
             let w = tensor(&w, [channels], &device).require_grad();
             let b = tensor(&b, [channels], &device).require_grad();
             let dy = tensor(&dy, shape, &device);
-            let residual = with_residual.then(|| r.clone());
-            let ours = batch_norm_relu(x.clone(), w.clone(), b.clone(), 1e-5, residual);
+            let residual = with_residual.then(|| last(r.clone()));
+            let ours = batch_norm_relu(last(x.clone()), w.clone(), b.clone(), 1e-5, residual);
             let plain = batch_norm_train(x.clone(), w.clone(), b.clone(), 1e-5);
             let sum = if with_residual { plain.output + r.clone() } else { plain.output };
             for (name, output, mean, variance) in [
-                ("kernel", ours.output, ours.mean, ours.variance),
+                ("kernel", first(ours.output), ours.mean, ours.variance),
                 ("plain", relu(sum), plain.mean, plain.variance),
             ] {
                 check(&format!("{name} y"), output.clone(), &expected.y, 2e-6);
@@ -155,7 +165,7 @@ fn statistics_survive_a_large_mean() {
     let x: Vec<f32> = normal(0, 400).iter().map(|v| 1000.0 + 0.1 * v).collect();
     let x = tensor(&x, [8, 2, 5, 5], &device);
     let (w, b) = (Tensor::ones([2], &device), Tensor::zeros([2], &device));
-    let ours = batch_norm_relu(x.clone(), w, b, 1e-5, None);
+    let ours = batch_norm_relu(last(x.clone()), w, b, 1e-5, None);
     let x = values(x);
     for c in 0..2 {
         let channel: Vec<f64> =
@@ -171,7 +181,7 @@ fn statistics_survive_a_large_mean() {
 #[test]
 fn other_types_fall_back() {
     let device = Device::flex();
-    let x = tensor(&normal(0, 150), [2, 3, 5, 5], &device);
+    let x = tensor(&normal(0, 150), [2, 5, 5, 3], &device);
     let w = tensor(&normal(1, 108), [4, 3, 3, 3], &device);
     let double = conv2d(
         x.clone().cast(burn::tensor::FloatDType::F64),
@@ -189,9 +199,9 @@ fn other_types_fall_back() {
 #[test]
 fn nan_comes_through() {
     let device = Device::flex().autodiff();
-    let x = Tensor::<4>::full([2, 3, 4, 4], f32::NAN, &device);
+    let x = Tensor::<4>::full([2, 4, 4, 3], f32::NAN, &device);
     let (w, b) = (Tensor::ones([3], &device), Tensor::zeros([3], &device));
-    let residual = Tensor::<4>::ones([2, 3, 4, 4], &device);
+    let residual = Tensor::<4>::ones([2, 4, 4, 3], &device);
     for residual in [None, Some(residual)] {
         let y = batch_norm_relu(x.clone(), w.clone(), b.clone(), 1e-5, residual).output;
         assert!(values(y).iter().all(|y| y.is_nan()));

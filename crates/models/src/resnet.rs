@@ -176,9 +176,13 @@ pub struct ResNet {
 
 impl Encoder for ResNet {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        // The channels of a pixel next to each other, from here to the pooling.
+        let images = images.permute([0, 2, 3, 1]);
         let mut x = self.bn1.forward_relu(self.conv1.forward(images), None);
         if self.pool_stem {
+            x = x.permute([0, 3, 1, 2]);
             x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
+            x = x.permute([0, 2, 3, 1]);
         }
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
         {

@@ -4,6 +4,8 @@
 //! vectors of output channels. Each step loads the weights of one input unit, and multiplies them with
 //! that unit of every position.
 
+use rayon::prelude::*;
+
 use super::frame::Frame;
 use super::precision::{BLOCK, Precision, Units, Vectors, Work, lanes, zeroed};
 
@@ -35,14 +37,13 @@ impl<P: Precision> Kernel<P> {
         taps: Vec<usize>,
         channels_in: usize,
         channels_out: usize,
-        weight: impl Fn(usize, usize, usize) -> f32,
+        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
         let width = block_width::<P>(channels_out);
         let units = channels_in.div_ceil(P::CHANNELS);
         let per_block = units * taps.len() * width;
         let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
-        let mut values = [0f32; 2];
-        for (b, packed) in weights.chunks_exact_mut(per_block.max(1)).enumerate() {
+        weights.par_chunks_exact_mut(per_block.max(1)).enumerate().for_each(|(b, packed)| {
             let mut rows = packed.chunks_exact_mut(width);
             for first in (0..units).step_by(BLOCK) {
                 for tap in 0..taps.len() {
@@ -50,17 +51,19 @@ impl<P: Precision> Kernel<P> {
                         let row = rows.next().expect("a row for every tap and unit");
                         let outs = b * width..channels_out.min((b + 1) * width);
                         for (to, out) in row.iter_mut().zip(outs) {
-                            let ins = unit * P::CHANNELS..channels_in.min((unit + 1) * P::CHANNELS);
-                            let count = ins.len();
-                            for (value, channel) in values.iter_mut().zip(ins) {
-                                *value = weight(out, channel, tap);
-                            }
-                            P::pack_channels(&values[..count], std::slice::from_mut(to));
+                            let first = unit * P::CHANNELS;
+                            let second = first + 1;
+                            let more = P::CHANNELS == 2 && second < channels_in;
+                            let values = [
+                                weight(out, first, tap),
+                                if more { weight(out, second, tap) } else { 0.0 },
+                            ];
+                            P::pack_channels(&values[..P::CHANNELS], std::slice::from_mut(to));
                         }
                     }
                 }
             }
-        }
+        });
         Self { taps, weights, channels_out, units, width }
     }
 

@@ -17,6 +17,8 @@ use frame::Frame;
 use precision::{BLOCK, zeroed};
 use weight::WeightGradient;
 
+use crate::memory;
+
 /// Positions that are computed with one block of weights before the next block is fetched.
 const POSITIONS: usize = 256;
 
@@ -121,36 +123,28 @@ fn correlate_all<P: Precision>(
     batch: usize,
     output: usize,
 ) -> Vec<f32> {
-    let mut out = vec![0f32; batch * output];
     let input = frame.height * frame.width * channels;
-    if out.is_empty() || input == 0 {
-        return out;
+    if batch * output == 0 || input == 0 {
+        return vec![0.0; batch * output];
     }
     let positions = frame.height * frame.width;
     let images =
         POSITIONS.div_ceil(positions).min(batch.div_ceil(2 * rayon::current_num_threads()));
     let per_frame = frame.len(P::CHANNELS);
-    out.par_chunks_mut(images * output).zip(x.par_chunks(images * input)).for_each_init(
-        || zeroed::<P::Unit>(images * per_frame),
-        |frames, (out, x)| {
-            let count = out.len() / output;
-            let frames = &mut frames[..count * per_frame];
-            let mut framed = None;
-            for pass in passes {
-                if framed.replace(pass.first_in) != Some(pass.first_in) {
-                    P::run(Fill { x, frame, channels, first: pass.first_in, frames });
-                }
-                P::run(Correlate {
-                    kernel: pass.kernel,
-                    frame,
-                    frames,
-                    outputs: pass.outputs,
-                    out,
-                });
+    let scratch = || zeroed::<P::Unit>(images * per_frame);
+    memory::build_with(batch * output, images * output, scratch, |frames, i, out| {
+        let count = out.len() / output;
+        let x = &x[i * images * input..][..count * input];
+        let frames = &mut frames[..count * per_frame];
+        let mut framed = None;
+        for pass in passes {
+            if framed.replace(pass.first_in) != Some(pass.first_in) {
+                P::run(Fill { x, frame, channels, first: pass.first_in, frames });
             }
-        },
-    );
-    out
+            let Pass { kernel, outputs, .. } = *pass;
+            P::run(Correlate { kernel, frame, frames, outputs, out });
+        }
+    })
 }
 
 /// Frames some images.

@@ -4,6 +4,9 @@
 use super::frame::Frame;
 use super::precision::{BLOCK, Precision, Vectors, Work};
 
+/// Positions that are summed in registers.
+const POSITIONS: usize = 256;
+
 /// Adds to `dw[block of channels_in][tap][channel_in][width]`
 /// `Σ frame[position + tap, channel_in] · dy[position, 0..width]` over the positions of some images.
 pub struct WeightGradient<'a, P: Precision> {
@@ -13,6 +16,7 @@ pub struct WeightGradient<'a, P: Precision> {
     pub taps: &'a [usize],
     /// `[image][row][step][width]`: a step is as many positions as a unit holds.
     pub dy: &'a [P::Unit],
+    /// Rows of an image.
     pub rows: usize,
     pub steps: usize,
     pub width: usize,
@@ -40,28 +44,34 @@ impl<P: Precision> WeightGradient<'_, P> {
     #[inline(always)]
     fn tiles<V: Vectors<P>, const I: usize, const O: usize>(self, vectors: V) {
         let Self { frame, frames, taps, dy, rows, steps, width, dw } = self;
-        let per_frame = frame.len(1);
-        let blocks = dw.chunks_exact_mut(taps.len() * BLOCK * width);
-        for (block, dw) in blocks.enumerate() {
-            let channels = BLOCK.min(frame.channels - block * BLOCK);
-            for (tap, dw) in taps.iter().zip(dw.chunks_exact_mut(BLOCK * width)) {
-                for first in (0..channels).step_by(I) {
-                    let mut sums = [[vectors.zero(); O]; I];
-                    let images = frames.chunks_exact(per_frame);
-                    for (frame_values, dy) in images.zip(dy.chunks_exact(rows * steps * width)) {
-                        for (i, dy) in dy.chunks_exact(steps * width).enumerate() {
-                            let start = block * frame.block() + tap + i * frame.row();
-                            let x = &frame_values[start..][..steps * P::CHANNELS * BLOCK];
-                            let x = x.as_chunks::<BLOCK>().0.iter().step_by(P::CHANNELS);
-                            for (x, dy) in x.zip(dy.chunks_exact(O * V::LANES)) {
-                                step::<P, V, I, O>(vectors, x, first, dy, &mut sums);
+        let (per_frame, dy_image) = (frame.len(1), rows * steps * width);
+        // Bands of rows, so that what a tap reads of a block is still near for the next tap.
+        let band = POSITIONS.div_ceil(steps).min(rows);
+        for first_row in (0..rows).step_by(band) {
+            let rows = first_row..rows.min(first_row + band);
+            let blocks = dw.chunks_exact_mut(taps.len() * BLOCK * width);
+            for (block, dw) in blocks.enumerate() {
+                let channels = BLOCK.min(frame.channels - block * BLOCK);
+                for (tap, dw) in taps.iter().zip(dw.chunks_exact_mut(BLOCK * width)) {
+                    for first in (0..channels).step_by(I) {
+                        let mut sums = [[vectors.zero(); O]; I];
+                        let images = frames.chunks_exact(per_frame);
+                        for (frame_values, dy) in images.zip(dy.chunks_exact(dy_image)) {
+                            let dy = &dy[rows.start * steps * width..rows.end * steps * width];
+                            for (i, dy) in rows.clone().zip(dy.chunks_exact(steps * width)) {
+                                let start = block * frame.block() + tap + i * frame.row();
+                                let x = &frame_values[start..][..steps * P::CHANNELS * BLOCK];
+                                let x = x.as_chunks::<BLOCK>().0.iter().step_by(P::CHANNELS);
+                                for (x, dy) in x.zip(dy.chunks_exact(O * V::LANES)) {
+                                    step::<P, V, I, O>(vectors, x, first, dy, &mut sums);
+                                }
                             }
                         }
-                    }
-                    let rows = dw[first * width..].chunks_exact_mut(width);
-                    for (sums, dw) in sums.iter().zip(rows) {
-                        for (sums, dw) in sums.iter().zip(dw.chunks_exact_mut(V::LANES)) {
-                            vectors.store_added(*sums, dw);
+                        let lines = dw[first * width..].chunks_exact_mut(width);
+                        for (sums, dw) in sums.iter().zip(lines) {
+                            for (sums, dw) in sums.iter().zip(dw.chunks_exact_mut(V::LANES)) {
+                                vectors.store_added(*sums, dw);
+                            }
                         }
                     }
                 }
