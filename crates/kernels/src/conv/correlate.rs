@@ -44,21 +44,22 @@ impl<P: Precision> Kernel<P> {
         let per_block = units * taps.len() * width;
         let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
         weights.par_chunks_exact_mut(per_block.max(1)).enumerate().for_each(|(b, packed)| {
-            let mut rows = packed.chunks_exact_mut(width);
-            for first in (0..units).step_by(BLOCK) {
-                for tap in 0..taps.len() {
-                    for unit in first..units.min(first + BLOCK) {
-                        let row = rows.next().expect("a row for every tap and unit");
-                        let outs = b * width..channels_out.min((b + 1) * width);
-                        for (to, out) in row.iter_mut().zip(outs) {
-                            let first = unit * P::CHANNELS;
-                            let second = first + 1;
-                            let more = P::CHANNELS == 2 && second < channels_in;
-                            let values = [
-                                weight(out, first, tap),
-                                if more { weight(out, second, tap) } else { 0.0 },
-                            ];
-                            P::pack_channels(&values[..P::CHANNELS], std::slice::from_mut(to));
+            let outs = b * width..channels_out.min((b + 1) * width);
+            // A block of inputs for all outputs at a time: reads run along the weight's memory,
+            // and writes stay in the first-level cache.
+            for (first, packed) in
+                (0..units).step_by(BLOCK).zip(packed.chunks_mut(BLOCK * taps.len() * width))
+            {
+                let count = BLOCK.min(units - first);
+                for (o, out) in outs.clone().enumerate() {
+                    for unit in 0..count {
+                        let channel = (first + unit) * P::CHANNELS;
+                        for tap in 0..taps.len() {
+                            let mut values = [weight(out, channel, tap), 0.0];
+                            if P::CHANNELS == 2 && channel + 1 < channels_in {
+                                values[1] = weight(out, channel + 1, tap);
+                            }
+                            packed[(tap * count + unit) * width + o] = P::unit(values);
                         }
                     }
                 }

@@ -58,14 +58,20 @@ impl Frame {
         blocks * self.block() + 4 * self.row() + TILE * BLOCK
     }
 
-    /// Where pixel (y, x) goes, unless no output sees it.
-    fn place(&self, y: usize, x: usize) -> Option<usize> {
-        let (row, column) = (y + self.top, x + self.left);
-        let seen = row % self.stride < self.phases
-            && column % self.stride < self.phases
-            && row / self.stride < self.rows
-            && column / self.stride < self.columns;
-        seen.then(|| self.offset(row, column))
+    /// Where row `y` of the image goes, unless no output sees it.
+    fn row_of(&self, y: usize) -> Option<usize> {
+        let row = y + self.top;
+        let seen = row % self.stride < self.phases && row / self.stride < self.rows;
+        seen.then(|| self.offset(row, 0))
+    }
+
+    /// Columns of the image that some output sees, each with where it goes in its row.
+    fn columns_seen(&self) -> Vec<(usize, usize)> {
+        let seen = |column: usize| {
+            column % self.stride < self.phases && column / self.stride < self.columns
+        };
+        let columns = (0..self.width).filter(|x| seen(x + self.left));
+        columns.map(|x| (x, self.offset(0, x + self.left))).collect()
     }
 
     /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where a
@@ -78,19 +84,9 @@ impl Frame {
         first: usize,
         frame: &mut [P::Unit],
     ) {
-        let per_block = BLOCK * P::CHANNELS;
-        for y in 0..self.height {
-            let row = &image[y * self.width * pitch..][..self.width * pitch];
-            for (b, start) in (0..self.channels).step_by(per_block).enumerate() {
-                let channels = first + start..first + self.channels.min(start + per_block);
-                for (x, pixel) in row.chunks_exact(pitch).enumerate() {
-                    if let Some(at) = self.place(y, x) {
-                        let to = &mut frame[b * self.block() + at..][..BLOCK];
-                        P::pack_channels(&pixel[channels.clone()], to);
-                    }
-                }
-            }
-        }
+        self.fill(image, pitch, first, BLOCK * P::CHANNELS, |at, pixel| {
+            P::pack_channels(pixel, &mut frame[at..][..BLOCK]);
+        });
     }
 
     /// As [`fill_channels`](Self::fill_channels), but a unit holds one channel, where it can hold
@@ -103,19 +99,34 @@ impl Frame {
         first: usize,
         frame: &mut [P::Unit],
     ) {
-        for y in 0..self.height {
-            let row = &image[y * self.width * pitch..][..self.width * pitch];
-            for (b, start) in (0..self.channels).step_by(BLOCK).enumerate() {
-                let channels = first + start..first + self.channels.min(start + BLOCK);
-                for (x, pixel) in row.chunks_exact(pitch).enumerate() {
-                    if let Some(at) = self.place(y, x) {
-                        let pixel = &pixel[channels.clone()];
-                        let at = b * self.block() + at;
-                        if P::CHANNELS == 2 && (x + self.left) / self.stride > 0 {
-                            P::pack_second(pixel, &mut frame[at - BLOCK..][..BLOCK]);
-                        }
-                        P::pack_first(pixel, &mut frame[at..][..BLOCK]);
-                    }
+        self.fill(image, pitch, first, BLOCK, |at, pixel| {
+            P::pack_first(pixel, &mut frame[at..][..BLOCK]);
+            // The first position of all is nobody's second; what lands in another row's last
+            // unit or in another phase's is multiplied with no output.
+            if P::CHANNELS == 2 && at >= BLOCK {
+                P::pack_second(pixel, &mut frame[at - BLOCK..][..BLOCK]);
+            }
+        });
+    }
+
+    /// Calls `put(place in the frame, channels of a block)` for every block of every pixel seen.
+    #[inline(always)]
+    fn fill(
+        &self,
+        image: &[f32],
+        pitch: usize,
+        first: usize,
+        per_block: usize,
+        mut put: impl FnMut(usize, &[f32]),
+    ) {
+        let columns = self.columns_seen();
+        for (y, row) in image.chunks_exact(self.width * pitch).enumerate().take(self.height) {
+            let Some(start) = self.row_of(y) else { continue };
+            for (b, skipped) in (0..self.channels).step_by(per_block).enumerate() {
+                let channels = first + skipped..first + self.channels.min(skipped + per_block);
+                let start = start + b * self.block();
+                for (x, at) in &columns {
+                    put(start + at, &row[x * pitch..][channels.clone()]);
                 }
             }
         }

@@ -16,6 +16,8 @@ pub trait Precision: Copy + Send + Sync + 'static {
     /// Values in a unit.
     const CHANNELS: usize;
 
+    /// A unit of one value or two.
+    fn unit(values: [f32; 2]) -> Self::Unit;
     /// Writes channels into units; units left over become 0.
     fn pack_channels(values: &[f32], units: &mut [Self::Unit]);
     /// Writes one value into each unit, as its first.
@@ -57,6 +59,11 @@ impl Precision for Single {
     const CHANNELS: usize = 1;
 
     #[inline(always)]
+    fn unit([value, _]: [f32; 2]) -> f32 {
+        value
+    }
+
+    #[inline(always)]
     fn pack_channels(values: &[f32], units: &mut [f32]) {
         Self::pack_first(values, units);
     }
@@ -68,8 +75,10 @@ impl Precision for Single {
             *units = *values;
             return;
         }
-        units.fill(0.0);
-        units[..values.len()].copy_from_slice(values);
+        // Not `copy_from_slice`: a call for three values takes longer than the values.
+        for (i, unit) in units.iter_mut().enumerate() {
+            *unit = values.get(i).copied().unwrap_or(0.0);
+        }
     }
 
     #[inline(always)]
