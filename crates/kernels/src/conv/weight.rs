@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::precision::{BLOCK, Precision, Vectors, Work};
 
 /// Positions that are summed in registers.
-const POSITIONS: usize = 256;
+const POSITIONS: usize = 128;
 
 /// Adds to `dw[block of channels_in][tap][channel_in][width]`
 /// `Σ frame[position + tap, channel_in] · dy[position, 0..width]` over the positions of some images.
@@ -29,12 +29,14 @@ impl<P: Precision> Work<P> for WeightGradient<'_, P> {
 
     #[inline(always)]
     fn run<V: Vectors<P>>(self, vectors: V) {
-        if V::LANES < 16 {
-            self.tiles::<V, 4, 2>(vectors);
-        } else if self.width == 2 * V::LANES {
-            self.tiles::<V, 8, 2>(vectors);
-        } else {
-            self.tiles::<V, 16, 1>(vectors);
+        // 16 sums where there are channels for them; colour images have 3.
+        match (self.width / V::LANES, self.frame.channels) {
+            (1, ..=4) => self.tiles::<V, 4, 1>(vectors),
+            (1, ..=8) => self.tiles::<V, 8, 1>(vectors),
+            (1, _) => self.tiles::<V, 16, 1>(vectors),
+            (_, ..=4) => self.tiles::<V, 4, 2>(vectors),
+            _ if V::LANES < 16 => self.tiles::<V, 4, 2>(vectors),
+            _ => self.tiles::<V, 8, 2>(vectors),
         }
     }
 }
@@ -63,14 +65,16 @@ impl<P: Precision> WeightGradient<'_, P> {
                                 let x = &frame_values[start..][..steps * P::CHANNELS * BLOCK];
                                 let x = x.as_chunks::<BLOCK>().0.iter().step_by(P::CHANNELS);
                                 for (x, dy) in x.zip(dy.chunks_exact(O * V::LANES)) {
-                                    step::<P, V, I, O>(vectors, x, first, dy, &mut sums);
+                                    sums = step::<P, V, I, O>(vectors, x, first, dy, sums);
                                 }
                             }
                         }
-                        let lines = dw[first * width..].chunks_exact_mut(width);
-                        for (sums, dw) in sums.iter().zip(lines) {
-                            for (sums, dw) in sums.iter().zip(dw.chunks_exact_mut(V::LANES)) {
-                                vectors.store_added(*sums, dw);
+                        // Constant bounds, so that the sums can stay in registers until here.
+                        for i in 0..I {
+                            let line = &mut dw[(first + i) * width..][..O * V::LANES];
+                            for o in 0..O {
+                                let to = &mut line[o * V::LANES..][..V::LANES];
+                                vectors.store_added(sums[i][o], to);
                             }
                         }
                     }
@@ -80,20 +84,22 @@ impl<P: Precision> WeightGradient<'_, P> {
     }
 }
 
+/// One more position. The sums go in and out by value: by reference, they would be written to memory
+/// at every step.
 #[inline(always)]
 fn step<P: Precision, V: Vectors<P>, const I: usize, const O: usize>(
     vectors: V,
     x: &[P::Unit; BLOCK],
     first: usize,
     dy: &[P::Unit],
-    sums: &mut [[V::Sums; O]; I],
-) {
+    mut sums: [[V::Sums; O]; I],
+) -> [[V::Sums; O]; I] {
     let dy: [V::Units; O] = std::array::from_fn(|o| vectors.load(&dy[o * V::LANES..][..V::LANES]));
-    // `first` is a multiple of I; the modulo tells the compiler that it stays inside.
     let x: &[P::Unit; I] = x.as_chunks().0.get(first / I).expect("I divides the block");
     for (sums, x) in sums.iter_mut().zip(x) {
         for (sums, dy) in sums.iter_mut().zip(dy) {
             *sums = vectors.multiply_add(*x, dy, *sums);
         }
     }
+    sums
 }
