@@ -152,7 +152,7 @@ impl<P: Precision> Correlate<'_, P> {
                             let sums = tile::<P, V, R, C, O>(
                                 vectors,
                                 &frame_values[at..],
-                                frame,
+                                (frame.block(), frame.row()),
                                 &kernel.taps,
                                 units.len(),
                                 weights,
@@ -174,24 +174,29 @@ impl<P: Precision> Correlate<'_, P> {
     }
 }
 
-/// The sums of one tile over `units` input units.
+/// The sums of one tile of `R` rows of `C` positions over `units` input units; blocks of units and
+/// rows of positions are `block` and `row` apart.
 #[inline(always)]
-fn tile<P: Precision, V: Vectors<P>, const R: usize, const C: usize, const O: usize>(
+pub fn tile<P: Precision, V: Vectors<P>, const R: usize, const C: usize, const O: usize>(
     vectors: V,
     values: &[P::Unit],
-    frame: &Frame,
+    (block, row): (usize, usize),
     taps: &[usize],
     units: usize,
     mut weights: &[P::Unit],
 ) -> [[[V::Sums; O]; C]; R] {
     let mut sums = [[[vectors.zero(); O]; C]; R];
-    for (block, first) in (0..units).step_by(BLOCK).enumerate() {
+    for (b, first) in (0..units).step_by(BLOCK).enumerate() {
         let count = BLOCK.min(units - first);
         for tap in taps {
-            let start = block * frame.block() + tap;
+            let start = b * block + tap;
             let rows: [&[[P::Unit; BLOCK]; C]; R] = std::array::from_fn(|r| {
-                let row = &values[start + r * frame.row()..][..C * BLOCK];
-                row.as_chunks().0.first_chunk().expect("as many positions as the slice is long")
+                let positions = &values[start + r * row..][..C * BLOCK];
+                positions
+                    .as_chunks()
+                    .0
+                    .first_chunk()
+                    .expect("as many positions as the slice is long")
             });
             let (here, rest) = weights.split_at(count * O * V::LANES);
             weights = rest;

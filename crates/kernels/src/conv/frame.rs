@@ -119,14 +119,14 @@ impl Frame {
         per_block: usize,
         mut put: impl FnMut(usize, &[f32]),
     ) {
-        let columns = self.columns_seen();
+        let (columns, block) = (self.columns_seen(), self.block());
         for (y, row) in image.chunks_exact(self.width * pitch).enumerate().take(self.height) {
             let Some(start) = self.row_of(y) else { continue };
-            for (b, skipped) in (0..self.channels).step_by(per_block).enumerate() {
-                let channels = first + skipped..first + self.channels.min(skipped + per_block);
-                let start = start + b * self.block();
-                for (x, at) in &columns {
-                    put(start + at, &row[x * pitch..][channels.clone()]);
+            // Pixel by pixel, so that the image is read in one go.
+            for (x, at) in &columns {
+                let pixel = &row[x * pitch + first..][..self.channels];
+                for (b, channels) in pixel.chunks(per_block).enumerate() {
+                    put(start + at + b * block, channels);
                 }
             }
         }

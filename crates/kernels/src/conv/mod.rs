@@ -6,6 +6,7 @@ mod frame;
 mod geometry;
 mod precision;
 mod weight;
+mod winograd;
 
 use rayon::prelude::*;
 
@@ -24,6 +25,11 @@ const POSITIONS: usize = 256;
 
 /// `y = w ∗ x`.
 pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
+    if P::WINOGRAD && fits_winograd(g) {
+        return winograd_all(x, g, &input_frame(g), |o, c, t| {
+            w[(o * g.group_in() + c) * g.taps() + t]
+        });
+    }
     let frame = input_frame(g);
     let taps = taps(g, &frame);
     let kernels: Vec<Kernel<P>> = (0..g.groups)
@@ -58,6 +64,23 @@ pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
 /// of these sets is a correlation of the output's gradient with stride 1.
 pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     let (s, p, k) = (g.stride, g.padding, g.kernel);
+    if P::WINOGRAD && fits_winograd(g) {
+        // A correlation of dy with the kernel turned around.
+        let turned = Geometry {
+            channels_in: g.channels_out,
+            channels_out: g.channels_in,
+            height: g.height_out(),
+            width: g.width_out(),
+            padding: k - 1 - p,
+            ..*g
+        };
+        let weight = |c: usize, o: usize, t: usize| {
+            // Output channels of a group count on from those of the groups before it.
+            let (group, c) = (c / g.group_in(), c % g.group_in());
+            w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + g.taps() - 1 - t]
+        };
+        return winograd_all(dy, &turned, &input_frame(&turned), weight);
+    }
     // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
     let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
     let rows = g.height.div_ceil(s).max(g.height_out()) + reach + (s - 1 + p) / s;
@@ -147,6 +170,62 @@ fn correlate_all<P: Precision>(
     })
 }
 
+/// Whether the convolution is one of those that [`winograd`] is for. With few channels its
+/// transforms cost more than they save.
+fn fits_winograd(g: &Geometry) -> bool {
+    (g.kernel, g.stride) == (3, 1) && g.group_in() >= BLOCK && g.group_out() >= BLOCK
+}
+
+/// The convolution `g` by [`winograd`], with `weight(out, in of its group, tap)`.
+fn winograd_all(
+    x: &[f32],
+    g: &Geometry,
+    frame: &Frame,
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    if g.batch == 0 {
+        return Vec::new();
+    }
+    let kernels: Vec<_> = (0..g.groups)
+        .map(|group| {
+            let first = group * g.group_out();
+            let weight = |o: usize, c: usize, t: usize| weight(first + o, c, t);
+            winograd::Kernel::pack(g.group_in(), g.group_out(), weight)
+        })
+        .collect();
+    let tiles = winograd::Tiles { rows: g.height_out(), columns: g.width_out() };
+    let threads = rayon::current_num_threads();
+    let images = winograd::TILES.div_ceil(tiles.of_image()).min(g.batch.div_ceil(2 * threads));
+    let per_frame = frame.len(1);
+    let scratch = || {
+        let inputs = winograd::scratch(g.group_in().next_multiple_of(BLOCK));
+        let products = winograd::scratch(block_width::<Single>(g.group_out()));
+        (zeroed::<f32>(images * per_frame), inputs, products)
+    };
+    let (input, output) = (g.input(), g.output());
+    memory::build_with(g.batch * output, images * output, scratch, |scratch, i, out| {
+        let (frames, inputs, products) = scratch;
+        let count = out.len() / output;
+        let x = &x[i * images * input..][..count * input];
+        let frames = &mut frames[..count * per_frame];
+        for (group, kernel) in kernels.iter().enumerate() {
+            let first = group * g.group_in();
+            Single::run(Fill::<Single> { x, frame, channels: g.channels_in, first, frames });
+            Single::run(winograd::Correlate {
+                kernel,
+                frame,
+                frames,
+                tiles,
+                pitch: g.channels_out,
+                first_out: group * g.group_out(),
+                out,
+                inputs,
+                products,
+            });
+        }
+    })
+}
+
 /// Frames some images.
 struct Fill<'a, P: Precision> {
     x: &'a [f32],
@@ -191,7 +270,9 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     let sums: Vec<Vec<f32>> = (0..g.groups * blocks * parts)
         .into_par_iter()
         .map(|task| {
-            let (group, block, part) = (task / parts / blocks, task / parts % blocks, task % parts);
+            // Tasks that read the same part of the batch come one after the other.
+            let (part, group, block) =
+                (task / (g.groups * blocks), task / blocks % g.groups, task % blocks);
             let batch = part * images..g.batch.min((part + 1) * images);
             let mut sum = vec![0f32; per_block];
             P::run(Part {
@@ -210,28 +291,24 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
         })
         .collect();
 
-    let mut dw = vec![0f32; g.weight()];
     let per_out = g.group_in() * g.taps();
-    dw.par_chunks_mut(g.group_out() * per_out).zip(sums.par_chunks(blocks * parts)).for_each(
-        |(dw, sums)| {
-            dw.par_chunks_mut(width * per_out).zip(sums.par_chunks(parts)).for_each(
-                |(dw, sums)| {
-                    let mut sums = sums.iter().cloned();
-                    let Some(mut total) = sums.next() else { return };
-                    for sum in sums {
-                        total.iter_mut().zip(sum).for_each(|(total, sum)| *total += sum);
+    let mut dw = vec![0f32; g.weight()];
+    dw.par_chunks_mut(g.group_out() * per_out).enumerate().for_each(|(group, dw)| {
+        dw.par_chunks_mut(width * per_out).enumerate().for_each(|(block, dw)| {
+            let mut total = vec![0f32; per_block];
+            for part in sums[group * blocks + block..].iter().step_by(g.groups * blocks) {
+                total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
+            }
+            for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
+                for (c, dw) in dw.chunks_exact_mut(g.taps()).enumerate() {
+                    let first = c / BLOCK * g.taps() * BLOCK + c % BLOCK;
+                    for (tap, dw) in dw.iter_mut().enumerate() {
+                        *dw = total[(first + tap * BLOCK) * width + o];
                     }
-                    for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
-                        for (i, dw) in dw.iter_mut().enumerate() {
-                            let (c, tap) = (i / g.taps(), i % g.taps());
-                            let row = (c / BLOCK * g.taps() + tap) * BLOCK + c % BLOCK;
-                            *dw = total[row * width + o];
-                        }
-                    }
-                },
-            );
-        },
-    );
+                }
+            }
+        });
+    });
     dw
 }
 

@@ -15,6 +15,9 @@ pub trait Precision: Copy + Send + Sync + 'static {
     type Unit: Pod + Send + Sync;
     /// Values in a unit.
     const CHANNELS: usize;
+    /// Whether sums of inputs and of weights may be multiplied in place of them: not where a
+    /// rounding of these sums would be as large as what is multiplied is exact.
+    const WINOGRAD: bool;
 
     /// A unit of one value or two.
     fn unit(values: [f32; 2]) -> Self::Unit;
@@ -44,6 +47,10 @@ pub trait Vectors<P: Precision>: Copy {
     /// `units` has [`LANES`](Self::LANES) elements.
     fn load(self, units: &[P::Unit]) -> Self::Units;
     fn multiply_add(self, x: P::Unit, w: Self::Units, sums: Self::Sums) -> Self::Sums;
+    /// `from` has [`LANES`](Self::LANES) elements.
+    fn load_sums(self, from: &[f32]) -> Self::Sums;
+    fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
+    fn sub(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
     /// `to` has [`LANES`](Self::LANES) elements.
     fn store(self, sums: Self::Sums, to: &mut [f32]);
     /// `to` has [`LANES`](Self::LANES) elements.
@@ -57,6 +64,7 @@ pub struct Single;
 impl Precision for Single {
     type Unit = f32;
     const CHANNELS: usize = 1;
+    const WINOGRAD: bool = true;
 
     #[inline(always)]
     fn unit([value, _]: [f32; 2]) -> f32 {
@@ -118,6 +126,21 @@ impl<S: Simd> Vectors<Single> for SingleVectors<S> {
     #[inline(always)]
     fn multiply_add(self, x: f32, w: S::f32s, sums: S::f32s) -> S::f32s {
         self.0.mul_add_e_f32s(self.0.splat_f32s(x), w, sums)
+    }
+
+    #[inline(always)]
+    fn load_sums(self, from: &[f32]) -> S::f32s {
+        S::as_simd_f32s(from).0[0]
+    }
+
+    #[inline(always)]
+    fn add(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.add_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.sub_f32s(a, b)
     }
 
     #[inline(always)]
