@@ -16,17 +16,20 @@ pub use precision::{Precision, Single};
 use correlate::{Correlate, Kernel, Outputs, block_width};
 use frame::Frame;
 use precision::{BLOCK, zeroed};
-use weight::WeightGradient;
+use weight::{Layout, WeightGradient};
 
 use crate::memory;
 
+/// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
+/// so that sums do not depend on it.
+const TASKS: usize = 16;
 /// Positions that are computed with one block of weights before the next block is fetched.
 const POSITIONS: usize = 256;
 
 /// `y = w ∗ x`.
 pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     if P::WINOGRAD && fits_winograd(g) {
-        return winograd_all(x, g, &input_frame(g), |o, c, t| {
+        return winograd::convolve(x, g, &input_frame(g), |o, c, t| {
             w[(o * g.group_in() + c) * g.taps() + t]
         });
     }
@@ -79,7 +82,7 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
             let (group, c) = (c / g.group_in(), c % g.group_in());
             w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + g.taps() - 1 - t]
         };
-        return winograd_all(dy, &turned, &input_frame(&turned), weight);
+        return winograd::convolve(dy, &turned, &input_frame(&turned), weight);
     }
     // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
     let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
@@ -176,56 +179,6 @@ fn fits_winograd(g: &Geometry) -> bool {
     (g.kernel, g.stride) == (3, 1) && g.group_in() >= BLOCK && g.group_out() >= BLOCK
 }
 
-/// The convolution `g` by [`winograd`], with `weight(out, in of its group, tap)`.
-fn winograd_all(
-    x: &[f32],
-    g: &Geometry,
-    frame: &Frame,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-) -> Vec<f32> {
-    if g.batch == 0 {
-        return Vec::new();
-    }
-    let kernels: Vec<_> = (0..g.groups)
-        .map(|group| {
-            let first = group * g.group_out();
-            let weight = |o: usize, c: usize, t: usize| weight(first + o, c, t);
-            winograd::Kernel::pack(g.group_in(), g.group_out(), weight)
-        })
-        .collect();
-    let tiles = winograd::Tiles { rows: g.height_out(), columns: g.width_out() };
-    let threads = rayon::current_num_threads();
-    let images = winograd::TILES.div_ceil(tiles.of_image()).min(g.batch.div_ceil(2 * threads));
-    let per_frame = frame.len(1);
-    let scratch = || {
-        let inputs = winograd::scratch(g.group_in().next_multiple_of(BLOCK));
-        let products = winograd::scratch(block_width::<Single>(g.group_out()));
-        (zeroed::<f32>(images * per_frame), inputs, products)
-    };
-    let (input, output) = (g.input(), g.output());
-    memory::build_with(g.batch * output, images * output, scratch, |scratch, i, out| {
-        let (frames, inputs, products) = scratch;
-        let count = out.len() / output;
-        let x = &x[i * images * input..][..count * input];
-        let frames = &mut frames[..count * per_frame];
-        for (group, kernel) in kernels.iter().enumerate() {
-            let first = group * g.group_in();
-            Single::run(Fill::<Single> { x, frame, channels: g.channels_in, first, frames });
-            Single::run(winograd::Correlate {
-                kernel,
-                frame,
-                frames,
-                tiles,
-                pitch: g.channels_out,
-                first_out: group * g.group_out(),
-                out,
-                inputs,
-                products,
-            });
-        }
-    })
-}
-
 /// Frames some images.
 struct Fill<'a, P: Precision> {
     x: &'a [f32],
@@ -254,9 +207,11 @@ impl<P: Precision> precision::Work<P> for Fill<'_, P> {
 /// The work is cut, by its sizes alone, into blocks of output channels and parts of the batch, whose
 /// sums are added in their order: the result does not depend on the number of threads.
 pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
-    const TASKS: usize = 16;
     if g.batch == 0 {
         return vec![0.0; g.weight()];
+    }
+    if P::WINOGRAD && fits_winograd(g) {
+        return winograd::weight_gradient(dy, x, g, &input_frame(g));
     }
     let frame = input_frame(g);
     let taps = taps(g, &frame);
@@ -360,8 +315,14 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
                     }
                 }
             }
-            WeightGradient { frame, frames, taps, dy: framed_dy, rows, steps, width, dw: sum }
-                .run(vectors);
+            let layout = Layout {
+                channels: frame.channels,
+                block: frame.block(),
+                row: frame.row(),
+                image: per_frame,
+            };
+            let dy = framed_dy;
+            WeightGradient { frames, layout, taps, dy, rows, steps, width, dw: sum }.run(vectors);
         }
     }
 }

@@ -6,28 +6,260 @@
 //! the 16 frequencies one by one and sums over channels: 16 matrix products in place of 36
 //! multiplications for each tile. The matrices hold 0, ±1 and ±½ only, so little precision is lost.
 
-use aligned_vec::AVec;
 use rayon::prelude::*;
 
 use super::correlate::{block_width, put, tile};
 use super::frame::Frame;
-use super::precision::{BLOCK, Single, Units, Vectors, Work, zeroed};
+use super::geometry::Geometry;
+use super::precision::{BLOCK, Precision, Single, Units, Vectors, Work, zeroed};
+use super::weight::{Layout, WeightGradient};
+use super::{Fill, TASKS};
+use crate::memory;
 use crate::simd::vectorized;
 
 /// Products of a tile.
-pub const FREQUENCIES: usize = 16;
+const FREQUENCIES: usize = 16;
 /// Tiles whose transforms are kept at once: as many as the second-level cache holds.
-pub const TILES: usize = 64;
+const TILES: usize = 64;
 
 // No closures around vector arithmetic in here: they would be compiled without the processor's
 // instructions.
 
+/// Floats from one frequency to the next of something with so many channels. The line in
+/// addition keeps the frequencies of a tile out of each other's way: at distances of a power of two
+/// they would compete for the same few places of the caches.
+fn frequency(channels: usize) -> usize {
+    TILES * channels + BLOCK
+}
+
 /// Channels of one position.
 type Line = [f32; BLOCK];
 
+/// The convolution `g` of `x`, framed as `frame` says, with `weight(out, in of its group, tap)`.
+pub fn convolve(
+    x: &[f32],
+    g: &Geometry,
+    frame: &Frame,
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    if g.batch == 0 {
+        return Vec::new();
+    }
+    let kernels: Vec<_> = (0..g.groups)
+        .map(|group| {
+            let first = group * g.group_out();
+            let weight = |o: usize, c: usize, t: usize| weight(first + o, c, t);
+            Kernel::pack(g.group_in(), g.group_out(), weight)
+        })
+        .collect();
+    let tiles = Tiles { rows: g.height_out(), columns: g.width_out() };
+    let threads = rayon::current_num_threads();
+    let images = TILES.div_ceil(tiles.of_image()).min(g.batch.div_ceil(2 * threads));
+    let per_frame = frame.len(1);
+    let scratch =
+        || Scratch::new(images * per_frame, g.group_in(), block_width::<Single>(g.group_out()));
+    let (input, output) = (g.input(), g.output());
+    memory::build_with(g.batch * output, images * output, scratch, |scratch, i, out| {
+        let count = out.len() / output;
+        let x = &x[i * images * input..][..count * input];
+        let frames = &mut scratch.frames[..count * per_frame];
+        for (group, kernel) in kernels.iter().enumerate() {
+            let first = group * g.group_in();
+            Single::run(Fill::<Single> { x, frame, channels: g.channels_in, first, frames });
+            Single::run(Correlate {
+                kernel,
+                frame,
+                frames,
+                tiles,
+                pitch: g.channels_out,
+                first_out: group * g.group_out(),
+                out,
+                inputs: &mut scratch.inputs,
+                products: &mut scratch.others,
+            });
+        }
+    })
+}
+
+/// The gradient with respect to the weight, in tasks whose sums are added in their order:
+/// with `E = A dy Aᵀ` it is `Gᵀ (Σ U ⊙ E) G`.
+pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Vec<f32> {
+    let width = block_width::<Single>(g.group_out());
+    // Blocks of output channels that share the transformed inputs.
+    let span = g.group_out().div_ceil(width).min(2) * width;
+    let spans = g.group_out().div_ceil(span);
+    let parts = TASKS.div_ceil(g.groups * spans).min(g.batch);
+    let images = g.batch.div_ceil(parts);
+    let parts = g.batch.div_ceil(images);
+    let channels = g.group_in().next_multiple_of(BLOCK);
+    let sums: Vec<Vec<f32>> = (0..parts * g.groups * spans)
+        .into_par_iter()
+        .map(|task| {
+            let (part, group, block) =
+                (task / (g.groups * spans), task / spans % g.groups, task % spans);
+            let batch = part * images..g.batch.min((part + 1) * images);
+            let mut sum = vec![0f32; span / width * FREQUENCIES * channels * width];
+            Single::run(Part {
+                dy: &dy[batch.start * g.output()..batch.end * g.output()],
+                x: &x[batch.start * g.input()..batch.end * g.input()],
+                g,
+                frame,
+                first_in: group * g.group_in(),
+                outs: group * g.group_out() + block * span
+                    ..group * g.group_out() + g.group_out().min((block + 1) * span),
+                width,
+                sum: &mut sum,
+            });
+            sum
+        })
+        .collect();
+
+    let per_out = g.group_in() * g.taps();
+    let mut dw = vec![0f32; g.weight()];
+    dw.par_chunks_mut(g.group_out() * per_out).enumerate().for_each(|(group, dw)| {
+        dw.par_chunks_mut(width * per_out).enumerate().for_each(|(block, dw)| {
+            let per_block = FREQUENCIES * channels * width;
+            let (task, within) = (group * spans + block * width / span, block % (span / width));
+            let mut total = vec![0f32; per_block];
+            for part in sums[task..].iter().step_by(g.groups * spans) {
+                let part = &part[within * per_block..][..per_block];
+                total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
+            }
+            for c in 0..g.group_in() {
+                for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
+                    let s = std::array::from_fn(|f| total[(f * channels + c) * width + o]);
+                    dw[c * g.taps()..][..g.taps()].copy_from_slice(&kernel_gradient(&s));
+                }
+            }
+        });
+    });
+    dw
+}
+
+/// What one thread works in.
+struct Scratch {
+    frames: Units<f32>,
+    inputs: Units<f32>,
+    others: Units<f32>,
+}
+
+impl Scratch {
+    /// For frames of some length, and transforms of so many channels of input and output.
+    fn new(frames: usize, channels_in: usize, channels_out: usize) -> Self {
+        let room = |channels: usize| zeroed(FREQUENCIES * frequency(channels));
+        let inputs = room(channels_in.next_multiple_of(BLOCK));
+        Self { frames: zeroed(frames), inputs, others: room(channels_out) }
+    }
+}
+
+/// The sum over one part of the batch for some output channels:
+/// `[outs / width][frequency][channels_in][width]`.
+struct Part<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    g: &'a Geometry,
+    frame: &'a Frame,
+    first_in: usize,
+    outs: std::ops::Range<usize>,
+    width: usize,
+    sum: &'a mut [f32],
+}
+
+impl Work<Single> for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vectors<Single>>(self, vectors: V) {
+        let Self { dy, x, g, frame, first_in, outs, width, sum } = self;
+        let tiles = Tiles { rows: g.height_out(), columns: g.width_out() };
+        let per_frame = frame.len(1);
+        let images = TILES.div_ceil(tiles.of_image()).min(x.len() / g.input());
+        let mut scratch = Scratch::new(images * per_frame, g.group_in(), width);
+        let channels = g.group_in().next_multiple_of(BLOCK);
+        let layout = Layout {
+            channels: g.group_in(),
+            block: TILES * BLOCK,
+            row: 0,
+            image: TILES * channels,
+        };
+        for (dy, x) in dy.chunks(images * g.output()).zip(x.chunks(images * g.input())) {
+            let count = dy.len() / g.output();
+            let frames = &mut scratch.frames[..count * per_frame];
+            Fill::<Single> { x, frame, channels: g.channels_in, first: first_in, frames }
+                .run(vectors);
+            for first in (0..count * tiles.of_image()).step_by(TILES) {
+                let which = first..(count * tiles.of_image()).min(first + TILES);
+                transform_inputs(vectors, frame, frames, tiles, which.clone(), &mut scratch.inputs);
+                let blocks = sum.chunks_exact_mut(FREQUENCIES * channels * width);
+                for (first_out, sum) in outs.clone().step_by(width).zip(blocks) {
+                    let outs = first_out..outs.end.min(first_out + width);
+                    let others = &mut scratch.others;
+                    transform_gradients(vectors, dy, g, tiles, which.clone(), outs, width, others);
+                    let pairs = scratch
+                        .inputs
+                        .chunks_exact(frequency(channels))
+                        .zip(scratch.others.chunks_exact(frequency(width)));
+                    for ((inputs, others), sum) in pairs.zip(sum.chunks_exact_mut(channels * width))
+                    {
+                        WeightGradient::<Single> {
+                            frames: inputs,
+                            layout,
+                            taps: &[0],
+                            dy: &others[..which.len() * width],
+                            rows: 1,
+                            steps: which.len(),
+                            width,
+                            dw: sum,
+                        }
+                        .run(vectors);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `E` of some tiles: `[frequency][tile][width]`.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "one loop of `Part`, which holds them all")]
+fn transform_gradients<V: Vectors<Single>>(
+    vectors: V,
+    dy: &[f32],
+    g: &Geometry,
+    tiles: Tiles,
+    which: std::ops::Range<usize>,
+    outs: std::ops::Range<usize>,
+    width: usize,
+    to: &mut [f32],
+) {
+    for (i, t) in which.enumerate() {
+        let (image, row, column) = tiles.place(t);
+        for o in outs.clone().step_by(V::LANES) {
+            let used = V::LANES.min(outs.end - o);
+            let mut d = [vectors.zero(); 4];
+            for (p, d) in d.iter_mut().enumerate() {
+                let (i, j) = (row + p / 2, column + p % 2);
+                // What lies beyond the edge is no output and has no gradient.
+                if i < tiles.rows && j < tiles.columns {
+                    let at = image * g.output() + (i * tiles.columns + j) * g.channels_out + o;
+                    if used == V::LANES {
+                        *d = vectors.load_sums(&dy[at..][..V::LANES]);
+                    } else {
+                        let mut line = [0f32; BLOCK];
+                        line[..used].copy_from_slice(&dy[at..][..used]);
+                        *d = vectors.load_sums(&line[..V::LANES]);
+                    }
+                }
+            }
+            let to = &mut to[i * width + o - outs.start..];
+            gradient_transform(vectors, d, to, frequency(width));
+        }
+    }
+}
+
 /// `V`, packed for the products.
 #[derive(Debug)]
-pub struct Kernel {
+struct Kernel {
     /// `[channels_out / width][frequency][channels_in][width]`
     weights: Units<f32>,
     channels_in: usize,
@@ -95,7 +327,7 @@ fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize) {
 }
 
 /// `Gᵀ s G`: the gradient for `g` from that for `G g Gᵀ`.
-pub fn kernel_gradient(s: &[f32; FREQUENCIES]) -> [f32; 9] {
+fn kernel_gradient(s: &[f32; FREQUENCIES]) -> [f32; 9] {
     let line =
         |a: f32, b: f32, c: f32, d: f32| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
     let columns: [[f32; 3]; 4] = std::array::from_fn(|v| line(s[v], s[4 + v], s[8 + v], s[12 + v]));
@@ -187,7 +419,7 @@ fn gradient_transform<V: Vectors<Single>>(
 
 /// Tiles of an image and where each lies.
 #[derive(Debug, Clone, Copy)]
-pub struct Tiles {
+struct Tiles {
     /// Outputs of an image.
     pub rows: usize,
     pub columns: usize,
@@ -209,14 +441,9 @@ impl Tiles {
     }
 }
 
-/// Room for [`TILES`] tiles, in whole blocks of products.
-pub fn scratch(channels: usize) -> AVec<f32, aligned_vec::ConstAlign<64>> {
-    zeroed(FREQUENCIES * TILES * channels)
-}
-
 /// `U` of some tiles: `[frequency][block of channels][tile][channel in block]`.
 #[inline(always)]
-pub fn transform_inputs<V: Vectors<Single>>(
+fn transform_inputs<V: Vectors<Single>>(
     vectors: V,
     frame: &Frame,
     frames: &[f32],
@@ -231,13 +458,13 @@ pub fn transform_inputs<V: Vectors<Single>>(
         for block in 0..blocks {
             let patch = &frames[start + block * frame.block()..];
             let out = &mut out[(block * TILES + i) * BLOCK..];
-            input_transform(vectors, patch, frame.row(), out, blocks * TILES * BLOCK);
+            input_transform(vectors, patch, frame.row(), out, frequency(blocks * BLOCK));
         }
     }
 }
 
 /// Every output of some framed images.
-pub struct Correlate<'a> {
+struct Correlate<'a> {
     pub kernel: &'a Kernel,
     pub frame: &'a Frame,
     pub frames: &'a [f32],
@@ -269,8 +496,8 @@ impl Correlate<'_> {
     fn all<V: Vectors<Single>, const R: usize, const C: usize, const O: usize>(self, vectors: V) {
         let Self { kernel, frame, frames, tiles, pitch, first_out, out, inputs, products } = self;
         let (width, channels) = (kernel.width, kernel.channels_in);
-        let per_input = channels.div_ceil(BLOCK) * TILES * BLOCK;
-        let per_product = TILES * width;
+        let per_input = frequency(channels.next_multiple_of(BLOCK));
+        let per_product = frequency(width);
         let total = frames.len() / frame.len(1) * tiles.of_image();
         let output = tiles.rows * tiles.columns * pitch;
         for first in (0..total).step_by(TILES) {
