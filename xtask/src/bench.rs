@@ -15,6 +15,7 @@ use selfsame_trainers::{Optimizer, OptimizerConfig, Rule, Sgd};
 use serde::Serialize;
 
 use crate::device;
+use crate::precision::Precision;
 use crate::usage::usage;
 
 /// Measure how fast this machine trains.
@@ -51,6 +52,9 @@ struct StepArgs {
     /// Where to compute: flex, ndarray, or cuda[:N] where the build has it.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
+    /// What the convolutions multiply: f32, or bf16 with sums and weights in f32.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
     /// A command to compare with. It is called with WIDTH BATCH STEPS MODE and prints
     /// `median N images/s`.
     #[arg(long, value_name = "COMMAND")]
@@ -85,6 +89,7 @@ struct Results {
     batch: usize,
     size: usize,
     device: String,
+    precision: Precision,
     threads: usize,
     /// Of the convolutions of one step, forward and backward.
     gflop_per_step: f64,
@@ -108,7 +113,8 @@ fn step(args: &StepArgs) -> anyhow::Result<()> {
     let mut ours = Vec::new();
     let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
     for _ in 0..args.rounds {
-        ours.push(median(train(args, &device)?));
+        let rates = selfsame_kernels::autocast(args.precision.into(), || train(args, &device))?;
+        ours.push(median(rates));
         for (rates, mode) in peers.iter_mut().zip(&args.peer_modes) {
             rates.push(peer(args, mode)?);
         }
@@ -130,6 +136,7 @@ fn step(args: &StepArgs) -> anyhow::Result<()> {
         batch: args.batch,
         size: args.size,
         device: args.device.clone(),
+        precision: args.precision,
         threads: rayon::current_num_threads(),
         gflop_per_step: gflop(args),
         ratio: best.map(|best| selfsame.median / best),
@@ -225,11 +232,12 @@ fn gflop(args: &StepArgs) -> f64 {
 
 fn print(results: &Results) {
     println!(
-        "ResNet-18, width {}, {} px, batch {}, {} with {} threads; {:.1} GFLOP in a step",
+        "ResNet-18, width {}, {} px, batch {}, {} {:?} with {} threads; {:.1} GFLOP in a step",
         results.width,
         results.size,
         results.batch,
         results.device,
+        results.precision,
         results.threads,
         results.gflop_per_step,
     );

@@ -11,6 +11,7 @@ mod eval;
 mod evaluate;
 mod fidelity;
 mod gallery;
+mod precision;
 mod pretrain;
 mod progress;
 mod report;
@@ -21,6 +22,11 @@ mod weights;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// A training step takes and frees the same megabytes again and again; the system's allocator would
+/// hand them back to the kernel each time and have them zeroed anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Self-supervised visual representation learning: pretrain an image encoder without labels,
 /// evaluate it, and use it.

@@ -11,6 +11,8 @@
 //! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
+//! [`autocast`] makes the convolutions multiply in bf16.
+//!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
 //! ```
@@ -34,12 +36,15 @@ mod norm;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod ops;
 mod pool;
+mod precision;
 mod simd;
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
+
+pub use precision::{Precision, autocast};
 
 use ops::{Conv, KernelOps, Norm};
 
@@ -71,19 +76,12 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
     if !(square && common && sound && has_kernels(&x) && has_kernels(&weight)) {
         return last(burn::tensor::module::conv2d(first(x), weight, None, options));
     }
-    let precision = Precision::F32;
+    let precision = precision::current();
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
         Conv { stride, padding, groups, precision },
     ))
-}
-
-/// What the kernels multiply; sums are f32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Precision {
-    /// 24 bits of precision.
-    F32,
 }
 
 /// What [`batch_norm`] and [`batch_norm_relu`] return.

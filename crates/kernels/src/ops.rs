@@ -5,7 +5,7 @@ use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::Shape;
 
 use crate::Precision;
-use crate::conv::{self, Geometry, Single};
+use crate::conv::{self, Bfloat16, Geometry, Single};
 use crate::host::HostBackend;
 use crate::norm::{self, Saved};
 use crate::pool;
@@ -189,6 +189,7 @@ macro_rules! host_kernels {
                 let y = Self::host(x, |x| {
                     Self::host(weight, |w| match conv.precision {
                         Precision::F32 => conv::forward::<Single>(x, w, &g),
+                        Precision::Bf16 => conv::forward::<Bfloat16>(x, w, &g),
                     })
                 });
                 let dims = [g.batch, g.height_out(), g.width_out(), g.channels_out];
@@ -206,6 +207,7 @@ macro_rules! host_kernels {
                 let dx = Self::host(dy, |dy| {
                     Self::host(weight, |w| match conv.precision {
                         Precision::F32 => conv::input_gradient::<Single>(dy, w, &g),
+                        Precision::Bf16 => conv::input_gradient::<Bfloat16>(dy, w, &g),
                     })
                 });
                 Self::from_host(dx, x.shape(), &device)
@@ -222,6 +224,7 @@ macro_rules! host_kernels {
                 let dw = Self::host(dy, |dy| {
                     Self::host(x, |x| match conv.precision {
                         Precision::F32 => conv::weight_gradient::<Single>(dy, x, &g),
+                        Precision::Bf16 => conv::weight_gradient::<Bfloat16>(dy, x, &g),
                     })
                 });
                 Self::from_host(dw, weight.shape(), &device)

@@ -1,6 +1,7 @@
 //! Convolution on slices: images are `[batch, height, width, channels]`, weights
 //! `[channels_out, channels_in / groups, kernel, kernel]`.
 
+mod bfloat16;
 mod correlate;
 mod frame;
 mod geometry;
@@ -10,6 +11,7 @@ mod winograd;
 
 use rayon::prelude::*;
 
+pub use bfloat16::Bfloat16;
 pub use geometry::Geometry;
 pub use precision::{Precision, Single};
 
@@ -176,7 +178,7 @@ fn correlate_all<P: Precision>(
 /// Whether the convolution is one of those that [`winograd`] is for. With few channels its
 /// transforms cost more than they save.
 fn fits_winograd(g: &Geometry) -> bool {
-    (g.kernel, g.stride) == (3, 1) && g.group_in() >= BLOCK && g.group_out() >= BLOCK
+    (g.kernel, g.stride) == (3, 1) && g.group_in().min(g.group_out()) >= 2 * BLOCK
 }
 
 /// Frames some images.

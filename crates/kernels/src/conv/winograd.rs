@@ -88,7 +88,9 @@ pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Ve
     // Blocks of output channels that share the transformed inputs.
     let span = g.group_out().div_ceil(width).min(2) * width;
     let spans = g.group_out().div_ceil(span);
-    let parts = TASKS.div_ceil(g.groups * spans).min(g.batch);
+    // Parts with too few tiles would spend more on the sums than on what is summed.
+    let tiles = g.height_out().div_ceil(2) * g.width_out().div_ceil(2) * g.batch;
+    let parts = TASKS.div_ceil(g.groups * spans).min(tiles.div_ceil(2 * TILES)).min(g.batch);
     let images = g.batch.div_ceil(parts);
     let parts = g.batch.div_ceil(images);
     let channels = g.group_in().next_multiple_of(BLOCK);
