@@ -298,7 +298,8 @@ mod tests {
         for (stem, size) in [(Stem::Cifar, 32), (Stem::ImageNet, 16)] {
             let config = config(Architecture::ResNet18, stem, 4);
             let net = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
-            assert_eq!(net.conv1.forward(x.clone()).dims(), [2, 4, size, size]);
+            let y = net.conv1.forward(x.clone().permute([0, 2, 3, 1]));
+            assert_eq!(y.dims(), [2, size, size, 4]);
             assert_eq!(net.forward(x.clone()).dims(), [2, 32]);
         }
     }
@@ -309,7 +310,7 @@ mod tests {
         let mut config = config(Architecture::ResNet50, Stem::Cifar, 2);
         config.zero_init_residual = true;
         let net = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
-        let x = Tensor::random([1, 8, 5, 5], Distribution::Default, &device);
+        let x = Tensor::random([1, 5, 5, 8], Distribution::Default, &device);
         // Block 1 of stage 1 has no downsampling; on a non-negative input it is the identity.
         assert_eq!(net.layer1[1].forward(x.clone()).into_data(), x.into_data());
     }
