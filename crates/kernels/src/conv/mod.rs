@@ -88,8 +88,8 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
     }
     // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
     let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
-    let rows = g.height.div_ceil(s).max(g.height_out()) + reach + (s - 1 + p) / s;
-    let columns = g.width.div_ceil(s).max(g.width_out()) + reach + (s - 1 + p) / s;
+    let rows = g.height.div_ceil(s).max(g.height_out()) + reach + p.div_ceil(s);
+    let columns = g.width.div_ceil(s).max(g.width_out()) + reach + p.div_ceil(s);
     let frame = Frame {
         channels: g.group_out(),
         height: g.height_out(),
