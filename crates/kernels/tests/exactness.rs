@@ -12,7 +12,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
-use selfsame_kernels::{Precision, autocast, batch_norm_relu, conv2d};
+use selfsame_kernels::{Precision, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool};
 
 fn devices() -> Vec<Device> {
     vec![
@@ -110,6 +110,44 @@ fn bf16(value: f32) -> f32 {
     pushed - (pushed - value)
 }
 
+/// Against the formulas, for `[batch, channels, height, width]`.
+fn check_norm(seed: u64, shape: [usize; 4], with_residual: bool) {
+    let [batch, channels, ..] = shape;
+    let count = shape.iter().product();
+    let norm = reference::Norm { batch, channels, plane: shape[2] * shape[3], epsilon: 1e-5 };
+    let (x, r) = (normal(seed, count), normal(seed ^ 1, count));
+    let (w, b) = (normal(seed ^ 2, channels), normal(seed ^ 3, channels));
+    let mut dy = normal(seed ^ 4, count);
+    let expected = norm.run(&x, &w, &b, with_residual.then_some(&r), &mut dy);
+    for device in devices() {
+        let (x, r) = (tensor(&x, shape, &device), tensor(&r, shape, &device));
+        let (x, r) = (x.require_grad(), r.require_grad());
+        let w = tensor(&w, [channels], &device).require_grad();
+        let b = tensor(&b, [channels], &device).require_grad();
+        let dy = tensor(&dy, shape, &device);
+        let residual = with_residual.then(|| last(r.clone()));
+        let ours = batch_norm_relu(last(x.clone()), w.clone(), b.clone(), 1e-5, residual);
+        let plain = batch_norm_train(x.clone(), w.clone(), b.clone(), 1e-5);
+        let sum = if with_residual { plain.output + r.clone() } else { plain.output };
+        for (name, output, mean, variance) in [
+            ("kernel", first(ours.output), ours.mean, ours.variance),
+            ("plain", relu(sum), plain.mean, plain.variance),
+        ] {
+            check(&format!("{name} y"), output.clone(), &expected.y, 2e-6);
+            check(&format!("{name} mean"), mean, &expected.mean, 1e-6);
+            check(&format!("{name} variance"), variance, &expected.variance, 1e-6);
+            let gradients = backward(output, dy.clone());
+            check(&format!("{name} dx"), x.grad(&gradients).unwrap(), &expected.dx, 2e-6);
+            check(&format!("{name} dw"), w.grad(&gradients).unwrap(), &expected.dw, 2e-6);
+            check(&format!("{name} db"), b.grad(&gradients).unwrap(), &expected.db, 2e-6);
+            if with_residual {
+                let dr = r.grad(&gradients).unwrap();
+                check(&format!("{name} dr"), dr, &expected.dr, 1e-6);
+            }
+        }
+    }
+}
+
 fn check_convolution(
     seed: u64,
     conv: &reference::Conv,
@@ -163,40 +201,7 @@ proptest! {
         seed in any::<u64>(), batch in 1usize..9, channels in 1usize..7,
         side in (2usize..11, 2usize..11), with_residual in any::<bool>(),
     ) {
-        let shape = [batch, channels, side.0, side.1];
-        let count = shape.iter().product();
-        let norm = reference::Norm { batch, channels, plane: side.0 * side.1, epsilon: 1e-5 };
-        let (x, r) = (normal(seed, count), normal(seed ^ 1, count));
-        let (w, b) = (normal(seed ^ 2, channels), normal(seed ^ 3, channels));
-        let mut dy = normal(seed ^ 4, count);
-        let expected = norm.run(&x, &w, &b, with_residual.then_some(&r), &mut dy);
-        for device in devices() {
-            let (x, r) = (tensor(&x, shape, &device), tensor(&r, shape, &device));
-            let (x, r) = (x.require_grad(), r.require_grad());
-            let w = tensor(&w, [channels], &device).require_grad();
-            let b = tensor(&b, [channels], &device).require_grad();
-            let dy = tensor(&dy, shape, &device);
-            let residual = with_residual.then(|| last(r.clone()));
-            let ours = batch_norm_relu(last(x.clone()), w.clone(), b.clone(), 1e-5, residual);
-            let plain = batch_norm_train(x.clone(), w.clone(), b.clone(), 1e-5);
-            let sum = if with_residual { plain.output + r.clone() } else { plain.output };
-            for (name, output, mean, variance) in [
-                ("kernel", first(ours.output), ours.mean, ours.variance),
-                ("plain", relu(sum), plain.mean, plain.variance),
-            ] {
-                check(&format!("{name} y"), output.clone(), &expected.y, 2e-6);
-                check(&format!("{name} mean"), mean, &expected.mean, 1e-6);
-                check(&format!("{name} variance"), variance, &expected.variance, 1e-6);
-                let gradients = backward(output, dy.clone());
-                check(&format!("{name} dx"), x.grad(&gradients).unwrap(), &expected.dx, 2e-6);
-                check(&format!("{name} dw"), w.grad(&gradients).unwrap(), &expected.dw, 2e-6);
-                check(&format!("{name} db"), b.grad(&gradients).unwrap(), &expected.db, 2e-6);
-                if with_residual {
-                    let dr = r.grad(&gradients).unwrap();
-                    check(&format!("{name} dr"), dr, &expected.dr, 1e-6);
-                }
-            }
-        }
+        check_norm(seed, [batch, channels, side.0, side.1], with_residual);
     }
 }
 
@@ -250,6 +255,69 @@ fn nan_comes_through() {
     }
     let weight = Tensor::<4>::ones([2, 3, 3, 3], &device);
     assert!(values(conv2d(x, weight, options(1, 1, 1))).iter().all(|y| y.is_nan()));
+}
+
+/// The convolutions of a ResNet-18 of width 8 at 28 pixels: more positions and images than the random
+/// ones have, so that work is cut into bands, groups and parts.
+#[test]
+fn the_convolutions_of_an_encoder() {
+    let shapes =
+        [(1, 3, 8, 28, 3, 1), (2, 8, 8, 28, 3, 1), (3, 8, 16, 28, 3, 2), (4, 8, 16, 28, 1, 2)];
+    let deeper =
+        [(5, 16, 16, 14, 3, 1), (6, 32, 32, 7, 3, 1), (7, 64, 64, 4, 3, 1), (8, 32, 32, 28, 3, 1)];
+    for (seed, channels_in, channels_out, side, kernel, stride) in shapes.into_iter().chain(deeper)
+    {
+        let conv = reference::Conv {
+            batch: if channels_in < 32 { 16 } else { 33 },
+            channels_in,
+            channels_out,
+            height: side,
+            width: side,
+            kernel,
+            stride,
+            padding: kernel / 2,
+            groups: 1,
+        };
+        check_convolution(seed, &conv, Precision::F32, &|value| value, 3e-6);
+        check_convolution(seed, &conv, Precision::Bf16, &bf16, 3e-6);
+    }
+}
+
+/// As many values as an encoder's layers have, so that statistics are joined from several chunks.
+#[test]
+fn the_batch_norms_of_an_encoder() {
+    for (seed, shape) in
+        [(1, [16, 8, 28, 28]), (2, [16, 16, 14, 14]), (3, [33, 64, 7, 7]), (4, [3, 5, 70, 41])]
+    {
+        check_norm(seed, shape, true);
+        check_norm(seed, shape, false);
+    }
+}
+
+/// Batch norm without ReLU and the mean over positions, against Burn's own operations.
+#[test]
+fn batch_norm_alone_and_global_average_pooling() {
+    for device in devices() {
+        let shape = [5, 7, 6, 12];
+        let x = tensor(&normal(1, 5 * 7 * 6 * 12), shape, &device).require_grad();
+        let gamma = tensor(&normal(2, 12), [12], &device).require_grad();
+        let beta = tensor(&normal(3, 12), [12], &device).require_grad();
+        let dy = tensor(&normal(4, 60), [5, 12], &device);
+        let ours = batch_norm(x.clone(), gamma.clone(), beta.clone(), 1e-5);
+        let ours = global_avg_pool(ours.output.clone() * ours.output);
+        let plain = batch_norm_train(first(x.clone()), gamma.clone(), beta.clone(), 1e-5);
+        let plain = (plain.output.clone() * plain.output).flatten::<3>(2, 3).mean_dim(2);
+        let plain = plain.squeeze_dim::<2>(2);
+        let near = |a: Vec<f32>, b: Vec<f32>| {
+            let size = b.iter().fold(0f32, |size, b| size.max(b.abs()));
+            a.iter().zip(&b).for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * size, "{a} {b}"));
+        };
+        near(values(ours.clone()), values(plain.clone()));
+        let (ours, plain) = (backward(ours, dy.clone()), backward(plain, dy));
+        near(values(x.grad(&ours).unwrap()), values(x.grad(&plain).unwrap()));
+        near(values(gamma.grad(&ours).unwrap()), values(gamma.grad(&plain).unwrap()));
+        near(values(beta.grad(&ours).unwrap()), values(beta.grad(&plain).unwrap()));
+    }
 }
 
 /// Sums are cut by sizes, not by threads.
