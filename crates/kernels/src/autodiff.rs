@@ -8,39 +8,39 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
-use crate::ops::{Conv, KernelOps, Norm};
+use crate::ops::KernelOps;
 
 #[derive(Debug)]
-struct ConvNode;
+struct Conv;
 
-/// Input and weight.
-type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv);
+/// Input, weight, stride and padding.
+type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, usize, usize);
 
-impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
+impl<B: Backend + KernelOps> Backward<B, 2> for Conv {
     type State = ConvState<B>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, conv) = ops.state;
+        let (x, weight, stride, padding) = ops.state;
         if let Some(node) = x_node {
-            let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), conv);
+            let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), stride, padding);
             grads.register::<B>(node.id, dx);
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
+            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, stride, padding));
         }
     }
 }
 
-/// Without ReLU the output is not needed, and `y` is `x` again.
+/// Input, output, weight, mean, variance and ε.
 struct NormState<B: Backend> {
     x: FloatTensor<B>,
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
-    norm: Norm,
+    epsilon: f64,
 }
 
 impl<B: Backend> Clone for NormState<B> {
@@ -51,7 +51,7 @@ impl<B: Backend> Clone for NormState<B> {
             weight: self.weight.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
-            norm: self.norm,
+            epsilon: self.epsilon,
         }
     }
 }
@@ -63,15 +63,16 @@ impl<B: Backend> std::fmt::Debug for NormState<B> {
 }
 
 #[derive(Debug)]
-struct NormNode;
+struct Norm;
 
-impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
+impl<B: Backend + KernelOps> Backward<B, 3> for Norm {
     type State = NormState<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm } = ops.state;
-        let (dx, dweight, dbias) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
+        let NormState { x, y, weight, mean, variance, epsilon } = ops.state;
+        let (dx, dweight, dbias) =
+            B::kernel_norm_backward(dy, x, y, weight, mean, variance, epsilon);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -81,16 +82,16 @@ impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
 }
 
 #[derive(Debug)]
-struct NormAddNode;
+struct NormAdd;
 
-impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
+impl<B: Backend + KernelOps> Backward<B, 4> for NormAdd {
     type State = NormState<B>;
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm } = ops.state;
+        let NormState { x, y, weight, mean, variance, epsilon } = ops.state;
         let (dx, dweight, dbias, dresidual) =
-            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
+            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, epsilon);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias, dresidual]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -99,83 +100,58 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
     }
 }
 
-#[derive(Debug)]
-struct MeanPoolNode;
-
-impl<B: Backend + KernelOps> Backward<B, 1> for MeanPoolNode {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = grads.consume::<B>(&ops.node);
-        if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::kernel_mean_pool_backward(ops.state, dy));
-        }
-    }
-}
-
 impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
-    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        let nodes = [x.node()];
-        let x = x.into_primitive();
-        let y = B::kernel_mean_pool(x.clone());
-        match MeanPoolNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(x, y),
-            OpsKind::UnTracked(prep) => prep.finish(y),
-        }
-    }
-
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
-        let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
-        match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, conv), y),
+        let y = B::kernel_conv2d(x.clone(), weight.clone(), stride, padding);
+        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, stride, padding), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
 
-    fn kernel_norm(
+    fn kernel_norm_relu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm(x.clone(), weight.clone(), bias.into_primitive(), norm);
+            B::kernel_norm_relu(x.clone(), weight.clone(), bias.into_primitive(), epsilon);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
-        let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
+        let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
+                prep.finish(NormState { x, y: y.clone(), weight, mean, variance, epsilon }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
         (output, statistics.0, statistics.1)
     }
 
-    fn kernel_norm_add(
+    fn kernel_norm_add_relu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm_add(x.clone(), weight.clone(), bias, residual, norm);
+            B::kernel_norm_add_relu(x.clone(), weight.clone(), bias, residual, epsilon);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
-        let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
+        let output = match NormAdd.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
+                prep.finish(NormState { x, y: y.clone(), weight, mean, variance, epsilon }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -184,29 +160,26 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
 
     // Nobody differentiates a gradient again, so these need no graph.
 
-    fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        let [x, dy] = [x, dy].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_mean_pool_backward(x, dy))
-    }
-
     fn kernel_conv2d_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_conv2d_input(x, weight, dy, conv))
+        Self::from_inner(B::kernel_conv2d_input(x, weight, dy, stride, padding))
     }
 
     fn kernel_conv2d_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
+        Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, stride, padding))
     }
 
     fn kernel_norm_backward(
@@ -216,11 +189,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [dy, x, y] = [dy, x, y].map(|t| t.into_primitive());
         let [weight, mean, variance] = [weight, mean, variance].map(|t| t.into_primitive());
-        let (dx, dw, db) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
+        let (dx, dw, db) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, epsilon);
         (Self::from_inner(dx), Self::from_inner(dw), Self::from_inner(db))
     }
 
@@ -231,11 +204,12 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [dy, x, y] = [dy, x, y].map(|t| t.into_primitive());
         let [weight, mean, variance] = [weight, mean, variance].map(|t| t.into_primitive());
-        let (dx, dw, db, dr) = B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
+        let (dx, dw, db, dr) =
+            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, epsilon);
         let [dx, dw, db, dr] = [dx, dw, db, dr].map(Self::from_inner);
         (dx, dw, db, dr)
     }

@@ -2,37 +2,20 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata, backend_extension};
-use burn::tensor::Shape;
+use burn::tensor::Shape as Dims;
 
-use crate::Precision;
-use crate::conv::{self, Bfloat16, Geometry, Single};
+use crate::conv::{self, Geometry};
 use crate::host::HostBackend;
-use crate::norm::{self, Saved};
-use crate::pool;
+use crate::norm::{self, Saved, Shape};
 
-/// How to convolve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conv {
-    pub stride: usize,
-    pub padding: usize,
-    pub groups: usize,
-    pub precision: Precision,
-}
-
-/// How to normalise.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Norm {
-    pub epsilon: f64,
-    pub relu: bool,
-}
-
-/// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
+/// Kernels on f32 tensors.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait KernelOps: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `x`, of which only the shape matters.
@@ -40,7 +23,8 @@ pub trait KernelOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `weight`, of which only the shape matters.
@@ -48,27 +32,28 @@ pub trait KernelOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        conv: Conv,
+        stride: usize,
+        padding: usize,
     ) -> FloatTensor<Self>;
 
     /// Output, mean and variance.
-    fn kernel_norm(
+    fn kernel_norm_relu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Output, mean and variance.
-    fn kernel_norm_add(
+    fn kernel_norm_add_relu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients with respect to x, weight and bias. Without ReLU `y` does not matter.
+    /// Gradients with respect to x, weight and bias.
     fn kernel_norm_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -76,7 +61,7 @@ pub trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients with respect to x, weight, bias and residual.
@@ -87,24 +72,22 @@ pub trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        norm: Norm,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// The mean over height and width.
-    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// Gradient of the mean with respect to `x`, of which only the shape matters.
-    fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
-    let [batch, height, width, channels_in] = x.shape().dims();
+fn geometry<B: Backend>(
+    x: &FloatTensor<B>,
+    weight: &FloatTensor<B>,
+    stride: usize,
+    padding: usize,
+) -> Geometry {
+    let [batch, channels_in, height, width] = x.shape().dims();
     let [channels_out, _, kernel, _] = weight.shape().dims();
-    let Conv { stride, padding, groups, .. } = conv;
-    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding, groups }
+    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding }
 }
 
-/// 1 / √(variance + ε) per channel.
+/// γ / √(variance + ε) and the rest of the affine map, per channel.
 fn inverse(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect()
 }
@@ -114,14 +97,15 @@ fn norm_forward<B: HostBackend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     residual: Option<FloatTensor<B>>,
-    Norm { epsilon, relu }: Norm,
+    epsilon: f64,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let device = x.device();
     let dims = x.shape();
-    let channels = dims[3];
+    let [_, channels, height, width] = dims.dims();
+    let shape = Shape { channels, plane: height * width };
     let (weight, bias) = (B::host(weight, <[f32]>::to_vec), B::host(bias, <[f32]>::to_vec));
     let (y, statistics) = B::host(x, |x| {
-        let statistics = norm::statistics(x, channels);
+        let statistics = norm::statistics(x, shape);
         let inverse = inverse(&statistics.variance, epsilon);
         let scale: Vec<f32> = weight.iter().zip(&inverse).map(|(w, i)| w * i).collect();
         let shift: Vec<f32> = bias
@@ -131,15 +115,14 @@ fn norm_forward<B: HostBackend>(
             .collect();
         let y = match residual {
             Some(residual) => B::host(residual, |residual| {
-                norm::scale_shift(x, &scale, &shift, Some(residual), relu)
+                norm::scale_add_relu(x, &scale, &shift, Some(residual), shape)
             }),
-            None => norm::scale_shift(x, &scale, &shift, None, relu),
+            None => norm::scale_add_relu(x, &scale, &shift, None, shape),
         };
         (y, statistics)
     });
-    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
-    let (mean, variance) = (vector(statistics.mean), vector(statistics.variance));
-    (B::from_host(y, dims, &device), mean, variance)
+    let vector = |values| B::from_host(values, Dims::new([channels]), &device);
+    (B::from_host(y, dims, &device), vector(statistics.mean), vector(statistics.variance))
 }
 
 /// Gradients with respect to x, weight, bias, and the residual (empty unless wanted).
@@ -148,31 +131,28 @@ fn norm_backward<B: HostBackend>(
     x: FloatTensor<B>,
     y: FloatTensor<B>,
     [weight, mean, variance]: [FloatTensor<B>; 3],
-    Norm { epsilon, relu }: Norm,
+    epsilon: f64,
     wants_residual: bool,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Vec<f32>) {
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let device = x.device();
     let dims = x.shape();
-    let channels = dims[3];
+    let [_, channels, height, width] = dims.dims();
+    let shape = Shape { channels, plane: height * width };
     let saved = Saved {
         weight: B::host(weight, <[f32]>::to_vec),
         mean: B::host(mean, <[f32]>::to_vec),
         inverse: B::host(variance, |v| inverse(v, epsilon)),
     };
     let gradients = B::host(dy, |dy| {
-        B::host(x, |x| {
-            if !relu {
-                return norm::backward(dy, x, None, &saved, wants_residual);
-            }
-            B::host(y, |y| norm::backward(dy, x, Some(y), &saved, wants_residual))
-        })
+        B::host(x, |x| B::host(y, |y| norm::backward(dy, x, y, &saved, wants_residual, shape)))
     });
-    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
+    let vector = |values| B::from_host(values, Dims::new([channels]), &device);
+    let residual_dims = if wants_residual { dims.clone() } else { Dims::new([0]) };
     (
         B::from_host(gradients.x, dims, &device),
         vector(gradients.weight),
         vector(gradients.bias),
-        gradients.residual,
+        B::from_host(gradients.residual, residual_dims, &device),
     )
 }
 
@@ -182,34 +162,27 @@ macro_rules! host_kernels {
             fn kernel_conv2d(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
-                conv: Conv,
+                stride: usize,
+                padding: usize,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, conv);
+                let g = geometry::<Self>(&x, &weight, stride, padding);
                 let device = x.device();
-                let y = Self::host(x, |x| {
-                    Self::host(weight, |w| match conv.precision {
-                        Precision::F32 => conv::forward::<Single>(x, w, &g),
-                        Precision::Bf16 => conv::forward::<Bfloat16>(x, w, &g),
-                    })
-                });
-                let dims = [g.batch, g.height_out(), g.width_out(), g.channels_out];
-                Self::from_host(y, Shape::new(dims), &device)
+                let y = Self::host(x, |x| Self::host(weight, |w| conv::forward(x, w, &g)));
+                let dims = [g.batch, g.channels_out, g.height_out(), g.width_out()];
+                Self::from_host(y, Dims::new(dims), &device)
             }
 
             fn kernel_conv2d_input(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 dy: FloatTensor<Self>,
-                conv: Conv,
+                stride: usize,
+                padding: usize,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, conv);
+                let g = geometry::<Self>(&x, &weight, stride, padding);
                 let device = x.device();
-                let dx = Self::host(dy, |dy| {
-                    Self::host(weight, |w| match conv.precision {
-                        Precision::F32 => conv::input_gradient::<Single>(dy, w, &g),
-                        Precision::Bf16 => conv::input_gradient::<Bfloat16>(dy, w, &g),
-                    })
-                });
+                let dx =
+                    Self::host(dy, |dy| Self::host(weight, |w| conv::input_gradient(dy, w, &g)));
                 Self::from_host(dx, x.shape(), &device)
             }
 
@@ -217,36 +190,32 @@ macro_rules! host_kernels {
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 dy: FloatTensor<Self>,
-                conv: Conv,
+                stride: usize,
+                padding: usize,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, conv);
+                let g = geometry::<Self>(&x, &weight, stride, padding);
                 let device = x.device();
-                let dw = Self::host(dy, |dy| {
-                    Self::host(x, |x| match conv.precision {
-                        Precision::F32 => conv::weight_gradient::<Single>(dy, x, &g),
-                        Precision::Bf16 => conv::weight_gradient::<Bfloat16>(dy, x, &g),
-                    })
-                });
+                let dw = Self::host(dy, |dy| Self::host(x, |x| conv::weight_gradient(dy, x, &g)));
                 Self::from_host(dw, weight.shape(), &device)
             }
 
-            fn kernel_norm(
+            fn kernel_norm_relu(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
-                norm: Norm,
+                epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, None, norm)
+                norm_forward::<Self>(x, weight, bias, None, epsilon)
             }
 
-            fn kernel_norm_add(
+            fn kernel_norm_add_relu(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
                 residual: FloatTensor<Self>,
-                norm: Norm,
+                epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, Some(residual), norm)
+                norm_forward::<Self>(x, weight, bias, Some(residual), epsilon)
             }
 
             fn kernel_norm_backward(
@@ -256,10 +225,10 @@ macro_rules! host_kernels {
                 weight: FloatTensor<Self>,
                 mean: FloatTensor<Self>,
                 variance: FloatTensor<Self>,
-                norm: Norm,
+                epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
                 let saved = [weight, mean, variance];
-                let (x, weight, bias, _) = norm_backward::<Self>(dy, x, y, saved, norm, false);
+                let (x, weight, bias, _) = norm_backward::<Self>(dy, x, y, saved, epsilon, false);
                 (x, weight, bias)
             }
 
@@ -270,30 +239,9 @@ macro_rules! host_kernels {
                 weight: FloatTensor<Self>,
                 mean: FloatTensor<Self>,
                 variance: FloatTensor<Self>,
-                norm: Norm,
+                epsilon: f64,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let (dims, device) = (x.shape(), x.device());
-                let saved = [weight, mean, variance];
-                let (x, weight, bias, residual) =
-                    norm_backward::<Self>(dy, x, y, saved, norm, true);
-                (x, weight, bias, Self::from_host(residual, dims, &device))
-            }
-
-            fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                let device = x.device();
-                let [batch, height, width, channels] = x.shape().dims();
-                let y = Self::host(x, |x| pool::mean(x, channels, height * width));
-                Self::from_host(y, Shape::new([batch, channels]), &device)
-            }
-
-            fn kernel_mean_pool_backward(
-                x: FloatTensor<Self>,
-                dy: FloatTensor<Self>,
-            ) -> FloatTensor<Self> {
-                let device = x.device();
-                let [_, height, width, channels] = x.shape().dims();
-                let dx = Self::host(dy, |dy| pool::mean_gradient(dy, channels, height * width));
-                Self::from_host(dx, x.shape(), &device)
+                norm_backward::<Self>(dy, x, y, [weight, mean, variance], epsilon, true)
             }
         }
     };
