@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::defaults;
+use crate::precision::Precision;
 use crate::usage::usage;
 
 /// Print the settings that a run would have, with their meaning.
@@ -44,6 +45,9 @@ pub struct Overrides {
     /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
+    /// What convolutions multiply on a CPU: f32, or bf16 with sums and weights in f32.
+    #[arg(long, value_enum)]
+    pub precision: Option<Precision>,
     /// Fixes initial weights, shuffling and augmentation.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -70,6 +74,8 @@ impl Overrides {
         let images = self.images.as_ref().map(|p| Value::String(p.display().to_string()));
         flag("data.images", images)?;
         flag("device", self.device.clone().map(Value::String))?;
+        let precision = self.precision.map(Value::try_from).transpose()?;
+        flag("precision", precision)?;
         flag("seed", self.seed.map(|n| integer(n as usize)))?;
         flag("data.limit", self.limit.map(integer))?;
         for assignment in &self.set {
@@ -202,6 +208,9 @@ pub struct RunConfig {
     pub method: Method,
     pub seed: u64,
     pub device: String,
+    /// Runs from before there was a choice have none.
+    #[serde(default)]
+    pub precision: Precision,
     pub data: DataConfig,
     pub views: ViewsConfig,
     pub encoder: EncoderConfig,

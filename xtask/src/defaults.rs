@@ -8,6 +8,7 @@ use crate::config::{
     DataConfig, EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName,
     OptimizerSection, RunConfig, TrainSection, ViewsConfig,
 };
+use crate::precision::Precision;
 
 /// Comes with the repository.
 pub const DATASET: &str = "fashion-mini";
@@ -26,6 +27,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
         method,
         seed: 0,
         device: "flex".into(),
+        precision: Precision::F32,
         data: DataConfig {
             dataset: dataset.map(str::to_owned),
             images: None,
@@ -131,6 +133,7 @@ fn color_views() -> ViewsConfig {
 pub const COMMENTS: &[(&str, &str)] = &[
     ("method", "byol or barlow-twins"),
     ("seed", "fixes initial weights, shuffling and augmentation"),
+    ("precision", "f32, or bf16: what convolutions multiply on a CPU"),
     ("device", "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA, needs a build with --features cuda)"),
     ("data.dataset", "a name from `cargo xtask dataset list`"),
     ("data.images", "a folder of images instead of a data set"),

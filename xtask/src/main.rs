@@ -1,5 +1,6 @@
 //! Selfsame's command line. Every command is one module; this file only chooses.
 
+mod bench;
 mod bridge;
 mod config;
 mod dataset;
@@ -10,6 +11,7 @@ mod eval;
 mod evaluate;
 mod fidelity;
 mod gallery;
+mod precision;
 mod pretrain;
 mod progress;
 mod report;
@@ -20,6 +22,11 @@ mod weights;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// A training step takes and frees the same megabytes again and again; the system's allocator would
+/// hand them back to the kernel each time and have them zeroed anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Self-supervised visual representation learning: pretrain an image encoder without labels,
 /// evaluate it, and use it.
@@ -41,6 +48,7 @@ enum Command {
     Dataset(dataset::DatasetArgs),
     Config(config::ConfigArgs),
     Fidelity(fidelity::FidelityArgs),
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +61,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => dataset::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Fidelity(args) => fidelity::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

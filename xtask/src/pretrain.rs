@@ -227,7 +227,8 @@ impl Session<'_> {
             LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
         let start = Instant::now();
         if first_step < last_step {
-            trainer.fit(&mut source, &mut hooks)?;
+            let precision = config.precision.into();
+            selfsame_kernels::autocast(precision, || trainer.fit(&mut source, &mut hooks))?;
         }
         hooks.state.train_seconds += (start.elapsed() - hooks.evaluating).as_secs_f64();
         hooks.state.waited_seconds += source.0.waited().as_secs_f64();
@@ -424,7 +425,10 @@ impl RunHooks<'_> {
         epoch: u64,
     ) -> anyhow::Result<()> {
         let start = Instant::now();
-        let features = self.judge.features(&trainer.method().encoder().valid())?;
+        // What is measured does not depend on how it was trained.
+        let features = selfsame_kernels::autocast(selfsame_kernels::Precision::F32, || {
+            self.judge.features(&trainer.method().encoder().valid())
+        })?;
         let evaluation: Evaluation = self.judge.evaluate(&features, false)?;
         self.progress.evaluated(
             epoch,

@@ -8,39 +8,39 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
-use crate::ops::KernelOps;
+use crate::ops::{Conv, KernelOps, Norm};
 
 #[derive(Debug)]
-struct Conv;
+struct ConvNode;
 
-/// Input, weight, stride and padding.
-type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, usize, usize);
+/// Input and weight.
+type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv);
 
-impl<B: Backend + KernelOps> Backward<B, 2> for Conv {
+impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     type State = ConvState<B>;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, stride, padding) = ops.state;
+        let (x, weight, conv) = ops.state;
         if let Some(node) = x_node {
-            let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), stride, padding);
+            let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), conv);
             grads.register::<B>(node.id, dx);
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, stride, padding));
+            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
         }
     }
 }
 
-/// Input, output, weight, mean, variance and ε.
+/// Without ReLU the output is not needed, and `y` is `x` again.
 struct NormState<B: Backend> {
     x: FloatTensor<B>,
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
-    epsilon: f64,
+    norm: Norm,
 }
 
 impl<B: Backend> Clone for NormState<B> {
@@ -51,7 +51,7 @@ impl<B: Backend> Clone for NormState<B> {
             weight: self.weight.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
-            epsilon: self.epsilon,
+            norm: self.norm,
         }
     }
 }
@@ -63,16 +63,15 @@ impl<B: Backend> std::fmt::Debug for NormState<B> {
 }
 
 #[derive(Debug)]
-struct Norm;
+struct NormNode;
 
-impl<B: Backend + KernelOps> Backward<B, 3> for Norm {
+impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
     type State = NormState<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, epsilon } = ops.state;
-        let (dx, dweight, dbias) =
-            B::kernel_norm_backward(dy, x, y, weight, mean, variance, epsilon);
+        let NormState { x, y, weight, mean, variance, norm } = ops.state;
+        let (dx, dweight, dbias) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -82,16 +81,16 @@ impl<B: Backend + KernelOps> Backward<B, 3> for Norm {
 }
 
 #[derive(Debug)]
-struct NormAdd;
+struct NormAddNode;
 
-impl<B: Backend + KernelOps> Backward<B, 4> for NormAdd {
+impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
     type State = NormState<B>;
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, epsilon } = ops.state;
+        let NormState { x, y, weight, mean, variance, norm } = ops.state;
         let (dx, dweight, dbias, dresidual) =
-            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, epsilon);
+            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias, dresidual]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -100,58 +99,83 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAdd {
     }
 }
 
+#[derive(Debug)]
+struct MeanPoolNode;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for MeanPoolNode {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::kernel_mean_pool_backward(ops.state, dy));
+        }
+    }
+}
+
 impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
-    fn kernel_conv2d(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
-    ) -> FloatTensor<Self> {
-        let nodes = [x.node(), weight.node()];
-        let (x, weight) = (x.into_primitive(), weight.into_primitive());
-        let y = B::kernel_conv2d(x.clone(), weight.clone(), stride, padding);
-        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, stride, padding), y),
+    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [x.node()];
+        let x = x.into_primitive();
+        let y = B::kernel_mean_pool(x.clone());
+        match MeanPoolNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(x, y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
 
-    fn kernel_norm_relu(
+    fn kernel_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        conv: Conv,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
+        match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, conv), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn kernel_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm_relu(x.clone(), weight.clone(), bias.into_primitive(), epsilon);
+            B::kernel_norm(x.clone(), weight.clone(), bias.into_primitive(), norm);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
-        let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
+        let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                prep.finish(NormState { x, y: y.clone(), weight, mean, variance, epsilon }, y)
+                let saved = if norm.relu { y.clone() } else { x.clone() };
+                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
         (output, statistics.0, statistics.1)
     }
 
-    fn kernel_norm_add_relu(
+    fn kernel_norm_add(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm_add_relu(x.clone(), weight.clone(), bias, residual, epsilon);
+            B::kernel_norm_add(x.clone(), weight.clone(), bias, residual, norm);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
-        let output = match NormAdd.prepare::<C>(nodes).compute_bound().stateful() {
+        let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                prep.finish(NormState { x, y: y.clone(), weight, mean, variance, epsilon }, y)
+                let saved = if norm.relu { y.clone() } else { x.clone() };
+                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -160,26 +184,29 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
 
     // Nobody differentiates a gradient again, so these need no graph.
 
+    fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        let [x, dy] = [x, dy].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_mean_pool_backward(x, dy))
+    }
+
     fn kernel_conv2d_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        conv: Conv,
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_conv2d_input(x, weight, dy, stride, padding))
+        Self::from_inner(B::kernel_conv2d_input(x, weight, dy, conv))
     }
 
     fn kernel_conv2d_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        conv: Conv,
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, stride, padding))
+        Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
     }
 
     fn kernel_norm_backward(
@@ -189,11 +216,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [dy, x, y] = [dy, x, y].map(|t| t.into_primitive());
         let [weight, mean, variance] = [weight, mean, variance].map(|t| t.into_primitive());
-        let (dx, dw, db) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, epsilon);
+        let (dx, dw, db) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
         (Self::from_inner(dx), Self::from_inner(dw), Self::from_inner(db))
     }
 
@@ -204,12 +231,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [dy, x, y] = [dy, x, y].map(|t| t.into_primitive());
         let [weight, mean, variance] = [weight, mean, variance].map(|t| t.into_primitive());
-        let (dx, dw, db, dr) =
-            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, epsilon);
+        let (dx, dw, db, dr) = B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
         let [dx, dw, db, dr] = [dx, dw, db, dr].map(Self::from_inner);
         (dx, dw, db, dr)
     }

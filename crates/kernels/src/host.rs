@@ -30,9 +30,12 @@ impl HostBackend for burn::backend::Flex {
 #[expect(deprecated, reason = "supported until Burn removes it")]
 impl HostBackend for burn::backend::NdArray {
     fn host<R>(tensor: FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R {
-        use burn::backend::ops::FloatTensorOps;
-        let data = burn::tensor::try_read_sync(Self::float_into_data(tensor));
-        let data = data.and_then(Result::ok).expect("memory of this process can be read at once");
-        read(data.as_slice::<f32>().expect("the caller has checked for f32"))
+        use burn::backend::ndarray::NdArrayTensor;
+        let NdArrayTensor::F32(storage) = tensor else { panic!("the caller has checked for f32") };
+        let view = storage.view();
+        match view.as_slice() {
+            Some(values) => read(values),
+            None => read(&view.iter().copied().collect::<Vec<f32>>()),
+        }
     }
 }

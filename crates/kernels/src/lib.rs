@@ -1,31 +1,42 @@
 //! The operations that a convolutional encoder trains with, forward and backward, faster than
 //! Burn's CPU backends have them.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`] and [`batch_norm_relu`]. On an f32 tensor of a
+//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`],
+//! [`batch_norm_relu`] and [`global_avg_pool`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
 //!
+//! Images are `[batch, height, width, channels]` here ("channels last"), since the kernels are
+//! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
+//! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
+//!
+//! [`autocast`] makes the convolutions multiply in bf16.
+//!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
 //! ```
+//! use burn::tensor::ops::ConvOptions;
 //! use burn::tensor::{Device, Distribution, Tensor};
 //!
 //! let device = Device::flex().autodiff();
-//! let x = Tensor::<4>::random([2, 3, 8, 8], Distribution::Default, &device);
+//! let x = Tensor::<4>::random([2, 8, 8, 3], Distribution::Default, &device);
 //! let weight = Tensor::<4>::random([4, 3, 3, 3], Distribution::Default, &device).require_grad();
-//! let y = selfsame_kernels::conv2d(x, weight.clone(), 1, 1);
-//! assert_eq!(y.dims(), [2, 4, 8, 8]);
+//! let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+//! let y = selfsame_kernels::conv2d(x, weight.clone(), options);
+//! assert_eq!(y.dims(), [2, 8, 8, 4]);
 //! assert_eq!(weight.grad(&y.sum().backward()).unwrap().dims(), [4, 3, 3, 3]);
 //! ```
 
 mod autodiff;
 mod conv;
-mod direct;
 mod host;
+mod memory;
 mod norm;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod ops;
+mod pool;
+mod precision;
 mod simd;
 
 use burn::backend::{Dispatch, DispatchDevice};
@@ -33,36 +44,50 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
 
-use ops::KernelOps;
+pub use precision::{Precision, autocast};
 
-/// A 2-D convolution without bias and with a square kernel:
-/// `y[n, o, i, j] = Σ_{c, u, v} x[n, c, s·i + u − p, s·j + v − p] · w[o, c, u, v]`.
+use ops::{Conv, KernelOps, Norm};
+
+/// A 2-D convolution without bias:
+/// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
+/// `c` runs over the channels of the group that `o` belongs to.
 ///
-/// - `x`: `[batch, channels_in, height, width]`, `weight`: `[channels_out, channels_in, k, k]`.
-/// - `stride` s ≥ 1, `padding` p zeros on all four sides.
-/// - returns `[batch, channels_out, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1]`.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    let [_, _, kernel, kernel_width] = weight.dims();
-    if !has_kernels(&x) || !has_kernels(&weight) || kernel != kernel_width || padding >= kernel {
-        return plain_conv2d(x, weight, stride, padding);
+/// - `x`: `[batch, height, width, channels_in]`,
+///   `weight`: `[channels_out, channels_in / groups, k, k]`.
+/// - `options`: stride s and padding p as for Burn's own
+///   [`conv2d`](burn::tensor::module::conv2d). There are kernels for square kernels with the same
+///   stride and the same padding, below the kernel's size, in both directions and without dilation; whatever
+///   else is asked for goes to Burn.
+/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
+    let [_, height, width, channels_in] = x.dims();
+    let [channels_out, group_in, kernel, kernel_width] = weight.dims();
+    let ([stride, stride_x], [(padding, below), (left, right)]) = (options.stride, options.padding);
+    let groups = options.groups;
+    let square =
+        kernel == kernel_width && stride == stride_x && [below, left, right] == [padding; 3];
+    let common = options.dilation == [1, 1] && stride > 0 && padding < kernel;
+    // What does not fit together is Burn's to complain about.
+    let sound = groups > 0
+        && group_in * groups == channels_in
+        && channels_out % groups == 0
+        && [group_in, channels_out, height, width].iter().all(|size| *size > 0)
+        && height.min(width) + 2 * padding >= kernel;
+    if !(square && common && sound && has_kernels(&x) && has_kernels(&weight)) {
+        return last(burn::tensor::module::conv2d(first(x), weight, None, options));
     }
+    let precision = precision::current();
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
-        stride,
-        padding,
+        Conv { stride, padding, groups, precision },
     ))
 }
 
-fn plain_conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-    burn::tensor::module::conv2d(x, weight, None, options)
-}
-
-/// What [`batch_norm_relu`] returns.
+/// What [`batch_norm`] and [`batch_norm_relu`] return.
 #[derive(Debug, Clone)]
 pub struct BatchNormOutput {
-    /// After the ReLU: `[batch, features, height, width]`.
+    /// Normalised: `[batch, height, width, features]`.
     pub output: Tensor<4>,
     /// Of the batch, without gradient: `[features]`.
     pub mean: Tensor<1>,
@@ -70,14 +95,26 @@ pub struct BatchNormOutput {
     pub variance: Tensor<1>,
 }
 
-/// Batch normalisation in train mode (Ioffe & Szegedy, 2015), then the residual if there is one,
-/// then ReLU: `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own mean and
-/// **biased** variance.
+/// Batch normalisation in train mode (Ioffe & Szegedy, 2015):
+/// `γ (x − mean) / √(variance + ε) + β`, with the batch's own mean and **biased** variance.
+///
+/// - `x`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
+pub fn batch_norm(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> BatchNormOutput {
+    normalize(x, weight, bias, None, Norm { epsilon, relu: false })
+}
+
+/// [`batch_norm`], then the residual if there is one, then ReLU:
+/// `relu(γ (x − mean) / √(variance + ε) + β + residual)`.
 ///
 /// One pass over memory for the statistics, one for the result, and as many backward; the
 /// intermediate results are never written.
 ///
-/// - `x` and `residual`: `[batch, features, height, width]`; `weight` γ and `bias` β: `[features]`.
+/// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
 pub fn batch_norm_relu(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -85,28 +122,62 @@ pub fn batch_norm_relu(
     epsilon: f64,
     residual: Option<Tensor<4>>,
 ) -> BatchNormOutput {
-    if ![&x].into_iter().chain(&residual).all(has_kernels) || !has_kernels(&weight) {
-        let out = burn::tensor::module::batch_norm_train(x, weight, bias, epsilon);
+    normalize(x, weight, bias, residual, Norm { epsilon, relu: true })
+}
+
+fn normalize(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    norm: Norm,
+) -> BatchNormOutput {
+    let elements = x.shape().num_elements();
+    let all = [&x].into_iter().chain(&residual).all(has_kernels);
+    if !all || !has_kernels(&weight) || !has_kernels(&bias) || elements == 0 {
+        let out = burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
         let sum = match residual {
-            Some(residual) => out.output + residual,
-            None => out.output,
+            Some(residual) => last(out.output) + residual,
+            None => last(out.output),
         };
-        let (mean, variance) = (out.mean.detach(), out.variance.detach());
-        return BatchNormOutput { output: relu(sum), mean, variance };
+        let output = if norm.relu { relu(sum) } else { sum };
+        return BatchNormOutput {
+            output,
+            mean: out.mean.detach(),
+            variance: out.variance.detach(),
+        };
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     let (output, mean, variance) = match residual {
         Some(residual) => {
             let residual = residual.into_dispatch();
-            <Dispatch as KernelOps>::kernel_norm_add_relu(x, weight, bias, residual, epsilon)
+            <Dispatch as KernelOps>::kernel_norm_add(x, weight, bias, residual, norm)
         }
-        None => <Dispatch as KernelOps>::kernel_norm_relu(x, weight, bias, epsilon),
+        None => <Dispatch as KernelOps>::kernel_norm(x, weight, bias, norm),
     };
     BatchNormOutput {
         output: Tensor::from_dispatch(output),
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
     }
+}
+
+/// Global average pooling: `[batch, height, width, channels]` → `[batch, channels]`.
+pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    if !has_kernels(&x) || x.shape().num_elements() == 0 {
+        return x.flatten::<3>(1, 2).mean_dim(1).squeeze_dim(1);
+    }
+    Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_mean_pool(x.into_dispatch()))
+}
+
+/// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.
+fn first(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 3, 1, 2])
+}
+
+/// `[batch, channels, height, width]` → `[batch, height, width, channels]`.
+fn last(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 2, 3, 1])
 }
 
 /// Whether this crate has kernels for the tensor's backend and type.

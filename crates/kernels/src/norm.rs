@@ -1,16 +1,10 @@
-//! Batch norm, residual addition and ReLU on slices of `[batch, channels, plane]`.
+//! Batch norm, residual addition and ReLU on slices of `[positions, channels]`, a position being one
+//! pixel of one image.
 
 use rayon::prelude::*;
 
-use crate::simd::{LANES, lane_sum, vectorized};
-
-/// The sizes of an activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    pub channels: usize,
-    /// Height times width.
-    pub plane: usize,
-}
+use crate::memory;
+use crate::simd::vectorized;
 
 /// What the forward pass finds out about each channel.
 #[derive(Debug, Clone)]
@@ -20,48 +14,112 @@ pub struct Statistics {
     pub variance: Vec<f32>,
 }
 
-/// Mean and biased variance of every channel, in two passes over what is then in the cache: the
-/// one-pass formula loses the variance of channels with a large mean.
-pub fn statistics(x: &[f32], shape: Shape) -> Statistics {
-    let count = (x.len() / shape.channels) as f64;
-    let (mean, variance) = (0..shape.channels)
-        .into_par_iter()
-        .map(|c| {
-            let sum: f64 = planes(x, shape, c)
-                .map(|p| f64::from(vectorized(|| lane_sum(p, p, |x, _| x))))
-                .sum();
-            let mean = (sum / count) as f32;
-            let squares: f64 = planes(x, shape, c)
-                .map(|p| f64::from(vectorized(|| lane_sum(p, p, |x, _| (x - mean) * (x - mean)))))
-                .sum();
-            // The mean was rounded to f32; take that out of the squares.
-            let shift = sum / count - f64::from(mean);
-            (mean, (squares / count - shift * shift).max(0.0) as f32)
-        })
-        .unzip();
-    Statistics { mean, variance }
+/// Elements of which sums are taken in f32, before f64 takes over; few enough to stay in the
+/// second-level cache, and a fixed number, so that sums do not depend on the number of threads.
+const CHUNK: usize = 1 << 14;
+/// Elements that are worked on at once: some positions, all channels.
+const ROW: usize = 256;
+
+/// Positions in a row and in a chunk.
+fn sizes(channels: usize) -> (usize, usize) {
+    let row = (ROW / channels).max(1);
+    (row, (CHUNK / channels / row).max(1) * row)
 }
 
-/// `relu(scale · x + shift + residual)` with one scale and shift per channel.
-pub fn scale_add_relu(
+/// Mean and biased variance of every channel. Each chunk takes its mean first and then the squares
+/// about it, while it is in the cache; the chunks are joined by the formula of Chan et al. (1979). The
+/// one-pass formula would lose the variance of channels with a large mean.
+pub fn statistics(x: &[f32], channels: usize) -> Statistics {
+    let (row, chunk) = sizes(channels);
+    let parts: Vec<(f64, Vec<f64>, Vec<f64>)> = x
+        .par_chunks(chunk * channels)
+        .map(|x| {
+            let count = (x.len() / channels) as f64;
+            let sums = vectorized(|| row_sums(x, row * channels, |x| x));
+            let mean: Vec<f64> = fold(&sums, channels).map(|sum| sum / count).collect();
+            // Squares are taken about the mean as f32 has it.
+            let about: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
+            let about: Vec<f32> = about.iter().copied().cycle().take(row * channels).collect();
+            let squares = vectorized(|| row_squares(x, &about));
+            let squares = fold(&squares, channels).zip(mean.iter().zip(&about));
+            let squares = squares
+                .map(|(square, (mean, about))| square - count * (mean - f64::from(*about)).powi(2))
+                .collect();
+            (count, mean, squares)
+        })
+        .collect();
+    let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
+    for (part, part_mean, part_squares) in parts {
+        let all = count + part;
+        for c in 0..channels {
+            let apart = part_mean[c] - mean[c];
+            squares[c] += part_squares[c] + apart * apart * count * part / all;
+            mean[c] += apart * part / all;
+        }
+        count = all;
+    }
+    Statistics {
+        mean: mean.iter().map(|m| *m as f32).collect(),
+        variance: squares.iter().map(|s| (s / count).max(0.0) as f32).collect(),
+    }
+}
+
+/// Σ f(x) over rows, one sum for every place in a row.
+#[inline(always)]
+fn row_sums(x: &[f32], row: usize, f: impl Fn(f32) -> f32) -> Vec<f32> {
+    let mut sums = vec![0f32; row];
+    for x in x.chunks(row) {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += f(*x);
+        }
+    }
+    sums
+}
+
+/// Σ (x − about)² over rows.
+#[inline(always)]
+fn row_squares(x: &[f32], about: &[f32]) -> Vec<f32> {
+    let mut sums = vec![0f32; about.len()];
+    for x in x.chunks(about.len()) {
+        for ((sum, x), about) in sums.iter_mut().zip(x).zip(about) {
+            *sum += (x - about) * (x - about);
+        }
+    }
+    sums
+}
+
+/// The sums of a row's places, by channel.
+fn fold(sums: &[f32], channels: usize) -> impl Iterator<Item = f64> {
+    (0..channels).map(move |c| sums[c..].iter().step_by(channels).map(|s| f64::from(*s)).sum())
+}
+
+/// `scale · x + shift + residual` with one scale and shift per channel, then ReLU if wanted.
+pub fn scale_shift(
     x: &[f32],
     scale: &[f32],
     shift: &[f32],
     residual: Option<&[f32]>,
-    shape: Shape,
+    with_relu: bool,
 ) -> Vec<f32> {
-    let mut y = vec![0f32; x.len()];
-    let image = shape.channels * shape.plane;
-    y.par_chunks_exact_mut(image).enumerate().for_each(|(n, y)| {
-        for (c, y) in y.chunks_exact_mut(shape.plane).enumerate() {
-            let at = n * image + c * shape.plane;
-            let x = &x[at..][..shape.plane];
-            let (scale, shift) = (scale[c], shift[c]);
-            let residual = residual.map(|r| &r[at..][..shape.plane]);
-            vectorized(|| scale_plane(y, x, scale, shift, residual));
-        }
-    });
-    y
+    let channels = scale.len();
+    let (row, chunk) = sizes(channels);
+    let (scale, shift) = (repeat(scale, row), repeat(shift, row));
+    memory::build(x.len(), chunk * channels, |i, y| {
+        let part = i * chunk * channels..i * chunk * channels + y.len();
+        let (x, residual) = (&x[part.clone()], residual.map(|r| &r[part]));
+        vectorized(|| match (residual, with_relu) {
+            (Some(residual), true) => {
+                scale_rows(y, x, residual, &scale, &shift, |y, r| relu(y + r))
+            }
+            (Some(residual), false) => scale_rows(y, x, residual, &scale, &shift, |y, r| y + r),
+            (None, true) => scale_rows(y, x, x, &scale, &shift, |y, _| relu(y)),
+            (None, false) => scale_rows(y, x, x, &scale, &shift, |y, _| y),
+        });
+    })
+}
+
+fn repeat(values: &[f32], times: usize) -> Vec<f32> {
+    values.iter().copied().cycle().take(values.len() * times).collect()
 }
 
 /// Unlike `max(0)`, lets NaN through, so that a broken run is seen and not trained on.
@@ -71,22 +129,24 @@ fn relu(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn scale_plane(y: &mut [f32], x: &[f32], scale: f32, shift: f32, residual: Option<&[f32]>) {
-    match residual {
-        Some(residual) => {
-            for ((y, x), r) in y.iter_mut().zip(x).zip(residual) {
-                *y = relu(x * scale + shift + r);
-            }
-        }
-        None => {
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = relu(x * scale + shift);
-            }
+fn scale_rows(
+    y: &mut [f32],
+    x: &[f32],
+    residual: &[f32],
+    scale: &[f32],
+    shift: &[f32],
+    f: impl Fn(f32, f32) -> f32,
+) {
+    let rows =
+        y.chunks_mut(scale.len()).zip(x.chunks(scale.len())).zip(residual.chunks(scale.len()));
+    for ((y, x), r) in rows {
+        for ((((y, x), r), scale), shift) in y.iter_mut().zip(x).zip(r).zip(scale).zip(shift) {
+            *y = f(x * scale + shift, *r);
         }
     }
 }
 
-/// What flows back through [`scale_add_relu`] with the batch's own statistics.
+/// What flows back through batch norm, residual and ReLU.
 #[derive(Debug)]
 pub struct Gradients {
     pub x: Vec<f32>,
@@ -106,110 +166,131 @@ pub struct Saved {
     pub inverse: Vec<f32>,
 }
 
-/// The backward pass of batch norm, residual and ReLU together.
+/// The backward pass of batch norm, residual and ReLU together; without `y` there was no ReLU.
 ///
 /// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a channel:
 /// `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual = g`.
 pub fn backward(
     dy: &[f32],
     x: &[f32],
-    y: &[f32],
+    y: Option<&[f32]>,
     saved: &Saved,
     wants_residual: bool,
-    shape: Shape,
 ) -> Gradients {
-    let Saved { weight, mean, inverse: inv } = saved;
-    let count = (x.len() / shape.channels) as f32;
-    let (bias_grad, weight_grad): (Vec<f32>, Vec<f32>) = (0..shape.channels)
-        .into_par_iter()
-        .map(|c| {
-            let (mut sum, mut product) = (0f64, 0f64);
-            let all = planes(dy, shape, c).zip(planes(x, shape, c)).zip(planes(y, shape, c));
-            for ((dy, x), y) in all {
-                let (s, p) = vectorized(|| plane_sums(dy, x, y, mean[c]));
-                sum += f64::from(s);
-                product += f64::from(p);
-            }
-            (sum as f32, (product * f64::from(inv[c])) as f32)
+    let Saved { weight, mean, inverse } = saved;
+    let channels = weight.len();
+    let (row, chunk) = sizes(channels);
+    let chunk = chunk * channels;
+    let means = repeat(mean, row);
+    let parts: Vec<[Vec<f64>; 2]> = dy
+        .par_chunks(chunk)
+        .enumerate()
+        .map(|(i, dy)| {
+            let part = i * chunk..i * chunk + dy.len();
+            let (x, y) = (&x[part.clone()], y.map(|y| &y[part]));
+            vectorized(|| match y {
+                Some(y) => gradient_sums(dy, x, y, &means, |dy, y| if y > 0.0 { dy } else { 0.0 }),
+                None => gradient_sums(dy, x, x, &means, |dy, _| dy),
+            })
+            .map(|sums| fold(&sums, channels).collect())
         })
-        .unzip();
-
-    let mut dx = vec![0f32; x.len()];
-    let mut residual = if wants_residual { vec![0f32; x.len()] } else { Vec::new() };
-    let image = shape.channels * shape.plane;
-    let body = |n: usize, dx: &mut [f32], mut residual: Option<&mut [f32]>| {
-        for (c, dx) in dx.chunks_exact_mut(shape.plane).enumerate() {
-            let at = n * image + c * shape.plane;
-            let part = at..at + shape.plane;
-            let scale = weight[c] * inv[c];
-            let slope = -scale * weight_grad[c] * inv[c] / count;
-            let coefficients = [scale, slope, -scale * bias_grad[c] / count - slope * mean[c]];
-            let (dy, x, y) = (&dy[part.clone()], &x[part.clone()], &y[part]);
-            let residual = residual.as_mut().map(|r| &mut r[c * shape.plane..][..shape.plane]);
-            vectorized(|| gradient_plane(dx, residual, dy, x, y, coefficients));
-        }
-    };
-    if wants_residual {
-        dx.par_chunks_exact_mut(image)
-            .zip(residual.par_chunks_exact_mut(image))
-            .enumerate()
-            .for_each(|(n, (dx, residual))| body(n, dx, Some(residual)));
-    } else {
-        dx.par_chunks_exact_mut(image).enumerate().for_each(|(n, dx)| body(n, dx, None));
+        .collect();
+    let (mut bias_grad, mut weight_grad) = (vec![0f64; channels], vec![0f64; channels]);
+    for [sums, products] in parts {
+        bias_grad.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        weight_grad.iter_mut().zip(products).for_each(|(total, sum)| *total += sum);
     }
-    Gradients { x: dx, weight: weight_grad, bias: bias_grad, residual }
+    weight_grad.iter_mut().zip(inverse).for_each(|(sum, inverse)| *sum *= f64::from(*inverse));
+
+    // dx = scale · g + slope · x + shift
+    let count = (x.len() / channels) as f64;
+    let scale: Vec<f32> = weight.iter().zip(inverse).map(|(w, i)| w * i).collect();
+    let slope: Vec<f32> = (0..channels)
+        .map(|c| (-f64::from(scale[c] * inverse[c]) * weight_grad[c] / count) as f32)
+        .collect();
+    let shift: Vec<f32> = (0..channels)
+        .map(|c| (-f64::from(scale[c]) * bias_grad[c] / count) as f32 - slope[c] * mean[c])
+        .collect();
+    let lines = [repeat(&scale, row), repeat(&slope, row), repeat(&shift, row)];
+
+    let body = |i: usize, dx: &mut [f32], residual: Option<&mut [f32]>| {
+        let part = i * chunk..i * chunk + dx.len();
+        let (dy, x, y) = (&dy[part.clone()], &x[part.clone()], y.map(|y| &y[part]));
+        vectorized(|| match y {
+            Some(y) => {
+                let g = |dy, y| if y > 0.0 { dy } else { 0.0 };
+                gradient_rows(dx, residual, [dy, x, y], &lines, g);
+            }
+            None => gradient_rows(dx, residual, [dy, x, x], &lines, |dy, _| dy),
+        });
+    };
+    let (dx, residual) = if wants_residual {
+        memory::build_two(x.len(), chunk, |i, dx, residual| body(i, dx, Some(residual)))
+    } else {
+        (memory::build(x.len(), chunk, |i, dx| body(i, dx, None)), Vec::new())
+    };
+    Gradients {
+        x: dx,
+        weight: weight_grad.iter().map(|sum| *sum as f32).collect(),
+        bias: bias_grad.iter().map(|sum| *sum as f32).collect(),
+        residual,
+    }
 }
 
-/// Σ g and Σ g (x − mean) of one plane.
+/// Σ g and Σ g (x − mean) over rows.
 #[inline(always)]
-fn plane_sums(dy: &[f32], x: &[f32], y: &[f32], mean: f32) -> (f32, f32) {
-    let g = |dy: f32, y: f32| if y > 0.0 { dy } else { 0.0 };
-    let (mut sums, mut products) = ([0f32; LANES], [0f32; LANES]);
-    let mut add = |dy: &[f32], x: &[f32], y: &[f32]| {
-        let lanes = sums.iter_mut().zip(&mut products);
-        for ((((sum, product), dy), x), y) in lanes.zip(dy).zip(x).zip(y) {
+fn gradient_sums(
+    dy: &[f32],
+    x: &[f32],
+    y: &[f32],
+    means: &[f32],
+    g: impl Fn(f32, f32) -> f32,
+) -> [Vec<f32>; 2] {
+    let row = means.len();
+    let (mut sums, mut products) = (vec![0f32; row], vec![0f32; row]);
+    for ((dy, x), y) in dy.chunks(row).zip(x.chunks(row)).zip(y.chunks(row)) {
+        let totals = sums.iter_mut().zip(&mut products).zip(means);
+        for (((((sum, product), mean), dy), x), y) in totals.zip(dy).zip(x).zip(y) {
             let g = g(*dy, *y);
             *sum += g;
             *product += g * (x - mean);
         }
-    };
-    let whole = dy.len() / LANES * LANES;
-    let chunks = dy.chunks_exact(LANES).zip(x.chunks_exact(LANES)).zip(y.chunks_exact(LANES));
-    for ((dy, x), y) in chunks {
-        add(dy, x, y);
     }
-    add(&dy[whole..], &x[whole..], &y[whole..]);
-    (sums.iter().sum(), products.iter().sum())
+    [sums, products]
 }
 
 #[inline(always)]
-fn gradient_plane(
+fn gradient_rows(
     dx: &mut [f32],
     residual: Option<&mut [f32]>,
-    dy: &[f32],
-    x: &[f32],
-    y: &[f32],
-    [scale, slope, shift]: [f32; 3],
+    [dy, x, y]: [&[f32]; 3],
+    [scale, slope, shift]: &[Vec<f32>; 3],
+    g: impl Fn(f32, f32) -> f32,
 ) {
+    let row = scale.len();
+    let inputs = dy.chunks(row).zip(x.chunks(row)).zip(y.chunks(row));
     match residual {
         Some(residual) => {
-            for ((((dx, r), dy), x), y) in dx.iter_mut().zip(residual).zip(dy).zip(x).zip(y) {
-                let g = if *y > 0.0 { *dy } else { 0.0 };
-                *r = g;
-                *dx = scale * g + slope * x + shift;
+            let outputs = dx.chunks_mut(row).zip(residual.chunks_mut(row));
+            for ((dx, r), ((dy, x), y)) in outputs.zip(inputs) {
+                let lines = scale.iter().zip(slope).zip(shift);
+                let values = dx.iter_mut().zip(r).zip(dy).zip(x).zip(y).zip(lines);
+                for (((((dx, r), dy), x), y), ((scale, slope), shift)) in values {
+                    let g = g(*dy, *y);
+                    *r = g;
+                    *dx = scale * g + slope * x + shift;
+                }
             }
         }
         None => {
-            for (((dx, dy), x), y) in dx.iter_mut().zip(dy).zip(x).zip(y) {
-                let g = if *y > 0.0 { *dy } else { 0.0 };
-                *dx = scale * g + slope * x + shift;
+            for (dx, ((dy, x), y)) in dx.chunks_mut(row).zip(inputs) {
+                let lines = scale.iter().zip(slope).zip(shift);
+                for ((((dx, dy), x), y), ((scale, slope), shift)) in
+                    dx.iter_mut().zip(dy).zip(x).zip(y).zip(lines)
+                {
+                    *dx = scale * g(*dy, *y) + slope * x + shift;
+                }
             }
         }
     }
-}
-
-/// The planes of channel `c`, one per image.
-fn planes(x: &[f32], shape: Shape, c: usize) -> impl Iterator<Item = &[f32]> {
-    x.chunks_exact(shape.channels * shape.plane)
-        .map(move |image| &image[c * shape.plane..][..shape.plane])
 }

@@ -2,20 +2,37 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata, backend_extension};
-use burn::tensor::Shape as Dims;
+use burn::tensor::Shape;
 
-use crate::conv::{self, Geometry};
+use crate::Precision;
+use crate::conv::{self, Bfloat16, Geometry, Single};
 use crate::host::HostBackend;
-use crate::norm::{self, Saved, Shape};
+use crate::norm::{self, Saved};
+use crate::pool;
 
-/// Kernels on f32 tensors.
+/// How to convolve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv {
+    pub stride: usize,
+    pub padding: usize,
+    pub groups: usize,
+    pub precision: Precision,
+}
+
+/// How to normalise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Norm {
+    pub epsilon: f64,
+    pub relu: bool,
+}
+
+/// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait KernelOps: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        conv: Conv,
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `x`, of which only the shape matters.
@@ -23,8 +40,7 @@ pub trait KernelOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        conv: Conv,
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `weight`, of which only the shape matters.
@@ -32,28 +48,27 @@ pub trait KernelOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        conv: Conv,
     ) -> FloatTensor<Self>;
 
     /// Output, mean and variance.
-    fn kernel_norm_relu(
+    fn kernel_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Output, mean and variance.
-    fn kernel_norm_add_relu(
+    fn kernel_norm_add(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         residual: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients with respect to x, weight and bias.
+    /// Gradients with respect to x, weight and bias. Without ReLU `y` does not matter.
     fn kernel_norm_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -61,7 +76,7 @@ pub trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients with respect to x, weight, bias and residual.
@@ -72,22 +87,24 @@ pub trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The mean over height and width.
+    fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// Gradient of the mean with respect to `x`, of which only the shape matters.
+    fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-fn geometry<B: Backend>(
-    x: &FloatTensor<B>,
-    weight: &FloatTensor<B>,
-    stride: usize,
-    padding: usize,
-) -> Geometry {
-    let [batch, channels_in, height, width] = x.shape().dims();
+fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
+    let [batch, height, width, channels_in] = x.shape().dims();
     let [channels_out, _, kernel, _] = weight.shape().dims();
-    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding }
+    let Conv { stride, padding, groups, .. } = conv;
+    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding, groups }
 }
 
-/// γ / √(variance + ε) and the rest of the affine map, per channel.
+/// 1 / √(variance + ε) per channel.
 fn inverse(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect()
 }
@@ -97,15 +114,14 @@ fn norm_forward<B: HostBackend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     residual: Option<FloatTensor<B>>,
-    epsilon: f64,
+    Norm { epsilon, relu }: Norm,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let device = x.device();
     let dims = x.shape();
-    let [_, channels, height, width] = dims.dims();
-    let shape = Shape { channels, plane: height * width };
+    let channels = dims[3];
     let (weight, bias) = (B::host(weight, <[f32]>::to_vec), B::host(bias, <[f32]>::to_vec));
     let (y, statistics) = B::host(x, |x| {
-        let statistics = norm::statistics(x, shape);
+        let statistics = norm::statistics(x, channels);
         let inverse = inverse(&statistics.variance, epsilon);
         let scale: Vec<f32> = weight.iter().zip(&inverse).map(|(w, i)| w * i).collect();
         let shift: Vec<f32> = bias
@@ -115,14 +131,15 @@ fn norm_forward<B: HostBackend>(
             .collect();
         let y = match residual {
             Some(residual) => B::host(residual, |residual| {
-                norm::scale_add_relu(x, &scale, &shift, Some(residual), shape)
+                norm::scale_shift(x, &scale, &shift, Some(residual), relu)
             }),
-            None => norm::scale_add_relu(x, &scale, &shift, None, shape),
+            None => norm::scale_shift(x, &scale, &shift, None, relu),
         };
         (y, statistics)
     });
-    let vector = |values| B::from_host(values, Dims::new([channels]), &device);
-    (B::from_host(y, dims, &device), vector(statistics.mean), vector(statistics.variance))
+    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
+    let (mean, variance) = (vector(statistics.mean), vector(statistics.variance));
+    (B::from_host(y, dims, &device), mean, variance)
 }
 
 /// Gradients with respect to x, weight, bias, and the residual (empty unless wanted).
@@ -131,28 +148,31 @@ fn norm_backward<B: HostBackend>(
     x: FloatTensor<B>,
     y: FloatTensor<B>,
     [weight, mean, variance]: [FloatTensor<B>; 3],
-    epsilon: f64,
+    Norm { epsilon, relu }: Norm,
     wants_residual: bool,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Vec<f32>) {
     let device = x.device();
     let dims = x.shape();
-    let [_, channels, height, width] = dims.dims();
-    let shape = Shape { channels, plane: height * width };
+    let channels = dims[3];
     let saved = Saved {
         weight: B::host(weight, <[f32]>::to_vec),
         mean: B::host(mean, <[f32]>::to_vec),
         inverse: B::host(variance, |v| inverse(v, epsilon)),
     };
     let gradients = B::host(dy, |dy| {
-        B::host(x, |x| B::host(y, |y| norm::backward(dy, x, y, &saved, wants_residual, shape)))
+        B::host(x, |x| {
+            if !relu {
+                return norm::backward(dy, x, None, &saved, wants_residual);
+            }
+            B::host(y, |y| norm::backward(dy, x, Some(y), &saved, wants_residual))
+        })
     });
-    let vector = |values| B::from_host(values, Dims::new([channels]), &device);
-    let residual_dims = if wants_residual { dims.clone() } else { Dims::new([0]) };
+    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
     (
         B::from_host(gradients.x, dims, &device),
         vector(gradients.weight),
         vector(gradients.bias),
-        B::from_host(gradients.residual, residual_dims, &device),
+        gradients.residual,
     )
 }
 
@@ -162,27 +182,34 @@ macro_rules! host_kernels {
             fn kernel_conv2d(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
-                stride: usize,
-                padding: usize,
+                conv: Conv,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, stride, padding);
+                let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let y = Self::host(x, |x| Self::host(weight, |w| conv::forward(x, w, &g)));
-                let dims = [g.batch, g.channels_out, g.height_out(), g.width_out()];
-                Self::from_host(y, Dims::new(dims), &device)
+                let y = Self::host(x, |x| {
+                    Self::host(weight, |w| match conv.precision {
+                        Precision::F32 => conv::forward::<Single>(x, w, &g),
+                        Precision::Bf16 => conv::forward::<Bfloat16>(x, w, &g),
+                    })
+                });
+                let dims = [g.batch, g.height_out(), g.width_out(), g.channels_out];
+                Self::from_host(y, Shape::new(dims), &device)
             }
 
             fn kernel_conv2d_input(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 dy: FloatTensor<Self>,
-                stride: usize,
-                padding: usize,
+                conv: Conv,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, stride, padding);
+                let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let dx =
-                    Self::host(dy, |dy| Self::host(weight, |w| conv::input_gradient(dy, w, &g)));
+                let dx = Self::host(dy, |dy| {
+                    Self::host(weight, |w| match conv.precision {
+                        Precision::F32 => conv::input_gradient::<Single>(dy, w, &g),
+                        Precision::Bf16 => conv::input_gradient::<Bfloat16>(dy, w, &g),
+                    })
+                });
                 Self::from_host(dx, x.shape(), &device)
             }
 
@@ -190,32 +217,36 @@ macro_rules! host_kernels {
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 dy: FloatTensor<Self>,
-                stride: usize,
-                padding: usize,
+                conv: Conv,
             ) -> FloatTensor<Self> {
-                let g = geometry::<Self>(&x, &weight, stride, padding);
+                let g = geometry::<Self>(&x, &weight, conv);
                 let device = x.device();
-                let dw = Self::host(dy, |dy| Self::host(x, |x| conv::weight_gradient(dy, x, &g)));
+                let dw = Self::host(dy, |dy| {
+                    Self::host(x, |x| match conv.precision {
+                        Precision::F32 => conv::weight_gradient::<Single>(dy, x, &g),
+                        Precision::Bf16 => conv::weight_gradient::<Bfloat16>(dy, x, &g),
+                    })
+                });
                 Self::from_host(dw, weight.shape(), &device)
             }
 
-            fn kernel_norm_relu(
+            fn kernel_norm(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
-                epsilon: f64,
+                norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, None, epsilon)
+                norm_forward::<Self>(x, weight, bias, None, norm)
             }
 
-            fn kernel_norm_add_relu(
+            fn kernel_norm_add(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
                 residual: FloatTensor<Self>,
-                epsilon: f64,
+                norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, Some(residual), epsilon)
+                norm_forward::<Self>(x, weight, bias, Some(residual), norm)
             }
 
             fn kernel_norm_backward(
@@ -225,10 +256,10 @@ macro_rules! host_kernels {
                 weight: FloatTensor<Self>,
                 mean: FloatTensor<Self>,
                 variance: FloatTensor<Self>,
-                epsilon: f64,
+                norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
                 let saved = [weight, mean, variance];
-                let (x, weight, bias, _) = norm_backward::<Self>(dy, x, y, saved, epsilon, false);
+                let (x, weight, bias, _) = norm_backward::<Self>(dy, x, y, saved, norm, false);
                 (x, weight, bias)
             }
 
@@ -239,9 +270,30 @@ macro_rules! host_kernels {
                 weight: FloatTensor<Self>,
                 mean: FloatTensor<Self>,
                 variance: FloatTensor<Self>,
-                epsilon: f64,
+                norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_backward::<Self>(dy, x, y, [weight, mean, variance], epsilon, true)
+                let (dims, device) = (x.shape(), x.device());
+                let saved = [weight, mean, variance];
+                let (x, weight, bias, residual) =
+                    norm_backward::<Self>(dy, x, y, saved, norm, true);
+                (x, weight, bias, Self::from_host(residual, dims, &device))
+            }
+
+            fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                let device = x.device();
+                let [batch, height, width, channels] = x.shape().dims();
+                let y = Self::host(x, |x| pool::mean(x, channels, height * width));
+                Self::from_host(y, Shape::new([batch, channels]), &device)
+            }
+
+            fn kernel_mean_pool_backward(
+                x: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                let device = x.device();
+                let [_, height, width, channels] = x.shape().dims();
+                let dx = Self::host(dy, |dy| pool::mean_gradient(dy, channels, height * width));
+                Self::from_host(dx, x.shape(), &device)
             }
         }
     };

@@ -12,7 +12,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
-use selfsame_kernels::{batch_norm_relu, conv2d};
+use selfsame_kernels::{Precision, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool};
 
 fn devices() -> Vec<Device> {
     vec![
@@ -60,46 +60,140 @@ fn check<const D: usize>(what: &str, got: Tensor<D>, expected: &[Sum], tolerance
     }
 }
 
+/// `[batch, channels, height, width]` to the order of the kernels.
+fn last(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 2, 3, 1])
+}
+
+/// And back.
+fn first(x: Tensor<4>) -> Tensor<4> {
+    x.permute([0, 3, 1, 2])
+}
+
+fn options(stride: usize, padding: usize, groups: usize) -> ConvOptions<2> {
+    ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups)
+}
+
 /// The gradients of `sum(y · dy)`.
 fn backward<const D: usize>(y: Tensor<D>, dy: Tensor<D>) -> Gradients {
     (y * dy).sum().backward()
+}
+
+fn convolutions() -> impl Strategy<Value = reference::Conv> {
+    let sizes = (1usize..6, 1usize..20, 1usize..20);
+    // From a few channels to several blocks of them, whole and not.
+    let channels = (1usize..80, 1usize..80, prop_oneof![Just(1usize), Just(1), Just(2), Just(3)]);
+    let kernel =
+        (prop_oneof![Just(1usize), Just(3), Just(3), Just(3), Just(7)], 1usize..4, 0usize..4);
+    (sizes, channels, kernel).prop_map(|((batch, height, width), (from, to, groups), (k, s, p))| {
+        let padding = p.min(k - 1);
+        // Small images for many channels, so that the reference stays quick.
+        let shrink = |side: usize| if from * to > 400 { side.min(9) } else { side };
+        let side = |side: usize| shrink(side).max(k.saturating_sub(2 * padding));
+        reference::Conv {
+            batch,
+            channels_in: from.div_ceil(groups) * groups,
+            channels_out: to.div_ceil(groups) * groups,
+            height: side(height),
+            width: side(width),
+            kernel: k,
+            stride: s,
+            padding,
+            groups,
+        }
+    })
+}
+
+/// The nearest bf16, by adding and taking away what pushes the other bits out.
+fn bf16(value: f32) -> f32 {
+    let pushed = value * (65536.0 + 1.0);
+    pushed - (pushed - value)
+}
+
+/// Against the formulas, for `[batch, channels, height, width]`.
+fn check_norm(seed: u64, shape: [usize; 4], with_residual: bool) {
+    let [batch, channels, ..] = shape;
+    let count = shape.iter().product();
+    let norm = reference::Norm { batch, channels, plane: shape[2] * shape[3], epsilon: 1e-5 };
+    let (x, r) = (normal(seed, count), normal(seed ^ 1, count));
+    let (w, b) = (normal(seed ^ 2, channels), normal(seed ^ 3, channels));
+    let mut dy = normal(seed ^ 4, count);
+    let expected = norm.run(&x, &w, &b, with_residual.then_some(&r), &mut dy);
+    for device in devices() {
+        let (x, r) = (tensor(&x, shape, &device), tensor(&r, shape, &device));
+        let (x, r) = (x.require_grad(), r.require_grad());
+        let w = tensor(&w, [channels], &device).require_grad();
+        let b = tensor(&b, [channels], &device).require_grad();
+        let dy = tensor(&dy, shape, &device);
+        let residual = with_residual.then(|| last(r.clone()));
+        let ours = batch_norm_relu(last(x.clone()), w.clone(), b.clone(), 1e-5, residual);
+        let plain = batch_norm_train(x.clone(), w.clone(), b.clone(), 1e-5);
+        let sum = if with_residual { plain.output + r.clone() } else { plain.output };
+        for (name, output, mean, variance) in [
+            ("kernel", first(ours.output), ours.mean, ours.variance),
+            ("plain", relu(sum), plain.mean, plain.variance),
+        ] {
+            check(&format!("{name} y"), output.clone(), &expected.y, 2e-6);
+            check(&format!("{name} mean"), mean, &expected.mean, 1e-6);
+            check(&format!("{name} variance"), variance, &expected.variance, 1e-6);
+            let gradients = backward(output, dy.clone());
+            check(&format!("{name} dx"), x.grad(&gradients).unwrap(), &expected.dx, 2e-6);
+            check(&format!("{name} dw"), w.grad(&gradients).unwrap(), &expected.dw, 2e-6);
+            check(&format!("{name} db"), b.grad(&gradients).unwrap(), &expected.db, 2e-6);
+            if with_residual {
+                let dr = r.grad(&gradients).unwrap();
+                check(&format!("{name} dr"), dr, &expected.dr, 1e-6);
+            }
+        }
+    }
+}
+
+fn check_convolution(
+    seed: u64,
+    conv: &reference::Conv,
+    precision: Precision,
+    round: &dyn Fn(f32) -> f32,
+    tolerance: f64,
+) {
+    let (x_shape, w_shape, y_shape) = (conv.x_shape(), conv.w_shape(), conv.y_shape());
+    let x = normal(seed, x_shape.iter().product());
+    let w = normal(seed ^ 1, w_shape.iter().product());
+    let dy = normal(seed ^ 2, y_shape.iter().product());
+    let rounded = |values: &[f32]| values.iter().map(|v| round(*v)).collect::<Vec<f32>>();
+    let expected = conv.run(&rounded(&x), &rounded(&w), &rounded(&dy));
+    for device in devices() {
+        let x = tensor(&x, x_shape, &device).require_grad();
+        let w = tensor(&w, w_shape, &device).require_grad();
+        let dy = tensor(&dy, y_shape, &device);
+        let options = || options(conv.stride, conv.padding, conv.groups);
+        let ours = autocast(precision, || conv2d(last(x.clone()), w.clone(), options()));
+        let mut results = vec![("kernel", first(ours))];
+        if precision == Precision::F32 {
+            results.push(("plain", plain_conv2d(x.clone(), w.clone(), None, options())));
+        }
+        for (name, y) in results {
+            check(&format!("{name} y of {conv:?}"), y.clone(), &expected.y, tolerance);
+            let gradients = backward(y, dy.clone());
+            let (dx, dw) = (x.grad(&gradients).unwrap(), w.grad(&gradients).unwrap());
+            check(&format!("{name} dx of {conv:?}"), dx, &expected.dx, tolerance);
+            check(&format!("{name} dw of {conv:?}"), dw, &expected.dw, tolerance);
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn conv2d_and_its_gradients(
-        seed in any::<u64>(), batch in 1usize..12, channels in (1usize..7, 1usize..9),
-        side in (1usize..19, 1usize..19), kernel in prop_oneof![Just(1usize), Just(3), Just(7)],
-        stride in 1usize..4, padding in 0usize..4,
-    ) {
-        let padding = padding.min(kernel - 1);
-        let grown = |side: usize| side.max(kernel.saturating_sub(2 * padding));
-        let conv = reference::Conv {
-            batch, channels_in: channels.0, channels_out: channels.1, height: grown(side.0),
-            width: grown(side.1), kernel, stride, padding,
-        };
-        let (x_shape, w_shape, y_shape) = (conv.x_shape(), conv.w_shape(), conv.y_shape());
-        let x = normal(seed, x_shape.iter().product());
-        let w = normal(seed ^ 1, w_shape.iter().product());
-        let dy = normal(seed ^ 2, y_shape.iter().product());
-        let expected = conv.run(&x, &w, &dy);
-        for device in devices() {
-            let x = tensor(&x, x_shape, &device).require_grad();
-            let w = tensor(&w, w_shape, &device).require_grad();
-            let dy = tensor(&dy, y_shape, &device);
-            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-            for (name, y) in [
-                ("kernel", conv2d(x.clone(), w.clone(), stride, padding)),
-                ("plain", plain_conv2d(x.clone(), w.clone(), None, options)),
-            ] {
-                check(&format!("{name} y"), y.clone(), &expected.y, 1e-6);
-                let gradients = backward(y, dy.clone());
-                check(&format!("{name} dx"), x.grad(&gradients).unwrap(), &expected.dx, 1e-6);
-                check(&format!("{name} dw"), w.grad(&gradients).unwrap(), &expected.dw, 1e-6);
-            }
-        }
+    fn conv2d_and_its_gradients(seed in any::<u64>(), conv in convolutions()) {
+        check_convolution(seed, &conv, Precision::F32, &|value| value, 3e-6);
+    }
+
+    /// Against the formulas in f64 of rounded numbers: products of bf16 are exact in f32, and it is
+    /// only sums that round.
+    #[test]
+    fn conv2d_and_its_gradients_in_bf16(seed in any::<u64>(), conv in convolutions()) {
+        check_convolution(seed, &conv, Precision::Bf16, &bf16, 3e-6);
     }
 
     #[test]
@@ -107,40 +201,7 @@ proptest! {
         seed in any::<u64>(), batch in 1usize..9, channels in 1usize..7,
         side in (2usize..11, 2usize..11), with_residual in any::<bool>(),
     ) {
-        let shape = [batch, channels, side.0, side.1];
-        let count = shape.iter().product();
-        let norm = reference::Norm { batch, channels, plane: side.0 * side.1, epsilon: 1e-5 };
-        let (x, r) = (normal(seed, count), normal(seed ^ 1, count));
-        let (w, b) = (normal(seed ^ 2, channels), normal(seed ^ 3, channels));
-        let mut dy = normal(seed ^ 4, count);
-        let expected = norm.run(&x, &w, &b, with_residual.then_some(&r), &mut dy);
-        for device in devices() {
-            let (x, r) = (tensor(&x, shape, &device), tensor(&r, shape, &device));
-            let (x, r) = (x.require_grad(), r.require_grad());
-            let w = tensor(&w, [channels], &device).require_grad();
-            let b = tensor(&b, [channels], &device).require_grad();
-            let dy = tensor(&dy, shape, &device);
-            let residual = with_residual.then(|| r.clone());
-            let ours = batch_norm_relu(x.clone(), w.clone(), b.clone(), 1e-5, residual);
-            let plain = batch_norm_train(x.clone(), w.clone(), b.clone(), 1e-5);
-            let sum = if with_residual { plain.output + r.clone() } else { plain.output };
-            for (name, output, mean, variance) in [
-                ("kernel", ours.output, ours.mean, ours.variance),
-                ("plain", relu(sum), plain.mean, plain.variance),
-            ] {
-                check(&format!("{name} y"), output.clone(), &expected.y, 2e-6);
-                check(&format!("{name} mean"), mean, &expected.mean, 1e-6);
-                check(&format!("{name} variance"), variance, &expected.variance, 1e-6);
-                let gradients = backward(output, dy.clone());
-                check(&format!("{name} dx"), x.grad(&gradients).unwrap(), &expected.dx, 2e-6);
-                check(&format!("{name} dw"), w.grad(&gradients).unwrap(), &expected.dw, 2e-6);
-                check(&format!("{name} db"), b.grad(&gradients).unwrap(), &expected.db, 2e-6);
-                if with_residual {
-                    let dr = r.grad(&gradients).unwrap();
-                    check(&format!("{name} dr"), dr, &expected.dr, 1e-6);
-                }
-            }
-        }
+        check_norm(seed, [batch, channels, side.0, side.1], with_residual);
     }
 }
 
@@ -151,7 +212,7 @@ fn statistics_survive_a_large_mean() {
     let x: Vec<f32> = normal(0, 400).iter().map(|v| 1000.0 + 0.1 * v).collect();
     let x = tensor(&x, [8, 2, 5, 5], &device);
     let (w, b) = (Tensor::ones([2], &device), Tensor::zeros([2], &device));
-    let ours = batch_norm_relu(x.clone(), w, b, 1e-5, None);
+    let ours = batch_norm_relu(last(x.clone()), w, b, 1e-5, None);
     let x = values(x);
     for c in 0..2 {
         let channel: Vec<f64> =
@@ -167,17 +228,16 @@ fn statistics_survive_a_large_mean() {
 #[test]
 fn other_types_fall_back() {
     let device = Device::flex();
-    let x = tensor(&normal(0, 150), [2, 3, 5, 5], &device);
+    let x = tensor(&normal(0, 150), [2, 5, 5, 3], &device);
     let w = tensor(&normal(1, 108), [4, 3, 3, 3], &device);
     let double = conv2d(
         x.clone().cast(burn::tensor::FloatDType::F64),
         w.clone().cast(burn::tensor::FloatDType::F64),
-        1,
-        1,
+        options(1, 1, 1),
     );
     assert_eq!(double.dtype(), burn::tensor::DType::F64);
     let double: Vec<f64> = double.into_data().try_into_vec().unwrap();
-    for (single, double) in values(conv2d(x, w, 1, 1)).into_iter().zip(double) {
+    for (single, double) in values(conv2d(x, w, options(1, 1, 1))).into_iter().zip(double) {
         assert!((f64::from(single) - double).abs() < 1e-5, "{single} against {double}");
     }
 }
@@ -186,13 +246,123 @@ fn other_types_fall_back() {
 #[test]
 fn nan_comes_through() {
     let device = Device::flex().autodiff();
-    let x = Tensor::<4>::full([2, 3, 4, 4], f32::NAN, &device);
+    let x = Tensor::<4>::full([2, 4, 4, 3], f32::NAN, &device);
     let (w, b) = (Tensor::ones([3], &device), Tensor::zeros([3], &device));
-    let residual = Tensor::<4>::ones([2, 3, 4, 4], &device);
+    let residual = Tensor::<4>::ones([2, 4, 4, 3], &device);
     for residual in [None, Some(residual)] {
         let y = batch_norm_relu(x.clone(), w.clone(), b.clone(), 1e-5, residual).output;
         assert!(values(y).iter().all(|y| y.is_nan()));
     }
     let weight = Tensor::<4>::ones([2, 3, 3, 3], &device);
-    assert!(values(conv2d(x, weight, 1, 1)).iter().all(|y| y.is_nan()));
+    assert!(values(conv2d(x, weight, options(1, 1, 1))).iter().all(|y| y.is_nan()));
+}
+
+/// The convolutions of a ResNet-18 of width 8 at 28 pixels: more positions and images than the random
+/// ones have, so that work is cut into bands, groups and parts.
+#[test]
+fn the_convolutions_of_an_encoder() {
+    let shapes =
+        [(1, 3, 8, 28, 3, 1), (2, 8, 8, 28, 3, 1), (3, 8, 16, 28, 3, 2), (4, 8, 16, 28, 1, 2)];
+    let deeper =
+        [(5, 16, 16, 14, 3, 1), (6, 32, 32, 7, 3, 1), (7, 64, 64, 4, 3, 1), (8, 32, 32, 28, 3, 1)];
+    for (seed, channels_in, channels_out, side, kernel, stride) in shapes.into_iter().chain(deeper)
+    {
+        let conv = reference::Conv {
+            batch: if channels_in < 32 { 16 } else { 33 },
+            channels_in,
+            channels_out,
+            height: side,
+            width: side,
+            kernel,
+            stride,
+            padding: kernel / 2,
+            groups: 1,
+        };
+        check_convolution(seed, &conv, Precision::F32, &|value| value, 3e-6);
+        check_convolution(seed, &conv, Precision::Bf16, &bf16, 3e-6);
+    }
+}
+
+/// As many values as an encoder's layers have, so that statistics are joined from several chunks.
+#[test]
+fn the_batch_norms_of_an_encoder() {
+    for (seed, shape) in
+        [(1, [16, 8, 28, 28]), (2, [16, 16, 14, 14]), (3, [33, 64, 7, 7]), (4, [3, 5, 70, 41])]
+    {
+        check_norm(seed, shape, true);
+        check_norm(seed, shape, false);
+    }
+}
+
+/// Batch norm without ReLU and the mean over positions, against Burn's own operations.
+#[test]
+fn batch_norm_alone_and_global_average_pooling() {
+    for device in devices() {
+        let shape = [5, 7, 6, 12];
+        let x = tensor(&normal(1, 5 * 7 * 6 * 12), shape, &device).require_grad();
+        let gamma = tensor(&normal(2, 12), [12], &device).require_grad();
+        let beta = tensor(&normal(3, 12), [12], &device).require_grad();
+        let dy = tensor(&normal(4, 60), [5, 12], &device);
+        let ours = batch_norm(x.clone(), gamma.clone(), beta.clone(), 1e-5);
+        let ours = global_avg_pool(ours.output.clone() * ours.output);
+        let plain = batch_norm_train(first(x.clone()), gamma.clone(), beta.clone(), 1e-5);
+        let plain = (plain.output.clone() * plain.output).flatten::<3>(2, 3).mean_dim(2);
+        let plain = plain.squeeze_dim::<2>(2);
+        let near = |a: Vec<f32>, b: Vec<f32>| {
+            let size = b.iter().fold(0f32, |size, b| size.max(b.abs()));
+            a.iter().zip(&b).for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * size, "{a} {b}"));
+        };
+        near(values(ours.clone()), values(plain.clone()));
+        let (ours, plain) = (backward(ours, dy.clone()), backward(plain, dy));
+        near(values(x.grad(&ours).unwrap()), values(x.grad(&plain).unwrap()));
+        near(values(gamma.grad(&ours).unwrap()), values(gamma.grad(&plain).unwrap()));
+        near(values(beta.grad(&ours).unwrap()), values(beta.grad(&plain).unwrap()));
+    }
+}
+
+/// Sums are cut by sizes, not by threads.
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let results = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let device = Device::flex().autodiff();
+            let mut all = Vec::new();
+            for (channels, kernel, stride) in [(48, 3, 1), (24, 3, 2), (5, 7, 2), (33, 1, 1)] {
+                let x = tensor(&normal(1, 9 * channels * 121), [9, 11, 11, channels], &device);
+                let w = normal(2, 40 * channels * kernel * kernel);
+                let w = tensor(&w, [40, channels, kernel, kernel], &device).require_grad();
+                for precision in [Precision::F32, Precision::Bf16] {
+                    let x = x.clone().require_grad();
+                    let options = options(stride, kernel / 2, 1);
+                    let y = autocast(precision, || conv2d(x.clone(), w.clone(), options));
+                    let (gamma, beta) = (Tensor::ones([40], &device), Tensor::zeros([40], &device));
+                    let out = batch_norm_relu(y, gamma, beta, 1e-5, None).output;
+                    let gradients = out.clone().square().sum().backward();
+                    all.push(values(out));
+                    all.push(values(x.grad(&gradients).unwrap()));
+                    all.push(values(w.grad(&gradients).unwrap()));
+                }
+            }
+            all
+        })
+    };
+    let one = results(1);
+    assert!(one == results(2) && one == results(5));
+}
+
+/// The gradient is computed as the forward pass was, wherever `backward` is called.
+#[test]
+fn autocast_reaches_the_gradient_and_ends_with_its_scope() {
+    let device = Device::flex().autodiff();
+    let x = tensor(&normal(0, 2 * 36 * 4), [2, 6, 6, 4], &device);
+    let w = tensor(&normal(1, 144), [4, 4, 3, 3], &device).require_grad();
+    let gradient = |y: Tensor<4>| values(w.grad(&y.square().sum().backward()).unwrap());
+    let single = gradient(conv2d(x.clone(), w.clone(), options(1, 1, 1)));
+    let half = autocast(Precision::Bf16, || conv2d(x.clone(), w.clone(), options(1, 1, 1)));
+    let half = gradient(half);
+    assert_ne!(single, half);
+    let panicked = std::panic::catch_unwind(|| autocast(Precision::Bf16, || panic!("on purpose")));
+    assert!(panicked.is_err());
+    assert_eq!(single, gradient(conv2d(x, w.clone(), options(1, 1, 1))));
 }

@@ -2,12 +2,14 @@
 //!
 //! They are Burn's operations under PyTorch's parameter names and layouts (`weight`, `bias`,
 //! `running_mean`, `running_var`; a linear weight is `[out, in]`), so that weight files need no
-//! translation, and with PyTorch's batch-norm arithmetic.
+//! translation, and with PyTorch's batch-norm arithmetic. Between layers, images are
+//! `[batch, height, width, channels]`, as the kernels want them.
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
+use burn::tensor::ops::ConvOptions;
 use selfsame_kernels::{batch_norm_relu, conv2d};
 
 use crate::init::WeightInit;
@@ -34,9 +36,10 @@ impl Conv2d {
         Self { weight, stride, padding }
     }
 
-    /// `[batch, channels_in, height, width]` → `[batch, channels_out, height', width']`.
+    /// `[batch, height, width, channels_in]` → `[batch, height', width', channels_out]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.val(), self.stride, self.padding)
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
+        conv2d(x, self.weight.val(), options)
     }
 }
 
@@ -120,11 +123,24 @@ impl BatchNorm {
         out.output
     }
 
+    /// [`forward`](Self::forward) of images, `[batch, height, width, features]`, by the kernels
+    /// where there are any.
+    pub fn forward_images(&self, x: Tensor<4>) -> Tensor<4> {
+        if !x.device().is_autodiff() {
+            return self.forward(x.permute([0, 3, 1, 2])).permute([0, 2, 3, 1]);
+        }
+        let elements = x.shape().num_elements();
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let out = selfsame_kernels::batch_norm(x, weight, bias, Self::EPSILON);
+        self.update_running(elements, out.mean, out.variance);
+        out.output
+    }
+
     /// Batch norm, then the residual if there is one, then ReLU, fused where there are kernels for
-    /// it: `relu(norm(x) + residual)`, all `[batch, features, height, width]`.
+    /// it: `relu(norm(x) + residual)`, all `[batch, height, width, features]`.
     pub fn forward_relu(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
         if !x.device().is_autodiff() {
-            let y = self.forward(x);
+            let y = self.forward_images(x);
             return relu(match residual {
                 Some(residual) => y + residual,
                 None => y,

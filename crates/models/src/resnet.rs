@@ -4,6 +4,8 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
+use selfsame_kernels::global_avg_pool;
+
 use crate::init::WeightInit;
 use crate::layers::{BatchNorm, Conv2d};
 use crate::{Encoder, ModelError};
@@ -174,16 +176,19 @@ pub struct ResNet {
 
 impl Encoder for ResNet {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        // The channels of a pixel next to each other, from here to the pooling.
+        let images = images.permute([0, 2, 3, 1]);
         let mut x = self.bn1.forward_relu(self.conv1.forward(images), None);
         if self.pool_stem {
+            x = x.permute([0, 3, 1, 2]);
             x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
+            x = x.permute([0, 2, 3, 1]);
         }
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
         {
             x = block.forward(x);
         }
-        // Global average pooling; a plain mean needs no kernel of its own on any backend.
-        x.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        global_avg_pool(x)
     }
 
     fn feature_dim(&self) -> usize {
@@ -213,7 +218,7 @@ type Downsample = Option<(Conv2d, BatchNorm)>;
 
 fn shortcut(downsample: &Downsample, x: Tensor<4>) -> Tensor<4> {
     match downsample {
-        Some((conv, norm)) => norm.forward(conv.forward(x)),
+        Some((conv, norm)) => norm.forward_images(conv.forward(x)),
         None => x,
     }
 }
@@ -293,7 +298,8 @@ mod tests {
         for (stem, size) in [(Stem::Cifar, 32), (Stem::ImageNet, 16)] {
             let config = config(Architecture::ResNet18, stem, 4);
             let net = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
-            assert_eq!(net.conv1.forward(x.clone()).dims(), [2, 4, size, size]);
+            let y = net.conv1.forward(x.clone().permute([0, 2, 3, 1]));
+            assert_eq!(y.dims(), [2, size, size, 4]);
             assert_eq!(net.forward(x.clone()).dims(), [2, 32]);
         }
     }
@@ -304,7 +310,7 @@ mod tests {
         let mut config = config(Architecture::ResNet50, Stem::Cifar, 2);
         config.zero_init_residual = true;
         let net = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
-        let x = Tensor::random([1, 8, 5, 5], Distribution::Default, &device);
+        let x = Tensor::random([1, 5, 5, 8], Distribution::Default, &device);
         // Block 1 of stage 1 has no downsampling; on a non-negative input it is the identity.
         assert_eq!(net.layer1[1].forward(x.clone()).into_data(), x.into_data());
     }

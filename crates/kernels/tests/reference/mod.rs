@@ -25,6 +25,7 @@ pub struct Conv {
     pub kernel: usize,
     pub stride: usize,
     pub padding: usize,
+    pub groups: usize,
 }
 
 /// A convolution and its gradients.
@@ -40,7 +41,7 @@ impl Conv {
     }
 
     pub fn w_shape(&self) -> [usize; 4] {
-        [self.channels_out, self.channels_in, self.kernel, self.kernel]
+        [self.channels_out, self.channels_in / self.groups, self.kernel, self.kernel]
     }
 
     pub fn y_shape(&self) -> [usize; 4] {
@@ -63,7 +64,9 @@ impl Conv {
                 at / (channels_out * height_out * width_out),
                 at / (height_out * width_out) % channels_out,
             );
-            for tap in 0..self.channels_in * taps {
+            let group_in = self.channels_in / self.groups;
+            let first = o / (self.channels_out / self.groups) * group_in;
+            for tap in 0..group_in * taps {
                 let (c, u, v) = (tap / taps, tap / self.kernel % self.kernel, tap % self.kernel);
                 let (Some(row), Some(column)) = (
                     (i * self.stride + u)
@@ -73,8 +76,9 @@ impl Conv {
                 ) else {
                     continue;
                 };
-                let x_at = ((n * self.channels_in + c) * self.height + row) * self.width + column;
-                let w_at = o * self.channels_in * taps + tap;
+                let x_at =
+                    ((n * self.channels_in + first + c) * self.height + row) * self.width + column;
+                let w_at = o * group_in * taps + tap;
                 let (x, w) = (f64::from(x[x_at]), f64::from(w[w_at]));
                 let dy = f64::from(dy[at]);
                 results.y[at].add(x * w);

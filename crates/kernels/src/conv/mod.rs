@@ -1,0 +1,351 @@
+//! Convolution on slices: images are `[batch, height, width, channels]`, weights
+//! `[channels_out, channels_in / groups, kernel, kernel]`.
+
+mod bfloat16;
+mod correlate;
+mod frame;
+mod geometry;
+mod precision;
+mod weight;
+mod winograd;
+
+use rayon::prelude::*;
+
+pub use bfloat16::Bfloat16;
+pub use geometry::Geometry;
+pub use precision::{Precision, Single};
+
+use correlate::{Correlate, Kernel, Outputs, block_width};
+use frame::Frame;
+use precision::{BLOCK, zeroed};
+use weight::{Layout, WeightGradient};
+
+use crate::memory;
+
+/// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
+/// so that sums do not depend on it.
+const TASKS: usize = 16;
+/// Positions that are computed with one block of weights before the next block is fetched.
+const POSITIONS: usize = 256;
+
+/// `y = w ∗ x`.
+pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
+    if P::WINOGRAD && fits_winograd(g) {
+        return winograd::convolve(x, g, &input_frame(g), |o, c, t| {
+            w[(o * g.group_in() + c) * g.taps() + t]
+        });
+    }
+    let frame = input_frame(g);
+    let taps = taps(g, &frame);
+    let kernels: Vec<Kernel<P>> = (0..g.groups)
+        .map(|group| {
+            Kernel::pack(taps.clone(), g.group_in(), g.group_out(), |o, c, t| {
+                w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + t]
+            })
+        })
+        .collect();
+    let passes: Vec<_> = kernels
+        .iter()
+        .enumerate()
+        .map(|(group, kernel)| Pass {
+            kernel,
+            first_in: group * g.group_in(),
+            outputs: Outputs {
+                rows: g.height_out(),
+                columns: g.width_out(),
+                start: group * g.group_out(),
+                row: g.width_out() * g.channels_out,
+                column: g.channels_out,
+                image: g.output(),
+            },
+        })
+        .collect();
+    correlate_all(x, g.channels_in, &frame, &passes, g.batch, g.output())
+}
+
+/// The gradient with respect to `x` from that with respect to `y`.
+///
+/// Input pixels whose row and column have the same remainder by the stride see the same taps, so each
+/// of these sets is a correlation of the output's gradient with stride 1.
+pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
+    let (s, p, k) = (g.stride, g.padding, g.kernel);
+    if P::WINOGRAD && fits_winograd(g) {
+        // A correlation of dy with the kernel turned around.
+        let turned = Geometry {
+            channels_in: g.channels_out,
+            channels_out: g.channels_in,
+            height: g.height_out(),
+            width: g.width_out(),
+            padding: k - 1 - p,
+            ..*g
+        };
+        let weight = |c: usize, o: usize, t: usize| {
+            // Output channels of a group count on from those of the groups before it.
+            let (group, c) = (c / g.group_in(), c % g.group_in());
+            w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + g.taps() - 1 - t]
+        };
+        return winograd::convolve(dy, &turned, &input_frame(&turned), weight);
+    }
+    // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
+    let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
+    let rows = g.height.div_ceil(s).max(g.height_out()) + reach + p.div_ceil(s);
+    let columns = g.width.div_ceil(s).max(g.width_out()) + reach + p.div_ceil(s);
+    let frame = Frame {
+        channels: g.group_out(),
+        height: g.height_out(),
+        width: g.width_out(),
+        top: reach,
+        left: reach,
+        stride: 1,
+        phases: 1,
+        rows,
+        columns,
+    };
+    let mut kernels = Vec::new();
+    for group in 0..g.groups {
+        for (a, b) in (0..s * s).map(|phase| (phase / s, phase % s)) {
+            let seen = |a: usize| (0..k).filter(move |u| (a + p + s * k - u).is_multiple_of(s));
+            let pairs: Vec<(usize, usize)> =
+                seen(a).flat_map(|u| seen(b).map(move |v| (u, v))).collect();
+            let shift = |a: usize, u: usize| (reach * s + a + p - u) / s;
+            let taps = pairs.iter().map(|(u, v)| frame.offset(shift(a, *u), shift(b, *v)));
+            let kernel =
+                Kernel::<P>::pack(taps.collect(), g.group_out(), g.group_in(), |c, o, t| {
+                    let (u, v) = pairs[t];
+                    w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + u * k + v]
+                });
+            kernels.push((group, a, b, kernel));
+        }
+    }
+    let passes: Vec<_> = kernels
+        .iter()
+        .map(|(group, a, b, kernel)| Pass {
+            kernel,
+            first_in: group * g.group_out(),
+            outputs: Outputs {
+                rows: (g.height + s - 1 - a) / s,
+                columns: (g.width + s - 1 - b) / s,
+                start: (a * g.width + b) * g.channels_in + group * g.group_in(),
+                row: s * g.width * g.channels_in,
+                column: s * g.channels_in,
+                image: g.input(),
+            },
+        })
+        .collect();
+    correlate_all(dy, g.channels_out, &frame, &passes, g.batch, g.input())
+}
+
+/// One correlation of some channels.
+struct Pass<'a, P: Precision> {
+    kernel: &'a Kernel<P>,
+    first_in: usize,
+    outputs: Outputs,
+}
+
+/// Runs the passes over all images, in groups that make good use of each block of weights.
+fn correlate_all<P: Precision>(
+    x: &[f32],
+    channels: usize,
+    frame: &Frame,
+    passes: &[Pass<P>],
+    batch: usize,
+    output: usize,
+) -> Vec<f32> {
+    let input = frame.height * frame.width * channels;
+    if batch * output == 0 || input == 0 {
+        return vec![0.0; batch * output];
+    }
+    let positions = frame.height * frame.width;
+    let images =
+        POSITIONS.div_ceil(positions).min(batch.div_ceil(2 * rayon::current_num_threads()));
+    let per_frame = frame.len(P::CHANNELS);
+    let scratch = || zeroed::<P::Unit>(images * per_frame);
+    memory::build_with(batch * output, images * output, scratch, |frames, i, out| {
+        let count = out.len() / output;
+        let x = &x[i * images * input..][..count * input];
+        let frames = &mut frames[..count * per_frame];
+        let mut framed = None;
+        for pass in passes {
+            if framed.replace(pass.first_in) != Some(pass.first_in) {
+                P::run(Fill { x, frame, channels, first: pass.first_in, frames });
+            }
+            let Pass { kernel, outputs, .. } = *pass;
+            P::run(Correlate { kernel, frame, frames, outputs, out });
+        }
+    })
+}
+
+/// Whether the convolution is one of those that [`winograd`] is for. With few channels its
+/// transforms cost more than they save.
+fn fits_winograd(g: &Geometry) -> bool {
+    (g.kernel, g.stride) == (3, 1) && g.group_in().min(g.group_out()) >= 2 * BLOCK
+}
+
+/// Frames some images.
+struct Fill<'a, P: Precision> {
+    x: &'a [f32],
+    frame: &'a Frame,
+    /// Of the images.
+    channels: usize,
+    first: usize,
+    frames: &'a mut [P::Unit],
+}
+
+impl<P: Precision> precision::Work<P> for Fill<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: precision::Vectors<P>>(self, _: V) {
+        let Self { x, frame, channels, first, frames } = self;
+        let images = x.chunks_exact(frame.height * frame.width * channels);
+        for (x, values) in images.zip(frames.chunks_exact_mut(frame.len(P::CHANNELS))) {
+            frame.fill_channels::<P>(x, channels, first, values);
+        }
+    }
+}
+
+/// The gradient with respect to `w` from that with respect to `y`.
+///
+/// The work is cut, by its sizes alone, into blocks of output channels and parts of the batch, whose
+/// sums are added in their order: the result does not depend on the number of threads.
+pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
+    if g.batch == 0 {
+        return vec![0.0; g.weight()];
+    }
+    if P::WINOGRAD && fits_winograd(g) {
+        return winograd::weight_gradient(dy, x, g, &input_frame(g));
+    }
+    let frame = input_frame(g);
+    let taps = taps(g, &frame);
+    let width = block_width::<P>(g.group_out());
+    let blocks = g.group_out().div_ceil(width);
+    let parts = TASKS.div_ceil(g.groups * blocks).min(g.batch);
+    let images = g.batch.div_ceil(parts.max(1)).max(1);
+    let parts = g.batch.div_ceil(images);
+
+    let per_block = g.group_in().next_multiple_of(BLOCK) * g.taps() * width;
+    let sums: Vec<Vec<f32>> = (0..g.groups * blocks * parts)
+        .into_par_iter()
+        .map(|task| {
+            // Tasks that read the same part of the batch come one after the other.
+            let (part, group, block) =
+                (task / (g.groups * blocks), task / blocks % g.groups, task % blocks);
+            let batch = part * images..g.batch.min((part + 1) * images);
+            let mut sum = vec![0f32; per_block];
+            P::run(Part {
+                dy: &dy[batch.start * g.output()..batch.end * g.output()],
+                x: &x[batch.start * g.input()..batch.end * g.input()],
+                g,
+                frame: &frame,
+                taps: &taps,
+                first_in: group * g.group_in(),
+                outs: group * g.group_out() + block * width
+                    ..group * g.group_out() + g.group_out().min((block + 1) * width),
+                width,
+                sum: &mut sum,
+            });
+            sum
+        })
+        .collect();
+
+    let per_out = g.group_in() * g.taps();
+    let mut dw = vec![0f32; g.weight()];
+    dw.par_chunks_mut(g.group_out() * per_out).enumerate().for_each(|(group, dw)| {
+        dw.par_chunks_mut(width * per_out).enumerate().for_each(|(block, dw)| {
+            let mut total = vec![0f32; per_block];
+            for part in sums[group * blocks + block..].iter().step_by(g.groups * blocks) {
+                total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
+            }
+            for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
+                for (c, dw) in dw.chunks_exact_mut(g.taps()).enumerate() {
+                    let first = c / BLOCK * g.taps() * BLOCK + c % BLOCK;
+                    for (tap, dw) in dw.iter_mut().enumerate() {
+                        *dw = total[(first + tap * BLOCK) * width + o];
+                    }
+                }
+            }
+        });
+    });
+    dw
+}
+
+/// The sum over one part of the batch for one block of output channels.
+struct Part<'a> {
+    dy: &'a [f32],
+    x: &'a [f32],
+    g: &'a Geometry,
+    frame: &'a Frame,
+    taps: &'a [usize],
+    first_in: usize,
+    outs: std::ops::Range<usize>,
+    width: usize,
+    sum: &'a mut [f32],
+}
+
+impl<P: Precision> precision::Work<P> for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: precision::Vectors<P>>(self, vectors: V) {
+        let Self { dy, x, g, frame, taps, first_in, outs, width, sum } = self;
+        let (rows, columns) = (g.height_out(), g.width_out());
+        let steps = columns.div_ceil(P::CHANNELS);
+        let (per_frame, per_dy) = (frame.len(1), rows * steps * width);
+        // So many images that the sums stay in registers for a while.
+        let images = POSITIONS.div_ceil(rows * columns).max(1);
+        let mut frames = zeroed::<P::Unit>(images * per_frame);
+        let mut framed_dy = zeroed::<P::Unit>(images * per_dy);
+        for (dy, x) in dy.chunks(images * g.output()).zip(x.chunks(images * g.input())) {
+            let count = dy.len() / g.output();
+            let (frames, framed_dy) =
+                (&mut frames[..count * per_frame], &mut framed_dy[..count * per_dy]);
+            for (x, values) in x.chunks_exact(g.input()).zip(frames.chunks_exact_mut(per_frame)) {
+                frame.fill_positions::<P>(x, g.channels_in, first_in, values);
+            }
+            for (dy, to) in dy
+                .chunks_exact(columns * g.channels_out)
+                .zip(framed_dy.chunks_exact_mut(steps * width))
+            {
+                for (j, dy) in dy.chunks_exact(g.channels_out).enumerate() {
+                    let to = &mut to[j / P::CHANNELS * width..][..width];
+                    for (to, dy) in to.chunks_mut(BLOCK).zip(dy[outs.clone()].chunks(BLOCK)) {
+                        if j % P::CHANNELS == 0 {
+                            P::pack_first(dy, to)
+                        } else {
+                            P::pack_second(dy, to)
+                        }
+                    }
+                }
+            }
+            let layout = Layout {
+                channels: frame.channels,
+                block: frame.block(),
+                row: frame.row(),
+                image: per_frame,
+            };
+            let dy = framed_dy;
+            WeightGradient { frames, layout, taps, dy, rows, steps, width, dw: sum }.run(vectors);
+        }
+    }
+}
+
+/// The frame of the inputs of the forward pass.
+fn input_frame(g: &Geometry) -> Frame {
+    let rows = |out: usize| ((out - 1) * g.stride + g.kernel).div_ceil(g.stride);
+    Frame {
+        channels: g.group_in(),
+        height: g.height,
+        width: g.width,
+        top: g.padding,
+        left: g.padding,
+        stride: g.stride,
+        phases: g.stride.min(g.kernel),
+        rows: rows(g.height_out()),
+        columns: rows(g.width_out()),
+    }
+}
+
+/// Where each tap reads in the frame.
+fn taps(g: &Geometry, frame: &Frame) -> Vec<usize> {
+    (0..g.taps()).map(|t| frame.offset(t / g.kernel, t % g.kernel)).collect()
+}

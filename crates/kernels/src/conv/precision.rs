@@ -1,0 +1,177 @@
+//! What the kernels multiply, and with which instructions.
+
+use aligned_vec::{AVec, ConstAlign, avec};
+use bytemuck::Pod;
+use pulp::{Simd, WithSimd};
+
+use crate::simd::arch;
+
+/// Units in a block of a frame.
+pub const BLOCK: usize = 16;
+
+/// Inputs of the products; sums are f32 always.
+pub trait Precision: Copy + Send + Sync + 'static {
+    /// What one lane multiplies at once: one f32, or two bf16.
+    type Unit: Pod + Send + Sync;
+    /// Values in a unit.
+    const CHANNELS: usize;
+    /// Whether sums of inputs and of weights may be multiplied in place of them: not where a
+    /// rounding of these sums would be as large as what is multiplied is exact.
+    const WINOGRAD: bool;
+
+    /// A unit of one value or two.
+    fn unit(values: [f32; 2]) -> Self::Unit;
+    /// Writes channels into units; units left over become 0.
+    fn pack_channels(values: &[f32], units: &mut [Self::Unit]);
+    /// Writes one value into each unit, as its first.
+    fn pack_first(values: &[f32], units: &mut [Self::Unit]);
+    /// Writes one value into each unit, as its second; nothing where a unit has only one.
+    fn pack_second(values: &[f32], units: &mut [Self::Unit]);
+    /// Runs the work with the widest instructions this processor has.
+    fn run<W: Work<Self>>(work: W) -> W::Output;
+}
+
+/// Something to do with vectors.
+pub trait Work<P: Precision> {
+    type Output;
+    fn run<V: Vectors<P>>(self, vectors: V) -> Self::Output;
+}
+
+/// Vector instructions: multiply one broadcast unit with a vector of units, add to a vector of f32.
+pub trait Vectors<P: Precision>: Copy {
+    type Units: Copy;
+    type Sums: Copy;
+    const LANES: usize;
+
+    fn zero(self) -> Self::Sums;
+    /// `units` has [`LANES`](Self::LANES) elements.
+    fn load(self, units: &[P::Unit]) -> Self::Units;
+    fn multiply_add(self, x: P::Unit, w: Self::Units, sums: Self::Sums) -> Self::Sums;
+    /// `from` has [`LANES`](Self::LANES) elements.
+    fn load_sums(self, from: &[f32]) -> Self::Sums;
+    fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
+    fn sub(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
+    /// `to` has [`LANES`](Self::LANES) elements.
+    fn store(self, sums: Self::Sums, to: &mut [f32]);
+    /// `to` has [`LANES`](Self::LANES) elements.
+    fn store_added(self, sums: Self::Sums, to: &mut [f32]);
+}
+
+/// f32 throughout.
+#[derive(Debug, Clone, Copy)]
+pub struct Single;
+
+impl Precision for Single {
+    type Unit = f32;
+    const CHANNELS: usize = 1;
+    const WINOGRAD: bool = true;
+
+    #[inline(always)]
+    fn unit([value, _]: [f32; 2]) -> f32 {
+        value
+    }
+
+    #[inline(always)]
+    fn pack_channels(values: &[f32], units: &mut [f32]) {
+        Self::pack_first(values, units);
+    }
+
+    #[inline(always)]
+    fn pack_first(values: &[f32], units: &mut [f32]) {
+        if let (Some(values), Some(units)) = (values.first_chunk(), units.first_chunk_mut()) {
+            let units: &mut [f32; BLOCK] = units;
+            *units = *values;
+            return;
+        }
+        // Not `copy_from_slice`: a call for three values takes longer than the values.
+        for (i, unit) in units.iter_mut().enumerate() {
+            *unit = values.get(i).copied().unwrap_or(0.0);
+        }
+    }
+
+    #[inline(always)]
+    fn pack_second(_: &[f32], _: &mut [f32]) {}
+
+    fn run<W: Work<Self>>(work: W) -> W::Output {
+        struct Job<W>(W);
+        impl<W: Work<Single>> WithSimd for Job<W> {
+            type Output = W::Output;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) -> W::Output {
+                self.0.run(SingleVectors(simd))
+            }
+        }
+        arch().dispatch(Job(work))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct SingleVectors<S>(S);
+
+impl<S: Simd> Vectors<Single> for SingleVectors<S> {
+    type Units = S::f32s;
+    type Sums = S::f32s;
+    const LANES: usize = S::F32_LANES;
+
+    #[inline(always)]
+    fn zero(self) -> S::f32s {
+        self.0.splat_f32s(0.0)
+    }
+
+    #[inline(always)]
+    fn load(self, units: &[f32]) -> S::f32s {
+        S::as_simd_f32s(units).0[0]
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, x: f32, w: S::f32s, sums: S::f32s) -> S::f32s {
+        self.0.mul_add_e_f32s(self.0.splat_f32s(x), w, sums)
+    }
+
+    #[inline(always)]
+    fn load_sums(self, from: &[f32]) -> S::f32s {
+        S::as_simd_f32s(from).0[0]
+    }
+
+    #[inline(always)]
+    fn add(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.add_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: S::f32s, b: S::f32s) -> S::f32s {
+        self.0.sub_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn store(self, sums: S::f32s, to: &mut [f32]) {
+        S::as_mut_simd_f32s(to).0[0] = sums;
+    }
+
+    #[inline(always)]
+    fn store_added(self, sums: S::f32s, to: &mut [f32]) {
+        let to = &mut S::as_mut_simd_f32s(to).0[0];
+        *to = self.0.add_f32s(*to, sums);
+    }
+}
+
+/// Lanes of the vectors that work of precision `P` runs with.
+pub fn lanes<P: Precision>() -> usize {
+    struct Count;
+    impl<P: Precision> Work<P> for Count {
+        type Output = usize;
+        #[inline(always)]
+        fn run<V: Vectors<P>>(self, _: V) -> usize {
+            V::LANES
+        }
+    }
+    P::run(Count)
+}
+
+/// Units that start at a cache line, so that no vector of them straddles two.
+pub type Units<U> = AVec<U, ConstAlign<64>>;
+
+/// `len` zeros.
+pub fn zeroed<U: Pod>(len: usize) -> Units<U> {
+    avec![[64]| U::zeroed(); len]
+}

@@ -1,0 +1,253 @@
+//! `cargo xtask bench`: how fast this machine trains.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Distribution, Tensor};
+use clap::{Args, Subcommand};
+use selfsame_models::init::WeightInit;
+use selfsame_models::layers::Linear;
+use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
+use selfsame_trainers::{Optimizer, OptimizerConfig, Rule, Sgd};
+use serde::Serialize;
+
+use crate::device;
+use crate::precision::Precision;
+use crate::usage::usage;
+
+/// Measure how fast this machine trains.
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Step(StepArgs),
+}
+
+/// Training steps of a CIFAR ResNet-18: forward, backward and SGD on one batch, with a linear layer of
+/// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
+#[derive(Args)]
+struct StepArgs {
+    /// Channels of the first stage: 64 in the paper.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    width: usize,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    batch: usize,
+    /// Height and width of the images, in pixels.
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    size: usize,
+    /// Measured steps of a round, after two that are not counted.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    steps: usize,
+    /// Rounds; with --peer each one runs this program's steps and then the peer's.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    rounds: usize,
+    /// Where to compute: flex, ndarray, or cuda[:N] where the build has it.
+    #[arg(long, default_value = "flex", value_name = "DEVICE")]
+    device: String,
+    /// What the convolutions multiply: f32, or bf16 with sums and weights in f32.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE and prints
+    /// `median N images/s`.
+    #[arg(long, value_name = "COMMAND")]
+    peer: Option<String>,
+    /// What to give the peer for MODE; several run one after the other, and the best counts.
+    #[arg(long, value_delimiter = ',', default_value = "f32,f32cl", value_name = "MODES")]
+    peer_modes: Vec<String>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A network with one output layer.
+#[derive(Module, Debug)]
+struct Network {
+    encoder: ResNet,
+    head: Linear,
+}
+
+/// Images per second: of the steps, or of a program that prints only its median.
+#[derive(Serialize)]
+struct Rates {
+    name: String,
+    /// The medians of the rounds.
+    rounds: Vec<f64>,
+    median: f64,
+}
+
+#[derive(Serialize)]
+struct Results {
+    width: usize,
+    batch: usize,
+    size: usize,
+    device: String,
+    precision: Precision,
+    threads: usize,
+    /// Of the convolutions of one step, forward and backward.
+    gflop_per_step: f64,
+    selfsame: Rates,
+    peers: Vec<Rates>,
+    /// Median over the best peer's median.
+    ratio: Option<f64>,
+}
+
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    match &args.what {
+        What::Step(args) => step(args),
+    }
+}
+
+fn step(args: &StepArgs) -> anyhow::Result<()> {
+    if args.batch == 0 || args.steps == 0 || args.rounds == 0 || args.size < 8 {
+        return Err(usage("--batch, --steps and --rounds start at 1, and --size at 8"));
+    }
+    let device = device::parse(&args.device)?.autodiff();
+    let mut ours = Vec::new();
+    let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
+    for _ in 0..args.rounds {
+        let rates = selfsame_kernels::autocast(args.precision.into(), || train(args, &device))?;
+        ours.push(median(rates));
+        for (rates, mode) in peers.iter_mut().zip(&args.peer_modes) {
+            rates.push(peer(args, mode)?);
+        }
+    }
+    let rates = |name: &str, rounds: Vec<f64>| Rates {
+        name: name.to_owned(),
+        median: median(rounds.clone()),
+        rounds,
+    };
+    let selfsame = rates("Selfsame", ours);
+    let peers: Vec<Rates> =
+        peers.into_iter().zip(&args.peer_modes).map(|(all, mode)| rates(mode, all)).collect();
+    let best = peers
+        .iter()
+        .map(|peer| peer.median)
+        .fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |best| best.max(rate))));
+    let results = Results {
+        width: args.width,
+        batch: args.batch,
+        size: args.size,
+        device: args.device.clone(),
+        precision: args.precision,
+        threads: rayon::current_num_threads(),
+        gflop_per_step: gflop(args),
+        ratio: best.map(|best| selfsame.median / best),
+        selfsame,
+        peers,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&results)?);
+    } else {
+        print(&results);
+    }
+    Ok(())
+}
+
+/// Images per second of every counted step.
+fn train(args: &StepArgs, device: &Device) -> anyhow::Result<Vec<f64>> {
+    let mut init = WeightInit::new(0, 0, device);
+    let encoder = ResNetConfig {
+        architecture: Architecture::ResNet18,
+        stem: Stem::Cifar,
+        base_width: args.width,
+        zero_init_residual: false,
+    }
+    .init(&mut init)?;
+    let head = Linear::new([encoder.feature_dim(), 256], true, &mut init);
+    let mut network = Network { encoder, head };
+    let mut optimizer = Optimizer::new(OptimizerConfig {
+        rule: Rule::Sgd(Sgd { momentum: 0.0, nesterov: false }),
+        weight_decay: 0.0,
+        exclude_bias_and_norm: false,
+    })?;
+    let shape = [args.batch, 3, args.size, args.size];
+    let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), device);
+    let mut rates = Vec::new();
+    for _ in 0..args.steps + 2 {
+        let start = Instant::now();
+        let y = network.head.forward(network.encoder.forward(images.clone()));
+        let loss = y.square().mean();
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        network = optimizer.step(network, gradients, 0.01);
+        // Devices that run behind the program have finished when the loss can be read.
+        let loss = loss.into_scalar::<f32>();
+        rates.push(args.batch as f64 / start.elapsed().as_secs_f64());
+        if !loss.is_finite() {
+            bail!("the loss became {loss}");
+        }
+    }
+    Ok(rates.split_off(2))
+}
+
+/// The median that the peer prints.
+fn peer(args: &StepArgs, mode: &str) -> anyhow::Result<f64> {
+    let command = args.peer.as_deref().context("no peer")?;
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
+    let [width, batch, steps] = [args.width, args.batch, args.steps].map(|n| n.to_string());
+    let output = Command::new(program)
+        .args(words)
+        .args([width.as_str(), &batch, &steps, mode])
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let median = text.split("median ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    median.and_then(|median| median.parse().ok()).with_context(|| {
+        let error = String::from_utf8_lossy(&output.stderr);
+        format!("{command} printed no `median N images/s`:\n{text}{error}")
+    })
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Multiplications and additions of the convolutions, three products each, but for the first
+/// layer's gradient with respect to the images, which nobody needs.
+fn gflop(args: &StepArgs) -> f64 {
+    let product = |from: usize, to: usize, kernel: usize, side: usize| {
+        2.0 * (from * to * kernel * kernel * side * side) as f64
+    };
+    let mut channels = args.width;
+    let mut total = 2.0 * product(3, channels, 3, args.size);
+    for stage in 0..4 {
+        let (to, side) = (args.width << stage, args.size.div_ceil(1 << stage));
+        total += 3.0 * (product(channels, to, 3, side) + 3.0 * product(to, to, 3, side));
+        if to != channels {
+            total += 3.0 * product(channels, to, 1, side);
+        }
+        channels = to;
+    }
+    total * args.batch as f64 / 1e9
+}
+
+fn print(results: &Results) {
+    println!(
+        "ResNet-18, width {}, {} px, batch {}, {} {:?} with {} threads; {:.1} GFLOP in a step",
+        results.width,
+        results.size,
+        results.batch,
+        results.device,
+        results.precision,
+        results.threads,
+        results.gflop_per_step,
+    );
+    println!("{:<10} {:>10}  {:>10}  rounds", "", "images/s", "GFLOP/s");
+    for rates in std::iter::once(&results.selfsame).chain(&results.peers) {
+        let rounds: Vec<String> = rates.rounds.iter().map(|rate| format!("{rate:.0}")).collect();
+        let gflops = rates.median * results.gflop_per_step / results.batch as f64;
+        println!("{:<10} {:>10.1}  {gflops:>10.0}  {}", rates.name, rates.median, rounds.join(" "));
+    }
+    if let Some(ratio) = results.ratio {
+        println!("{ratio:.2} times the best peer");
+    }
+}
