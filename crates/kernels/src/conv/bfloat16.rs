@@ -161,11 +161,13 @@ impl<S: Simd> Vectors<Bfloat16> for Emulated<S> {
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+        __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32,
+        _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
+        _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
     };
 
-    use super::{Bfloat16, Vectors, Work};
+    use super::{BLOCK, Bfloat16, Precision, Vectors, Work};
 
     /// Runs the work, or gives it back where the processor cannot.
     pub fn run<W: Work<Bfloat16>>(work: W) -> Result<W::Output, W> {
@@ -194,6 +196,19 @@ mod avx512 {
 
     const LANES: usize = 16;
 
+    impl Native {
+        /// Each value as a bf16 in the lower half of its lane.
+        #[inline(always)]
+        fn round(self, values: &[f32; BLOCK]) -> __m512i {
+            // SAFETY: `self` is proof of AVX-512 BF16; 16 f32 of any alignment can be read, and 16 bf16
+            // have the bits of 16 integers.
+            unsafe {
+                let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<_, __m256i>(rounded))
+            }
+        }
+    }
+
     impl Vectors<Bfloat16> for Native {
         type Units = __m512i;
         type Sums = __m512;
@@ -210,6 +225,49 @@ mod avx512 {
             let units: &[u32; LANES] = units.first_chunk().expect("a whole vector");
             // SAFETY: `self` is proof of AVX-512; the pointer is to 16 readable u32, of any alignment.
             unsafe { _mm512_loadu_si512(units.as_ptr().cast()) }
+        }
+
+        #[inline(always)]
+        fn pack_channels(self, values: &[f32], units: &mut [u32]) {
+            let whole: Option<(&[f32; 2 * BLOCK], &mut [u32; BLOCK])> =
+                values.first_chunk().zip(units.first_chunk_mut());
+            let Some((values, units)) = whole else {
+                return Bfloat16::pack_channels(values, units);
+            };
+            // SAFETY: `self` is proof of AVX-512 BF16; 32 f32 can be read and 16 u32 be written, of
+            // any alignment, and of every pattern of bits.
+            unsafe {
+                let first = _mm512_loadu_ps(values.as_ptr());
+                let second = _mm512_loadu_ps(values[BLOCK..].as_ptr());
+                let pairs: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(second, first));
+                _mm512_storeu_si512(units.as_mut_ptr().cast(), pairs);
+            }
+        }
+
+        #[inline(always)]
+        fn pack_first(self, values: &[f32], units: &mut [u32]) {
+            let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
+                values.first_chunk().zip(units.first_chunk_mut());
+            let Some((values, units)) = whole else { return Bfloat16::pack_first(values, units) };
+            let rounded = self.round(values);
+            // SAFETY: `self` is proof of AVX-512; 16 u32 of any alignment can be written.
+            unsafe { _mm512_storeu_si512(units.as_mut_ptr().cast(), rounded) }
+        }
+
+        #[inline(always)]
+        fn pack_second(self, values: &[f32], units: &mut [u32]) {
+            let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
+                values.first_chunk().zip(units.first_chunk_mut());
+            let Some((values, units)) = whole else { return Bfloat16::pack_second(values, units) };
+            let rounded = self.round(values);
+            // SAFETY: `self` is proof of AVX-512 with 16-bit lanes; 16 u32 of any alignment can be
+            // read and written.
+            unsafe {
+                let first = _mm512_loadu_si512(units.as_ptr().cast());
+                let second = _mm512_slli_epi32::<16>(rounded);
+                let both = _mm512_mask_blend_epi16(0xAAAA_AAAA, first, second);
+                _mm512_storeu_si512(units.as_mut_ptr().cast(), both);
+            }
         }
 
         #[inline(always)]

@@ -6,7 +6,7 @@
 //! positions are dealt out to `s · s` phases, by row and column modulo `s`; in a phase, the inputs of
 //! neighbouring outputs are neighbours again.
 
-use super::precision::{BLOCK, Precision};
+use super::precision::{BLOCK, Precision, Vectors};
 
 /// The layout of one framed image.
 #[derive(Debug, Clone, Copy)]
@@ -77,34 +77,36 @@ impl Frame {
     /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where a
     /// unit holds two. What is not written must be zero already.
     #[inline(always)]
-    pub fn fill_channels<P: Precision>(
+    pub fn fill_channels<P: Precision, V: Vectors<P>>(
         &self,
+        vectors: V,
         image: &[f32],
         pitch: usize,
         first: usize,
         frame: &mut [P::Unit],
     ) {
         self.fill(image, pitch, first, BLOCK * P::CHANNELS, |at, pixel| {
-            P::pack_channels(pixel, &mut frame[at..][..BLOCK]);
+            vectors.pack_channels(pixel, &mut frame[at..][..BLOCK]);
         });
     }
 
     /// As [`fill_channels`](Self::fill_channels), but a unit holds one channel, where it can hold
     /// two values that of this position and of the next in the frame.
     #[inline(always)]
-    pub fn fill_positions<P: Precision>(
+    pub fn fill_positions<P: Precision, V: Vectors<P>>(
         &self,
+        vectors: V,
         image: &[f32],
         pitch: usize,
         first: usize,
         frame: &mut [P::Unit],
     ) {
         self.fill(image, pitch, first, BLOCK, |at, pixel| {
-            P::pack_first(pixel, &mut frame[at..][..BLOCK]);
+            vectors.pack_first(pixel, &mut frame[at..][..BLOCK]);
             // The first position of all is nobody's second; what lands in another row's last
             // unit or in another phase's is multiplied with no output.
             if P::CHANNELS == 2 && at >= BLOCK {
-                P::pack_second(pixel, &mut frame[at - BLOCK..][..BLOCK]);
+                vectors.pack_second(pixel, &mut frame[at - BLOCK..][..BLOCK]);
             }
         });
     }

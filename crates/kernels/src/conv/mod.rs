@@ -195,11 +195,11 @@ impl<P: Precision> precision::Work<P> for Fill<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: precision::Vectors<P>>(self, _: V) {
+    fn run<V: precision::Vectors<P>>(self, vectors: V) {
         let Self { x, frame, channels, first, frames } = self;
         let images = x.chunks_exact(frame.height * frame.width * channels);
         for (x, values) in images.zip(frames.chunks_exact_mut(frame.len(P::CHANNELS))) {
-            frame.fill_channels::<P>(x, channels, first, values);
+            frame.fill_channels(vectors, x, channels, first, values);
         }
     }
 }
@@ -300,7 +300,7 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
             let (frames, framed_dy) =
                 (&mut frames[..count * per_frame], &mut framed_dy[..count * per_dy]);
             for (x, values) in x.chunks_exact(g.input()).zip(frames.chunks_exact_mut(per_frame)) {
-                frame.fill_positions::<P>(x, g.channels_in, first_in, values);
+                frame.fill_positions(vectors, x, g.channels_in, first_in, values);
             }
             for (dy, to) in dy
                 .chunks_exact(columns * g.channels_out)
@@ -310,9 +310,9 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
                     let to = &mut to[j / P::CHANNELS * width..][..width];
                     for (to, dy) in to.chunks_mut(BLOCK).zip(dy[outs.clone()].chunks(BLOCK)) {
                         if j % P::CHANNELS == 0 {
-                            P::pack_first(dy, to)
+                            vectors.pack_first(dy, to)
                         } else {
-                            P::pack_second(dy, to)
+                            vectors.pack_second(dy, to)
                         }
                     }
                 }

@@ -46,6 +46,21 @@ pub trait Vectors<P: Precision>: Copy {
     fn zero(self) -> Self::Sums;
     /// `units` has [`LANES`](Self::LANES) elements.
     fn load(self, units: &[P::Unit]) -> Self::Units;
+    /// [`Precision::pack_channels`] with this processor's instructions.
+    #[inline(always)]
+    fn pack_channels(self, values: &[f32], units: &mut [P::Unit]) {
+        P::pack_channels(values, units);
+    }
+    /// [`Precision::pack_first`] with this processor's instructions.
+    #[inline(always)]
+    fn pack_first(self, values: &[f32], units: &mut [P::Unit]) {
+        P::pack_first(values, units);
+    }
+    /// [`Precision::pack_second`] with this processor's instructions.
+    #[inline(always)]
+    fn pack_second(self, values: &[f32], units: &mut [P::Unit]) {
+        P::pack_second(values, units);
+    }
     fn multiply_add(self, x: P::Unit, w: Self::Units, sums: Self::Sums) -> Self::Sums;
     /// `from` has [`LANES`](Self::LANES) elements.
     fn load_sums(self, from: &[f32]) -> Self::Sums;
