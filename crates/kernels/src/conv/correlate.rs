@@ -4,10 +4,13 @@
 //! vectors of output channels. Each step loads the weights of one input unit, and multiplies them with
 //! that unit of every position.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::frame::Frame;
 use super::precision::{BLOCK, Precision, Units, Vectors, Work, lanes, zeroed};
+use super::source::{Source, Staged};
 
 /// Output channels of a block of packed weights.
 pub fn block_width<P: Precision>(channels_out: usize) -> usize {
@@ -32,12 +35,12 @@ pub struct Kernel<P: Precision> {
 }
 
 impl<P: Precision> Kernel<P> {
-    /// Packs `weight(out, in, tap)`.
+    /// Packs the weights for taps that read at `taps`.
     pub fn pack(
         taps: Vec<usize>,
         channels_in: usize,
         channels_out: usize,
-        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+        source: &Source,
     ) -> Self {
         let width = block_width::<P>(channels_out);
         let units = channels_in.div_ceil(P::CHANNELS);
@@ -45,25 +48,7 @@ impl<P: Precision> Kernel<P> {
         let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
         weights.par_chunks_exact_mut(per_block.max(1)).enumerate().for_each(|(b, packed)| {
             let outs = b * width..channels_out.min((b + 1) * width);
-            // A block of inputs for all outputs at a time: reads run along the weight's memory,
-            // and writes stay in the first-level cache.
-            for (first, packed) in
-                (0..units).step_by(BLOCK).zip(packed.chunks_mut(BLOCK * taps.len() * width))
-            {
-                let count = BLOCK.min(units - first);
-                for (o, out) in outs.clone().enumerate() {
-                    for unit in 0..count {
-                        let channel = (first + unit) * P::CHANNELS;
-                        for tap in 0..taps.len() {
-                            let mut values = [weight(out, channel, tap), 0.0];
-                            if P::CHANNELS == 2 && channel + 1 < channels_in {
-                                values[1] = weight(out, channel + 1, tap);
-                            }
-                            packed[(tap * count + unit) * width + o] = P::unit(values);
-                        }
-                    }
-                }
-            }
+            P::run(Pack { source, outs, channels_in, width, packed });
         });
         Self { taps, weights, channels_out, units, width }
     }
@@ -71,6 +56,49 @@ impl<P: Precision> Kernel<P> {
     /// Floats that one block of output channels takes.
     fn per_block(&self) -> usize {
         self.units * self.taps.len() * self.width
+    }
+}
+
+/// Packs one block of output channels.
+struct Pack<'a, P: Precision> {
+    source: &'a Source<'a>,
+    outs: Range<usize>,
+    channels_in: usize,
+    width: usize,
+    packed: &'a mut [P::Unit],
+}
+
+impl<P: Precision> Work<P> for Pack<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vectors<P>>(self, vectors: V) {
+        let Self { source, outs, channels_in, width, packed } = self;
+        let channels = BLOCK * P::CHANNELS;
+        let mut staged = Staged::default();
+        let chunks = packed.chunks_mut(BLOCK * source.taps.len() * width);
+        for (first, packed) in (0..channels_in).step_by(channels).zip(chunks) {
+            let ins = first..channels_in.min(first + channels);
+            let units = ins.len().div_ceil(P::CHANNELS);
+            for o in outs.clone().step_by(BLOCK) {
+                let lines = o..outs.end.min(o + BLOCK);
+                let count = lines.len();
+                source.stage(lines, ins.clone(), &mut staged);
+                for unit in 0..units {
+                    for (t, tap) in source.taps.iter().enumerate() {
+                        let to = &mut packed[(t * units + unit) * width + o - outs.start..];
+                        let to = &mut to[..BLOCK.min(width)];
+                        let mut line = [0f32; BLOCK];
+                        staged.line(unit * P::CHANNELS, *tap, &mut line[..count]);
+                        vectors.pack_first(&line, to);
+                        if P::CHANNELS == 2 && unit * 2 + 1 < ins.len() {
+                            staged.line(unit * 2 + 1, *tap, &mut line[..count]);
+                            vectors.pack_second(&line, to);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

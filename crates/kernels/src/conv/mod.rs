@@ -6,6 +6,7 @@ mod correlate;
 mod frame;
 mod geometry;
 mod precision;
+mod source;
 mod weight;
 mod winograd;
 
@@ -18,6 +19,7 @@ pub use precision::{Precision, Single};
 use correlate::{Correlate, Kernel, Outputs, block_width};
 use frame::Frame;
 use precision::{BLOCK, zeroed};
+use source::Source;
 use weight::{Layout, WeightGradient};
 
 use crate::memory;
@@ -31,17 +33,15 @@ const POSITIONS: usize = 256;
 /// `y = w ∗ x`.
 pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     if P::WINOGRAD && fits_winograd(g) {
-        return winograd::convolve(x, g, &input_frame(g), |o, c, t| {
-            w[(o * g.group_in() + c) * g.taps() + t]
-        });
+        let sources = (0..g.groups).map(|group| forward_source(w, g, group)).collect();
+        return winograd::convolve(x, g, &input_frame(g), sources);
     }
     let frame = input_frame(g);
     let taps = taps(g, &frame);
     let kernels: Vec<Kernel<P>> = (0..g.groups)
         .map(|group| {
-            Kernel::pack(taps.clone(), g.group_in(), g.group_out(), |o, c, t| {
-                w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + t]
-            })
+            let source = forward_source(w, g, group);
+            Kernel::pack(taps.clone(), g.group_in(), g.group_out(), &source)
         })
         .collect();
     let passes: Vec<_> = kernels
@@ -79,12 +79,9 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
             padding: k - 1 - p,
             ..*g
         };
-        let weight = |c: usize, o: usize, t: usize| {
-            // Output channels of a group count on from those of the groups before it.
-            let (group, c) = (c / g.group_in(), c % g.group_in());
-            w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + g.taps() - 1 - t]
-        };
-        return winograd::convolve(dy, &turned, &input_frame(&turned), weight);
+        let taps: Vec<usize> = (0..g.taps()).rev().collect();
+        let sources = (0..g.groups).map(|group| backward_source(w, g, group, taps.clone()));
+        return winograd::convolve(dy, &turned, &input_frame(&turned), sources.collect());
     }
     // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
     let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
@@ -109,11 +106,9 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
                 seen(a).flat_map(|u| seen(b).map(move |v| (u, v))).collect();
             let shift = |a: usize, u: usize| (reach * s + a + p - u) / s;
             let taps = pairs.iter().map(|(u, v)| frame.offset(shift(a, *u), shift(b, *v)));
-            let kernel =
-                Kernel::<P>::pack(taps.collect(), g.group_out(), g.group_in(), |c, o, t| {
-                    let (u, v) = pairs[t];
-                    w[((group * g.group_out() + o) * g.group_in() + c) * g.taps() + u * k + v]
-                });
+            let places = pairs.iter().map(|(u, v)| u * k + v).collect();
+            let source = backward_source(w, g, group, places);
+            let kernel = Kernel::<P>::pack(taps.collect(), g.group_out(), g.group_in(), &source);
             kernels.push((group, a, b, kernel));
         }
     }
@@ -133,6 +128,32 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
         })
         .collect();
     correlate_all(dy, g.channels_out, &frame, &passes, g.batch, g.input())
+}
+
+/// The weights of a group, `[group_out, group_in, taps]`.
+fn group_weight<'a>(w: &'a [f32], g: &Geometry, group: usize) -> &'a [f32] {
+    let per_group = g.group_out() * g.group_in() * g.taps();
+    &w[group * per_group..][..per_group]
+}
+
+/// Weights for a correlation of inputs.
+fn forward_source<'a>(w: &'a [f32], g: &Geometry, group: usize) -> Source<'a> {
+    Source {
+        values: group_weight(w, g, group),
+        out: g.group_in() * g.taps(),
+        into: g.taps(),
+        taps: (0..g.taps()).collect(),
+    }
+}
+
+/// Weights for a correlation of gradients of outputs, with these taps of the tensor.
+fn backward_source<'a>(w: &'a [f32], g: &Geometry, group: usize, taps: Vec<usize>) -> Source<'a> {
+    Source {
+        values: group_weight(w, g, group),
+        out: g.taps(),
+        into: g.group_in() * g.taps(),
+        taps,
+    }
 }
 
 /// One correlation of some channels.
@@ -218,20 +239,22 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     let frame = input_frame(g);
     let taps = taps(g, &frame);
     let width = block_width::<P>(g.group_out());
-    let blocks = g.group_out().div_ceil(width);
-    let parts = TASKS.div_ceil(g.groups * blocks).min(g.batch);
+    // Blocks of output channels that share the framed inputs.
+    let span = g.group_out().div_ceil(width).min(2) * width;
+    let spans = g.group_out().div_ceil(span);
+    let parts = TASKS.div_ceil(g.groups * spans).min(g.batch);
     let images = g.batch.div_ceil(parts.max(1)).max(1);
     let parts = g.batch.div_ceil(images);
 
     let per_block = g.group_in().next_multiple_of(BLOCK) * g.taps() * width;
-    let sums: Vec<Vec<f32>> = (0..g.groups * blocks * parts)
+    let sums: Vec<Vec<f32>> = (0..g.groups * spans * parts)
         .into_par_iter()
         .map(|task| {
             // Tasks that read the same part of the batch come one after the other.
             let (part, group, block) =
-                (task / (g.groups * blocks), task / blocks % g.groups, task % blocks);
+                (task / (g.groups * spans), task / spans % g.groups, task % spans);
             let batch = part * images..g.batch.min((part + 1) * images);
-            let mut sum = vec![0f32; per_block];
+            let mut sum = vec![0f32; span / width * per_block];
             P::run(Part {
                 dy: &dy[batch.start * g.output()..batch.end * g.output()],
                 x: &x[batch.start * g.input()..batch.end * g.input()],
@@ -239,8 +262,8 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
                 frame: &frame,
                 taps: &taps,
                 first_in: group * g.group_in(),
-                outs: group * g.group_out() + block * width
-                    ..group * g.group_out() + g.group_out().min((block + 1) * width),
+                outs: group * g.group_out() + block * span
+                    ..group * g.group_out() + g.group_out().min((block + 1) * span),
                 width,
                 sum: &mut sum,
             });
@@ -252,8 +275,10 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     let mut dw = vec![0f32; g.weight()];
     dw.par_chunks_mut(g.group_out() * per_out).enumerate().for_each(|(group, dw)| {
         dw.par_chunks_mut(width * per_out).enumerate().for_each(|(block, dw)| {
+            let (task, within) = (group * spans + block * width / span, block % (span / width));
             let mut total = vec![0f32; per_block];
-            for part in sums[group * blocks + block..].iter().step_by(g.groups * blocks) {
+            for part in sums[task..].iter().step_by(g.groups * spans) {
+                let part = &part[within * per_block..][..per_block];
                 total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
             }
             for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
@@ -269,7 +294,7 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     dw
 }
 
-/// The sum over one part of the batch for one block of output channels.
+/// The sums over one part of the batch for some blocks of output channels.
 struct Part<'a> {
     dy: &'a [f32],
     x: &'a [f32],
@@ -293,38 +318,42 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
         let (per_frame, per_dy) = (frame.len(1), rows * steps * width);
         // So many images that the sums stay in registers for a while.
         let images = POSITIONS.div_ceil(rows * columns).max(1);
+        let blocks = outs.len().div_ceil(width);
+        let per_block = g.group_in().next_multiple_of(BLOCK) * g.taps() * width;
         let mut frames = zeroed::<P::Unit>(images * per_frame);
-        let mut framed_dy = zeroed::<P::Unit>(images * per_dy);
+        let mut framed_dy = zeroed::<P::Unit>(blocks * images * per_dy);
+        let layout = Layout {
+            channels: frame.channels,
+            block: frame.block(),
+            row: frame.row(),
+            image: per_frame,
+        };
         for (dy, x) in dy.chunks(images * g.output()).zip(x.chunks(images * g.input())) {
             let count = dy.len() / g.output();
-            let (frames, framed_dy) =
-                (&mut frames[..count * per_frame], &mut framed_dy[..count * per_dy]);
+            let frames = &mut frames[..count * per_frame];
             for (x, values) in x.chunks_exact(g.input()).zip(frames.chunks_exact_mut(per_frame)) {
                 frame.fill_positions(vectors, x, g.channels_in, first_in, values);
             }
-            for (dy, to) in dy
-                .chunks_exact(columns * g.channels_out)
-                .zip(framed_dy.chunks_exact_mut(steps * width))
-            {
+            for (row, dy) in dy.chunks_exact(columns * g.channels_out).enumerate() {
                 for (j, dy) in dy.chunks_exact(g.channels_out).enumerate() {
-                    let to = &mut to[j / P::CHANNELS * width..][..width];
-                    for (to, dy) in to.chunks_mut(BLOCK).zip(dy[outs.clone()].chunks(BLOCK)) {
-                        if j % P::CHANNELS == 0 {
-                            vectors.pack_first(dy, to)
-                        } else {
-                            vectors.pack_second(dy, to)
+                    let at = row * steps * width + j / P::CHANNELS * width;
+                    for (block, dy) in dy[outs.clone()].chunks(width).enumerate() {
+                        let to = &mut framed_dy[block * images * per_dy + at..][..width];
+                        for (to, dy) in to.chunks_mut(BLOCK).zip(dy.chunks(BLOCK)) {
+                            if j % P::CHANNELS == 0 {
+                                vectors.pack_first(dy, to)
+                            } else {
+                                vectors.pack_second(dy, to)
+                            }
                         }
                     }
                 }
             }
-            let layout = Layout {
-                channels: frame.channels,
-                block: frame.block(),
-                row: frame.row(),
-                image: per_frame,
-            };
-            let dy = framed_dy;
-            WeightGradient { frames, layout, taps, dy, rows, steps, width, dw: sum }.run(vectors);
+            let blocks = framed_dy.chunks_exact(images * per_dy);
+            for (dy, dw) in blocks.zip(sum.chunks_exact_mut(per_block)) {
+                let dy = &dy[..count * per_dy];
+                WeightGradient { frames, layout, taps, dy, rows, steps, width, dw }.run(vectors);
+            }
         }
     }
 }

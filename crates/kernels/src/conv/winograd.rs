@@ -6,12 +6,15 @@
 //! the 16 frequencies one by one and sums over channels: 16 matrix products in place of 36
 //! multiplications for each tile. The matrices hold 0, ±1 and ±½ only, so little precision is lost.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::correlate::{block_width, put, tile};
 use super::frame::Frame;
 use super::geometry::Geometry;
 use super::precision::{BLOCK, Precision, Single, Units, Vectors, Work, zeroed};
+use super::source::{Source, Staged};
 use super::weight::{Layout, WeightGradient};
 use super::{Fill, TASKS};
 use crate::memory;
@@ -35,22 +38,14 @@ fn frequency(channels: usize) -> usize {
 /// Channels of one position.
 type Line = [f32; BLOCK];
 
-/// The convolution `g` of `x`, framed as `frame` says, with `weight(out, in of its group, tap)`.
-pub fn convolve(
-    x: &[f32],
-    g: &Geometry,
-    frame: &Frame,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-) -> Vec<f32> {
+/// The convolution `g` of `x`, framed as `frame` says, with the weights of each group.
+pub fn convolve(x: &[f32], g: &Geometry, frame: &Frame, sources: Vec<Source>) -> Vec<f32> {
     if g.batch == 0 {
         return Vec::new();
     }
-    let kernels: Vec<_> = (0..g.groups)
-        .map(|group| {
-            let first = group * g.group_out();
-            let weight = |o: usize, c: usize, t: usize| weight(first + o, c, t);
-            Kernel::pack(g.group_in(), g.group_out(), weight)
-        })
+    let kernels: Vec<_> = sources
+        .iter()
+        .map(|source| Kernel::pack(g.group_in(), g.group_out(), source))
         .collect();
     let tiles = Tiles { rows: g.height_out(), columns: g.width_out() };
     let threads = rayon::current_num_threads();
@@ -162,7 +157,7 @@ struct Part<'a> {
     g: &'a Geometry,
     frame: &'a Frame,
     first_in: usize,
-    outs: std::ops::Range<usize>,
+    outs: Range<usize>,
     width: usize,
     sum: &'a mut [f32],
 }
@@ -229,8 +224,8 @@ fn transform_gradients<V: Vectors<Single>>(
     dy: &[f32],
     g: &Geometry,
     tiles: Tiles,
-    which: std::ops::Range<usize>,
-    outs: std::ops::Range<usize>,
+    which: Range<usize>,
+    outs: Range<usize>,
     width: usize,
     to: &mut [f32],
 ) {
@@ -270,33 +265,44 @@ struct Kernel {
 }
 
 impl Kernel {
-    /// Transforms `weight(out, in, tap)`, taps row by row.
-    pub fn pack(
-        channels_in: usize,
-        channels_out: usize,
-        weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-    ) -> Self {
+    /// Transforms the weights, taps row by row.
+    pub fn pack(channels_in: usize, channels_out: usize, source: &Source) -> Self {
         let width = block_width::<Single>(channels_out);
         let per_block = FREQUENCIES * channels_in * width;
         let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
         weights.par_chunks_exact_mut(per_block).enumerate().for_each(|(b, packed)| {
             let outs = b * width..channels_out.min((b + 1) * width);
-            for first in (0..channels_in).step_by(BLOCK) {
-                for o in (0..width).step_by(BLOCK) {
-                    for c in first..channels_in.min(first + BLOCK) {
-                        let g = std::array::from_fn(|tap| -> Line {
-                            std::array::from_fn(|i| match outs.start + o + i {
-                                out if out < outs.end => weight(out, c, tap),
-                                _ => 0.0,
-                            })
-                        });
-                        let to = &mut packed[c * width + o..];
-                        vectorized(|| kernel_transform(&g, to, channels_in * width));
-                    }
-                }
-            }
+            vectorized(|| transform_block(source, outs, channels_in, width, packed));
         });
         Self { weights, channels_in, channels_out, width }
+    }
+}
+
+/// One block of output channels of a [`Kernel`].
+#[inline(always)]
+fn transform_block(
+    source: &Source,
+    outs: Range<usize>,
+    channels_in: usize,
+    width: usize,
+    packed: &mut [f32],
+) {
+    let mut staged = Staged::default();
+    for first in (0..channels_in).step_by(BLOCK) {
+        let ins = first..channels_in.min(first + BLOCK);
+        for o in outs.clone().step_by(BLOCK) {
+            let lines = o..outs.end.min(o + BLOCK);
+            let count = lines.len();
+            source.stage(lines, ins.clone(), &mut staged);
+            for c in ins.clone() {
+                let mut g = [[0f32; BLOCK]; 9];
+                for (line, tap) in g.iter_mut().zip(&source.taps) {
+                    staged.line(c - first, *tap, &mut line[..count]);
+                }
+                let to = &mut packed[c * width + o - outs.start..];
+                kernel_transform(&g, to, channels_in * width);
+            }
+        }
     }
 }
 
@@ -450,7 +456,7 @@ fn transform_inputs<V: Vectors<Single>>(
     frame: &Frame,
     frames: &[f32],
     tiles: Tiles,
-    which: std::ops::Range<usize>,
+    which: Range<usize>,
     out: &mut [f32],
 ) {
     let blocks = frame.channels.div_ceil(BLOCK);
