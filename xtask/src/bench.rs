@@ -113,7 +113,9 @@ fn step(args: &StepArgs) -> anyhow::Result<()> {
     let mut ours = Vec::new();
     let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
     for _ in 0..args.rounds {
-        let rates = rayon::scope(|_| selfsame_kernels::autocast(args.precision.into(), || train(args, &device)))?;
+        let rates = selfsame_kernels::autocast(args.precision.into(), || {
+            selfsame_kernels::on_workers(&device, || train(args, &device))
+        })?;
         ours.push(median(rates));
         for (rates, mode) in peers.iter_mut().zip(&args.peer_modes) {
             rates.push(peer(args, mode)?);

@@ -11,7 +11,8 @@
 //! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
-//! [`autocast`] makes the convolutions multiply in bf16.
+//! [`autocast`] makes the convolutions multiply in bf16, [`on_workers`] saves small networks most of
+//! the waiting for threads.
 //!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
@@ -38,13 +39,15 @@ mod ops;
 mod pool;
 mod precision;
 mod simd;
+mod workers;
 
-use burn::backend::{Dispatch, DispatchDevice};
+use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
 
 pub use precision::{Precision, autocast};
+pub use workers::on_workers;
 
 use ops::{Conv, KernelOps, Norm};
 
@@ -182,12 +185,5 @@ fn last(x: Tensor<4>) -> Tensor<4> {
 
 /// Whether this crate has kernels for the tensor's backend and type.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
-    let cpu = match x.device().inner().as_dispatch() {
-        #[cfg(feature = "flex")]
-        DispatchDevice::Flex(_) => true,
-        #[cfg(feature = "ndarray")]
-        DispatchDevice::NdArray(_) => true,
-        _ => false,
-    };
-    cpu && x.dtype() == DType::F32
+    x.dtype() == DType::F32 && workers::is_cpu(&x.device())
 }

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
+use selfsame_kernels::on_workers;
 
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, TrainError};
 
@@ -167,6 +168,11 @@ impl<M: Method> Trainer<M> {
     /// # Errors
     /// A loss that is not finite; weights and optimiser are then unchanged.
     pub fn step(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
+        let device = self.device.clone();
+        on_workers(&device, || self.compute(micro_batches))
+    }
+
+    fn compute(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let start = Instant::now();
         let step = self.steps_done();
         let count = micro_batches.len() as f32;
