@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
-use crate::ops::{Conv, KernelOps, Norm};
+use crate::ops::{Conv, KernelOps, Norm, SgdStep};
 
 #[derive(Debug)]
 struct ConvNode;
@@ -207,6 +207,36 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
+    }
+
+    fn kernel_moving_average(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        tau: f64,
+    ) -> FloatTensor<Self> {
+        let [a, b] = [a, b].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_moving_average(a, b, tau))
+    }
+
+    fn kernel_sgd_first(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [w, g] = [w, g].map(|t| t.into_primitive());
+        let (w, v) = B::kernel_sgd_first(w, g, step);
+        (Self::from_inner(w), Self::from_inner(v))
+    }
+
+    fn kernel_sgd(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [w, g, v] = [w, g, v].map(|t| t.into_primitive());
+        let (w, v) = B::kernel_sgd(w, g, v, step);
+        (Self::from_inner(w), Self::from_inner(v))
     }
 
     fn kernel_norm_backward(

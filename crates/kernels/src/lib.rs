@@ -1,8 +1,8 @@
 //! The operations that a convolutional encoder trains with, forward and backward, faster than
 //! Burn's CPU backends have them.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`],
-//! [`batch_norm_relu`] and [`global_avg_pool`]. On an f32 tensor of a
+//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`], [`batch_norm_relu`] and
+//! [`global_avg_pool`], and for the optimiser [`sgd_step`] and [`moving_average`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
@@ -39,6 +39,7 @@ mod ops;
 mod pool;
 mod precision;
 mod simd;
+mod update;
 mod workers;
 
 use burn::backend::Dispatch;
@@ -48,6 +49,8 @@ use burn::tensor::{DType, Tensor};
 
 pub use precision::{Precision, autocast};
 pub use workers::on_workers;
+
+pub use ops::SgdStep;
 
 use ops::{Conv, KernelOps, Norm};
 
@@ -171,6 +174,60 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
         return x.flatten::<3>(1, 2).mean_dim(1).squeeze_dim(1);
     }
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_mean_pool(x.into_dispatch()))
+}
+
+/// A moving average in one pass: `τ average + (1 − τ) value`. No gradient flows through.
+pub fn moving_average<const D: usize>(
+    average: Tensor<D>,
+    value: Tensor<D>,
+    tau: f64,
+) -> Tensor<D> {
+    if !has_kernels(&average) || !has_kernels(&value) || average.dims() != value.dims() {
+        return (average.mul_scalar(tau) + value.mul_scalar(1.0 - tau)).detach();
+    }
+    let (average, value) = (average.into_dispatch(), value.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_moving_average(average, value, tau))
+}
+
+/// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← g + λ w`,
+/// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity is the
+/// first gradient. Returns the new parameter and the new velocity. No gradient flows through.
+pub fn sgd_step<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    let fits = |t: &Tensor<D>| has_kernels(t) && t.dims() == parameter.dims();
+    if ![&parameter, &gradient].into_iter().chain(&velocity).all(fits) {
+        return plain_sgd_step(parameter, gradient, velocity, step);
+    }
+    let (w, g) = (parameter.into_dispatch(), gradient.into_dispatch());
+    let (w, v) = match velocity {
+        Some(v) => <Dispatch as KernelOps>::kernel_sgd(w, g, v.into_dispatch(), step),
+        None => <Dispatch as KernelOps>::kernel_sgd_first(w, g, step),
+    };
+    (Tensor::from_dispatch(w), Tensor::from_dispatch(v))
+}
+
+fn plain_sgd_step<const D: usize>(
+    parameter: Tensor<D>,
+    mut gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    if step.weight_decay != 0.0 {
+        gradient = gradient + parameter.clone().mul_scalar(step.weight_decay);
+    }
+    let velocity = match velocity {
+        Some(velocity) => velocity.mul_scalar(step.momentum) + gradient.clone(),
+        None => gradient.clone(),
+    };
+    let direction = match step.nesterov {
+        true => gradient + velocity.clone().mul_scalar(step.momentum),
+        false => velocity.clone(),
+    };
+    ((parameter - direction.mul_scalar(step.learning_rate)).detach(), velocity.detach())
 }
 
 /// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.

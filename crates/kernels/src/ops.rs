@@ -9,6 +9,7 @@ use crate::conv::{self, Bfloat16, Geometry, Single};
 use crate::host::HostBackend;
 use crate::norm::{self, Saved};
 use crate::pool;
+use crate::update;
 
 /// How to convolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,19 @@ pub struct Conv {
 pub struct Norm {
     pub epsilon: f64,
     pub relu: bool,
+}
+
+/// A step of stochastic gradient descent with momentum.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdStep {
+    /// μ
+    pub momentum: f64,
+    /// Look ahead along the velocity (Nesterov, 1983).
+    pub nesterov: bool,
+    /// λ
+    pub weight_decay: f64,
+    /// lr
+    pub learning_rate: f64,
 }
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
@@ -95,6 +109,28 @@ pub trait KernelOps: Backend {
 
     /// Gradient of the mean with respect to `x`, of which only the shape matters.
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// `τ a + (1 − τ) b`, without gradient.
+    fn kernel_moving_average(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        tau: f64,
+    ) -> FloatTensor<Self>;
+
+    /// The new parameter and its first velocity, without gradient.
+    fn kernel_sgd_first(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The new parameter and the new velocity, without gradient.
+    fn kernel_sgd(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
 fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
@@ -294,6 +330,39 @@ macro_rules! host_kernels {
                 let [_, height, width, channels] = x.shape().dims();
                 let dx = Self::host(dy, |dy| pool::mean_gradient(dy, channels, height * width));
                 Self::from_host(dx, x.shape(), &device)
+            }
+
+            fn kernel_moving_average(
+                a: FloatTensor<Self>,
+                b: FloatTensor<Self>,
+                tau: f64,
+            ) -> FloatTensor<Self> {
+                let (shape, device) = (a.shape(), a.device());
+                let y = Self::host(a, |a| Self::host(b, |b| update::moving_average(a, b, tau)));
+                Self::from_host(y, shape, &device)
+            }
+
+            fn kernel_sgd_first(
+                w: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                step: SgdStep,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                let (shape, device) = (w.shape(), w.device());
+                let (w, v) = Self::host(w, |w| Self::host(g, |g| update::sgd(w, g, None, step)));
+                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
+            }
+
+            fn kernel_sgd(
+                w: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                v: FloatTensor<Self>,
+                step: SgdStep,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                let (shape, device) = (w.shape(), w.device());
+                let (w, v) = Self::host(w, |w| {
+                    Self::host(g, |g| Self::host(v, |v| update::sgd(w, g, Some(v), step)))
+                });
+                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
             }
         }
     };

@@ -12,7 +12,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
-use selfsame_kernels::{Precision, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool};
+use selfsame_kernels::{SgdStep, Precision, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, moving_average, sgd_step};
 
 fn devices() -> Vec<Device> {
     vec![
@@ -365,4 +365,40 @@ fn autocast_reaches_the_gradient_and_ends_with_its_scope() {
     let panicked = std::panic::catch_unwind(|| autocast(Precision::Bf16, || panic!("on purpose")));
     assert!(panicked.is_err());
     assert_eq!(single, gradient(conv2d(x, w.clone(), options(1, 1, 1))));
+}
+
+/// Two steps of SGD and a moving average, as the formulas have them in f64.
+#[test]
+fn updates_of_parameters() {
+    let (count, step) = (40_000, |nesterov| SgdStep {
+        momentum: 0.9,
+        nesterov,
+        weight_decay: 0.02,
+        learning_rate: 0.3,
+    });
+    let [w, first, second] = [1, 2, 3].map(|seed| normal(seed, count));
+    for device in devices() {
+        let tensor = |values: &[f32]| tensor(values, [count], &device.clone().inner());
+        for nesterov in [false, true] {
+            let (moved, velocity) = sgd_step(tensor(&w), tensor(&first), None, step(nesterov));
+            let (moved, velocity) =
+                sgd_step(moved, tensor(&second), Some(velocity), step(nesterov));
+            let (moved, velocity) = (values(moved), values(velocity));
+            for i in 0..count {
+                let (mut w, mut v) = (f64::from(w[i]), 0.0);
+                for g in [first[i], second[i]] {
+                    let g = f64::from(g) + 0.02 * w;
+                    v = 0.9 * v + g;
+                    w -= 0.3 * if nesterov { g + 0.9 * v } else { v };
+                }
+                assert!((f64::from(velocity[i]) - v).abs() < 3e-6, "{} {v}", velocity[i]);
+                assert!((f64::from(moved[i]) - w).abs() < 3e-6, "{} {w}", moved[i]);
+            }
+        }
+        let averaged = values(moving_average(tensor(&w), tensor(&first), 0.99));
+        for ((averaged, a), b) in averaged.iter().zip(&w).zip(&first) {
+            let expected = 0.99 * f64::from(*a) + 0.01 * f64::from(*b);
+            assert!((f64::from(*averaged) - expected).abs() < 1e-6, "{averaged} {expected}");
+        }
+    }
 }

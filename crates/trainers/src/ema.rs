@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Shape, Tensor};
+use selfsame_kernels::moving_average;
 use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
@@ -42,8 +43,8 @@ impl NamedMapper for Average {
         let tau = self.tau;
         param.map(|target| {
             let shape: Shape = target.shape();
-            let online = online.reshape(shape).mul_scalar(1.0 - tau);
-            (target.detach().mul_scalar(tau) + online).set_require_grad(false)
+            let online = online.reshape(shape);
+            moving_average(target.detach(), online, tau).set_require_grad(false)
         })
     }
 }

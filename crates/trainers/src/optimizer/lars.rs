@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
+use selfsame_kernels::{SgdStep, sgd_step};
 use serde::{Deserialize, Serialize};
 
-use super::sgd::accelerate;
 use super::{Update, check_positive, check_unit};
 use crate::TrainError;
 
@@ -74,8 +74,15 @@ impl Lars {
             let ratio = ratio.mask_fill(undefined, 1.0);
             decayed * ratio.reshape([1; D])
         };
-        let velocity = accelerate(state, scaled, self.momentum);
-        parameter - velocity.mul_scalar(learning_rate)
+        let step = SgdStep {
+            momentum: self.momentum,
+            nesterov: false,
+            weight_decay: 0.0,
+            learning_rate,
+        };
+        let (parameter, velocity) = sgd_step(parameter, scaled, state.pop(), step);
+        state.push(velocity);
+        parameter
     }
 }
 

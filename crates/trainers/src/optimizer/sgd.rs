@@ -1,4 +1,5 @@
 use burn::tensor::Tensor;
+use selfsame_kernels::{SgdStep, sgd_step};
 
 use super::{Update, check_unit};
 use crate::TrainError;
@@ -24,31 +25,13 @@ impl Sgd {
     }
 
     pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
-        let Update { parameter, mut gradient, state, learning_rate, weight_decay, .. } = update;
-        if weight_decay != 0.0 {
-            gradient = gradient + parameter.clone().mul_scalar(weight_decay);
-        }
-        let velocity = accelerate(state, gradient.clone(), self.momentum);
-        let direction = match self.nesterov {
-            true => gradient + velocity.mul_scalar(self.momentum),
-            false => velocity,
-        };
-        parameter - direction.mul_scalar(learning_rate)
+        let Update { parameter, gradient, state, learning_rate, weight_decay, .. } = update;
+        let Self { momentum, nesterov } = *self;
+        let step = SgdStep { momentum, nesterov, weight_decay, learning_rate };
+        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), step);
+        state.push(velocity);
+        parameter
     }
-}
-
-/// `v ← μ v + g`, kept as the parameter's only state.
-pub(super) fn accelerate<const D: usize>(
-    state: &mut Vec<Tensor<D>>,
-    gradient: Tensor<D>,
-    momentum: f64,
-) -> Tensor<D> {
-    let velocity = match state.pop() {
-        Some(velocity) => velocity.mul_scalar(momentum) + gradient,
-        None => gradient,
-    };
-    state.push(velocity.clone());
-    velocity
 }
 
 #[cfg(test)]
