@@ -209,6 +209,27 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
     }
 
+    fn kernel_scale_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let [x, scale, shift] = [x, scale, shift].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_scale_shift(x, scale, shift, relu))
+    }
+
+    fn kernel_scale_shift_add(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        let [x, scale, shift, residual] = [x, scale, shift, residual].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_scale_shift_add(x, scale, shift, residual, relu))
+    }
+
     fn kernel_moving_average(
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,

@@ -1,8 +1,8 @@
 //! The operations that a convolutional encoder trains with, forward and backward, faster than
 //! Burn's CPU backends have them.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`], [`batch_norm_relu`] and
-//! [`global_avg_pool`], and for the optimiser [`sgd_step`] and [`moving_average`]. On an f32 tensor of a
+//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`], [`batch_norm_relu`],
+//! [`scale_shift`] and [`global_avg_pool`], and for the optimiser [`sgd_step`] and [`moving_average`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
@@ -166,6 +166,39 @@ fn normalize(
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
     }
+}
+
+/// Batch norm as it is evaluated, with statistics that are constants: `scale · x + shift + residual`
+/// in one pass, then ReLU if wanted. The kernels let no gradient through and leave tensors that
+/// are tracked to Burn.
+///
+/// - `x` and `residual`: `[batch, height, width, features]`; `scale` γ / √(variance + ε) and `shift`
+///   β − mean · scale: `[features]`.
+pub fn scale_shift(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    with_relu: bool,
+) -> Tensor<4> {
+    let kernels = [&x].into_iter().chain(&residual).all(has_kernels) && has_kernels(&scale);
+    if !kernels || x.device().is_autodiff() || x.shape().num_elements() == 0 {
+        let scaled = x * scale.unsqueeze() + shift.unsqueeze();
+        let sum = match residual {
+            Some(residual) => scaled + residual,
+            None => scaled,
+        };
+        return if with_relu { relu(sum) } else { sum };
+    }
+    let [scale, shift] = [scale, shift].map(|t| t.into_dispatch());
+    let x = x.into_dispatch();
+    Tensor::from_dispatch(match residual {
+        Some(residual) => {
+            let residual = residual.into_dispatch();
+            <Dispatch as KernelOps>::kernel_scale_shift_add(x, scale, shift, residual, with_relu)
+        }
+        None => <Dispatch as KernelOps>::kernel_scale_shift(x, scale, shift, with_relu),
+    })
 }
 
 /// Global average pooling: `[batch, height, width, channels]` → `[batch, channels]`.

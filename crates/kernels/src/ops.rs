@@ -104,6 +104,23 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// `scale · x + shift` per channel, then ReLU if wanted, without gradient.
+    fn kernel_scale_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+
+    /// `scale · x + shift + residual`, then ReLU if wanted, without gradient.
+    fn kernel_scale_shift_add(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+
     /// The mean over height and width.
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -212,6 +229,24 @@ fn norm_backward<B: HostBackend>(
     )
 }
 
+fn scale_shift<B: HostBackend>(
+    x: FloatTensor<B>,
+    scale: FloatTensor<B>,
+    shift: FloatTensor<B>,
+    residual: Option<FloatTensor<B>>,
+    relu: bool,
+) -> FloatTensor<B> {
+    let (dims, device) = (x.shape(), x.device());
+    let (scale, shift) = (B::host(scale, <[f32]>::to_vec), B::host(shift, <[f32]>::to_vec));
+    let y = B::host(x, |x| match residual {
+        Some(residual) => B::host(residual, |residual| {
+            norm::scale_shift(x, &scale, &shift, Some(residual), relu)
+        }),
+        None => norm::scale_shift(x, &scale, &shift, None, relu),
+    });
+    B::from_host(y, dims, &device)
+}
+
 macro_rules! host_kernels {
     ($backend:ty) => {
         impl KernelOps for $backend {
@@ -313,6 +348,25 @@ macro_rules! host_kernels {
                 let (x, weight, bias, residual) =
                     norm_backward::<Self>(dy, x, y, saved, norm, true);
                 (x, weight, bias, Self::from_host(residual, dims, &device))
+            }
+
+            fn kernel_scale_shift(
+                x: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
+                shift: FloatTensor<Self>,
+                relu: bool,
+            ) -> FloatTensor<Self> {
+                scale_shift::<Self>(x, scale, shift, None, relu)
+            }
+
+            fn kernel_scale_shift_add(
+                x: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
+                shift: FloatTensor<Self>,
+                residual: FloatTensor<Self>,
+                relu: bool,
+            ) -> FloatTensor<Self> {
+                scale_shift::<Self>(x, scale, shift, Some(residual), relu)
             }
 
             fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {

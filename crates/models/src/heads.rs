@@ -1,6 +1,5 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -83,7 +82,7 @@ impl Mlp {
         self.layers.iter().fold(x, |x, layer| {
             let x = layer.linear.forward(x);
             match &layer.norm {
-                Some(norm) => relu(norm.forward(x)),
+                Some(norm) => norm.forward_vectors_relu(x),
                 None => x,
             }
         })

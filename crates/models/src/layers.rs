@@ -7,10 +7,9 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::ops::ConvOptions;
-use selfsame_kernels::{batch_norm_relu, conv2d};
+use selfsame_kernels::{batch_norm_relu, conv2d, moving_average, scale_shift};
 
 use crate::init::WeightInit;
 
@@ -123,11 +122,10 @@ impl BatchNorm {
         out.output
     }
 
-    /// [`forward`](Self::forward) of images, `[batch, height, width, features]`, by the kernels
-    /// where there are any.
+    /// Images, `[batch, height, width, features]`, by the kernels where there are any.
     pub fn forward_images(&self, x: Tensor<4>) -> Tensor<4> {
         if !x.device().is_autodiff() {
-            return self.forward(x.permute([0, 3, 1, 2])).permute([0, 2, 3, 1]);
+            return self.evaluate(x, None, false);
         }
         let elements = x.shape().num_elements();
         let (weight, bias) = (self.weight.val(), self.bias.val());
@@ -140,17 +138,27 @@ impl BatchNorm {
     /// it: `relu(norm(x) + residual)`, all `[batch, height, width, features]`.
     pub fn forward_relu(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
         if !x.device().is_autodiff() {
-            let y = self.forward_images(x);
-            return relu(match residual {
-                Some(residual) => y + residual,
-                None => y,
-            });
+            return self.evaluate(x, residual, true);
         }
         let elements = x.shape().num_elements();
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let out = batch_norm_relu(x, weight, bias, Self::EPSILON, residual);
         self.update_running(elements, out.mean, out.variance);
         out.output
+    }
+
+    /// [`forward_relu`](Self::forward_relu) of vectors, `[batch, features]`.
+    pub fn forward_vectors_relu(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, features] = x.dims();
+        self.forward_relu(x.reshape([batch, 1, 1, features]), None).reshape([batch, features])
+    }
+
+    /// With the running statistics: one scale and one shift per feature.
+    fn evaluate(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        let deviation = self.running_var.value().add_scalar(Self::EPSILON).sqrt();
+        let scale = self.weight.val() / deviation;
+        let shift = self.bias.val() - self.running_mean.value() * scale.clone();
+        scale_shift(x, scale, shift, residual, relu)
     }
 
     /// Takes a batch of `elements` values into the running statistics.
@@ -163,8 +171,7 @@ impl BatchNorm {
 }
 
 fn average(state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-    let kept = state.value().mul_scalar(1.0 - BatchNorm::MOMENTUM);
-    state.update((kept + batch.detach().mul_scalar(BatchNorm::MOMENTUM)).detach());
+    state.update(moving_average(state.value(), batch.detach(), 1.0 - BatchNorm::MOMENTUM));
     // `update` only queues the value; a snapshot, a checkpoint or an evaluation taken now would
     // miss this step without the flush.
     state.value_sync();
