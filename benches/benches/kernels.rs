@@ -92,7 +92,8 @@ fn norms(c: &mut Criterion) {
                 let (gamma, beta) = (gamma.clone(), beta.clone());
                 batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual.clone()).output
             };
-            group.bench_function(BenchmarkId::new(name, "forward"), |b| b.iter(|| black_box(run())));
+            group
+                .bench_function(BenchmarkId::new(name, "forward"), |b| b.iter(|| black_box(run())));
             group.bench_function(BenchmarkId::new(name, "backward"), |b| {
                 b.iter_batched(
                     || run().sum(),

@@ -33,11 +33,12 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     }
 }
 
-/// Without ReLU the output is not needed, and `y` is `x` again.
 struct NormState<B: Backend> {
     x: FloatTensor<B>,
+    /// The output, where the backward pass has to know it: with ReLU and a residual; else anything.
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     norm: Norm,
@@ -49,6 +50,7 @@ impl<B: Backend> Clone for NormState<B> {
             x: self.x.clone(),
             y: self.y.clone(),
             weight: self.weight.clone(),
+            bias: self.bias.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
             norm: self.norm,
@@ -70,8 +72,9 @@ impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm } = ops.state;
-        let (dx, dweight, dbias) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
+        let NormState { x, weight, bias, mean, variance, norm, .. } = ops.state;
+        let (dx, dweight, dbias) =
+            B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -88,7 +91,7 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm } = ops.state;
+        let NormState { x, y, weight, mean, variance, norm, .. } = ops.state;
         let (dx, dweight, dbias, dresidual) =
             B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias, dresidual]) {
@@ -145,14 +148,13 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let (x, weight) = (x.into_primitive(), weight.into_primitive());
-        let (y, mean, variance) =
-            B::kernel_norm(x.clone(), weight.clone(), bias.into_primitive(), norm);
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+        let (y, mean, variance) = B::kernel_norm(x.clone(), weight.clone(), bias.clone(), norm);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
         let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
+                let saved = x.clone();
+                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -170,12 +172,12 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm_add(x.clone(), weight.clone(), bias, residual, norm);
+            B::kernel_norm_add(x.clone(), weight.clone(), bias.clone(), residual, norm);
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
         let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, mean, variance, norm }, y)
+                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -263,15 +265,16 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     fn kernel_norm_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [dy, x, y] = [dy, x, y].map(|t| t.into_primitive());
-        let [weight, mean, variance] = [weight, mean, variance].map(|t| t.into_primitive());
-        let (dx, dw, db) = B::kernel_norm_backward(dy, x, y, weight, mean, variance, norm);
+        let [dy, x] = [dy, x].map(|t| t.into_primitive());
+        let [weight, bias] = [weight, bias].map(|t| t.into_primitive());
+        let [mean, variance] = [mean, variance].map(|t| t.into_primitive());
+        let (dx, dw, db) = B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm);
         (Self::from_inner(dx), Self::from_inner(dw), Self::from_inner(db))
     }
 

@@ -210,11 +210,7 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
 }
 
 /// A moving average in one pass: `τ average + (1 − τ) value`. No gradient flows through.
-pub fn moving_average<const D: usize>(
-    average: Tensor<D>,
-    value: Tensor<D>,
-    tau: f64,
-) -> Tensor<D> {
+pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau: f64) -> Tensor<D> {
     if !has_kernels(&average) || !has_kernels(&value) || average.dims() != value.dims() {
         return (average.mul_scalar(tau) + value.mul_scalar(1.0 - tau)).detach();
     }

@@ -166,33 +166,86 @@ pub struct Saved {
     pub inverse: Vec<f32>,
 }
 
-/// The backward pass of batch norm, residual and ReLU together; without `y` there was no ReLU.
+/// Where the backward pass learns what the ReLU let through.
+#[derive(Debug, Clone, Copy)]
+pub enum Mask<'a> {
+    /// There was none.
+    Everything,
+    /// From the output.
+    Output(&'a [f32]),
+    /// From the input and β: without a residual the output is computed again, exactly as it was, which
+    /// is quicker than reading it.
+    Bias(&'a [f32]),
+}
+
+/// The scale and the shift of every channel.
+pub fn scale_and_shift(
+    weight: &[f32],
+    bias: &[f32],
+    mean: &[f32],
+    inverse: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let scale: Vec<f32> = weight.iter().zip(inverse).map(|(w, i)| w * i).collect();
+    let shift = bias.iter().zip(mean.iter().zip(&scale)).map(|(b, (m, s))| b - m * s).collect();
+    (scale, shift)
+}
+
+/// The backward pass of batch norm, residual and ReLU together.
 ///
 /// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a channel:
 /// `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual = g`.
 pub fn backward(
     dy: &[f32],
     x: &[f32],
-    y: Option<&[f32]>,
+    mask: Mask,
     saved: &Saved,
     wants_residual: bool,
+) -> Gradients {
+    match mask {
+        Mask::Everything => {
+            backward_with(dy, x, x, (&[], &[]), saved, wants_residual, |g, _, _, _, _| g)
+        }
+        Mask::Output(y) => {
+            let open = |g, y, _, _, _| if y > 0.0 { g } else { 0.0 };
+            backward_with(dy, x, y, (&[], &[]), saved, wants_residual, open)
+        }
+        Mask::Bias(bias) => {
+            let (scale, shift) = scale_and_shift(&saved.weight, bias, &saved.mean, &saved.inverse);
+            let open = |g, _, x, scale, shift| if x * scale + shift > 0.0 { g } else { 0.0 };
+            backward_with(dy, x, x, (&scale, &shift), saved, wants_residual, open)
+        }
+    }
+}
+
+/// `g(dy, y, x, scale, shift)` is what the ReLU lets through; a scale and shift that it does not look
+/// at may be missing.
+fn backward_with(
+    dy: &[f32],
+    x: &[f32],
+    y: &[f32],
+    (scale, shift): (&[f32], &[f32]),
+    saved: &Saved,
+    wants_residual: bool,
+    g: impl Fn(f32, f32, f32, f32, f32) -> f32 + Copy + Send + Sync,
 ) -> Gradients {
     let Saved { weight, mean, inverse } = saved;
     let channels = weight.len();
     let (row, chunk) = sizes(channels);
     let chunk = chunk * channels;
     let means = repeat(mean, row);
+    let line = |values: &[f32]| match values {
+        [] => vec![0.0; row * channels],
+        values => repeat(values, row),
+    };
+    let forward = [line(scale), line(shift)];
     let parts: Vec<[Vec<f64>; 2]> = dy
         .par_chunks(chunk)
         .enumerate()
         .map(|(i, dy)| {
             let part = i * chunk..i * chunk + dy.len();
-            let (x, y) = (&x[part.clone()], y.map(|y| &y[part]));
-            vectorized(|| match y {
-                Some(y) => gradient_sums(dy, x, y, &means, |dy, y| if y > 0.0 { dy } else { 0.0 }),
-                None => gradient_sums(dy, x, x, &means, |dy, _| dy),
-            })
-            .map(|sums| fold(&sums, channels).collect())
+            let inputs = [dy, &x[part.clone()], &y[part]];
+            vectorized(|| gradient_sums(inputs, &means, &forward, g))
+                .map(|sums| fold(&sums, channels).collect())
         })
         .collect();
     let (mut bias_grad, mut weight_grad) = (vec![0f64; channels], vec![0f64; channels]);
@@ -202,27 +255,21 @@ pub fn backward(
     }
     weight_grad.iter_mut().zip(inverse).for_each(|(sum, inverse)| *sum *= f64::from(*inverse));
 
-    // dx = scale · g + slope · x + shift
+    // dx = factor · g + slope · x + offset
     let count = (x.len() / channels) as f64;
-    let scale: Vec<f32> = weight.iter().zip(inverse).map(|(w, i)| w * i).collect();
+    let factor: Vec<f32> = weight.iter().zip(inverse).map(|(w, i)| w * i).collect();
     let slope: Vec<f32> = (0..channels)
-        .map(|c| (-f64::from(scale[c] * inverse[c]) * weight_grad[c] / count) as f32)
+        .map(|c| (-f64::from(factor[c] * inverse[c]) * weight_grad[c] / count) as f32)
         .collect();
-    let shift: Vec<f32> = (0..channels)
-        .map(|c| (-f64::from(scale[c]) * bias_grad[c] / count) as f32 - slope[c] * mean[c])
+    let offset: Vec<f32> = (0..channels)
+        .map(|c| (-f64::from(factor[c]) * bias_grad[c] / count) as f32 - slope[c] * mean[c])
         .collect();
-    let lines = [repeat(&scale, row), repeat(&slope, row), repeat(&shift, row)];
+    let lines = [repeat(&factor, row), repeat(&slope, row), repeat(&offset, row)];
 
     let body = |i: usize, dx: &mut [f32], residual: Option<&mut [f32]>| {
         let part = i * chunk..i * chunk + dx.len();
-        let (dy, x, y) = (&dy[part.clone()], &x[part.clone()], y.map(|y| &y[part]));
-        vectorized(|| match y {
-            Some(y) => {
-                let g = |dy, y| if y > 0.0 { dy } else { 0.0 };
-                gradient_rows(dx, residual, [dy, x, y], &lines, g);
-            }
-            None => gradient_rows(dx, residual, [dy, x, x], &lines, |dy, _| dy),
-        });
+        let inputs = [&dy[part.clone()], &x[part.clone()], &y[part]];
+        vectorized(|| gradient_rows(dx, residual, inputs, &lines, &forward, g));
     };
     let (dx, residual) = if wants_residual {
         memory::build_two(x.len(), chunk, |i, dx, residual| body(i, dx, Some(residual)))
@@ -240,18 +287,19 @@ pub fn backward(
 /// Σ g and Σ g (x − mean) over rows.
 #[inline(always)]
 fn gradient_sums(
-    dy: &[f32],
-    x: &[f32],
-    y: &[f32],
+    [dy, x, y]: [&[f32]; 3],
     means: &[f32],
-    g: impl Fn(f32, f32) -> f32,
+    [scale, shift]: &[Vec<f32>; 2],
+    g: impl Fn(f32, f32, f32, f32, f32) -> f32,
 ) -> [Vec<f32>; 2] {
     let row = means.len();
     let (mut sums, mut products) = (vec![0f32; row], vec![0f32; row]);
     for ((dy, x), y) in dy.chunks(row).zip(x.chunks(row)).zip(y.chunks(row)) {
-        let totals = sums.iter_mut().zip(&mut products).zip(means);
-        for (((((sum, product), mean), dy), x), y) in totals.zip(dy).zip(x).zip(y) {
-            let g = g(*dy, *y);
+        let totals = sums.iter_mut().zip(&mut products).zip(means).zip(scale.iter().zip(shift));
+        for (((((sum, product), mean), (scale, shift)), dy), (x, y)) in
+            totals.zip(dy).zip(x.iter().zip(y))
+        {
+            let g = g(*dy, *y, *x, *scale, *shift);
             *sum += g;
             *product += g * (x - mean);
         }
@@ -264,31 +312,31 @@ fn gradient_rows(
     dx: &mut [f32],
     residual: Option<&mut [f32]>,
     [dy, x, y]: [&[f32]; 3],
-    [scale, slope, shift]: &[Vec<f32>; 3],
-    g: impl Fn(f32, f32) -> f32,
+    [factor, slope, offset]: &[Vec<f32>; 3],
+    [scale, shift]: &[Vec<f32>; 2],
+    g: impl Fn(f32, f32, f32, f32, f32) -> f32,
 ) {
-    let row = scale.len();
+    let row = factor.len();
     let inputs = dy.chunks(row).zip(x.chunks(row)).zip(y.chunks(row));
+    let lines = || factor.iter().zip(slope).zip(offset).zip(scale.iter().zip(shift));
     match residual {
         Some(residual) => {
             let outputs = dx.chunks_mut(row).zip(residual.chunks_mut(row));
             for ((dx, r), ((dy, x), y)) in outputs.zip(inputs) {
-                let lines = scale.iter().zip(slope).zip(shift);
-                let values = dx.iter_mut().zip(r).zip(dy).zip(x).zip(y).zip(lines);
-                for (((((dx, r), dy), x), y), ((scale, slope), shift)) in values {
-                    let g = g(*dy, *y);
+                let values = dx.iter_mut().zip(r).zip(dy).zip(x).zip(y).zip(lines());
+                for (((((dx, r), dy), x), y), (((factor, slope), offset), (scale, shift))) in values
+                {
+                    let g = g(*dy, *y, *x, *scale, *shift);
                     *r = g;
-                    *dx = scale * g + slope * x + shift;
+                    *dx = factor * g + slope * x + offset;
                 }
             }
         }
         None => {
             for (dx, ((dy, x), y)) in dx.chunks_mut(row).zip(inputs) {
-                let lines = scale.iter().zip(slope).zip(shift);
-                for ((((dx, dy), x), y), ((scale, slope), shift)) in
-                    dx.iter_mut().zip(dy).zip(x).zip(y).zip(lines)
-                {
-                    *dx = scale * g(*dy, *y) + slope * x + shift;
+                let values = dx.iter_mut().zip(dy).zip(x).zip(y).zip(lines());
+                for ((((dx, dy), x), y), (((factor, slope), offset), (scale, shift))) in values {
+                    *dx = factor * g(*dy, *y, *x, *scale, *shift) + slope * x + offset;
                 }
             }
         }

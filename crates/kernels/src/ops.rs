@@ -1,13 +1,13 @@
 //! The extension of Burn's backends.
 
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::Shape;
 
 use crate::Precision;
 use crate::conv::{self, Bfloat16, Geometry, Single};
 use crate::host::HostBackend;
-use crate::norm::{self, Saved};
+use crate::norm::{self, Mask, Saved};
 use crate::pool;
 use crate::update;
 
@@ -82,18 +82,18 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients with respect to x, weight and bias. Without ReLU `y` does not matter.
+    /// Gradients with respect to x, weight and bias.
     fn kernel_norm_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
-        y: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients with respect to x, weight, bias and residual.
+    /// Gradients with respect to x, weight, bias and residual. Without ReLU `y` does not matter.
     fn kernel_norm_add_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -176,12 +176,7 @@ fn norm_forward<B: HostBackend>(
     let (y, statistics) = B::host(x, |x| {
         let statistics = norm::statistics(x, channels);
         let inverse = inverse(&statistics.variance, epsilon);
-        let scale: Vec<f32> = weight.iter().zip(&inverse).map(|(w, i)| w * i).collect();
-        let shift: Vec<f32> = bias
-            .iter()
-            .zip(statistics.mean.iter().zip(&scale))
-            .map(|(b, (m, s))| b - m * s)
-            .collect();
+        let (scale, shift) = norm::scale_and_shift(&weight, &bias, &statistics.mean, &inverse);
         let y = match residual {
             Some(residual) => B::host(residual, |residual| {
                 norm::scale_shift(x, &scale, &shift, Some(residual), relu)
@@ -195,38 +190,29 @@ fn norm_forward<B: HostBackend>(
     (B::from_host(y, dims, &device), mean, variance)
 }
 
-/// Gradients with respect to x, weight, bias, and the residual (empty unless wanted).
-fn norm_backward<B: HostBackend>(
-    dy: FloatTensor<B>,
-    x: FloatTensor<B>,
-    y: FloatTensor<B>,
-    [weight, mean, variance]: [FloatTensor<B>; 3],
-    Norm { epsilon, relu }: Norm,
-    wants_residual: bool,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Vec<f32>) {
-    let device = x.device();
-    let dims = x.shape();
-    let channels = dims[3];
-    let saved = Saved {
+fn saved<B: HostBackend>(
+    weight: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    variance: FloatTensor<B>,
+    norm: Norm,
+) -> Saved {
+    Saved {
         weight: B::host(weight, <[f32]>::to_vec),
         mean: B::host(mean, <[f32]>::to_vec),
-        inverse: B::host(variance, |v| inverse(v, epsilon)),
-    };
-    let gradients = B::host(dy, |dy| {
-        B::host(x, |x| {
-            if !relu {
-                return norm::backward(dy, x, None, &saved, wants_residual);
-            }
-            B::host(y, |y| norm::backward(dy, x, Some(y), &saved, wants_residual))
-        })
-    });
-    let vector = |values| B::from_host(values, Shape::new([channels]), &device);
-    (
-        B::from_host(gradients.x, dims, &device),
-        vector(gradients.weight),
-        vector(gradients.bias),
-        gradients.residual,
-    )
+        inverse: B::host(variance, |v| inverse(v, norm.epsilon)),
+    }
+}
+
+/// Gradients with respect to x, weight, bias, and the residual's values.
+fn tensors<B: HostBackend>(
+    gradients: norm::Gradients,
+    dims: Shape,
+    device: &Device<B>,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, Vec<f32>) {
+    let channels = dims[3];
+    let vector = |values| B::from_host(values, Shape::new([channels]), device);
+    let (weight, bias) = (vector(gradients.weight), vector(gradients.bias));
+    (B::from_host(gradients.x, dims, device), weight, bias, gradients.residual)
 }
 
 fn scale_shift<B: HostBackend>(
@@ -239,9 +225,9 @@ fn scale_shift<B: HostBackend>(
     let (dims, device) = (x.shape(), x.device());
     let (scale, shift) = (B::host(scale, <[f32]>::to_vec), B::host(shift, <[f32]>::to_vec));
     let y = B::host(x, |x| match residual {
-        Some(residual) => B::host(residual, |residual| {
-            norm::scale_shift(x, &scale, &shift, Some(residual), relu)
-        }),
+        Some(residual) => {
+            B::host(residual, |residual| norm::scale_shift(x, &scale, &shift, Some(residual), relu))
+        }
         None => norm::scale_shift(x, &scale, &shift, None, relu),
     });
     B::from_host(y, dims, &device)
@@ -323,14 +309,22 @@ macro_rules! host_kernels {
             fn kernel_norm_backward(
                 dy: FloatTensor<Self>,
                 x: FloatTensor<Self>,
-                y: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
                 mean: FloatTensor<Self>,
                 variance: FloatTensor<Self>,
                 norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let saved = [weight, mean, variance];
-                let (x, weight, bias, _) = norm_backward::<Self>(dy, x, y, saved, norm, false);
+                let saved = saved::<Self>(weight, mean, variance, norm);
+                let bias = Self::host(bias, <[f32]>::to_vec);
+                let (dims, device) = (x.shape(), x.device());
+                let gradients = Self::host(dy, |dy| {
+                    Self::host(x, |x| {
+                        let mask = if norm.relu { Mask::Bias(&bias) } else { Mask::Everything };
+                        norm::backward(dy, x, mask, &saved, false)
+                    })
+                });
+                let (x, weight, bias, _) = tensors::<Self>(gradients, dims, &device);
                 (x, weight, bias)
             }
 
@@ -343,10 +337,17 @@ macro_rules! host_kernels {
                 variance: FloatTensor<Self>,
                 norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let saved = saved::<Self>(weight, mean, variance, norm);
                 let (dims, device) = (x.shape(), x.device());
-                let saved = [weight, mean, variance];
-                let (x, weight, bias, residual) =
-                    norm_backward::<Self>(dy, x, y, saved, norm, true);
+                let gradients = Self::host(dy, |dy| {
+                    Self::host(x, |x| {
+                        Self::host(y, |y| {
+                            let mask = if norm.relu { Mask::Output(y) } else { Mask::Everything };
+                            norm::backward(dy, x, mask, &saved, true)
+                        })
+                    })
+                });
+                let (x, weight, bias, residual) = tensors::<Self>(gradients, dims.clone(), &device);
                 (x, weight, bias, Self::from_host(residual, dims, &device))
             }
 

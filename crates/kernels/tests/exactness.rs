@@ -12,7 +12,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
-use selfsame_kernels::{SgdStep, Precision, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, moving_average, sgd_step};
+use selfsame_kernels::{
+    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool,
+    moving_average, sgd_step,
+};
 
 fn devices() -> Vec<Device> {
     vec![

@@ -148,12 +148,7 @@ fn forward_source<'a>(w: &'a [f32], g: &Geometry, group: usize) -> Source<'a> {
 
 /// Weights for a correlation of gradients of outputs, with these taps of the tensor.
 fn backward_source<'a>(w: &'a [f32], g: &Geometry, group: usize, taps: Vec<usize>) -> Source<'a> {
-    Source {
-        values: group_weight(w, g, group),
-        out: g.taps(),
-        into: g.group_in() * g.taps(),
-        taps,
-    }
+    Source { values: group_weight(w, g, group), out: g.taps(), into: g.group_in() * g.taps(), taps }
 }
 
 /// One correlation of some channels.
@@ -281,11 +276,14 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
                 let part = &part[within * per_block..][..per_block];
                 total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
             }
-            for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
-                for (c, dw) in dw.chunks_exact_mut(g.taps()).enumerate() {
-                    let first = c / BLOCK * g.taps() * BLOCK + c % BLOCK;
-                    for (tap, dw) in dw.iter_mut().enumerate() {
-                        *dw = total[(first + tap * BLOCK) * width + o];
+            let channels = BLOCK * g.taps();
+            for (block, total) in total.chunks_exact(channels * width).enumerate() {
+                for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
+                    let dw = &mut dw[block * channels..];
+                    for (c, dw) in dw.chunks_exact_mut(g.taps()).enumerate().take(BLOCK) {
+                        for (tap, dw) in dw.iter_mut().enumerate() {
+                            *dw = total[(tap * BLOCK + c) * width + o];
+                        }
                     }
                 }
             }

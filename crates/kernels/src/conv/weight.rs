@@ -57,7 +57,7 @@ impl<P: Precision> WeightGradient<'_, P> {
         let Self { frames, layout, taps, dy, rows, steps, width, dw } = self;
         let dy_image = rows * steps * width;
         // Bands of rows, so that what a tap reads of a block is still near for the next tap.
-        let band = POSITIONS.div_ceil(steps * P::CHANNELS).min(rows);
+        let band = (POSITIONS * P::CHANNELS).div_ceil(steps * P::CHANNELS).min(rows);
         for first_row in (0..rows).step_by(band) {
             let rows = first_row..rows.min(first_row + band);
             let blocks = dw.chunks_exact_mut(taps.len() * BLOCK * width);

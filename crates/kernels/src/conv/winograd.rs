@@ -43,10 +43,8 @@ pub fn convolve(x: &[f32], g: &Geometry, frame: &Frame, sources: Vec<Source>) ->
     if g.batch == 0 {
         return Vec::new();
     }
-    let kernels: Vec<_> = sources
-        .iter()
-        .map(|source| Kernel::pack(g.group_in(), g.group_out(), source))
-        .collect();
+    let kernels: Vec<_> =
+        sources.iter().map(|source| Kernel::pack(g.group_in(), g.group_out(), source)).collect();
     let tiles = Tiles { rows: g.height_out(), columns: g.width_out() };
     let threads = rayon::current_num_threads();
     let images = TILES.div_ceil(tiles.of_image()).min(g.batch.div_ceil(2 * threads));
@@ -122,10 +120,16 @@ pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Ve
                 let part = &part[within * per_block..][..per_block];
                 total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
             }
-            for c in 0..g.group_in() {
+            // By blocks of input channels, so that both sides stay in the first-level cache.
+            for first in (0..g.group_in()).step_by(BLOCK) {
                 for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
-                    let s = std::array::from_fn(|f| total[(f * channels + c) * width + o]);
-                    dw[c * g.taps()..][..g.taps()].copy_from_slice(&kernel_gradient(&s));
+                    for c in first..g.group_in().min(first + BLOCK) {
+                        let mut s = [0f32; FREQUENCIES];
+                        for (f, s) in s.iter_mut().enumerate() {
+                            *s = total[(f * channels + c) * width + o];
+                        }
+                        dw[c * g.taps()..][..g.taps()].copy_from_slice(&kernel_gradient(&s));
+                    }
                 }
             }
         });

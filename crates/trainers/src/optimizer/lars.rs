@@ -74,12 +74,8 @@ impl Lars {
             let ratio = ratio.mask_fill(undefined, 1.0);
             decayed * ratio.reshape([1; D])
         };
-        let step = SgdStep {
-            momentum: self.momentum,
-            nesterov: false,
-            weight_decay: 0.0,
-            learning_rate,
-        };
+        let step =
+            SgdStep { momentum: self.momentum, nesterov: false, weight_decay: 0.0, learning_rate };
         let (parameter, velocity) = sgd_step(parameter, scaled, state.pop(), step);
         state.push(velocity);
         parameter
