@@ -49,7 +49,7 @@ struct StepArgs {
     /// Rounds; with --peer each one runs this program's steps and then the peer's.
     #[arg(long, default_value_t = 1, value_name = "N")]
     rounds: usize,
-    /// Where to compute: flex, ndarray, or cuda[:N] where the build has it.
+    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) where the build has it.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
     /// What the convolutions multiply: f32, or bf16 with sums and weights in f32.

@@ -161,7 +161,7 @@ impl<S: Simd> Vectors<Bfloat16> for Emulated<S> {
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32,
+        __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32,
         _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
         _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
         _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
@@ -204,7 +204,7 @@ mod avx512 {
             // have the bits of 16 integers.
             unsafe {
                 let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
-                _mm512_cvtepu16_epi32(std::mem::transmute::<_, __m256i>(rounded))
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(rounded))
             }
         }
     }
