@@ -32,6 +32,7 @@
 mod autodiff;
 mod conv;
 mod host;
+mod machine;
 mod memory;
 mod norm;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
@@ -47,6 +48,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor};
 
+pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
 pub use workers::on_workers;
 

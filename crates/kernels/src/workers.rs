@@ -1,3 +1,7 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
@@ -23,7 +27,54 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
         return f();
     }
     let precision = current();
-    rayon::scope(|_| autocast(precision, f))
+    rayon::scope(|_| {
+        let _awake = Awake::keep();
+        autocast(precision, f)
+    })
+}
+
+/// How long a thread looks for work before it may fall asleep: longer than what one thread alone does
+/// between two kernels.
+const PATIENCE: Duration = Duration::from_micros(500);
+
+/// Pauses between two looks, so that looking does not slow down the one who works.
+const SPINS: usize = 200;
+
+/// Keeps the other threads from falling asleep between kernels, until it is dropped.
+///
+/// A kernel that finds the other threads asleep waits for the system to wake them, which takes as long
+/// as a short kernel. They look for work instead, and let any other thread of the system go first. One
+/// that finds nothing for [`PATIENCE`] gives up: it may have begun to look in the midst of a job that
+/// the one who keeps it awake is waiting for.
+struct Awake(Arc<AtomicBool>);
+
+impl Awake {
+    fn keep() -> Self {
+        let wanted = Arc::new(AtomicBool::new(true));
+        let (owner, watched) = (rayon::current_thread_index(), wanted.clone());
+        rayon::spawn_broadcast(move |context| {
+            if Some(context.index()) == owner {
+                return;
+            }
+            let mut busy = Instant::now();
+            while watched.load(Ordering::Relaxed) && busy.elapsed() < PATIENCE {
+                match rayon::yield_now() {
+                    Some(rayon::Yield::Executed) => busy = Instant::now(),
+                    _ => {
+                        (0..SPINS).for_each(|_| std::hint::spin_loop());
+                        std::thread::yield_now();
+                    }
+                }
+            }
+        });
+        Self(wanted)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Whether there are kernels for the device.

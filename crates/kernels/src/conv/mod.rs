@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 pub use bfloat16::Bfloat16;
 pub use geometry::Geometry;
-pub use precision::{Precision, Single};
+pub use precision::{Precision, Single, Vectors, Work};
 
 use correlate::{Correlate, Kernel, Outputs, block_width};
 use frame::Frame;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast this machine trains.
+//! `cargo xtask bench step`: whole training steps, beside a peer's.
 
 use std::process::Command;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use clap::{Args, Subcommand};
+use clap::Args;
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::Linear;
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
@@ -18,22 +18,10 @@ use crate::device;
 use crate::precision::Precision;
 use crate::usage::usage;
 
-/// Measure how fast this machine trains.
-#[derive(Args)]
-pub struct BenchArgs {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Subcommand)]
-enum What {
-    Step(StepArgs),
-}
-
 /// Training steps of a CIFAR ResNet-18: forward, backward and SGD on one batch, with a linear layer of
 /// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
 #[derive(Args)]
-struct StepArgs {
+pub struct StepArgs {
     /// Channels of the first stage: 64 in the paper.
     #[arg(long, default_value_t = 16, value_name = "N")]
     width: usize,
@@ -99,13 +87,7 @@ struct Results {
     ratio: Option<f64>,
 }
 
-pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    match &args.what {
-        What::Step(args) => step(args),
-    }
-}
-
-fn step(args: &StepArgs) -> anyhow::Result<()> {
+pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.steps == 0 || args.rounds == 0 || args.size < 8 {
         return Err(usage("--batch, --steps and --rounds start at 1, and --size at 8"));
     }
@@ -113,9 +95,7 @@ fn step(args: &StepArgs) -> anyhow::Result<()> {
     let mut ours = Vec::new();
     let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
     for _ in 0..args.rounds {
-        let rates = selfsame_kernels::autocast(args.precision.into(), || {
-            selfsame_kernels::on_workers(&device, || train(args, &device))
-        })?;
+        let rates = selfsame_kernels::autocast(args.precision.into(), || train(args, &device))?;
         ours.push(median(rates));
         for (rates, mode) in peers.iter_mut().zip(&args.peer_modes) {
             rates.push(peer(args, mode)?);
@@ -175,12 +155,15 @@ fn train(args: &StepArgs, device: &Device) -> anyhow::Result<Vec<f64>> {
     let mut rates = Vec::new();
     for _ in 0..args.steps + 2 {
         let start = Instant::now();
-        let y = network.head.forward(network.encoder.forward(images.clone()));
-        let loss = y.square().mean();
-        let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        network = optimizer.step(network, gradients, 0.01);
-        // Devices that run behind the program have finished when the loss can be read.
-        let loss = loss.into_scalar::<f32>();
+        let loss;
+        (network, loss) = selfsame_kernels::on_workers(device, || {
+            let y = network.head.forward(network.encoder.forward(images.clone()));
+            let loss = y.square().mean();
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            let network = optimizer.step(network, gradients, 0.01);
+            // Devices that run behind the program have finished when the loss can be read.
+            (network, loss.into_scalar::<f32>())
+        });
         rates.push(args.batch as f64 / start.elapsed().as_secs_f64());
         if !loss.is_finite() {
             bail!("the loss became {loss}");

@@ -1,0 +1,324 @@
+//! `cargo xtask bench kernels`: each kernel of a training step beside what this machine can do.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Distribution, Tensor};
+use clap::Args;
+use selfsame_kernels::{
+    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, moving_average,
+    on_workers, peak_bandwidth, peak_flops, sgd_step,
+};
+use serde::Serialize;
+
+use crate::precision::Precision;
+use crate::usage::usage;
+
+/// Each kernel of a training step of a CIFAR ResNet-18, alone, beside the limits of this machine
+/// (a roofline): the fastest multiply-adds and the fastest copy through memory.
+#[derive(Args)]
+pub struct KernelArgs {
+    /// Channels of the first stage: 64 in the paper.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    width: usize,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    batch: usize,
+    /// Height and width of the images, in pixels.
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    size: usize,
+    /// What the convolutions multiply.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Runs of each kernel, of which the median counts.
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    runs: usize,
+    /// Print one JSON object instead of a Markdown table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One kernel.
+#[derive(Serialize)]
+struct Row {
+    kernel: String,
+    /// How often a training step runs it.
+    times: usize,
+    /// Of one run, median.
+    milliseconds: f64,
+    /// Multiplications and additions of the textbook's formula.
+    gflop: f64,
+    /// Bytes of inputs and outputs, each read or written as often as the formula must.
+    megabytes: f64,
+    /// The least time that the machine's limits allow, over the time taken.
+    share_of_limit: f64,
+    /// Whether that limit is arithmetic or memory.
+    bound: &'static str,
+}
+
+#[derive(Serialize)]
+struct Results {
+    precision: Precision,
+    threads: usize,
+    /// Limits of this machine.
+    peak_gflops: f64,
+    peak_gigabytes_per_second: f64,
+    kernels: Vec<Row>,
+    /// Of all kernels as often as a step runs them.
+    milliseconds: f64,
+}
+
+struct Bench<'a> {
+    args: &'a KernelArgs,
+    device: Device,
+    flops: f64,
+    bandwidth: f64,
+    rows: Vec<Row>,
+}
+
+/// A convolution and the batch norm behind it.
+struct Layer {
+    from: usize,
+    to: usize,
+    /// Of the input.
+    side: usize,
+    kernel: usize,
+    stride: usize,
+    times: usize,
+}
+
+pub fn run(args: &KernelArgs) -> anyhow::Result<()> {
+    if args.batch == 0 || args.runs == 0 || args.width == 0 || args.size < 8 {
+        return Err(usage("--width, --batch and --runs start at 1, and --size at 8"));
+    }
+    let mut bench = Bench {
+        args,
+        device: Device::flex().autodiff(),
+        flops: peak_flops(args.precision.into()),
+        bandwidth: peak_bandwidth(),
+        rows: Vec::new(),
+    };
+    for layer in layers(args) {
+        bench.convolution(&layer);
+    }
+    for stage in 0..4 {
+        bench.norms(stage);
+    }
+    bench.rest();
+    let milliseconds = bench.rows.iter().map(|row| row.milliseconds * row.times as f64).sum();
+    let results = Results {
+        precision: args.precision,
+        threads: rayon::current_num_threads(),
+        peak_gflops: bench.flops / 1e9,
+        peak_gigabytes_per_second: bench.bandwidth / 1e9,
+        kernels: bench.rows,
+        milliseconds,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string(&results)?);
+    } else {
+        print(args, &results);
+    }
+    Ok(())
+}
+
+/// The convolutions of a CIFAR ResNet-18, those of the same sizes once.
+fn layers(args: &KernelArgs) -> Vec<Layer> {
+    let (width, size) = (args.width, args.size);
+    let first = Layer { from: 3, to: width, side: size, kernel: 3, stride: 1, times: 1 };
+    let mut all = vec![first];
+    for stage in 0..4 {
+        let (to, side) = (width << stage, size.div_ceil(1 << stage));
+        if stage > 0 {
+            let (from, side) = (to / 2, size.div_ceil(1 << (stage - 1)));
+            all.push(Layer { from, to, side, kernel: 3, stride: 2, times: 1 });
+            all.push(Layer { from, to, side, kernel: 1, stride: 2, times: 1 });
+        }
+        let times = if stage == 0 { 4 } else { 3 };
+        all.push(Layer { from: to, to, side, kernel: 3, stride: 1, times });
+    }
+    all
+}
+
+impl Bench<'_> {
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &self.device)
+    }
+
+    fn row(&mut self, kernel: String, times: usize, flop: f64, bytes: f64, seconds: f64) {
+        let (compute, memory) = (flop / self.flops, bytes / self.bandwidth);
+        self.rows.push(Row {
+            kernel,
+            times,
+            milliseconds: seconds * 1e3,
+            gflop: flop / 1e9,
+            megabytes: bytes / 1e6,
+            share_of_limit: compute.max(memory) / seconds,
+            bound: if compute > memory { "arithmetic" } else { "memory" },
+        });
+    }
+
+    /// Median seconds of `work` on what `prepare` makes.
+    fn time<T: Send, R: Send>(
+        &self,
+        prepare: impl Fn() -> T + Send + Sync,
+        work: impl Fn(T) -> R + Send + Sync,
+    ) -> f64 {
+        let precision = self.args.precision.into();
+        let once = || {
+            on_workers(&self.device, || {
+                let input = autocast(precision, &prepare);
+                let start = Instant::now();
+                let output = autocast(precision, || work(input));
+                let elapsed = start.elapsed();
+                drop(output);
+                elapsed
+            })
+        };
+        once();
+        let mut all: Vec<Duration> = (0..self.args.runs).map(|_| once()).collect();
+        all.sort();
+        all[all.len() / 2].as_secs_f64()
+    }
+
+    /// Median seconds of the backward pass of `forward`, without what it takes to bring a gradient
+    /// of `shape` to it.
+    fn time_backward<const D: usize>(
+        &self,
+        shape: [usize; D],
+        forward: impl Fn() -> Tensor<D> + Send + Sync,
+    ) -> f64 {
+        let dy = self.random(shape);
+        let leaf = self.random(shape).require_grad();
+        let bare = self.time(|| (leaf.clone() * dy.clone()).sum(), |loss| loss.backward());
+        let whole = self.time(|| (forward() * dy.clone()).sum(), |loss| loss.backward());
+        (whole - bare).max(1e-9)
+    }
+
+    fn convolution(&mut self, layer: &Layer) {
+        let Layer { from, to, side, kernel, stride, times } = *layer;
+        let options = || ConvOptions::new([stride; 2], [kernel / 2; 2], [1; 2], 1);
+        let x = self.random([self.args.batch, side, side, from]);
+        let w = self.random([to, from, kernel, kernel]);
+        let y = conv2d(x.clone(), w.clone(), options());
+        let flop = 2.0 * (y.shape().num_elements() * from * kernel * kernel) as f64;
+        let elements =
+            [&x, &w, &y].into_iter().map(|tensor| tensor.shape().num_elements()).sum::<usize>();
+        let bytes = 4.0 * elements as f64;
+        let name = format!("conv {kernel}×{kernel}/{stride} {from}→{to} {side} px");
+
+        let seconds = self.time(|| (), |()| conv2d(x.clone(), w.clone(), options()));
+        self.row(format!("{name}, forward"), times, flop, bytes, seconds);
+        // Nobody asks for the gradient of the images.
+        if from != 3 {
+            let tracked = x.clone().require_grad();
+            let seconds =
+                self.time_backward(y.dims(), || conv2d(tracked.clone(), w.clone(), options()));
+            self.row(format!("{name}, input's gradient"), times, flop, bytes, seconds);
+        }
+        let tracked = w.require_grad();
+        let seconds =
+            self.time_backward(y.dims(), || conv2d(x.clone(), tracked.clone(), options()));
+        self.row(format!("{name}, weight's gradient"), times, flop, bytes, seconds);
+    }
+
+    fn norms(&mut self, stage: usize) {
+        let channels = self.args.width << stage;
+        let side = self.args.size.div_ceil(1 << stage);
+        let shape = [self.args.batch, side, side, channels];
+        let (x, residual) = (self.random(shape).require_grad(), self.random(shape).require_grad());
+        let gamma = self.random([channels]).require_grad();
+        let beta = self.random([channels]).require_grad();
+        let bytes = 4.0 * x.shape().num_elements() as f64;
+        let parameters = || (gamma.clone(), beta.clone());
+        // The statistics need all of x before the first output, and the sums of the backward pass all of
+        // it before the first gradient: both read everything twice.
+        let relu = |x: &Tensor<4>, residual: Option<Tensor<4>>| {
+            let (gamma, beta) = parameters();
+            batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual).output
+        };
+        let name = format!("norm + ReLU {channels} channels {side} px");
+        let times = if stage == 0 { 3 } else { 2 };
+        let seconds = self.time(|| (), |()| relu(&x, None));
+        self.row(format!("{name}, forward"), times, 0.0, 3.0 * bytes, seconds);
+        let seconds = self.time_backward(shape, || relu(&x, None));
+        self.row(format!("{name}, backward"), times, 0.0, 5.0 * bytes, seconds);
+
+        let name = format!("norm + residual + ReLU {channels} channels {side} px");
+        let add = || relu(&x, Some(residual.clone()));
+        let seconds = self.time(|| (), |()| add());
+        self.row(format!("{name}, forward"), 2, 0.0, 4.0 * bytes, seconds);
+        let seconds = self.time_backward(shape, add);
+        self.row(format!("{name}, backward"), 2, 0.0, 8.0 * bytes, seconds);
+
+        if stage > 0 {
+            let name = format!("norm {channels} channels {side} px");
+            let plain = || {
+                let (gamma, beta) = parameters();
+                batch_norm(x.clone(), gamma, beta, 1e-5).output
+            };
+            let seconds = self.time(|| (), |()| plain());
+            self.row(format!("{name}, forward"), 1, 0.0, 3.0 * bytes, seconds);
+            let seconds = self.time_backward(shape, plain);
+            self.row(format!("{name}, backward"), 1, 0.0, 5.0 * bytes, seconds);
+        }
+    }
+
+    /// Pooling, and the updates of all the parameters at once.
+    fn rest(&mut self) {
+        let (channels, side) = (self.args.width * 8, self.args.size.div_ceil(8));
+        let x = self.random([self.args.batch, side, side, channels]).require_grad();
+        let bytes = 4.0 * x.shape().num_elements() as f64;
+        let seconds = self.time(|| (), |()| global_avg_pool(x.clone()));
+        self.row("average pooling, forward".to_owned(), 1, 0.0, bytes, seconds);
+        let seconds =
+            self.time_backward([self.args.batch, channels], || global_avg_pool(x.clone()));
+        self.row("average pooling, backward".to_owned(), 1, 0.0, bytes, seconds);
+
+        let parameters: usize =
+            layers(self.args).iter().map(|l| l.times * l.from * l.to * l.kernel * l.kernel).sum();
+        let bytes = 4.0 * parameters as f64;
+        let device = self.device.clone().inner();
+        let [w, g, v] = [(); 3]
+            .map(|()| Tensor::<1>::random([parameters], Distribution::Normal(0.0, 1.0), &device));
+        let step =
+            SgdStep { momentum: 0.9, nesterov: false, weight_decay: 1e-4, learning_rate: 0.1 };
+        let seconds = self.time(|| (), |()| sgd_step(w.clone(), g.clone(), Some(v.clone()), step));
+        self.row("SGD with momentum".to_owned(), 1, 0.0, 5.0 * bytes, seconds);
+        let seconds = self.time(|| (), |()| moving_average(w.clone(), g.clone(), 0.99));
+        self.row("moving average".to_owned(), 0, 0.0, 3.0 * bytes, seconds);
+    }
+}
+
+fn print(args: &KernelArgs, results: &Results) {
+    println!(
+        "ResNet-18, width {}, {} px, batch {}, {:?}, {} threads: at most {:.0} GFLOP/s and {:.1} GB/s",
+        args.width,
+        args.size,
+        args.batch,
+        args.precision,
+        results.threads,
+        results.peak_gflops,
+        results.peak_gigabytes_per_second,
+    );
+    println!();
+    println!("| kernel | per step | ms | GFLOP | MB | GFLOP/s | GB/s | limit | share of it |");
+    println!("| --- | --: | --: | --: | --: | --: | --: | --- | --: |");
+    for row in &results.kernels {
+        let seconds = row.milliseconds / 1e3;
+        println!(
+            "| {} | {} | {:.3} | {:.3} | {:.1} | {:.0} | {:.1} | {} | {:.0} % |",
+            row.kernel,
+            row.times,
+            row.milliseconds,
+            row.gflop,
+            row.megabytes,
+            row.gflop / seconds,
+            row.megabytes / 1e3 / seconds,
+            row.bound,
+            row.share_of_limit * 100.0,
+        );
+    }
+    println!();
+    println!("{:.1} ms for all kernels of a training step", results.milliseconds);
+}

@@ -1,0 +1,26 @@
+//! `cargo xtask bench`: how fast this machine trains.
+
+mod kernels;
+mod step;
+
+use clap::{Args, Subcommand};
+
+/// Measure how fast this machine trains.
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Step(step::StepArgs),
+    Kernels(kernels::KernelArgs),
+}
+
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    match &args.what {
+        What::Step(args) => step::run(args),
+        What::Kernels(args) => kernels::run(args),
+    }
+}
