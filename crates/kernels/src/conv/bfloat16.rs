@@ -48,32 +48,20 @@ impl Precision for Bfloat16 {
     }
 
     #[inline(always)]
-    fn pack_first(values: &[f32], units: &mut [u32]) {
-        let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
-            values.first_chunk().zip(units.first_chunk_mut());
-        if let Some((values, units)) = whole {
+    fn pack_pairs(first: &[f32], second: &[f32], units: &mut [u32]) {
+        if let (Some(first), Some(second), Some(units)) =
+            (first.first_chunk(), second.first_chunk(), units.first_chunk_mut())
+        {
+            let (first, second): (&[f32; BLOCK], &[f32; BLOCK]) = (first, second);
+            let units: &mut [u32; BLOCK] = units;
             for i in 0..BLOCK {
-                units[i] = round(values[i]);
+                units[i] = Self::unit([first[i], second[i]]);
             }
             return;
         }
+        let value = |values: &[f32], i: usize| values.get(i).copied().unwrap_or(0.0);
         for (i, unit) in units.iter_mut().enumerate() {
-            *unit = values.get(i).map_or(0, |value| round(*value));
-        }
-    }
-
-    #[inline(always)]
-    fn pack_second(values: &[f32], units: &mut [u32]) {
-        let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
-            values.first_chunk().zip(units.first_chunk_mut());
-        if let Some((values, units)) = whole {
-            for i in 0..BLOCK {
-                units[i] = units[i] & 0xFFFF | round(values[i]) << 16;
-            }
-            return;
-        }
-        for (unit, value) in units.iter_mut().zip(values) {
-            *unit = *unit & 0xFFFF | round(*value) << 16;
+            *unit = Self::unit([value(first, i), value(second, i)]);
         }
     }
 
@@ -163,7 +151,7 @@ mod avx512 {
     use std::arch::x86_64::{
         __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtepu16_epi32,
         _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_mask_blend_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
+        _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi32, _mm512_setzero_ps,
         _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
     };
 
@@ -245,28 +233,20 @@ mod avx512 {
         }
 
         #[inline(always)]
-        fn pack_first(self, values: &[f32], units: &mut [u32]) {
+        fn pack_pairs(self, first: &[f32], second: &[f32], units: &mut [u32]) {
             let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
-                values.first_chunk().zip(units.first_chunk_mut());
-            let Some((values, units)) = whole else { return Bfloat16::pack_first(values, units) };
-            let rounded = self.round(values);
+                first.first_chunk().zip(units.first_chunk_mut());
+            let (Some((a, to)), true) = (whole, second.is_empty() || second.len() >= BLOCK) else {
+                return Bfloat16::pack_pairs(first, second, units);
+            };
+            let mut pairs = self.round(a);
             // SAFETY: `self` is proof of AVX-512; 16 u32 of any alignment can be written.
-            unsafe { _mm512_storeu_si512(units.as_mut_ptr().cast(), rounded) }
-        }
-
-        #[inline(always)]
-        fn pack_second(self, values: &[f32], units: &mut [u32]) {
-            let whole: Option<(&[f32; BLOCK], &mut [u32; BLOCK])> =
-                values.first_chunk().zip(units.first_chunk_mut());
-            let Some((values, units)) = whole else { return Bfloat16::pack_second(values, units) };
-            let rounded = self.round(values);
-            // SAFETY: `self` is proof of AVX-512 with 16-bit lanes; 16 u32 of any alignment can be
-            // read and written.
             unsafe {
-                let first = _mm512_loadu_si512(units.as_ptr().cast());
-                let second = _mm512_slli_epi32::<16>(rounded);
-                let both = _mm512_mask_blend_epi16(0xAAAA_AAAA, first, second);
-                _mm512_storeu_si512(units.as_mut_ptr().cast(), both);
+                if let Some(second) = second.first_chunk() {
+                    let second = _mm512_slli_epi32::<16>(self.round(second));
+                    pairs = _mm512_or_si512(pairs, second);
+                }
+                _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs);
             }
         }
 

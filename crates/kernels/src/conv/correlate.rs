@@ -88,13 +88,12 @@ impl<P: Precision> Work<P> for Pack<'_, P> {
                     for (t, tap) in source.taps.iter().enumerate() {
                         let to = &mut packed[(t * units + unit) * width + o - outs.start..];
                         let to = &mut to[..BLOCK.min(width)];
-                        let mut line = [0f32; BLOCK];
-                        staged.line(unit * P::CHANNELS, *tap, &mut line[..count]);
-                        vectors.pack_first(&line, to);
-                        if P::CHANNELS == 2 && unit * 2 + 1 < ins.len() {
-                            staged.line(unit * 2 + 1, *tap, &mut line[..count]);
-                            vectors.pack_second(&line, to);
+                        let mut lines = [[0f32; BLOCK]; 2];
+                        let channels = unit * P::CHANNELS..ins.len().min((unit + 1) * P::CHANNELS);
+                        for (channel, line) in channels.zip(&mut lines) {
+                            staged.line(channel, *tap, &mut line[..count]);
                         }
+                        vectors.pack_pairs(&lines[0], &lines[1], to);
                     }
                 }
             }

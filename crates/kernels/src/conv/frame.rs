@@ -58,15 +58,8 @@ impl Frame {
         blocks * self.block() + 4 * self.row() + TILE * BLOCK
     }
 
-    /// Where row `y` of the image goes, unless no output sees it.
-    fn row_of(&self, y: usize) -> Option<usize> {
-        let row = y + self.top;
-        let seen = row % self.stride < self.phases && row / self.stride < self.rows;
-        seen.then(|| self.offset(row, 0))
-    }
-
     /// Columns of the image that some output sees, each with where it goes in its row.
-    fn columns_seen(&self) -> Vec<(usize, usize)> {
+    pub fn columns_seen(&self) -> Vec<(usize, usize)> {
         let seen = |column: usize| {
             column % self.stride < self.phases && column / self.stride < self.columns
         };
@@ -74,20 +67,44 @@ impl Frame {
         columns.map(|x| (x, self.offset(0, x + self.left))).collect()
     }
 
+    /// Rows of the image that some output sees, each with where it goes.
+    fn rows_seen<'a>(
+        &'a self,
+        image: &'a [f32],
+        pitch: usize,
+    ) -> impl Iterator<Item = (&'a [f32], usize)> {
+        let rows = image.chunks_exact(self.width * pitch).take(self.height).enumerate();
+        rows.filter_map(|(y, values)| {
+            let row = y + self.top;
+            let seen = row % self.stride < self.phases && row / self.stride < self.rows;
+            seen.then(|| (values, self.offset(row, 0)))
+        })
+    }
+
     /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where a
     /// unit holds two. What is not written must be zero already.
+    ///
+    /// `columns` are [`columns_seen`](Self::columns_seen).
     #[inline(always)]
     pub fn fill_channels<P: Precision, V: Vectors<P>>(
         &self,
         vectors: V,
+        columns: &[(usize, usize)],
         image: &[f32],
         pitch: usize,
         first: usize,
         frame: &mut [P::Unit],
     ) {
-        self.fill(image, pitch, first, BLOCK * P::CHANNELS, |at, pixel| {
-            vectors.pack_channels(pixel, &mut frame[at..][..BLOCK]);
-        });
+        let per_block = BLOCK * P::CHANNELS;
+        for (row, start) in self.rows_seen(image, pitch) {
+            for (b, c) in (0..self.channels).step_by(per_block).enumerate() {
+                let count = per_block.min(self.channels - c);
+                let (from, to) = (&row[first + c..], &mut frame[start + b * self.block()..]);
+                for (x, at) in columns {
+                    vectors.pack_channels(&from[x * pitch..][..count], &mut to[*at..][..BLOCK]);
+                }
+            }
+        }
     }
 
     /// As [`fill_channels`](Self::fill_channels), but a unit holds one channel, where it can hold
@@ -96,39 +113,29 @@ impl Frame {
     pub fn fill_positions<P: Precision, V: Vectors<P>>(
         &self,
         vectors: V,
+        columns: &[(usize, usize)],
         image: &[f32],
         pitch: usize,
         first: usize,
         frame: &mut [P::Unit],
     ) {
-        self.fill(image, pitch, first, BLOCK, |at, pixel| {
-            vectors.pack_first(pixel, &mut frame[at..][..BLOCK]);
-            // The first position of all is nobody's second; what lands in another row's last
-            // unit or in another phase's is multiplied with no output.
-            if P::CHANNELS == 2 && at >= BLOCK {
-                vectors.pack_second(pixel, &mut frame[at - BLOCK..][..BLOCK]);
-            }
-        });
-    }
-
-    /// Calls `put(place in the frame, channels of a block)` for every block of every pixel seen.
-    #[inline(always)]
-    fn fill(
-        &self,
-        image: &[f32],
-        pitch: usize,
-        first: usize,
-        per_block: usize,
-        mut put: impl FnMut(usize, &[f32]),
-    ) {
-        let (columns, block) = (self.columns_seen(), self.block());
-        for (y, row) in image.chunks_exact(self.width * pitch).enumerate().take(self.height) {
-            let Some(start) = self.row_of(y) else { continue };
-            // Pixel by pixel, so that the image is read in one go.
-            for (x, at) in &columns {
-                let pixel = &row[x * pitch + first..][..self.channels];
-                for (b, channels) in pixel.chunks(per_block).enumerate() {
-                    put(start + at + b * block, channels);
+        if P::CHANNELS == 1 {
+            return self.fill_channels(vectors, columns, image, pitch, first, frame);
+        }
+        let (s, last) = (self.stride, columns.last().map_or(0, |(x, _)| *x));
+        for (row, start) in self.rows_seen(image, pitch) {
+            for (b, c) in (0..self.channels).step_by(BLOCK).enumerate() {
+                let count = BLOCK.min(self.channels - c);
+                let (from, to) = (&row[first + c..], &mut frame[start + b * self.block()..]);
+                for (x, at) in columns {
+                    let here = &from[x * pitch..][..count];
+                    // Neighbours in the frame are a stride apart in the image.
+                    let next = if x + s > last { &[] } else { &from[(x + s) * pitch..][..count] };
+                    vectors.pack_pairs(here, next, &mut to[*at..][..BLOCK]);
+                    // The first column is the second value of the padding before it.
+                    if *x < s && x + self.left >= s {
+                        vectors.pack_pairs(&[0.0; BLOCK], here, &mut to[at - BLOCK..][..BLOCK]);
+                    }
                 }
             }
         }

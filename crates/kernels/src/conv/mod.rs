@@ -6,6 +6,7 @@ mod correlate;
 mod frame;
 mod geometry;
 mod precision;
+mod scratch;
 mod source;
 mod weight;
 mod winograd;
@@ -18,7 +19,8 @@ pub use precision::{Precision, Single, Vectors, Work};
 
 use correlate::{Correlate, Kernel, Outputs, block_width};
 use frame::Frame;
-use precision::{BLOCK, zeroed};
+use precision::BLOCK;
+use scratch::Scratch;
 use source::Source;
 use weight::{Layout, WeightGradient};
 
@@ -175,7 +177,7 @@ fn correlate_all<P: Precision>(
     let images =
         POSITIONS.div_ceil(positions).min(batch.div_ceil(2 * rayon::current_num_threads()));
     let per_frame = frame.len(P::CHANNELS);
-    let scratch = || zeroed::<P::Unit>(images * per_frame);
+    let scratch = || Scratch::<P::Unit>::zeroed(images * per_frame);
     memory::build_with(batch * output, images * output, scratch, |frames, i, out| {
         let count = out.len() / output;
         let x = &x[i * images * input..][..count * input];
@@ -207,15 +209,16 @@ struct Fill<'a, P: Precision> {
     frames: &'a mut [P::Unit],
 }
 
-impl<P: Precision> precision::Work<P> for Fill<'_, P> {
+impl<P: Precision> Work<P> for Fill<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: precision::Vectors<P>>(self, vectors: V) {
+    fn run<V: Vectors<P>>(self, vectors: V) {
         let Self { x, frame, channels, first, frames } = self;
+        let columns = frame.columns_seen();
         let images = x.chunks_exact(frame.height * frame.width * channels);
         for (x, values) in images.zip(frames.chunks_exact_mut(frame.len(P::CHANNELS))) {
-            frame.fill_channels(vectors, x, channels, first, values);
+            frame.fill_channels(vectors, &columns, x, channels, first, values);
         }
     }
 }
@@ -305,11 +308,11 @@ struct Part<'a> {
     sum: &'a mut [f32],
 }
 
-impl<P: Precision> precision::Work<P> for Part<'_> {
+impl<P: Precision> Work<P> for Part<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: precision::Vectors<P>>(self, vectors: V) {
+    fn run<V: Vectors<P>>(self, vectors: V) {
         let Self { dy, x, g, frame, taps, first_in, outs, width, sum } = self;
         let (rows, columns) = (g.height_out(), g.width_out());
         let steps = columns.div_ceil(P::CHANNELS);
@@ -318,8 +321,9 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
         let images = POSITIONS.div_ceil(rows * columns).max(1);
         let blocks = outs.len().div_ceil(width);
         let per_block = g.group_in().next_multiple_of(BLOCK) * g.taps() * width;
-        let mut frames = zeroed::<P::Unit>(images * per_frame);
-        let mut framed_dy = zeroed::<P::Unit>(blocks * images * per_dy);
+        let columns_seen = frame.columns_seen();
+        let mut frames = Scratch::<P::Unit>::zeroed(images * per_frame);
+        let mut framed_dy = Scratch::<P::Unit>::zeroed(blocks * images * per_dy);
         let layout = Layout {
             channels: frame.channels,
             block: frame.block(),
@@ -330,19 +334,22 @@ impl<P: Precision> precision::Work<P> for Part<'_> {
             let count = dy.len() / g.output();
             let frames = &mut frames[..count * per_frame];
             for (x, values) in x.chunks_exact(g.input()).zip(frames.chunks_exact_mut(per_frame)) {
-                frame.fill_positions(vectors, x, g.channels_in, first_in, values);
+                frame.fill_positions(vectors, &columns_seen, x, g.channels_in, first_in, values);
             }
-            for (row, dy) in dy.chunks_exact(columns * g.channels_out).enumerate() {
-                for (j, dy) in dy.chunks_exact(g.channels_out).enumerate() {
-                    let at = row * steps * width + j / P::CHANNELS * width;
-                    for (block, dy) in dy[outs.clone()].chunks(width).enumerate() {
-                        let to = &mut framed_dy[block * images * per_dy + at..][..width];
-                        for (to, dy) in to.chunks_mut(BLOCK).zip(dy.chunks(BLOCK)) {
-                            if j % P::CHANNELS == 0 {
-                                vectors.pack_first(dy, to)
-                            } else {
-                                vectors.pack_second(dy, to)
-                            }
+            let rows_framed = framed_dy.chunks_exact_mut(images * per_dy);
+            for (first_out, framed) in outs.clone().step_by(width).zip(rows_framed) {
+                let used = width.min(outs.end - first_out);
+                let rows = dy.chunks_exact(columns * g.channels_out);
+                for (dy, framed) in rows.zip(framed.chunks_exact_mut(steps * width)) {
+                    for (step, to) in framed.chunks_exact_mut(width).enumerate() {
+                        let pixel = |j: usize| &dy[j * g.channels_out + first_out..][..used];
+                        let j = step * P::CHANNELS;
+                        let here = pixel(j);
+                        let next = if j + 1 < columns { pixel(j + 1) } else { &[] };
+                        for (o, to) in (0..used).step_by(BLOCK).zip(to.chunks_mut(BLOCK)) {
+                            let next = if next.is_empty() { next } else { &next[o..] };
+                            let count = BLOCK.min(used - o);
+                            vectors.pack_pairs(&here[o..][..count], next, to);
                         }
                     }
                 }

@@ -23,10 +23,9 @@ pub trait Precision: Copy + Send + Sync + 'static {
     fn unit(values: [f32; 2]) -> Self::Unit;
     /// Writes channels into units; units left over become 0.
     fn pack_channels(values: &[f32], units: &mut [Self::Unit]);
-    /// Writes one value into each unit, as its first.
-    fn pack_first(values: &[f32], units: &mut [Self::Unit]);
-    /// Writes one value into each unit, as its second; nothing where a unit has only one.
-    fn pack_second(values: &[f32], units: &mut [Self::Unit]);
+    /// Writes a value of `first` into each unit, and where it holds two, one of `second`; 0 where
+    /// there are none.
+    fn pack_pairs(first: &[f32], second: &[f32], units: &mut [Self::Unit]);
     /// Runs the work with the widest instructions this processor has.
     fn run<W: Work<Self>>(work: W) -> W::Output;
 }
@@ -51,15 +50,10 @@ pub trait Vectors<P: Precision>: Copy {
     fn pack_channels(self, values: &[f32], units: &mut [P::Unit]) {
         P::pack_channels(values, units);
     }
-    /// [`Precision::pack_first`] with this processor's instructions.
+    /// [`Precision::pack_pairs`] with this processor's instructions.
     #[inline(always)]
-    fn pack_first(self, values: &[f32], units: &mut [P::Unit]) {
-        P::pack_first(values, units);
-    }
-    /// [`Precision::pack_second`] with this processor's instructions.
-    #[inline(always)]
-    fn pack_second(self, values: &[f32], units: &mut [P::Unit]) {
-        P::pack_second(values, units);
+    fn pack_pairs(self, first: &[f32], second: &[f32], units: &mut [P::Unit]) {
+        P::pack_pairs(first, second, units);
     }
     fn multiply_add(self, x: P::Unit, w: Self::Units, sums: Self::Sums) -> Self::Sums;
     /// `from` has [`LANES`](Self::LANES) elements.
@@ -88,11 +82,6 @@ impl Precision for Single {
 
     #[inline(always)]
     fn pack_channels(values: &[f32], units: &mut [f32]) {
-        Self::pack_first(values, units);
-    }
-
-    #[inline(always)]
-    fn pack_first(values: &[f32], units: &mut [f32]) {
         if let (Some(values), Some(units)) = (values.first_chunk(), units.first_chunk_mut()) {
             let units: &mut [f32; BLOCK] = units;
             *units = *values;
@@ -105,7 +94,9 @@ impl Precision for Single {
     }
 
     #[inline(always)]
-    fn pack_second(_: &[f32], _: &mut [f32]) {}
+    fn pack_pairs(first: &[f32], _: &[f32], units: &mut [f32]) {
+        Self::pack_channels(first, units);
+    }
 
     fn run<W: Work<Self>>(work: W) -> W::Output {
         struct Job<W>(W);

@@ -14,6 +14,7 @@ use super::correlate::{block_width, put, tile};
 use super::frame::Frame;
 use super::geometry::Geometry;
 use super::precision::{BLOCK, Precision, Single, Units, Vectors, Work, zeroed};
+use super::scratch::Scratch;
 use super::source::{Source, Staged};
 use super::weight::{Layout, WeightGradient};
 use super::{Fill, TASKS};
@@ -50,7 +51,7 @@ pub fn convolve(x: &[f32], g: &Geometry, frame: &Frame, sources: Vec<Source>) ->
     let images = TILES.div_ceil(tiles.of_image()).min(g.batch.div_ceil(2 * threads));
     let per_frame = frame.len(1);
     let scratch =
-        || Scratch::new(images * per_frame, g.group_in(), block_width::<Single>(g.group_out()));
+        || Room::new(images * per_frame, g.group_in(), block_width::<Single>(g.group_out()));
     let (input, output) = (g.input(), g.output());
     memory::build_with(g.batch * output, images * output, scratch, |scratch, i, out| {
         let count = out.len() / output;
@@ -138,18 +139,18 @@ pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Ve
 }
 
 /// What one thread works in.
-struct Scratch {
-    frames: Units<f32>,
-    inputs: Units<f32>,
-    others: Units<f32>,
+struct Room {
+    frames: Scratch<f32>,
+    inputs: Scratch<f32>,
+    others: Scratch<f32>,
 }
 
-impl Scratch {
+impl Room {
     /// For frames of some length, and transforms of so many channels of input and output.
     fn new(frames: usize, channels_in: usize, channels_out: usize) -> Self {
-        let room = |channels: usize| zeroed(FREQUENCIES * frequency(channels));
+        let room = |channels: usize| Scratch::new(FREQUENCIES * frequency(channels));
         let inputs = room(channels_in.next_multiple_of(BLOCK));
-        Self { frames: zeroed(frames), inputs, others: room(channels_out) }
+        Self { frames: Scratch::zeroed(frames), inputs, others: room(channels_out) }
     }
 }
 
@@ -175,7 +176,7 @@ impl Work<Single> for Part<'_> {
         let tiles = Tiles { rows: g.height_out(), columns: g.width_out() };
         let per_frame = frame.len(1);
         let images = TILES.div_ceil(tiles.of_image()).min(x.len() / g.input());
-        let mut scratch = Scratch::new(images * per_frame, g.group_in(), width);
+        let mut scratch = Room::new(images * per_frame, g.group_in(), width);
         let channels = g.group_in().next_multiple_of(BLOCK);
         let layout = Layout {
             channels: g.group_in(),
