@@ -133,7 +133,9 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         conv: Conv,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node()];
-        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        // Images often come with their channels first; the backward pass reads them again.
+        let x = B::kernel_row_major(x.into_primitive());
+        let weight = weight.into_primitive();
         let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
         match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, weight, conv), y),
@@ -185,6 +187,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     }
 
     // Nobody differentiates a gradient again, so these need no graph.
+
+    fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::kernel_row_major(x.into_primitive()))
+    }
 
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
         let [x, dy] = [x, dy].map(|t| t.into_primitive());

@@ -43,6 +43,9 @@ pub struct SgdStep {
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
 #[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
 pub trait KernelOps: Backend {
+    /// The same values in row-major order, without gradient.
+    fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -236,6 +239,10 @@ fn scale_shift<B: HostBackend>(
 macro_rules! host_kernels {
     ($backend:ty) => {
         impl KernelOps for $backend {
+            fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                Self::row_major(x)
+            }
+
             fn kernel_conv2d(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,

@@ -9,7 +9,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::frame::Frame;
-use super::precision::{BLOCK, Precision, Units, Vectors, Work, lanes, zeroed};
+use super::precision::{BLOCK, Precision, Vectors, Work, lanes};
+use super::scratch::Scratch;
 use super::source::{Source, Staged};
 
 /// Output channels of a block of packed weights.
@@ -27,7 +28,7 @@ pub struct Kernel<P: Precision> {
     /// Where each tap reads, from where the output's position lies in the frame.
     taps: Vec<usize>,
     /// `[channels_out / width][block of units][tap][unit in block][width]`
-    weights: Units<P::Unit>,
+    weights: Scratch<P::Unit>,
     channels_out: usize,
     /// Units of all input channels.
     units: usize,
@@ -45,7 +46,7 @@ impl<P: Precision> Kernel<P> {
         let width = block_width::<P>(channels_out);
         let units = channels_in.div_ceil(P::CHANNELS);
         let per_block = units * taps.len() * width;
-        let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
+        let mut weights = Scratch::new(channels_out.div_ceil(width) * per_block);
         weights.par_chunks_exact_mut(per_block.max(1)).enumerate().for_each(|(b, packed)| {
             let outs = b * width..channels_out.min((b + 1) * width);
             P::run(Pack { source, outs, channels_in, width, packed });

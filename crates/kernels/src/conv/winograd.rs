@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::correlate::{block_width, put, tile};
 use super::frame::Frame;
 use super::geometry::Geometry;
-use super::precision::{BLOCK, Precision, Single, Units, Vectors, Work, zeroed};
+use super::precision::{BLOCK, Precision, Single, Vectors, Work};
 use super::scratch::Scratch;
 use super::source::{Source, Staged};
 use super::weight::{Layout, WeightGradient};
@@ -263,7 +263,7 @@ fn transform_gradients<V: Vectors<Single>>(
 #[derive(Debug)]
 struct Kernel {
     /// `[channels_out / width][frequency][channels_in][width]`
-    weights: Units<f32>,
+    weights: Scratch<f32>,
     channels_in: usize,
     channels_out: usize,
     width: usize,
@@ -274,7 +274,7 @@ impl Kernel {
     pub fn pack(channels_in: usize, channels_out: usize, source: &Source) -> Self {
         let width = block_width::<Single>(channels_out);
         let per_block = FREQUENCIES * channels_in * width;
-        let mut weights = zeroed(channels_out.div_ceil(width) * per_block);
+        let mut weights = Scratch::new(channels_out.div_ceil(width) * per_block);
         weights.par_chunks_exact_mut(per_block).enumerate().for_each(|(b, packed)| {
             let outs = b * width..channels_out.min((b + 1) * width);
             vectorized(|| transform_block(source, outs, channels_in, width, packed));
