@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::memory;
+use crate::memory::{self, Writer};
 use crate::simd::vectorized;
 
 /// What the forward pass finds out about each channel.
@@ -104,7 +104,7 @@ pub fn scale_shift(
     let channels = scale.len();
     let (row, chunk) = sizes(channels);
     let (scale, shift) = (repeat(scale, row), repeat(shift, row));
-    memory::build(x.len(), chunk * channels, |i, y| {
+    memory::write(x.len(), chunk * channels, |i, y| {
         let part = i * chunk * channels..i * chunk * channels + y.len();
         let (x, residual) = (&x[part.clone()], residual.map(|r| &r[part]));
         vectorized(|| match (residual, with_relu) {
@@ -130,19 +130,16 @@ fn relu(x: f32) -> f32 {
 
 #[inline(always)]
 fn scale_rows(
-    y: &mut [f32],
+    y: &mut Writer,
     x: &[f32],
     residual: &[f32],
     scale: &[f32],
     shift: &[f32],
     f: impl Fn(f32, f32) -> f32,
 ) {
-    let rows =
-        y.chunks_mut(scale.len()).zip(x.chunks(scale.len())).zip(residual.chunks(scale.len()));
-    for ((y, x), r) in rows {
-        for ((((y, x), r), scale), shift) in y.iter_mut().zip(x).zip(r).zip(scale).zip(shift) {
-            *y = f(x * scale + shift, *r);
-        }
+    for (x, r) in x.chunks(scale.len()).zip(residual.chunks(scale.len())) {
+        let values = x.iter().zip(r).zip(scale).zip(shift);
+        y.extend(x.len(), values.map(|(((x, r), scale), shift)| f(x * scale + shift, *r)));
     }
 }
 
@@ -266,15 +263,15 @@ fn backward_with(
         .collect();
     let lines = [repeat(&factor, row), repeat(&slope, row), repeat(&offset, row)];
 
-    let body = |i: usize, dx: &mut [f32], residual: Option<&mut [f32]>| {
+    let body = |i: usize, dx: &mut Writer, residual: Option<&mut Writer>| {
         let part = i * chunk..i * chunk + dx.len();
         let inputs = [&dy[part.clone()], &x[part.clone()], &y[part]];
         vectorized(|| gradient_rows(dx, residual, inputs, &lines, &forward, g));
     };
     let (dx, residual) = if wants_residual {
-        memory::build_two(x.len(), chunk, |i, dx, residual| body(i, dx, Some(residual)))
+        memory::write_two(x.len(), chunk, |i, dx, residual| body(i, dx, Some(residual)))
     } else {
-        (memory::build(x.len(), chunk, |i, dx| body(i, dx, None)), Vec::new())
+        (memory::write(x.len(), chunk, |i, dx| body(i, dx, None)), Vec::new())
     };
     Gradients {
         x: dx,
@@ -309,8 +306,8 @@ fn gradient_sums(
 
 #[inline(always)]
 fn gradient_rows(
-    dx: &mut [f32],
-    residual: Option<&mut [f32]>,
+    dx: &mut Writer,
+    residual: Option<&mut Writer>,
     [dy, x, y]: [&[f32]; 3],
     [factor, slope, offset]: &[Vec<f32>; 3],
     [scale, shift]: &[Vec<f32>; 2],
@@ -321,23 +318,24 @@ fn gradient_rows(
     let lines = || factor.iter().zip(slope).zip(offset).zip(scale.iter().zip(shift));
     match residual {
         Some(residual) => {
-            let outputs = dx.chunks_mut(row).zip(residual.chunks_mut(row));
-            for ((dx, r), ((dy, x), y)) in outputs.zip(inputs) {
-                let values = dx.iter_mut().zip(r).zip(dy).zip(x).zip(y).zip(lines());
-                for (((((dx, r), dy), x), y), (((factor, slope), offset), (scale, shift))) in values
-                {
-                    let g = g(*dy, *y, *x, *scale, *shift);
-                    *r = g;
-                    *dx = factor * g + slope * x + offset;
-                }
+            for ((dy, x), y) in inputs {
+                let values = dy.iter().zip(x).zip(y).zip(lines());
+                let values =
+                    values.map(|(((dy, x), y), (((factor, slope), offset), (scale, shift)))| {
+                        let g = g(*dy, *y, *x, *scale, *shift);
+                        (factor * g + slope * x + offset, g)
+                    });
+                Writer::extend_two(dx, residual, dy.len(), values);
             }
         }
         None => {
-            for (dx, ((dy, x), y)) in dx.chunks_mut(row).zip(inputs) {
-                let values = dx.iter_mut().zip(dy).zip(x).zip(y).zip(lines());
-                for ((((dx, dy), x), y), (((factor, slope), offset), (scale, shift))) in values {
-                    *dx = factor * g(*dy, *y, *x, *scale, *shift) + slope * x + offset;
-                }
+            for ((dy, x), y) in inputs {
+                let values = dy.iter().zip(x).zip(y).zip(lines());
+                let values =
+                    values.map(|(((dy, x), y), (((factor, slope), offset), (scale, shift)))| {
+                        factor * g(*dy, *y, *x, *scale, *shift) + slope * x + offset
+                    });
+                dx.extend(dy.len(), values);
             }
         }
     }

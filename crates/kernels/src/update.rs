@@ -1,6 +1,6 @@
 //! Updates of parameters, each in one pass.
 
-use crate::memory;
+use crate::memory::{self, Writer};
 use crate::ops::SgdStep;
 use crate::simd::vectorized;
 
@@ -10,13 +10,11 @@ const CHUNK: usize = 1 << 14;
 /// `τ a + (1 − τ) b`
 pub fn moving_average(a: &[f32], b: &[f32], tau: f64) -> Vec<f32> {
     let (kept, taken) = (tau as f32, (1.0 - tau) as f32);
-    memory::build(a.len(), CHUNK, |i, y| {
+    memory::write(a.len(), CHUNK, |i, y| {
         let part = i * CHUNK..i * CHUNK + y.len();
         let (a, b) = (&a[part.clone()], &b[part]);
         vectorized(|| {
-            for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-                *y = kept * a + taken * b;
-            }
+            y.extend(a.len(), a.iter().zip(b).map(|(a, b)| kept * a + taken * b));
         });
     })
 }
@@ -25,20 +23,19 @@ pub fn moving_average(a: &[f32], b: &[f32], tau: f64) -> Vec<f32> {
 pub fn sgd(w: &[f32], g: &[f32], v: Option<&[f32]>, step: SgdStep) -> (Vec<f32>, Vec<f32>) {
     let SgdStep { momentum, nesterov, weight_decay, learning_rate } = step;
     let [decay, momentum, rate] = [weight_decay, momentum, learning_rate].map(|x| x as f32);
-    memory::build_two(w.len(), CHUNK, |i, new_w, new_v| {
+    let (of_gradient, of_velocity) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+    memory::write_two(w.len(), CHUNK, |i, new_w, new_v| {
         let part = i * CHUNK..i * CHUNK + new_w.len();
         let (w, g) = (&w[part.clone()], &g[part.clone()]);
-        // Without one, zeros: `momentum · 0 + g`.
-        if let Some(v) = v {
-            new_v.copy_from_slice(&v[part]);
-        }
-        let (of_gradient, of_velocity) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
+        // Without a velocity, `momentum · 0 + g`.
+        let (v, momentum) = v.map_or((w, 0.0), |v| (&v[part], momentum));
         vectorized(|| {
-            for (((new_w, new_v), w), g) in new_w.iter_mut().zip(new_v).zip(w).zip(g) {
+            let values = w.iter().zip(g).zip(v).map(|((w, g), v)| {
                 let g = g + decay * w;
-                *new_v = momentum * *new_v + g;
-                *new_w = w - rate * (of_gradient * g + of_velocity * *new_v);
-            }
+                let v = momentum * v + g;
+                (w - rate * (of_gradient * g + of_velocity * v), v)
+            });
+            Writer::extend_two(new_w, new_v, w.len(), values);
         });
     })
 }
