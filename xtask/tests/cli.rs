@@ -334,3 +334,44 @@ fn data_sets_are_listed() {
         serde_json::from_str(&ok(&xtask(&["dataset", "list", "--json"], "2"))).unwrap();
     assert!(json.as_array().unwrap().iter().any(|e| e["name"] == "shapes" && e["present"] == true));
 }
+
+/// A peer that says the same whatever it is asked: the ratio is its own arithmetic.
+#[test]
+fn bench_step_measures_beside_a_peer() {
+    let temp = tempfile::tempdir().unwrap();
+    let peer = temp.path().join("peer.sh");
+    std::fs::write(&peer, "echo \"width $1 batch $2 $4: median 0.5 images/s (min 1, max 2)\"\n")
+        .unwrap();
+    let peer = format!("sh {}", peer.to_str().unwrap());
+    let small = ["bench", "step", "--width", "2", "--batch", "2", "--steps", "3", "--size", "8"];
+    for precision in ["f32", "bf16"] {
+        let more = ["--precision", precision, "--json", "--peer", &peer, "--peer-modes", "a,b"];
+        let json = ok(&xtask(&[&small[..], &more].concat(), "2"));
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["precision"], precision);
+        assert_eq!(value["peers"][1]["name"], "b");
+        let rate = value["images_per_second"].as_f64().unwrap();
+        assert!(rate > 0.0 && value["ratio"].as_f64() == Some(rate / 0.5), "{json}");
+    }
+    let (status, message) = error(&[&small[..], &["--peer", "sh -c exit"]].concat());
+    assert!(status == 1 && message.contains("median"), "{message}");
+    assert_eq!(error(&["bench", "step", "--batch", "0"]).0, 2);
+}
+
+#[test]
+fn bench_kernels_lists_every_kernel_with_its_limit() {
+    let args = ["bench", "kernels", "--width", "2", "--batch", "2", "--size", "8", "--runs", "1"];
+    let json = ok(&xtask(&[&args[..], &["--json"]].concat(), "2"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(value["peak_gflops"].as_f64().unwrap() > 0.0);
+    let kernels = value["kernels"].as_array().unwrap();
+    // The first convolution has no gradient for its input.
+    let convolutions =
+        kernels.iter().filter(|row| row["kernel"].as_str().unwrap().contains("conv"));
+    assert_eq!(convolutions.count(), 11 * 3 - 1);
+    for row in kernels {
+        assert!(row["milliseconds"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["share_of_limit"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(error(&["bench", "kernels", "--runs", "0"]).0, 2);
+}

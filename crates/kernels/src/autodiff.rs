@@ -8,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
-use crate::ops::{Conv, KernelOps, Norm, SgdStep};
+use crate::ops::{Conv, KernelOps, Norm, Pool, SgdStep};
 
 #[derive(Debug)]
 struct ConvNode;
@@ -116,7 +116,32 @@ impl<B: Backend + KernelOps> Backward<B, 1> for MeanPoolNode {
     }
 }
 
+#[derive(Debug)]
+struct MaxPoolNode;
+
+impl<B: Backend + KernelOps> Backward<B, 1> for MaxPoolNode {
+    type State = (FloatTensor<B>, Pool);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, pool) = ops.state;
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::kernel_max_pool_backward(x, dy, pool));
+        }
+    }
+}
+
 impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C> {
+    fn kernel_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+        let nodes = [x.node()];
+        let x = x.into_primitive();
+        let y = B::kernel_max_pool(x.clone(), pool);
+        match MaxPoolNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, pool), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let nodes = [x.node()];
         let x = x.into_primitive();
@@ -192,6 +217,15 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         Self::from_inner(B::kernel_row_major(x.into_primitive()))
     }
 
+    fn kernel_max_pool_backward(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        pool: Pool,
+    ) -> FloatTensor<Self> {
+        let [x, dy] = [x, dy].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_max_pool_backward(x, dy, pool))
+    }
+
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
         let [x, dy] = [x, dy].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_mean_pool_backward(x, dy))
@@ -250,10 +284,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     fn kernel_sgd_first(
         w: FloatTensor<Self>,
         g: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
         step: SgdStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g] = [w, g].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd_first(w, g, step);
+        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
+        let (w, v) = B::kernel_sgd_first(w, g, scale, step);
         (Self::from_inner(w), Self::from_inner(v))
     }
 
@@ -261,11 +296,22 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         w: FloatTensor<Self>,
         g: FloatTensor<Self>,
         v: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
         step: SgdStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g, v] = [w, g, v].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd(w, g, v, step);
+        let [w, g, v, scale] = [w, g, v, scale].map(|t| t.into_primitive());
+        let (w, v) = B::kernel_sgd(w, g, v, scale, step);
         (Self::from_inner(w), Self::from_inner(v))
+    }
+
+    fn kernel_update_norms(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        decay: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [w, g] = [w, g].map(|t| t.into_primitive());
+        let (w, g, decayed) = B::kernel_update_norms(w, g, decay);
+        (Self::from_inner(w), Self::from_inner(g), Self::from_inner(decayed))
     }
 
     fn kernel_norm_backward(

@@ -2,7 +2,8 @@
 //! Burn's CPU backends have them.
 //!
 //! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`], [`batch_norm_relu`],
-//! [`scale_shift`] and [`global_avg_pool`], and for the optimiser [`sgd_step`] and [`moving_average`]. On an f32 tensor of a
+//! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`], [`update_norms`] and
+//! [`moving_average`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
@@ -15,6 +16,10 @@
 //! the waiting for threads.
 //!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
+//!
+//! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found when the program runs, and
+//! nothing has to be set when it is compiled. The environment variable `SELFSAME_MAX_ISA` (`portable`,
+//! `avx2`, `avx512`: without BF16) keeps to older ones, to test them or to compare machines.
 //!
 //! ```
 //! use burn::tensor::ops::ConvOptions;
@@ -45,7 +50,7 @@ mod workers;
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Tensor};
 
 pub use machine::{peak_bandwidth, peak_flops};
@@ -54,7 +59,7 @@ pub use workers::on_workers;
 
 pub use ops::SgdStep;
 
-use ops::{Conv, KernelOps, Norm};
+use ops::{Conv, KernelOps, Norm, Pool};
 
 /// A 2-D convolution without bias:
 /// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
@@ -211,6 +216,23 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_mean_pool(x.into_dispatch()))
 }
 
+/// Max pooling over square windows, padded with −∞.
+///
+/// - `x`: `[batch, height, width, channels]`; `padding` at most half of `kernel`.
+/// - returns `[batch, (height + 2 padding − kernel) / stride + 1, (width + …) / stride + 1, channels]`; NaN if
+///   there is one in the window. The gradient goes to the first of the largest values.
+pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let [_, height, width, _] = x.dims();
+    let sound = stride > 0 && 2 * padding <= kernel && height.min(width) + 2 * padding >= kernel;
+    if !has_kernels(&x) || !sound || kernel == 0 || x.shape().num_elements() == 0 {
+        let options =
+            MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+        return last(burn::tensor::module::max_pool2d(first(x), options));
+    }
+    let pool = Pool { kernel, stride, padding };
+    Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_max_pool(x.into_dispatch(), pool))
+}
+
 /// A moving average in one pass: `τ average + (1 − τ) value`. No gradient flows through.
 pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau: f64) -> Tensor<D> {
     if !has_kernels(&average) || !has_kernels(&value) || average.dims() != value.dims() {
@@ -220,23 +242,28 @@ pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau:
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_moving_average(average, value, tau))
 }
 
-/// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← g + λ w`,
+/// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
 /// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity is the
 /// first gradient. Returns the new parameter and the new velocity. No gradient flows through.
+///
+/// `scale` is r, `[1]`: LARS' trust ratio, or 1 if there is none.
 pub fn sgd_step<const D: usize>(
     parameter: Tensor<D>,
     gradient: Tensor<D>,
     velocity: Option<Tensor<D>>,
+    scale: Option<Tensor<1>>,
     step: SgdStep,
 ) -> (Tensor<D>, Tensor<D>) {
     let fits = |t: &Tensor<D>| has_kernels(t) && t.dims() == parameter.dims();
-    if ![&parameter, &gradient].into_iter().chain(&velocity).all(fits) {
-        return plain_sgd_step(parameter, gradient, velocity, step);
+    let all = [&parameter, &gradient].into_iter().chain(&velocity).all(fits);
+    if !all || !scale.iter().all(has_kernels) {
+        return plain_sgd_step(parameter, gradient, velocity, scale, step);
     }
+    let scale = scale.unwrap_or_else(|| Tensor::ones([1], &parameter.device())).into_dispatch();
     let (w, g) = (parameter.into_dispatch(), gradient.into_dispatch());
     let (w, v) = match velocity {
-        Some(v) => <Dispatch as KernelOps>::kernel_sgd(w, g, v.into_dispatch(), step),
-        None => <Dispatch as KernelOps>::kernel_sgd_first(w, g, step),
+        Some(v) => <Dispatch as KernelOps>::kernel_sgd(w, g, v.into_dispatch(), scale, step),
+        None => <Dispatch as KernelOps>::kernel_sgd_first(w, g, scale, step),
     };
     (Tensor::from_dispatch(w), Tensor::from_dispatch(v))
 }
@@ -245,10 +272,14 @@ fn plain_sgd_step<const D: usize>(
     parameter: Tensor<D>,
     mut gradient: Tensor<D>,
     velocity: Option<Tensor<D>>,
+    scale: Option<Tensor<1>>,
     step: SgdStep,
 ) -> (Tensor<D>, Tensor<D>) {
     if step.weight_decay != 0.0 {
         gradient = gradient + parameter.clone().mul_scalar(step.weight_decay);
+    }
+    if let Some(scale) = scale {
+        gradient = gradient * scale.reshape([1; D]);
     }
     let velocity = match velocity {
         Some(velocity) => velocity.mul_scalar(step.momentum) + gradient.clone(),
@@ -259,6 +290,23 @@ fn plain_sgd_step<const D: usize>(
         false => velocity.clone(),
     };
     ((parameter - direction.mul_scalar(step.learning_rate)).detach(), velocity.detach())
+}
+
+/// `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂` over all elements, each `[1]`, in one pass: what LARS scales a step by.
+/// No gradient flows through.
+pub fn update_norms<const D: usize>(
+    parameter: &Tensor<D>,
+    gradient: &Tensor<D>,
+    weight_decay: f64,
+) -> [Tensor<1>; 3] {
+    let (w, g) = (parameter.clone().detach(), gradient.clone().detach());
+    if !has_kernels(&w) || !has_kernels(&g) || w.dims() != g.dims() {
+        let decayed = g.clone() + w.clone().mul_scalar(weight_decay);
+        return [w, g, decayed].map(|x| x.square().sum().sqrt());
+    }
+    let (w, g) = (w.into_dispatch(), g.into_dispatch());
+    let (w, g, decayed) = <Dispatch as KernelOps>::kernel_update_norms(w, g, weight_decay);
+    [w, g, decayed].map(Tensor::from_dispatch)
 }
 
 /// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.

@@ -8,7 +8,7 @@ use crate::Precision;
 use crate::conv::{self, Bfloat16, Geometry, Single};
 use crate::host::HostBackend;
 use crate::norm::{self, Mask, Saved};
-use crate::pool;
+use crate::pool::{self, Windows};
 use crate::update;
 
 /// How to convolve.
@@ -18,6 +18,14 @@ pub struct Conv {
     pub padding: usize,
     pub groups: usize,
     pub precision: Precision,
+}
+
+/// Square windows of a pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
 }
 
 /// How to normalise.
@@ -130,6 +138,16 @@ pub trait KernelOps: Backend {
     /// Gradient of the mean with respect to `x`, of which only the shape matters.
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    /// The largest value of each window.
+    fn kernel_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+
+    /// Gradient of the largest values with respect to `x`.
+    fn kernel_max_pool_backward(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        pool: Pool,
+    ) -> FloatTensor<Self>;
+
     /// `τ a + (1 − τ) b`, without gradient.
     fn kernel_moving_average(
         a: FloatTensor<Self>,
@@ -141,6 +159,7 @@ pub trait KernelOps: Backend {
     fn kernel_sgd_first(
         w: FloatTensor<Self>,
         g: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
         step: SgdStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
@@ -149,8 +168,16 @@ pub trait KernelOps: Backend {
         w: FloatTensor<Self>,
         g: FloatTensor<Self>,
         v: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
         step: SgdStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// `‖w‖`, `‖g‖` and `‖g + λ w‖`, each `[1]`, without gradient.
+    fn kernel_update_norms(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        decay: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
@@ -158,6 +185,11 @@ fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv)
     let [channels_out, _, kernel, _] = weight.shape().dims();
     let Conv { stride, padding, groups, .. } = conv;
     Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding, groups }
+}
+
+fn windows<B: Backend>(x: &FloatTensor<B>, pool: Pool) -> Windows {
+    let [batch, height, width, channels] = x.shape().dims();
+    Windows { batch, height, width, channels, pool }
 }
 
 /// 1 / √(variance + ε) per channel.
@@ -394,6 +426,25 @@ macro_rules! host_kernels {
                 Self::from_host(dx, x.shape(), &device)
             }
 
+            fn kernel_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+                let device = x.device();
+                let w = windows::<Self>(&x, pool);
+                let y = Self::host(x, |x| pool::max(x, &w));
+                let dims = [w.batch, w.height_out(), w.width_out(), w.channels];
+                Self::from_host(y, Shape::new(dims), &device)
+            }
+
+            fn kernel_max_pool_backward(
+                x: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                pool: Pool,
+            ) -> FloatTensor<Self> {
+                let (shape, device) = (x.shape(), x.device());
+                let w = windows::<Self>(&x, pool);
+                let dx = Self::host(x, |x| Self::host(dy, |dy| pool::max_gradient(x, dy, &w)));
+                Self::from_host(dx, shape, &device)
+            }
+
             fn kernel_moving_average(
                 a: FloatTensor<Self>,
                 b: FloatTensor<Self>,
@@ -407,10 +458,13 @@ macro_rules! host_kernels {
             fn kernel_sgd_first(
                 w: FloatTensor<Self>,
                 g: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
                 step: SgdStep,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
                 let (shape, device) = (w.shape(), w.device());
-                let (w, v) = Self::host(w, |w| Self::host(g, |g| update::sgd(w, g, None, step)));
+                let scale = Self::host(scale, |scale| scale[0]);
+                let (w, v) =
+                    Self::host(w, |w| Self::host(g, |g| update::sgd(w, g, None, scale, step)));
                 (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
             }
 
@@ -418,13 +472,27 @@ macro_rules! host_kernels {
                 w: FloatTensor<Self>,
                 g: FloatTensor<Self>,
                 v: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
                 step: SgdStep,
             ) -> (FloatTensor<Self>, FloatTensor<Self>) {
                 let (shape, device) = (w.shape(), w.device());
+                let scale = Self::host(scale, |scale| scale[0]);
                 let (w, v) = Self::host(w, |w| {
-                    Self::host(g, |g| Self::host(v, |v| update::sgd(w, g, Some(v), step)))
+                    Self::host(g, |g| Self::host(v, |v| update::sgd(w, g, Some(v), scale, step)))
                 });
                 (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
+            }
+
+            fn kernel_update_norms(
+                w: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                decay: f64,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let device = w.device();
+                let norms = Self::host(w, |w| Self::host(g, |g| update::norms(w, g, decay)));
+                let [w, g, decayed] =
+                    norms.map(|norm| Self::from_host(vec![norm as f32], Shape::new([1]), &device));
+                (w, g, decayed)
             }
         }
     };

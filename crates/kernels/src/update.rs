@@ -1,5 +1,7 @@
 //! Updates of parameters, each in one pass.
 
+use rayon::prelude::*;
+
 use crate::memory::{self, Writer};
 use crate::ops::SgdStep;
 use crate::simd::vectorized;
@@ -20,7 +22,15 @@ pub fn moving_average(a: &[f32], b: &[f32], tau: f64) -> Vec<f32> {
 }
 
 /// The new parameter and the new velocity; without a velocity, the gradient is the first one.
-pub fn sgd(w: &[f32], g: &[f32], v: Option<&[f32]>, step: SgdStep) -> (Vec<f32>, Vec<f32>) {
+///
+/// `scale` multiplies the gradient after the weight decay.
+pub fn sgd(
+    w: &[f32],
+    g: &[f32],
+    v: Option<&[f32]>,
+    scale: f32,
+    step: SgdStep,
+) -> (Vec<f32>, Vec<f32>) {
     let SgdStep { momentum, nesterov, weight_decay, learning_rate } = step;
     let [decay, momentum, rate] = [weight_decay, momentum, learning_rate].map(|x| x as f32);
     let (of_gradient, of_velocity) = if nesterov { (1.0, momentum) } else { (0.0, 1.0) };
@@ -31,11 +41,42 @@ pub fn sgd(w: &[f32], g: &[f32], v: Option<&[f32]>, step: SgdStep) -> (Vec<f32>,
         let (v, momentum) = v.map_or((w, 0.0), |v| (&v[part], momentum));
         vectorized(|| {
             let values = w.iter().zip(g).zip(v).map(|((w, g), v)| {
-                let g = g + decay * w;
+                let g = scale * (g + decay * w);
                 let v = momentum * v + g;
                 (w - rate * (of_gradient * g + of_velocity * v), v)
             });
             Writer::extend_two(new_w, new_v, w.len(), values);
         });
     })
+}
+
+/// `‖w‖`, `‖g‖` and `‖g + λ w‖`: sums of chunks in f64, added in their order.
+pub fn norms(w: &[f32], g: &[f32], decay: f64) -> [f64; 3] {
+    let decay = decay as f32;
+    let chunks: Vec<[f64; 3]> = w
+        .par_chunks(CHUNK)
+        .zip(g.par_chunks(CHUNK))
+        .map(|(w, g)| vectorized(|| squares(w, g, decay)))
+        .collect();
+    let mut totals = [0.0; 3];
+    for chunk in chunks {
+        totals.iter_mut().zip(chunk).for_each(|(total, sum)| *total += sum);
+    }
+    totals.map(f64::sqrt)
+}
+
+/// `Σ w²`, `Σ g²` and `Σ (g + λ w)²`.
+#[inline(always)]
+fn squares(w: &[f32], g: &[f32], decay: f32) -> [f64; 3] {
+    const LANES: usize = 16;
+    let mut sums = [[0f64; LANES]; 3];
+    for (w, g) in w.chunks(LANES).zip(g.chunks(LANES)) {
+        for (lane, (w, g)) in w.iter().zip(g).enumerate() {
+            let decayed = g + decay * w;
+            for (sums, x) in sums.iter_mut().zip([*w, *g, decayed]) {
+                sums[lane] += f64::from(x) * f64::from(x);
+            }
+        }
+    }
+    sums.map(|lanes| lanes.iter().sum())
 }

@@ -7,14 +7,16 @@ use std::f64::consts::TAU;
 
 use burn::tensor::Gradients;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{batch_norm_train, conv2d as plain_conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{
+    batch_norm_train, conv2d as plain_conv2d, max_pool2d as plain_max_pool2d,
+};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
 use selfsame_kernels::{
-    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool,
-    moving_average, sgd_step,
+    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, max_pool2d,
+    moving_average, sgd_step, update_norms,
 };
 
 fn devices() -> Vec<Device> {
@@ -80,6 +82,11 @@ fn options(stride: usize, padding: usize, groups: usize) -> ConvOptions<2> {
 /// The gradients of `sum(y · dy)`.
 fn backward<const D: usize>(y: Tensor<D>, dy: Tensor<D>) -> Gradients {
     (y * dy).sum().backward()
+}
+
+/// Random cases of each property.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
 
 fn convolutions() -> impl Strategy<Value = reference::Conv> {
@@ -185,7 +192,7 @@ fn check_convolution(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn conv2d_and_its_gradients(seed in any::<u64>(), conv in convolutions()) {
@@ -323,6 +330,41 @@ fn batch_norm_alone_and_global_average_pooling() {
     }
 }
 
+/// Against Burn's own: the values to the bit, and the gradients of overlapping windows.
+#[test]
+fn max_pooling() {
+    for device in devices() {
+        for (seed, [kernel, stride, padding]) in
+            [[3, 2, 1], [2, 2, 0], [3, 1, 1], [5, 3, 2], [1, 1, 0]].into_iter().enumerate()
+        {
+            for [height, width, channels] in [[9, 7, 5], [6, 11, 33], [5, 5, 16]] {
+                let count = 3 * height * width * channels;
+                let shape = [3, height, width, channels];
+                let x = tensor(&normal(seed as u64, count), shape, &device).require_grad();
+                let options = MaxPoolOptions::new([kernel; 2])
+                    .with_stride([stride; 2])
+                    .with_padding([padding; 2]);
+                let ours = max_pool2d(x.clone(), kernel, stride, padding);
+                let plain = last(plain_max_pool2d(first(x.clone()), options));
+                assert_eq!(values(ours.clone()), values(plain.clone()));
+                let dy = normal(9, ours.shape().num_elements());
+                let dy = tensor(&dy, ours.dims(), &device);
+                let gradients = [ours, plain].map(|y| backward(y, dy.clone()));
+                let [ours, plain] = gradients.map(|gradients| values(x.grad(&gradients).unwrap()));
+                for (ours, plain) in ours.into_iter().zip(plain) {
+                    assert!((ours - plain).abs() < 1e-5, "{ours} {plain}");
+                }
+            }
+        }
+        // NaN is the largest of all, and of equals the first gets the gradient.
+        let x = tensor(&[1.0, f32::NAN, 1.0, 1.0], [1, 2, 2, 1], &device).require_grad();
+        assert!(values(max_pool2d(x, 2, 2, 0))[0].is_nan());
+        let x = tensor(&[0.0, 1.0, 1.0, 1.0], [1, 2, 2, 1], &device).require_grad();
+        let gradients = max_pool2d(x.clone(), 2, 2, 0).sum().backward();
+        assert_eq!(values(x.grad(&gradients).unwrap()), [0.0, 1.0, 0.0, 0.0]);
+    }
+}
+
 /// Sums are cut by sizes, not by threads.
 #[test]
 fn the_number_of_threads_changes_nothing() {
@@ -383,9 +425,10 @@ fn updates_of_parameters() {
     for device in devices() {
         let tensor = |values: &[f32]| tensor(values, [count], &device.clone().inner());
         for nesterov in [false, true] {
-            let (moved, velocity) = sgd_step(tensor(&w), tensor(&first), None, step(nesterov));
             let (moved, velocity) =
-                sgd_step(moved, tensor(&second), Some(velocity), step(nesterov));
+                sgd_step(tensor(&w), tensor(&first), None, None, step(nesterov));
+            let (moved, velocity) =
+                sgd_step(moved, tensor(&second), Some(velocity), None, step(nesterov));
             let (moved, velocity) = (values(moved), values(velocity));
             for i in 0..count {
                 let (mut w, mut v) = (f64::from(w[i]), 0.0);
@@ -398,10 +441,71 @@ fn updates_of_parameters() {
                 assert!((f64::from(moved[i]) - w).abs() < 3e-6, "{} {w}", moved[i]);
             }
         }
+        let norms = update_norms(&tensor(&w), &tensor(&first), 0.02).map(|norm| values(norm)[0]);
+        let norm = |f: &dyn Fn(f64, f64) -> f64| {
+            let pairs = w.iter().zip(&first);
+            pairs.map(|(w, g)| f(f64::from(*w), f64::from(*g)).powi(2)).sum::<f64>().sqrt()
+        };
+        let expected = [norm(&|w, _| w), norm(&|_, g| g), norm(&|w, g| g + 0.02 * w)];
+        for (norm, expected) in norms.into_iter().zip(expected) {
+            assert!((f64::from(norm) / expected - 1.0).abs() < 1e-6, "{norm} {expected}");
+        }
+        let ratio = Tensor::from_floats([0.25], &device.clone().inner());
+        let (moved, _) = sgd_step(tensor(&w), tensor(&first), None, Some(ratio), step(false));
+        for ((moved, w), g) in values(moved).into_iter().zip(&w).zip(&first) {
+            let (w, g) = (f64::from(*w), f64::from(*g));
+            let expected = w - 0.3 * 0.25 * (g + 0.02 * w);
+            assert!((f64::from(moved) - expected).abs() < 1e-6, "{moved} {expected}");
+        }
         let averaged = values(moving_average(tensor(&w), tensor(&first), 0.99));
         for ((averaged, a), b) in averaged.iter().zip(&w).zip(&first) {
             let expected = 0.99 * f64::from(*a) + 0.01 * f64::from(*b);
             assert!((f64::from(*averaged) - expected).abs() < 1e-6, "{averaged} {expected}");
         }
+    }
+}
+
+/// Tensors in all sorts of orders in memory, as models make them: transposed, narrowed, flipped.
+#[test]
+fn the_order_in_memory_changes_nothing() {
+    for device in devices() {
+        let x = tensor(&normal(0, 3 * 6 * 10 * 7), [3, 6, 10, 7], &device);
+        let w = tensor(&normal(1, 4 * 5 * 9), [4, 5, 3, 3], &device);
+        let orders = [
+            ("transposed", x.clone().permute([0, 3, 2, 1])),
+            ("narrowed", x.clone().narrow(2, 2, 5)),
+            ("flipped", x.clone().flip([1, 2])),
+        ];
+        for (name, x) in orders {
+            let narrow = x.dims()[3].min(5);
+            let x = x.narrow(3, 0, narrow);
+            let plain = w.clone().narrow(1, 0, narrow);
+            let copied = tensor(&values(x.clone()), x.dims(), &device);
+            let [ours, expected] = [x, copied].map(|x| {
+                let x = x.require_grad();
+                let w = plain.clone().require_grad();
+                let y = conv2d(x.clone(), w.clone(), options(1, 1, 1));
+                let gradients = y.clone().square().sum().backward();
+                [values(y), values(w.grad(&gradients).unwrap())]
+            });
+            assert_eq!(ours, expected, "{name}");
+        }
+    }
+}
+
+/// This whole file again with less than this processor can do: other machines run that.
+#[test]
+fn other_instructions_are_as_exact() {
+    let this = std::env::current_exe().unwrap();
+    for limit in ["portable", "avx2", "avx512"] {
+        let output = std::process::Command::new(&this)
+            .env("SELFSAME_MAX_ISA", limit)
+            .env("PROPTEST_CASES", "8")
+            .args(["--skip", "other_instructions_are_as_exact"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{limit}:\n{text}");
+        assert!(text.contains(" passed"), "{limit}:\n{text}");
     }
 }

@@ -1,10 +1,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use serde::{Deserialize, Serialize};
 
-use selfsame_kernels::global_avg_pool;
+use selfsame_kernels::{global_avg_pool, max_pool2d};
 
 use crate::init::WeightInit;
 use crate::layers::{BatchNorm, Conv2d};
@@ -180,9 +178,7 @@ impl Encoder for ResNet {
         let images = images.permute([0, 2, 3, 1]);
         let mut x = self.bn1.forward_relu(self.conv1.forward(images), None);
         if self.pool_stem {
-            x = x.permute([0, 3, 1, 2]);
-            x = max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
-            x = x.permute([0, 2, 3, 1]);
+            x = max_pool2d(x, 3, 2, 1);
         }
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten()
         {

@@ -6,8 +6,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Args;
 use selfsame_kernels::{
-    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, moving_average,
-    on_workers, peak_bandwidth, peak_flops, sgd_step,
+    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, max_pool2d,
+    moving_average, on_workers, peak_bandwidth, peak_flops, sgd_step, update_norms,
 };
 use serde::Serialize;
 
@@ -275,6 +275,18 @@ impl Bench<'_> {
             self.time_backward([self.args.batch, channels], || global_avg_pool(x.clone()));
         self.row("average pooling, backward".to_owned(), 1, 0.0, bytes, seconds);
 
+        // Of the ImageNet stem, at the sizes of the first stage here.
+        let shape = [self.args.batch, self.args.size, self.args.size, self.args.width];
+        let x = self.random(shape).require_grad();
+        let pool = || max_pool2d(x.clone(), 3, 2, 1);
+        let (read, written) = (x.shape().num_elements(), pool().shape().num_elements());
+        let seconds = self.time(|| (), |()| pool());
+        let bytes = 4.0 * (read + written) as f64;
+        self.row("max pooling 3×3/2, forward".to_owned(), 0, 0.0, bytes, seconds);
+        let seconds = self.time_backward(pool().dims(), pool);
+        let bytes = 4.0 * (2 * read + written) as f64;
+        self.row("max pooling 3×3/2, backward".to_owned(), 0, 0.0, bytes, seconds);
+
         let parameters: usize =
             layers(self.args).iter().map(|l| l.times * l.from * l.to * l.kernel * l.kernel).sum();
         let bytes = 4.0 * parameters as f64;
@@ -283,8 +295,15 @@ impl Bench<'_> {
             .map(|()| Tensor::<1>::random([parameters], Distribution::Normal(0.0, 1.0), &device));
         let step =
             SgdStep { momentum: 0.9, nesterov: false, weight_decay: 1e-4, learning_rate: 0.1 };
-        let seconds = self.time(|| (), |()| sgd_step(w.clone(), g.clone(), Some(v.clone()), step));
+        let seconds =
+            self.time(|| (), |()| sgd_step(w.clone(), g.clone(), Some(v.clone()), None, step));
         self.row("SGD with momentum".to_owned(), 1, 0.0, 5.0 * bytes, seconds);
+        let lars = |()| {
+            let [weight, ..] = update_norms(&w, &g, 1e-4);
+            sgd_step(w.clone(), g.clone(), Some(v.clone()), Some(weight), step)
+        };
+        let seconds = self.time(|| (), lars);
+        self.row("LARS with momentum".to_owned(), 0, 0.0, 7.0 * bytes, seconds);
         let seconds = self.time(|| (), |()| moving_average(w.clone(), g.clone(), 0.99));
         self.row("moving average".to_owned(), 0, 0.0, 3.0 * bytes, seconds);
     }

@@ -48,7 +48,7 @@ pub struct StepArgs {
     #[arg(long, value_name = "COMMAND")]
     peer: Option<String>,
     /// What to give the peer for MODE; several run one after the other, and the best counts.
-    #[arg(long, value_delimiter = ',', default_value = "f32,f32cl", value_name = "MODES")]
+    #[arg(long, value_delimiter = ',', default_value = "f32,f32-cl", value_name = "MODES")]
     peer_modes: Vec<String>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
@@ -81,6 +81,8 @@ struct Results {
     threads: usize,
     /// Of the convolutions of one step, forward and backward.
     gflop_per_step: f64,
+    /// The median over rounds of Selfsame's medians.
+    images_per_second: f64,
     selfsame: Rates,
     peers: Vec<Rates>,
     /// Median over the best peer's median.
@@ -121,6 +123,7 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
         precision: args.precision,
         threads: rayon::current_num_threads(),
         gflop_per_step: gflop(args),
+        images_per_second: selfsame.median,
         ratio: best.map(|best| selfsame.median / best),
         selfsame,
         peers,

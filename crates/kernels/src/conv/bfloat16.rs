@@ -156,10 +156,12 @@ mod avx512 {
     };
 
     use super::{BLOCK, Bfloat16, Precision, Vectors, Work};
+    use crate::simd::allows_bf16;
 
     /// Runs the work, or gives it back where the processor cannot.
     pub fn run<W: Work<Bfloat16>>(work: W) -> Result<W::Output, W> {
-        let all = is_x86_feature_detected!("avx512f")
+        let all = allows_bf16()
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")

@@ -305,7 +305,7 @@ fn transform_block(
                     staged.line(c - first, *tap, &mut line[..count]);
                 }
                 let to = &mut packed[c * width + o - outs.start..];
-                kernel_transform(&g, to, channels_in * width);
+                kernel_transform(&g, to, channels_in * width, width.min(BLOCK));
             }
         }
     }
@@ -322,9 +322,9 @@ fn kernel_lines(a: &Line, b: &Line, c: &Line) -> [Line; 4] {
     [*a, plus, minus, *c]
 }
 
-/// `G g Gᵀ` of 16 output channels, to `out[frequency · stride..]`, as far as that goes.
+/// `G g Gᵀ` of 16 output channels, the first `count` of them to `out[frequency · stride..]`.
 #[inline(always)]
-fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize) {
+fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize, count: usize) {
     let mut columns = [[[0f32; BLOCK]; 4]; 3];
     for (v, column) in columns.iter_mut().enumerate() {
         *column = kernel_lines(&g[v], &g[3 + v], &g[6 + v]);
@@ -332,9 +332,7 @@ fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize) {
     for u in 0..4 {
         let row = kernel_lines(&columns[0][u], &columns[1][u], &columns[2][u]);
         for (v, line) in row.iter().enumerate() {
-            let to = &mut out[(4 * u + v) * stride..];
-            let count = to.len().min(BLOCK);
-            to[..count].copy_from_slice(&line[..count]);
+            out[(4 * u + v) * stride..][..count].copy_from_slice(&line[..count]);
         }
     }
 }

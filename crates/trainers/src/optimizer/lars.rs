@@ -1,5 +1,5 @@
 use burn::tensor::Tensor;
-use selfsame_kernels::{SgdStep, sgd_step};
+use selfsame_kernels::{SgdStep, sgd_step, update_norms};
 use serde::{Deserialize, Serialize};
 
 use super::{Update, check_positive, check_unit};
@@ -51,40 +51,41 @@ impl Lars {
     pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
         let Update { parameter, gradient, state, learning_rate, weight_decay, excluded, .. } =
             update;
-        let scaled = if excluded {
-            gradient
-        } else {
-            let decayed = gradient.clone() + parameter.clone().mul_scalar(weight_decay);
-            let weight_norm = norm(&parameter);
-            let (denominator, live) = match self.trust_ratio {
-                TrustRatio::Combined => (norm(&decayed), norm(&decayed)),
-                TrustRatio::Separate => {
-                    let gradient_norm = norm(&gradient);
-                    let sum = gradient_norm.clone() + weight_norm.clone().mul_scalar(weight_decay);
-                    (sum.add_scalar(Self::EPSILON), gradient_norm)
-                }
-            };
-            let undefined =
-                weight_norm.clone().lower_equal_scalar(0.0).bool_or(live.lower_equal_scalar(0.0));
-            let mut ratio = weight_norm.mul_scalar(self.eta) / denominator;
-            if self.clip {
-                // At a learning rate of 0 (the first warm-up step) any ratio takes a step of 0.
-                ratio = ratio.div_scalar(learning_rate.max(f64::MIN_POSITIVE)).clamp_max(1.0);
-            }
-            let ratio = ratio.mask_fill(undefined, 1.0);
-            decayed * ratio.reshape([1; D])
-        };
-        let step =
-            SgdStep { momentum: self.momentum, nesterov: false, weight_decay: 0.0, learning_rate };
-        let (parameter, velocity) = sgd_step(parameter, scaled, state.pop(), step);
+        let decay = if excluded { 0.0 } else { weight_decay };
+        let ratio = (!excluded).then(|| {
+            let [weight, gradient, decayed] = update_norms(&parameter, &gradient, decay);
+            self.trust_ratio([weight, gradient, decayed], decay, learning_rate)
+        });
+        let Self { momentum, .. } = *self;
+        let step = SgdStep { momentum, nesterov: false, weight_decay: decay, learning_rate };
+        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), ratio, step);
         state.push(velocity);
         parameter
     }
-}
 
-/// ‖x‖₂ over all elements, `[1]`.
-fn norm<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
-    x.clone().square().sum().sqrt()
+    /// From `‖w‖`, `‖g‖` and `‖g + λ w‖`, each `[1]`.
+    fn trust_ratio(
+        &self,
+        [weight, gradient, decayed]: [Tensor<1>; 3],
+        decay: f64,
+        learning_rate: f64,
+    ) -> Tensor<1> {
+        let (denominator, live) = match self.trust_ratio {
+            TrustRatio::Combined => (decayed.clone(), decayed),
+            TrustRatio::Separate => {
+                let sum = gradient.clone() + weight.clone().mul_scalar(decay);
+                (sum.add_scalar(Self::EPSILON), gradient)
+            }
+        };
+        let undefined =
+            weight.clone().lower_equal_scalar(0.0).bool_or(live.lower_equal_scalar(0.0));
+        let mut ratio = weight.mul_scalar(self.eta) / denominator;
+        if self.clip {
+            // At a learning rate of 0 (the first warm-up step) any ratio takes a step of 0.
+            ratio = ratio.div_scalar(learning_rate.max(f64::MIN_POSITIVE)).clamp_max(1.0);
+        }
+        ratio.mask_fill(undefined, 1.0)
+    }
 }
 
 #[cfg(test)]

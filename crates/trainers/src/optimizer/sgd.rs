@@ -28,7 +28,7 @@ impl Sgd {
         let Update { parameter, gradient, state, learning_rate, weight_decay, .. } = update;
         let Self { momentum, nesterov } = *self;
         let step = SgdStep { momentum, nesterov, weight_decay, learning_rate };
-        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), step);
+        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), None, step);
         state.push(velocity);
         parameter
     }
