@@ -1,6 +1,6 @@
 //! The kernels at the sizes of a CIFAR ResNet-18 of width 64, batch 64: each convolution's forward
-//! pass and its two gradients in f32 and bf16, batch norm with ReLU and residual, and what plain Burn
-//! takes for the same where it is quick enough to wait for.
+//! pass and its two gradients in f32 and bf16, linear layers, batch norm with ReLU and residual, and
+//! what plain Burn takes for the same where it is quick enough to wait for.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use burn::tensor::module::batch_norm_train;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use selfsame_kernels::{Precision, autocast, batch_norm_relu, conv2d};
+use selfsame_kernels::{Precision, autocast, batch_norm_relu, conv2d, linear};
 
 // As the program that trains: freed memory is used again instead of being given back.
 #[global_allocator]
@@ -77,6 +77,47 @@ fn convolutions(c: &mut Criterion) {
     }
 }
 
+/// Features in and out: of the heads of BYOL and of Barlow Twins, and of a small network.
+const LINEAR: [[usize; 2]; 4] = [[128, 256], [512, 4096], [4096, 256], [8192, 8192]];
+
+fn linears(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let random =
+        |shape: [usize; 2]| Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+    for [from, to] in LINEAR {
+        let (x, w, dy) = (random([BATCH, from]), random([to, from]), random([BATCH, to]));
+        let mut group = c.benchmark_group(format!("linear {from}-{to}"));
+        group.sample_size(10).throughput(Throughput::Elements((2 * BATCH * from * to) as u64));
+        type Forward = fn(Tensor<2>, Tensor<2>) -> Tensor<2>;
+        let kernels: [(&str, Precision, Forward); 3] = [
+            ("F32", Precision::F32, |x, w| linear(x, w, None)),
+            ("Bf16", Precision::Bf16, |x, w| linear(x, w, None)),
+            ("plain", Precision::F32, |x, w| x.matmul(w.transpose())),
+        ];
+        for (name, precision, forward) in kernels {
+            let forward = |x: &Tensor<2>, w: &Tensor<2>| {
+                autocast(precision, || forward(x.clone(), w.clone()))
+            };
+            group.bench_function(BenchmarkId::new("forward", name), |b| {
+                b.iter(|| black_box(forward(&x, &w)));
+            });
+            for (side, x, w) in [
+                ("input", x.clone().require_grad(), w.clone()),
+                ("weight", x.clone(), w.clone().require_grad()),
+            ] {
+                group.bench_function(BenchmarkId::new(side, name), |b| {
+                    b.iter_batched(
+                        || (forward(&x, &w) * dy.clone()).sum(),
+                        |loss| black_box(loss.backward()),
+                        criterion::BatchSize::PerIteration,
+                    );
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
 fn norms(c: &mut Criterion) {
     let device = Device::flex().autodiff();
     for (channels, side) in [(16, 32), (64, 32), (128, 16), (256, 8), (512, 4)] {
@@ -113,5 +154,5 @@ fn norms(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, convolutions, norms);
+criterion_group!(benches, convolutions, linears, norms);
 criterion_main!(benches);

@@ -8,6 +8,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
+use crate::Precision;
 use crate::ops::{Conv, KernelOps, Norm, Pool, SgdStep};
 
 #[derive(Debug)]
@@ -29,6 +30,26 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
         }
         if let Some(node) = weight_node {
             grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LinearNode;
+
+impl<B: Backend + KernelOps> Backward<B, 2> for LinearNode {
+    type State = (FloatTensor<B>, FloatTensor<B>, Precision);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x_node, weight_node] = ops.parents;
+        let dy = B::kernel_row_major(grads.consume::<B>(&ops.node));
+        let (x, weight, precision) = ops.state;
+        if let Some(node) = x_node {
+            let dx = B::kernel_linear_input(weight, dy.clone(), precision);
+            grads.register::<B>(node.id, dx);
+        }
+        if let Some(node) = weight_node {
+            grads.register::<B>(node.id, B::kernel_linear_weight(x, dy, precision));
         }
     }
 }
@@ -168,6 +189,21 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         }
     }
 
+    fn kernel_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node()];
+        let x = B::kernel_row_major(x.into_primitive());
+        let weight = weight.into_primitive();
+        let y = B::kernel_linear(x.clone(), weight.clone(), precision);
+        match LinearNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, precision), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
     fn kernel_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -251,6 +287,24 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
     }
 
+    fn kernel_linear_input(
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let [weight, dy] = [weight, dy].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_linear_input(weight, dy, precision))
+    }
+
+    fn kernel_linear_weight(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        let [x, dy] = [x, dy].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_linear_weight(x, dy, precision))
+    }
+
     fn kernel_scale_shift(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -279,6 +333,16 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [a, b] = [a, b].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_moving_average(a, b, tau))
+    }
+
+    fn kernel_sgd_without_momentum(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        step: SgdStep,
+    ) -> FloatTensor<Self> {
+        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_sgd_without_momentum(w, g, scale, step))
     }
 
     fn kernel_sgd_first(

@@ -1,9 +1,9 @@
 //! The operations that a convolutional encoder trains with, forward and backward, faster than
 //! Burn's CPU backends have them.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`batch_norm`], [`batch_norm_relu`],
-//! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`], [`update_norms`] and
-//! [`moving_average`]. On an f32 tensor of a
+//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`], [`batch_norm_relu`],
+//! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`],
+//! [`update_norms`] and [`moving_average`], on all parameters at once with [`for_each_tensor`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
 //! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
 //! flow through either way.
@@ -12,7 +12,7 @@
 //! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
-//! [`autocast`] makes the convolutions multiply in bf16, [`on_workers`] saves small networks most of
+//! [`autocast`] makes convolutions and linear layers multiply in bf16, [`on_workers`] saves small networks most of
 //! the waiting for threads.
 //!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
@@ -34,9 +34,11 @@
 //! assert_eq!(weight.grad(&y.sum().backward()).unwrap().dims(), [4, 3, 3, 3]);
 //! ```
 
+mod arithmetic;
 mod autodiff;
 mod conv;
 mod host;
+mod linear;
 mod machine;
 mod memory;
 mod norm;
@@ -44,6 +46,7 @@ mod norm;
 mod ops;
 mod pool;
 mod precision;
+mod scratch;
 mod simd;
 mod update;
 mod workers;
@@ -55,7 +58,7 @@ use burn::tensor::{DType, Tensor};
 
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
-pub use workers::on_workers;
+pub use workers::{for_each_tensor, on_workers};
 
 pub use ops::SgdStep;
 
@@ -95,6 +98,27 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
         weight.into_dispatch(),
         Conv { stride, padding, groups, precision },
     ))
+}
+
+/// A linear layer, `y = x Wᵀ + b`.
+///
+/// - `x`: `[batch, features_in]`, `weight` W: `[features_out, features_in]` as in PyTorch,
+///   `bias` b: `[features_out]`.
+/// - returns `[batch, features_out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let ([rows, features_in], [features_out, terms]) = (x.dims(), weight.dims());
+    let sound = terms == features_in && rows * features_in * features_out > 0;
+    let y = if sound && has_kernels(&x) && has_kernels(&weight) {
+        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+        let precision = precision::current();
+        Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_linear(x, weight, precision))
+    } else {
+        x.matmul(weight.transpose())
+    };
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
 }
 
 /// What [`batch_norm`] and [`batch_norm_relu`] return.
@@ -244,7 +268,8 @@ pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau:
 
 /// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
 /// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity is the
-/// first gradient. Returns the new parameter and the new velocity. No gradient flows through.
+/// first gradient. Returns the new parameter and, unless μ = 0, the new velocity. No gradient flows
+/// through.
 ///
 /// `scale` is r, `[1]`: LARS' trust ratio, or 1 if there is none.
 pub fn sgd_step<const D: usize>(
@@ -253,7 +278,8 @@ pub fn sgd_step<const D: usize>(
     velocity: Option<Tensor<D>>,
     scale: Option<Tensor<1>>,
     step: SgdStep,
-) -> (Tensor<D>, Tensor<D>) {
+) -> (Tensor<D>, Option<Tensor<D>>) {
+    let velocity = velocity.filter(|_| step.momentum != 0.0);
     let fits = |t: &Tensor<D>| has_kernels(t) && t.dims() == parameter.dims();
     let all = [&parameter, &gradient].into_iter().chain(&velocity).all(fits);
     if !all || !scale.iter().all(has_kernels) {
@@ -263,9 +289,13 @@ pub fn sgd_step<const D: usize>(
     let (w, g) = (parameter.into_dispatch(), gradient.into_dispatch());
     let (w, v) = match velocity {
         Some(v) => <Dispatch as KernelOps>::kernel_sgd(w, g, v.into_dispatch(), scale, step),
+        None if step.momentum == 0.0 => {
+            let w = <Dispatch as KernelOps>::kernel_sgd_without_momentum(w, g, scale, step);
+            return (Tensor::from_dispatch(w), None);
+        }
         None => <Dispatch as KernelOps>::kernel_sgd_first(w, g, scale, step),
     };
-    (Tensor::from_dispatch(w), Tensor::from_dispatch(v))
+    (Tensor::from_dispatch(w), Some(Tensor::from_dispatch(v)))
 }
 
 fn plain_sgd_step<const D: usize>(
@@ -274,7 +304,7 @@ fn plain_sgd_step<const D: usize>(
     velocity: Option<Tensor<D>>,
     scale: Option<Tensor<1>>,
     step: SgdStep,
-) -> (Tensor<D>, Tensor<D>) {
+) -> (Tensor<D>, Option<Tensor<D>>) {
     if step.weight_decay != 0.0 {
         gradient = gradient + parameter.clone().mul_scalar(step.weight_decay);
     }
@@ -289,7 +319,8 @@ fn plain_sgd_step<const D: usize>(
         true => gradient + velocity.clone().mul_scalar(step.momentum),
         false => velocity.clone(),
     };
-    ((parameter - direction.mul_scalar(step.learning_rate)).detach(), velocity.detach())
+    let parameter = (parameter - direction.mul_scalar(step.learning_rate)).detach();
+    (parameter, (step.momentum != 0.0).then(|| velocity.detach()))
 }
 
 /// `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂` over all elements, each `[1]`, in one pass: what LARS scales a step by.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::Precision;
-use crate::conv::{Bfloat16, Precision as Format, Single, Vectors, Work};
+use crate::arithmetic::{Bfloat16, Precision as Format, Single, Vectors, Work};
 use rayon::prelude::*;
 
 /// The most multiplications and additions that all threads reach together, per second: chains of

@@ -5,8 +5,10 @@ use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::Shape;
 
 use crate::Precision;
-use crate::conv::{self, Bfloat16, Geometry, Single};
+use crate::arithmetic::{Bfloat16, Single};
+use crate::conv::{self, Geometry};
 use crate::host::HostBackend;
+use crate::linear::{self, Sizes};
 use crate::norm::{self, Mask, Saved};
 use crate::pool::{self, Windows};
 use crate::update;
@@ -74,6 +76,27 @@ pub trait KernelOps: Backend {
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
         conv: Conv,
+    ) -> FloatTensor<Self>;
+
+    /// `x wᵀ`
+    fn kernel_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient with respect to `x`.
+    fn kernel_linear_input(
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        precision: Precision,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient with respect to the weight.
+    fn kernel_linear_weight(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        precision: Precision,
     ) -> FloatTensor<Self>;
 
     /// Output, mean and variance.
@@ -153,6 +176,14 @@ pub trait KernelOps: Backend {
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         tau: f64,
+    ) -> FloatTensor<Self>;
+
+    /// The new parameter, without gradient.
+    fn kernel_sgd_without_momentum(
+        w: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        step: SgdStep,
     ) -> FloatTensor<Self>;
 
     /// The new parameter and its first velocity, without gradient.
@@ -326,6 +357,57 @@ macro_rules! host_kernels {
                 Self::from_host(dw, weight.shape(), &device)
             }
 
+            fn kernel_linear(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                precision: Precision,
+            ) -> FloatTensor<Self> {
+                let ([rows, features_in], [features_out, _]) =
+                    (x.shape().dims(), weight.shape().dims());
+                let (sizes, device) = (Sizes { rows, features_in, features_out }, x.device());
+                let y = Self::host(x, |x| {
+                    Self::host(weight, |w| match precision {
+                        Precision::F32 => linear::forward::<Single>(x, w, sizes),
+                        Precision::Bf16 => linear::forward::<Bfloat16>(x, w, sizes),
+                    })
+                });
+                Self::from_host(y, Shape::new([rows, features_out]), &device)
+            }
+
+            fn kernel_linear_input(
+                weight: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                precision: Precision,
+            ) -> FloatTensor<Self> {
+                let ([rows, features_out], [_, features_in]) =
+                    (dy.shape().dims(), weight.shape().dims());
+                let (sizes, device) = (Sizes { rows, features_in, features_out }, dy.device());
+                let dx = Self::host(dy, |dy| {
+                    Self::host(weight, |w| match precision {
+                        Precision::F32 => linear::input_gradient::<Single>(dy, w, sizes),
+                        Precision::Bf16 => linear::input_gradient::<Bfloat16>(dy, w, sizes),
+                    })
+                });
+                Self::from_host(dx, Shape::new([rows, features_in]), &device)
+            }
+
+            fn kernel_linear_weight(
+                x: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                precision: Precision,
+            ) -> FloatTensor<Self> {
+                let ([rows, features_in], [_, features_out]) =
+                    (x.shape().dims(), dy.shape().dims());
+                let (sizes, device) = (Sizes { rows, features_in, features_out }, x.device());
+                let dw = Self::host(dy, |dy| {
+                    Self::host(x, |x| match precision {
+                        Precision::F32 => linear::weight_gradient::<Single>(dy, x, sizes),
+                        Precision::Bf16 => linear::weight_gradient::<Bfloat16>(dy, x, sizes),
+                    })
+                });
+                Self::from_host(dw, Shape::new([features_out, features_in]), &device)
+            }
+
             fn kernel_norm(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
@@ -453,6 +535,20 @@ macro_rules! host_kernels {
                 let (shape, device) = (a.shape(), a.device());
                 let y = Self::host(a, |a| Self::host(b, |b| update::moving_average(a, b, tau)));
                 Self::from_host(y, shape, &device)
+            }
+
+            fn kernel_sgd_without_momentum(
+                w: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                scale: FloatTensor<Self>,
+                step: SgdStep,
+            ) -> FloatTensor<Self> {
+                let (shape, device) = (w.shape(), w.device());
+                let scale = Self::host(scale, |scale| scale[0]);
+                let w = Self::host(w, |w| {
+                    Self::host(g, |g| update::sgd_without_momentum(w, g, scale, step))
+                });
+                Self::from_host(w, shape, &device)
             }
 
             fn kernel_sgd_first(

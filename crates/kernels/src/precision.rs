@@ -1,6 +1,6 @@
 use std::cell::Cell;
 
-/// What the convolutions multiply. Tensors, sums, batch norm and everything else stay f32.
+/// What convolutions and linear layers multiply. Tensors, sums, batch norm and everything else stay f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 24 bits of precision.
@@ -15,8 +15,8 @@ thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 
-/// Runs `f` with convolutions of this precision: those that `f` computes on this thread, and their
-/// gradients whenever they are computed.
+/// Runs `f` with convolutions and linear layers of this precision: those that `f` computes on this
+/// thread, and their gradients whenever they are computed.
 ///
 /// ```
 /// use burn::tensor::ops::ConvOptions;

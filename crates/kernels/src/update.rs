@@ -50,6 +50,19 @@ pub fn sgd(
     })
 }
 
+/// [`sgd`] with μ = 0: `w − lr · scale · (g + λ w)`.
+pub fn sgd_without_momentum(w: &[f32], g: &[f32], scale: f32, step: SgdStep) -> Vec<f32> {
+    let [decay, rate] = [step.weight_decay, step.learning_rate].map(|x| x as f32);
+    memory::write(w.len(), CHUNK, |i, new| {
+        let part = i * CHUNK..i * CHUNK + new.len();
+        let (w, g) = (&w[part.clone()], &g[part]);
+        vectorized(|| {
+            let values = w.iter().zip(g).map(|(w, g)| w - rate * (scale * (g + decay * w)));
+            new.extend(w.len(), values);
+        });
+    })
+}
+
 /// `‖w‖`, `‖g‖` and `‖g + λ w‖`: sums of chunks in f64, added in their order.
 pub fn norms(w: &[f32], g: &[f32], decay: f64) -> [f64; 3] {
     let decay = decay as f32;

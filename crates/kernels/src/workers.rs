@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
+use rayon::prelude::*;
 
 use crate::precision::{autocast, current};
 
@@ -31,6 +32,34 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
         let _awake = Awake::keep();
         autocast(precision, f)
     })
+}
+
+/// Runs `f` on every item, on all threads at once when `device` is a CPU device with kernels here; on
+/// any other device one after the other, in their order, since its queue is what runs them.
+///
+/// For updates of parameters: a network has a hundred tensors, most of them far too small for all
+/// threads, and one after the other they would mostly wait for each other.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use selfsame_kernels::{for_each_tensor, moving_average};
+///
+/// let device = Device::flex();
+/// let ones = |len| Tensor::<1>::ones([len], &device);
+/// let pairs = vec![(ones(3), ones(3)), (ones(5), ones(5))];
+/// let averages = for_each_tensor(&device, pairs, |(a, b)| moving_average(a, b, 0.99));
+/// assert_eq!(averages[1].dims(), [5]);
+/// ```
+pub fn for_each_tensor<T: Send, R: Send>(
+    device: &Device,
+    items: Vec<T>,
+    f: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    if !is_cpu(device) {
+        return items.into_iter().map(f).collect();
+    }
+    let precision = current();
+    items.into_par_iter().with_max_len(1).map(|item| autocast(precision, || f(item))).collect()
 }
 
 /// How long a thread looks for work before it may fall asleep: longer than what one thread alone does

@@ -15,8 +15,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
 use selfsame_kernels::{
-    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, max_pool2d,
-    moving_average, sgd_step, update_norms,
+    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, linear,
+    max_pool2d, moving_average, sgd_step, update_norms,
 };
 
 fn devices() -> Vec<Device> {
@@ -191,6 +191,47 @@ fn check_convolution(
     }
 }
 
+fn check_linear(
+    seed: u64,
+    [batch, from, to]: [usize; 3],
+    precision: Precision,
+    round: &dyn Fn(f32) -> f32,
+) {
+    let conv = reference::Conv {
+        batch,
+        channels_in: from,
+        channels_out: to,
+        height: 1,
+        width: 1,
+        kernel: 1,
+        stride: 1,
+        padding: 0,
+        groups: 1,
+    };
+    let (x, w) = (normal(seed, batch * from), normal(seed ^ 1, to * from));
+    let (dy, bias) = (normal(seed ^ 2, batch * to), normal(seed ^ 3, to));
+    let rounded = |values: &[f32]| values.iter().map(|v| round(*v)).collect::<Vec<f32>>();
+    let mut expected = conv.run(&rounded(&x), &rounded(&w), &rounded(&dy));
+    for (i, y) in expected.y.iter_mut().enumerate() {
+        y.value += f64::from(bias[i % to]);
+        y.magnitude += f64::from(bias[i % to].abs());
+    }
+    for device in devices() {
+        let x = tensor(&x, [batch, from], &device).require_grad();
+        let w = tensor(&w, [to, from], &device).require_grad();
+        let bias = tensor(&bias, [to], &device).require_grad();
+        let y = autocast(precision, || linear(x.clone(), w.clone(), Some(bias.clone())));
+        let what = format!("of {batch} x {from} to {to} in {precision:?}");
+        check(&format!("y {what}"), y.clone(), &expected.y, 3e-6);
+        let gradients = backward(y, tensor(&dy, [batch, to], &device));
+        check(&format!("dx {what}"), x.grad(&gradients).unwrap(), &expected.dx, 3e-6);
+        check(&format!("dw {what}"), w.grad(&gradients).unwrap(), &expected.dw, 3e-6);
+        let sums = Tensor::from_inner(bias.grad(&gradients).unwrap());
+        let plain = tensor(&dy, [batch, to], &device).sum_dim(0).squeeze_dim::<1>(0);
+        assert_eq!(values(sums), values(plain));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
@@ -204,6 +245,23 @@ proptest! {
     #[test]
     fn conv2d_and_its_gradients_in_bf16(seed in any::<u64>(), conv in convolutions()) {
         check_convolution(seed, &conv, Precision::Bf16, &bf16, 3e-6);
+    }
+
+    /// A linear layer is a 1×1 convolution of images of one pixel.
+    #[test]
+    fn linear_and_its_gradients(
+        seed in any::<u64>(), batch in 1usize..90, channels in (1usize..90, 1usize..90),
+        long in prop_oneof![Just(0usize), Just(1), Just(2), Just(3)],
+    ) {
+        // One of the three sizes beyond what is summed at a time.
+        let [batch, from, to] = match long {
+            1 => [batch + 300, channels.0, channels.1],
+            2 => [batch, channels.0 + 300, channels.1],
+            3 => [batch, channels.0, channels.1 + 300],
+            _ => [batch, channels.0, channels.1],
+        };
+        check_linear(seed, [batch, from, to], Precision::F32, &|value| value);
+        check_linear(seed, [batch, from, to], Precision::Bf16, &bf16);
     }
 
     #[test]
@@ -428,8 +486,8 @@ fn updates_of_parameters() {
             let (moved, velocity) =
                 sgd_step(tensor(&w), tensor(&first), None, None, step(nesterov));
             let (moved, velocity) =
-                sgd_step(moved, tensor(&second), Some(velocity), None, step(nesterov));
-            let (moved, velocity) = (values(moved), values(velocity));
+                sgd_step(moved, tensor(&second), velocity, None, step(nesterov));
+            let (moved, velocity) = (values(moved), values(velocity.unwrap()));
             for i in 0..count {
                 let (mut w, mut v) = (f64::from(w[i]), 0.0);
                 for g in [first[i], second[i]] {
@@ -455,6 +513,14 @@ fn updates_of_parameters() {
         for ((moved, w), g) in values(moved).into_iter().zip(&w).zip(&first) {
             let (w, g) = (f64::from(*w), f64::from(*g));
             let expected = w - 0.3 * 0.25 * (g + 0.02 * w);
+            assert!((f64::from(moved) - expected).abs() < 1e-6, "{moved} {expected}");
+        }
+        let without = SgdStep { momentum: 0.0, ..step(false) };
+        let (moved, velocity) = sgd_step(tensor(&w), tensor(&first), None, None, without);
+        assert!(velocity.is_none());
+        for ((moved, w), g) in values(moved).into_iter().zip(&w).zip(&first) {
+            let (w, g) = (f64::from(*w), f64::from(*g));
+            let expected = w - 0.3 * (g + 0.02 * w);
             assert!((f64::from(moved) - expected).abs() < 1e-6, "{moved} {expected}");
         }
         let averaged = values(moving_average(tensor(&w), tensor(&first), 0.99));

@@ -61,11 +61,8 @@ impl Linear {
 
     /// `[batch, features_in]` → `[batch, features_out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.val().transpose());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
-        }
+        let bias = self.bias.as_ref().map(Param::val);
+        selfsame_kernels::linear(x, self.weight.val(), bias)
     }
 }
 

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Shape, Tensor};
-use selfsame_kernels::moving_average;
+use burn::tensor::Tensor;
+use selfsame_kernels::{for_each_tensor, moving_average};
 use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
@@ -12,40 +12,47 @@ use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 /// statistics are the target's own, gathered from its own batches. The result requires no
 /// gradient and shares no graph with `online`.
 pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
-    let mut collect = Collect { parameters: BTreeMap::new() };
+    let mut collect = Collect { trained: true, parameters: BTreeMap::new() };
     visit_named(online, &mut collect);
-    map_named(target, &mut Average { online: collect.parameters, tau })
+    let mut online = collect.parameters;
+    let mut collect = Collect { trained: false, parameters: BTreeMap::new() };
+    visit_named(&target, &mut collect);
+    let pairs = collect.parameters.into_iter().filter_map(|(path, value)| {
+        let online = online.remove(&path)?;
+        Some((path, value, online))
+    });
+    let device = target.devices().into_iter().next().unwrap_or_default();
+    let averaged = for_each_tensor(&device, pairs.collect(), |(path, target, online)| {
+        (path, moving_average(target, online, tau))
+    });
+    map_named(target, &mut PutBack { averaged: averaged.into_iter().collect() })
 }
 
+/// The tensors of a network by their paths, flattened since their ranks differ.
 struct Collect {
-    /// Flattened, since their ranks differ.
+    /// Only those that train.
+    trained: bool,
     parameters: BTreeMap<String, Tensor<1>>,
 }
 
 impl NamedVisitor for Collect {
     fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let value = param.val();
-        if value.is_require_grad() {
+        if value.is_require_grad() || !self.trained {
             let elements = value.shape().num_elements();
             self.parameters.insert(name.to_owned(), value.detach().reshape([elements]));
         }
     }
 }
 
-struct Average {
-    online: BTreeMap<String, Tensor<1>>,
-    tau: f64,
+struct PutBack {
+    averaged: BTreeMap<String, Tensor<1>>,
 }
 
-impl NamedMapper for Average {
+impl NamedMapper for PutBack {
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(online) = self.online.remove(name) else { return param };
-        let tau = self.tau;
-        param.map(|target| {
-            let shape: Shape = target.shape();
-            let online = online.reshape(shape);
-            moving_average(target.detach(), online, tau).set_require_grad(false)
-        })
+        let Some(averaged) = self.averaged.remove(name) else { return param };
+        param.map(|target| averaged.reshape(target.shape()).set_require_grad(false))
     }
 }
 

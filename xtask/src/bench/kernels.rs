@@ -6,8 +6,9 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Args;
 use selfsame_kernels::{
-    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, max_pool2d,
-    moving_average, on_workers, peak_bandwidth, peak_flops, sgd_step, update_norms,
+    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, for_each_tensor, global_avg_pool,
+    linear, max_pool2d, moving_average, on_workers, peak_bandwidth, peak_flops, sgd_step,
+    update_norms,
 };
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub struct KernelArgs {
     /// Height and width of the images, in pixels.
     #[arg(long, default_value_t = 32, value_name = "PIXELS")]
     size: usize,
-    /// What the convolutions multiply.
+    /// What convolutions and linear layers multiply.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
     /// Runs of each kernel, of which the median counts.
@@ -103,6 +104,11 @@ pub fn run(args: &KernelArgs) -> anyhow::Result<()> {
     }
     for stage in 0..4 {
         bench.norms(stage);
+    }
+    bench.linear([args.width * 8, 256], 1);
+    // The heads of BYOL and the projector of Barlow Twins, as they were published.
+    for sizes in [[512, 4096], [4096, 256], [8192, 8192]] {
+        bench.linear(sizes, 0);
     }
     bench.rest();
     let milliseconds = bench.rows.iter().map(|row| row.milliseconds * row.times as f64).sum();
@@ -264,7 +270,24 @@ impl Bench<'_> {
         }
     }
 
-    /// Pooling, and the updates of all the parameters at once.
+    fn linear(&mut self, [from, to]: [usize; 2], times: usize) {
+        let (x, w) = (self.random([self.args.batch, from]), self.random([to, from]));
+        let flop = 2.0 * (self.args.batch * from * to) as f64;
+        let bytes = 4.0 * (self.args.batch * (from + to) + from * to) as f64;
+        let name = format!("linear {from}→{to}");
+        let forward = |x: &Tensor<2>, w: &Tensor<2>| linear(x.clone(), w.clone(), None);
+        let shape = [self.args.batch, to];
+        let seconds = self.time(|| (), |()| forward(&x, &w));
+        self.row(format!("{name}, forward"), times, flop, bytes, seconds);
+        let tracked = x.clone().require_grad();
+        let seconds = self.time_backward(shape, || forward(&tracked, &w));
+        self.row(format!("{name}, input's gradient"), times, flop, bytes, seconds);
+        let tracked = w.clone().require_grad();
+        let seconds = self.time_backward(shape, || forward(&x, &tracked));
+        self.row(format!("{name}, weight's gradient"), times, flop, bytes, seconds);
+    }
+
+    /// Pooling, and the updates of the parameters.
     fn rest(&mut self) {
         let (channels, side) = (self.args.width * 8, self.args.size.div_ceil(8));
         let x = self.random([self.args.batch, side, side, channels]).require_grad();
@@ -287,24 +310,42 @@ impl Bench<'_> {
         let bytes = 4.0 * (2 * read + written) as f64;
         self.row("max pooling 3×3/2, backward".to_owned(), 0, 0.0, bytes, seconds);
 
-        let parameters: usize =
-            layers(self.args).iter().map(|l| l.times * l.from * l.to * l.kernel * l.kernel).sum();
-        let bytes = 4.0 * parameters as f64;
+        self.updates();
+    }
+
+    /// Of the weights of all convolutions in one go.
+    fn updates(&mut self) {
         let device = self.device.clone().inner();
-        let [w, g, v] = [(); 3]
-            .map(|()| Tensor::<1>::random([parameters], Distribution::Normal(0.0, 1.0), &device));
-        let step =
-            SgdStep { momentum: 0.9, nesterov: false, weight_decay: 1e-4, learning_rate: 0.1 };
-        let seconds =
-            self.time(|| (), |()| sgd_step(w.clone(), g.clone(), Some(v.clone()), None, step));
-        self.row("SGD with momentum".to_owned(), 1, 0.0, 5.0 * bytes, seconds);
-        let lars = |()| {
-            let [weight, ..] = update_norms(&w, &g, 1e-4);
-            sgd_step(w.clone(), g.clone(), Some(v.clone()), Some(weight), step)
-        };
-        let seconds = self.time(|| (), lars);
+        let sizes: Vec<usize> = layers(self.args)
+            .iter()
+            .flat_map(|l| vec![l.from * l.to * l.kernel * l.kernel; l.times])
+            .collect();
+        let bytes = 4.0 * sizes.iter().sum::<usize>() as f64;
+        let random =
+            |size: &usize| Tensor::<1>::random([*size], Distribution::Normal(0.0, 1.0), &device);
+        let weights: Vec<[Tensor<1>; 3]> = sizes.iter().map(|n| [n; 3].map(random)).collect();
+        let plain =
+            SgdStep { momentum: 0.0, nesterov: false, weight_decay: 1e-4, learning_rate: 0.1 };
+        let step = SgdStep { momentum: 0.9, ..plain };
+        let all = || weights.clone();
+
+        let seconds = self.time(all, |all| {
+            for_each_tensor(&device, all, |[w, g, _]| sgd_step(w, g, None, None, plain))
+        });
+        self.row("SGD".to_owned(), 1, 0.0, 3.0 * bytes, seconds);
+        let seconds = self.time(all, |all| {
+            for_each_tensor(&device, all, |[w, g, v]| sgd_step(w, g, Some(v), None, step))
+        });
+        self.row("SGD with momentum".to_owned(), 0, 0.0, 5.0 * bytes, seconds);
+        let seconds = self.time(all, |all| {
+            for_each_tensor(&device, all, |[w, g, v]| {
+                let [norm, ..] = update_norms(&w, &g, 1e-4);
+                sgd_step(w, g, Some(v), Some(norm), step)
+            })
+        });
         self.row("LARS with momentum".to_owned(), 0, 0.0, 7.0 * bytes, seconds);
-        let seconds = self.time(|| (), |()| moving_average(w.clone(), g.clone(), 0.99));
+        let seconds = self
+            .time(all, |all| for_each_tensor(&device, all, |[w, g, _]| moving_average(w, g, 0.99)));
         self.row("moving average".to_owned(), 0, 0.0, 3.0 * bytes, seconds);
     }
 }

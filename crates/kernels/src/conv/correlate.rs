@@ -9,9 +9,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::frame::Frame;
-use super::precision::{BLOCK, Precision, Vectors, Work, lanes};
-use super::scratch::Scratch;
 use super::source::{Source, Staged};
+use crate::arithmetic::{BLOCK, Precision, Vectors, Work, lanes};
+use crate::scratch::Scratch;
 
 /// Output channels of a block of packed weights.
 pub fn block_width<P: Precision>(channels_out: usize) -> usize {

@@ -6,7 +6,7 @@
 //! positions are dealt out to `s · s` phases, by row and column modulo `s`; in a phase, the inputs of
 //! neighbouring outputs are neighbours again.
 
-use super::precision::{BLOCK, Precision, Vectors};
+use crate::arithmetic::{BLOCK, Precision, Vectors};
 
 /// The layout of one framed image.
 #[derive(Debug, Clone, Copy)]

@@ -1,30 +1,25 @@
 //! Convolution on slices: images are `[batch, height, width, channels]`, weights
 //! `[channels_out, channels_in / groups, kernel, kernel]`.
 
-mod bfloat16;
 mod correlate;
 mod frame;
 mod geometry;
-mod precision;
-mod scratch;
 mod source;
 mod weight;
 mod winograd;
 
 use rayon::prelude::*;
 
-pub use bfloat16::Bfloat16;
 pub use geometry::Geometry;
-pub use precision::{Precision, Single, Vectors, Work};
 
 use correlate::{Correlate, Kernel, Outputs, block_width};
 use frame::Frame;
-use precision::BLOCK;
-use scratch::Scratch;
 use source::Source;
 use weight::{Layout, WeightGradient};
 
+use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::memory;
+use crate::scratch::Scratch;
 
 /// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
 /// so that sums do not depend on it.

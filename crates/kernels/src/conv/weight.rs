@@ -1,7 +1,7 @@
 //! The gradient for the weight: products of what a tap sees with the output's gradient, summed over
 //! positions.
 
-use super::precision::{BLOCK, Precision, Vectors, Work};
+use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 
 /// Where the inputs lie.
 #[derive(Debug, Clone, Copy)]

@@ -13,12 +13,12 @@ use rayon::prelude::*;
 use super::correlate::{block_width, put, tile};
 use super::frame::Frame;
 use super::geometry::Geometry;
-use super::precision::{BLOCK, Precision, Single, Vectors, Work};
-use super::scratch::Scratch;
 use super::source::{Source, Staged};
 use super::weight::{Layout, WeightGradient};
 use super::{Fill, TASKS};
+use crate::arithmetic::{BLOCK, Precision, Single, Vectors, Work};
 use crate::memory;
+use crate::scratch::Scratch;
 use crate::simd::vectorized;
 
 /// Products of a tile.

@@ -30,7 +30,7 @@ impl AdamW {
         check_positive("optimizer.epsilon", self.epsilon)
     }
 
-    pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
+    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
         let Update { parameter, gradient, state, learning_rate, weight_decay, step, .. } = update;
         let (mut first, mut second) = (
             gradient.clone().mul_scalar(1.0 - self.beta1),

@@ -48,7 +48,7 @@ impl Lars {
         check_positive("optimizer.eta", self.eta)
     }
 
-    pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
+    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
         let Update { parameter, gradient, state, learning_rate, weight_decay, excluded, .. } =
             update;
         let decay = if excluded { 0.0 } else { weight_decay };
@@ -59,7 +59,7 @@ impl Lars {
         let Self { momentum, .. } = *self;
         let step = SgdStep { momentum, nesterov: false, weight_decay: decay, learning_rate };
         let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), ratio, step);
-        state.push(velocity);
+        state.extend(velocity);
         parameter
     }
 

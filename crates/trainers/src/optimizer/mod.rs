@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
-use selfsame_models::named::{NamedMapper, map_named};
+use burn::tensor::{Device, Tensor, TensorData};
+use selfsame_kernels::for_each_tensor;
+use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 use selfsame_models::weights::{Array, StateDict};
 
 use crate::TrainError;
@@ -97,12 +98,13 @@ pub(crate) fn check_positive(field: &'static str, value: f64) -> Result<(), Trai
     Err(TrainError::config(field, format!("{value} is not a finite number above 0")))
 }
 
-/// One parameter's part of a step, on the plain (non-autodiff) device.
-pub(crate) struct Update<'a, const D: usize> {
-    pub parameter: Tensor<D>,
-    pub gradient: Tensor<D>,
+/// One parameter's part of a step, on the plain (non-autodiff) device. All tensors are flattened,
+/// since the rules work element by element and ranks differ.
+pub(crate) struct Update<'a> {
+    pub parameter: Tensor<1>,
+    pub gradient: Tensor<1>,
     /// The rule's state for this parameter; empty before the first step.
-    pub state: &'a mut Vec<Tensor<D>>,
+    pub state: &'a mut Vec<Tensor<1>>,
     pub learning_rate: f64,
     /// 0 for an excluded parameter.
     pub weight_decay: f64,
@@ -116,7 +118,7 @@ pub(crate) struct Update<'a, const D: usize> {
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// State tensors by parameter path, flattened since their ranks differ.
+    /// State tensors by parameter path, flattened.
     state: BTreeMap<String, Vec<Tensor<1>>>,
     step: u64,
 }
@@ -143,45 +145,54 @@ impl Optimizer {
         gradients: GradientsParams,
         learning_rate: f64,
     ) -> M {
-        let module = map_named(module, &mut Apply { optimizer: self, gradients, learning_rate });
-        self.step += 1;
-        module
+        let mut collect = Collect { gradients, parameters: Vec::new() };
+        visit_named(&module, &mut collect);
+        let device = module.devices().into_iter().next().unwrap_or_default();
+        let updated = self.update(&device, collect.parameters, learning_rate);
+        map_named(module, &mut PutBack { updated })
     }
 
-    fn update<const D: usize>(
+    /// Updates all parameters in one go, and returns them by path.
+    fn update(
         &mut self,
-        path: &str,
-        parameter: Tensor<D>,
-        gradient: Tensor<D>,
+        device: &Device,
+        parameters: Vec<Trained>,
         learning_rate: f64,
-    ) -> Tensor<D> {
-        let shape = parameter.shape();
-        let mut state: Vec<Tensor<D>> = self
-            .state
-            .remove(path)
-            .unwrap_or_default()
+    ) -> BTreeMap<String, Tensor<1>> {
+        let jobs = parameters
             .into_iter()
-            .map(|slot| slot.reshape(shape.clone()))
+            .map(|trained| {
+                let state = self.state.remove(&trained.path).unwrap_or_default();
+                (trained, state)
+            })
             .collect();
-        let excluded = self.config.exclude_bias_and_norm && D == 1;
-        let update = Update {
-            parameter,
-            gradient,
-            state: &mut state,
-            learning_rate,
-            weight_decay: if excluded { 0.0 } else { self.config.weight_decay },
-            excluded,
-            step: self.step,
-        };
-        let parameter = match &self.config.rule {
-            Rule::Sgd(rule) => rule.update(update),
-            Rule::AdamW(rule) => rule.update(update),
-            Rule::Lars(rule) => rule.update(update),
-        };
-        let elements = shape.num_elements();
-        let state = state.into_iter().map(|slot| slot.reshape([elements])).collect();
-        self.state.insert(path.to_owned(), state);
-        parameter
+        let (config, step) = (&self.config, self.step);
+        let updated = for_each_tensor(device, jobs, |(trained, mut state)| {
+            let Trained { path, parameter, gradient, rank } = trained;
+            let excluded = config.exclude_bias_and_norm && rank == 1;
+            let update = Update {
+                parameter,
+                gradient,
+                state: &mut state,
+                learning_rate,
+                weight_decay: if excluded { 0.0 } else { config.weight_decay },
+                excluded,
+                step,
+            };
+            let parameter = match &config.rule {
+                Rule::Sgd(rule) => rule.update(update),
+                Rule::AdamW(rule) => rule.update(update),
+                Rule::Lars(rule) => rule.update(update),
+            };
+            (path, parameter, state)
+        });
+        self.step += 1;
+        let mut parameters = BTreeMap::new();
+        for (path, parameter, state) in updated {
+            self.state.insert(path.clone(), state);
+            parameters.insert(path, parameter);
+        }
+        parameters
     }
 
     /// The state as named arrays (`online.encoder.conv1.weight.velocity`), for a checkpoint.
@@ -257,27 +268,47 @@ impl Optimizer {
     }
 }
 
-struct Apply<'a> {
-    optimizer: &'a mut Optimizer,
-    gradients: GradientsParams,
-    learning_rate: f64,
+/// A parameter that has a gradient.
+struct Trained {
+    path: String,
+    /// Flattened, and so is the gradient.
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    /// Dimensions that the parameter has in the module.
+    rank: usize,
 }
 
-impl NamedMapper for Apply<'_> {
+struct Collect {
+    gradients: GradientsParams,
+    parameters: Vec<Trained>,
+}
+
+impl NamedVisitor for Collect {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
+        let elements = gradient.shape().num_elements();
+        self.parameters.push(Trained {
+            path: name.to_owned(),
+            parameter: param.val().inner().reshape([elements]),
+            gradient: gradient.reshape([elements]),
+            rank: D,
+        });
+    }
+}
+
+struct PutBack {
+    updated: BTreeMap<String, Tensor<1>>,
+}
+
+impl NamedMapper for PutBack {
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        param.map(|parameter| {
-            let updated =
-                self.optimizer.update(name, parameter.inner(), gradient, self.learning_rate);
-            Tensor::from_inner(updated).require_grad()
-        })
+        let Some(updated) = self.updated.remove(name) else { return param };
+        param.map(|old| Tensor::from_inner(updated.reshape(old.shape())).require_grad())
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use burn::tensor::Device;
-
     use super::*;
 
     pub(crate) fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
@@ -293,10 +324,12 @@ pub(crate) mod tests {
         steps: u64,
     ) -> Vec<f32> {
         let mut optimizer = Optimizer::new(config.clone()).unwrap();
-        let mut parameter = parameter;
+        let mut parameter = parameter.flatten::<1>(0, D - 1);
         for _ in 0..steps {
-            parameter = optimizer.update("w", parameter, gradient.clone(), learning_rate);
-            optimizer.step += 1;
+            let gradient = gradient.clone().flatten(0, D - 1);
+            let trained = Trained { path: "w".to_owned(), parameter, gradient, rank: D };
+            let mut updated = optimizer.update(&Device::flex(), vec![trained], learning_rate);
+            parameter = updated.remove("w").unwrap();
         }
         parameter.into_data().try_into_vec().unwrap()
     }

@@ -7,7 +7,7 @@ use crate::TrainError;
 /// SGD with momentum as PyTorch has it: the learning rate stands outside the velocity.
 ///
 /// `g ← g + λ w`, `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`).
-/// The first velocity is the first gradient.
+/// The first velocity is the first gradient. With μ = 0 there is none to keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
     /// μ
@@ -24,12 +24,12 @@ impl Sgd {
         check_unit("optimizer.momentum", self.momentum)
     }
 
-    pub(super) fn update<const D: usize>(&self, update: Update<'_, D>) -> Tensor<D> {
+    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
         let Update { parameter, gradient, state, learning_rate, weight_decay, .. } = update;
         let Self { momentum, nesterov } = *self;
         let step = SgdStep { momentum, nesterov, weight_decay, learning_rate };
         let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), None, step);
-        state.push(velocity);
+        state.extend(velocity);
         parameter
     }
 }

@@ -5,7 +5,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::precision::{BLOCK, Precision, Vectors, Work};
+use super::{BLOCK, Precision, Vectors, Work};
 use crate::simd::arch;
 
 /// bf16 inputs: the upper half of an f32, 8 bits of precision. A unit is two of them, the first in the

@@ -1,12 +1,16 @@
 //! What the kernels multiply, and with which instructions.
 
+mod bfloat16;
+
 use aligned_vec::{AVec, ConstAlign, avec};
 use bytemuck::Pod;
 use pulp::{Simd, WithSimd};
 
 use crate::simd::arch;
 
-/// Units in a block of a frame.
+pub use bfloat16::Bfloat16;
+
+/// Units that are packed and multiplied together.
 pub const BLOCK: usize = 16;
 
 /// Inputs of the products; sums are f32 always.

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
 
-use super::precision::{Units, zeroed};
+use crate::arithmetic::{Units, zeroed};
 
 thread_local! {
     /// What this thread does not use at the moment.
