@@ -48,6 +48,7 @@ mod pool;
 mod precision;
 mod scratch;
 mod simd;
+mod transpose;
 mod update;
 mod workers;
 

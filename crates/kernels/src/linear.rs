@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::memory;
 use crate::scratch::Scratch;
+use crate::transpose::transposed;
 
 /// The sizes of a layer and its batch.
 #[derive(Debug, Clone, Copy)]
@@ -270,24 +271,6 @@ fn add<P: Precision, V: Vectors<P>>(vectors: V, sums: &[V::Sums; 2], out: &mut [
     out.iter_mut().zip(all).for_each(|(out, sum)| *out += sum);
 }
 
-/// Rows become columns.
-#[inline(always)]
-fn transposed<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    swapped::<T, 1>(swapped::<T, 2>(swapped::<T, 4>(swapped::<T, 8>(block))))
-}
-
-/// Squares of side `S` beside the diagonal change places: what vector instructions do.
-#[inline(always)]
-fn swapped<T: Copy, const S: usize>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    let mut out = block;
-    for i in (0..BLOCK).filter(|i| i & S == 0) {
-        let (a, b) = (block[i], block[i + S]);
-        out[i] = std::array::from_fn(|j| if j & S == 0 { a[j] } else { b[j - S] });
-        out[i + S] = std::array::from_fn(|j| if j & S == 0 { a[j + S] } else { b[j] });
-    }
-    out
-}
-
 /// `[rows, columns]` → `[columns, rows]`
 fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     memory::build(rows * columns, BLOCK * rows, |i, out| {
@@ -315,22 +298,6 @@ fn turn(values: &[f32], columns: usize, first: usize, rows: usize, out: &mut [f3
             match to.first_chunk_mut() {
                 Some(to) => *to = *line,
                 None => to.copy_from_slice(&line[..height]),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transposed_block_has_its_rows_as_columns() {
-        let block = std::array::from_fn(|i| std::array::from_fn(|j| i * BLOCK + j));
-        let turned = transposed(block);
-        for (i, row) in turned.iter().enumerate() {
-            for (j, value) in row.iter().enumerate() {
-                assert_eq!(*value, j * BLOCK + i);
             }
         }
     }

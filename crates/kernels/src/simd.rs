@@ -55,6 +55,66 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     ARCH.dispatch(f)
 }
 
+/// Memory that will be read soon, fetched into the caches bit by bit while something else is computed:
+/// what computes between two reads of new memory would otherwise wait for all of it at once.
+#[derive(Debug)]
+pub struct Ahead<'a> {
+    values: &'a [f32],
+    /// From one run that will be read to the next, and how much of it.
+    pitch: usize,
+    used: std::ops::Range<usize>,
+    /// Runs fetched at a time.
+    step: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// Nothing to fetch.
+    pub const NOTHING: Self = Self { values: &[], pitch: 1, used: 0..0, step: 0 };
+
+    /// The part `used` of every `pitch` values: share number `i` of `n`.
+    pub fn share(
+        values: &'a [f32],
+        pitch: usize,
+        used: std::ops::Range<usize>,
+        i: usize,
+        n: usize,
+    ) -> Self {
+        let share = (values.len() / pitch.max(1)).div_ceil(n) * pitch;
+        let values = values.chunks(share.max(1)).nth(i).unwrap_or_default();
+        Self { values, pitch, used, step: 1 }
+    }
+
+    /// [`fetch`](Self::fetch) will be called so often.
+    pub fn pace(&mut self, times: usize) {
+        self.step = (self.values.len() / self.pitch.max(1)).div_ceil(times.max(1));
+    }
+
+    /// Fetches the next runs. A call, so that the loops around it are compiled as if it were not there.
+    #[inline(never)]
+    pub fn fetch(&mut self) {
+        let now = (self.step * self.pitch).min(self.values.len());
+        let (now, later) = self.values.split_at(now);
+        self.values = later;
+        for run in now.chunks_exact(self.pitch) {
+            // A cache line is 16 values.
+            run[self.used.clone()].iter().step_by(16).for_each(prefetch);
+        }
+    }
+}
+
+/// Asks for the cache line of a value.
+#[inline(always)]
+fn prefetch(value: &f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, and it changes nothing but what is cached.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

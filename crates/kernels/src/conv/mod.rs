@@ -20,6 +20,8 @@ use weight::{Layout, WeightGradient};
 use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::memory;
 use crate::scratch::Scratch;
+use crate::simd::{Ahead, vectorized};
+use crate::transpose::transposed;
 
 /// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
 /// so that sums do not depend on it.
@@ -269,25 +271,58 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     dw.par_chunks_mut(g.group_out() * per_out).enumerate().for_each(|(group, dw)| {
         dw.par_chunks_mut(width * per_out).enumerate().for_each(|(block, dw)| {
             let (task, within) = (group * spans + block * width / span, block % (span / width));
-            let mut total = vec![0f32; per_block];
-            for part in sums[task..].iter().step_by(g.groups * spans) {
-                let part = &part[within * per_block..][..per_block];
-                total.iter_mut().zip(part).for_each(|(total, sum)| *total += sum);
-            }
-            let channels = BLOCK * g.taps();
-            for (block, total) in total.chunks_exact(channels * width).enumerate() {
-                for (o, dw) in dw.chunks_exact_mut(per_out).enumerate() {
-                    let dw = &mut dw[block * channels..];
-                    for (c, dw) in dw.chunks_exact_mut(g.taps()).enumerate().take(BLOCK) {
-                        for (tap, dw) in dw.iter_mut().enumerate() {
-                            *dw = total[(tap * BLOCK + c) * width + o];
-                        }
-                    }
-                }
-            }
+            let parts = sums[task..].iter().step_by(g.groups * spans);
+            let parts: Vec<&[f32]> =
+                parts.map(|part| &part[within * per_block..][..per_block]).collect();
+            vectorized(|| add_parts(&parts, g, width, dw));
         });
     });
     dw
+}
+
+/// Adds the parts, `[block of channels_in][tap][channel_in][width]`, to
+/// `[channels_out up to width][channels_in][tap]`.
+#[inline(always)]
+fn add_parts(parts: &[&[f32]], g: &Geometry, width: usize, dw: &mut [f32]) {
+    let (taps, per_out) = (g.taps(), g.group_in() * g.taps());
+    let in_block = BLOCK * taps;
+    // A vector longer than what is summed, so that none has to be cut at its end.
+    let mut total = vec![0f32; in_block * width + BLOCK];
+    for (block, first) in (0..per_out).step_by(in_block).enumerate() {
+        for (i, part) in parts.iter().enumerate() {
+            let part = &part[block * in_block * width..][..in_block * width];
+            let total = &mut total[..in_block * width];
+            match i {
+                0 => total.copy_from_slice(part),
+                _ => total.iter_mut().zip(part).for_each(|(total, part)| *total += part),
+            }
+        }
+        let (mut c, mut tap) = (0, 0);
+        for first in (first..per_out.min(first + in_block)).step_by(BLOCK) {
+            let used = BLOCK.min(per_out - first);
+            let rows: [usize; BLOCK] = std::array::from_fn(|_| {
+                let row = (tap * BLOCK + c).min(in_block - 1) * width;
+                tap += 1;
+                if tap == taps {
+                    (tap, c) = (0, c + 1);
+                }
+                row
+            });
+            for (lane, dw) in (0..width).step_by(BLOCK).zip(dw.chunks_mut(BLOCK * per_out)) {
+                let square = rows.map(|row| {
+                    let line: &[f32; BLOCK] =
+                        total[row + lane..].first_chunk().expect("as long as the padding");
+                    *line
+                });
+                for (dw, line) in dw.chunks_exact_mut(per_out).zip(&transposed(square)) {
+                    match dw[first..].first_chunk_mut() {
+                        Some(dw) if used == BLOCK => *dw = *line,
+                        _ => dw[first..][..used].copy_from_slice(&line[..used]),
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// The sums over one part of the batch for some blocks of output channels.
@@ -325,7 +360,10 @@ impl<P: Precision> Work<P> for Part<'_> {
             row: frame.row(),
             image: per_frame,
         };
-        for (dy, x) in dy.chunks(images * g.output()).zip(x.chunks(images * g.input())) {
+        let mut batches =
+            dy.chunks(images * g.output()).zip(x.chunks(images * g.input())).peekable();
+        while let Some((dy, x)) = batches.next() {
+            let (next_dy, next_x) = batches.peek().copied().unwrap_or_default();
             let count = dy.len() / g.output();
             let frames = &mut frames[..count * per_frame];
             for (x, values) in x.chunks_exact(g.input()).zip(frames.chunks_exact_mut(per_frame)) {
@@ -349,10 +387,20 @@ impl<P: Precision> Work<P> for Part<'_> {
                     }
                 }
             }
-            let blocks = framed_dy.chunks_exact(images * per_dy);
-            for (dy, dw) in blocks.zip(sum.chunks_exact_mut(per_block)) {
+            let framed_blocks = framed_dy.chunks_exact(images * per_dy);
+            for (i, (dy, dw)) in framed_blocks.zip(sum.chunks_exact_mut(per_block)).enumerate() {
                 let dy = &dy[..count * per_dy];
-                WeightGradient { frames, layout, taps, dy, rows, steps, width, dw }.run(vectors);
+                let ins = first_in..first_in + g.group_in();
+                let ahead = match frame.phases == frame.stride {
+                    true => [
+                        Ahead::share(next_x, g.channels_in, ins, i, blocks),
+                        Ahead::share(next_dy, g.channels_out, outs.clone(), i, blocks),
+                    ],
+                    // Most pixels are skipped, and there is little to compute meanwhile.
+                    false => [Ahead::NOTHING; 2],
+                };
+                WeightGradient { frames, layout, taps, dy, rows, steps, width, dw, ahead }
+                    .run(vectors);
             }
         }
     }

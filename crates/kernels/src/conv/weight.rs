@@ -2,6 +2,7 @@
 //! positions.
 
 use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
+use crate::simd::Ahead;
 
 /// Where the inputs lie.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub struct WeightGradient<'a, P: Precision> {
     pub width: usize,
     /// `[channels_in rounded up to blocks][taps]` rows of `width`.
     pub dw: &'a mut [f32],
+    /// What the next run will read.
+    pub ahead: [Ahead<'a>; 2],
 }
 
 impl<P: Precision> Work<P> for WeightGradient<'_, P> {
@@ -54,10 +57,12 @@ impl<P: Precision> WeightGradient<'_, P> {
     /// In tiles of `I` input channels and `O` vectors of output channels.
     #[inline(always)]
     fn tiles<V: Vectors<P>, const I: usize, const O: usize>(self, vectors: V) {
-        let Self { frames, layout, taps, dy, rows, steps, width, dw } = self;
+        let Self { frames, layout, taps, dy, rows, steps, width, dw, mut ahead } = self;
         let dy_image = rows * steps * width;
         // Bands of rows, so that what a tap reads of a block is still near for the next tap.
         let band = (POSITIONS * P::CHANNELS).div_ceil(steps * P::CHANNELS).min(rows);
+        let tiles = dw.len() / (BLOCK * width) * BLOCK.min(layout.channels).div_ceil(I);
+        ahead.iter_mut().for_each(|ahead| ahead.pace(tiles * rows.div_ceil(band)));
         for first_row in (0..rows).step_by(band) {
             let rows = first_row..rows.min(first_row + band);
             let blocks = dw.chunks_exact_mut(taps.len() * BLOCK * width);
@@ -86,6 +91,7 @@ impl<P: Precision> WeightGradient<'_, P> {
                                 vectors.store_added(sums[i][o], to);
                             }
                         }
+                        ahead.iter_mut().for_each(Ahead::fetch);
                     }
                 }
             }

@@ -19,6 +19,7 @@ use super::{Fill, TASKS};
 use crate::arithmetic::{BLOCK, Precision, Single, Vectors, Work};
 use crate::memory;
 use crate::scratch::Scratch;
+use crate::simd::Ahead;
 use crate::simd::vectorized;
 
 /// Products of a tile.
@@ -212,6 +213,7 @@ impl Work<Single> for Part<'_> {
                             steps: which.len(),
                             width,
                             dw: sum,
+                            ahead: [Ahead::NOTHING; 2],
                         }
                         .run(vectors);
                     }
