@@ -447,6 +447,15 @@ fn the_number_of_threads_changes_nothing() {
                     all.push(values(w.grad(&gradients).unwrap()));
                 }
             }
+            for precision in [Precision::F32, Precision::Bf16] {
+                let x = tensor(&normal(3, 70 * 300), [70, 300], &device).require_grad();
+                let w = tensor(&normal(4, 200 * 300), [200, 300], &device).require_grad();
+                let y = autocast(precision, || linear(x.clone(), w.clone(), None));
+                let gradients = y.clone().square().sum().backward();
+                all.push(values(y));
+                all.push(values(x.grad(&gradients).unwrap()));
+                all.push(values(w.grad(&gradients).unwrap()));
+            }
             all
         })
     };
