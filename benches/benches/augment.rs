@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, ViewPair};
+use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -22,15 +22,15 @@ fn views(c: &mut Criterion) {
         let pair = pair.expect("the presets are valid");
         let pixels = noise(size.0, size.1);
         let source = RgbSource::new(&pixels, size.0, size.1).expect("the size is right");
-        let (height, width) = pair.view_size();
-        let mut out = vec![0.0; 3 * height * width];
+        let mut out = vec![0.0; 3 * pair.view_size(0).pow(2)];
         let mut image = 0;
         group.bench_function(name, |b| {
             b.iter(|| {
                 image += 1;
                 for view in 0..2 {
                     let key = ViewKey { seed: 0, epoch: 0, image, view };
-                    pair.render(source, view as usize, &mut key.rng(), &mut out)
+                    let buffer = ViewBuffer::Planar(&mut out);
+                    pair.render(source, view as usize, &mut key.rng(), buffer)
                         .expect("the buffer fits");
                     black_box(&out);
                 }

@@ -3,7 +3,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use selfsame_augment::{GaussianBlur, Image, RgbSource, ViewGenerator, ViewKey, ViewPair};
+use selfsame_augment::{
+    GaussianBlur, Image, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair,
+};
 use selfsame_eval::{Features, Knn, Labelled, LinearProbe, Probe, collapse_signals};
 use selfsame_losses::{BarlowTwinsLoss, ByolLoss, JointEmbeddingLoss, regression_loss};
 use selfsame_models::weights::{StateDict, state_dict};
@@ -282,7 +284,7 @@ fn trap_9_rank_is_normalised_by_the_rows_and_randomness_is_per_image() {
     let render = |epoch, image| {
         let mut out = vec![0.0; 3 * 16 * 16];
         let mut rng = ViewKey { seed: 1, epoch, image, view: 0 }.rng();
-        pair.render(point, 0, &mut rng, &mut out).unwrap();
+        pair.render(point, 0, &mut rng, ViewBuffer::Planar(&mut out)).unwrap();
         out
     };
     assert_eq!(render(0, 0), render(0, 0));

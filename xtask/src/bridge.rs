@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selfsame_augment::{PlainView, RgbSource, ViewGenerator, ViewKey};
+use selfsame_augment::{PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey};
 use selfsame_data::{ImageDataset, Source, Splits, ViewStream};
 use selfsame_eval::LabelledImages;
 use selfsame_models::Stem;
@@ -82,19 +82,19 @@ impl LabelledImages for PlainImages {
     }
 
     fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
-        let (height, width) = self.view.view_size();
-        let length = 3 * height * width;
+        let size = self.view.view_size(0);
+        let length = 3 * size * size;
         let mut start = out.len();
         out.resize(start + range.len() * length, 0.0);
         for index in range {
             let image = self.dataset.image(index)?;
             // A plain view draws nothing, but every view is rendered with a generator.
             let mut rng = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 }.rng();
-            let target = &mut out[start..start + length];
+            let target = ViewBuffer::Planar(&mut out[start..start + length]);
             self.view.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
             start += length;
         }
-        Ok([3, height, width])
+        Ok([3, size, size])
     }
 
     fn label(&self, index: usize) -> Option<u32> {
@@ -108,9 +108,13 @@ pub struct LoaderSource(pub ViewStream);
 impl ViewSource for LoaderSource {
     fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
         Some(self.0.next()?.map_err(Into::into).and_then(|batch| {
-            let shape = [batch.batch, 3, batch.height, batch.width];
             let pixels: [Vec<f32>; 2] =
                 batch.views.try_into().map_err(|_| "the loader did not make two views")?;
+            let [size, other] = [batch.sizes[0], batch.sizes[1]];
+            if size != other {
+                return Err(format!("views of {size} and of {other} pixels").into());
+            }
+            let shape = [batch.batch, 3, size, size];
             Ok(Views { pixels, shape })
         }))
     }

@@ -1,5 +1,6 @@
 //! Selfsame's command line. Every command is one module; this file only chooses.
 
+mod augment;
 mod bench;
 mod bridge;
 mod config;
@@ -46,6 +47,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Embed(embed::EmbedArgs),
     Dataset(dataset::DatasetArgs),
+    Augment(augment::AugmentArgs),
     Config(config::ConfigArgs),
     Fidelity(fidelity::FidelityArgs),
     Bench(bench::BenchArgs),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Augment(args) => augment::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Fidelity(args) => fidelity::run(&args),
         Command::Bench(args) => bench::run(&args),

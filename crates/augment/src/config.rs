@@ -67,7 +67,100 @@ impl Default for ViewConfig {
     }
 }
 
+/// A recipe as its paper's appendix lists it:
+///
+/// ```
+/// use selfsame_augment::ViewConfig;
+///
+/// let view = ViewConfig::plain(224)
+///     .random_resized_crop([0.08, 1.0], [3.0 / 4.0, 4.0 / 3.0])
+///     .horizontal_flip(0.5)
+///     .color_jitter(0.8, [0.4, 0.4, 0.2, 0.1])
+///     .grayscale(0.2)
+///     .gaussian_blur(0.1, [0.1, 2.0])
+///     .solarize(0.2, 128.0 / 255.0)
+///     .normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+/// view.validate()?;
+/// # Ok::<(), selfsame_augment::AugmentError>(())
+/// ```
 impl ViewConfig {
+    /// The whole image resized to a square of `size` pixels (bicubic), without anything random, in
+    /// `[0, 1]`.
+    pub fn plain(size: u32) -> Self {
+        Self {
+            size,
+            crop_scale: [1.0, 1.0],
+            crop_ratio: [1e-3, 1e3],
+            interpolation: Interpolation::Bicubic,
+            flip_probability: 0.0,
+            jitter_probability: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+            grayscale_probability: 0.0,
+            blur_probability: 0.0,
+            blur_sigma: [0.1, 2.0],
+            solarize_probability: 0.0,
+            solarize_threshold: 128.0 / 255.0,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        }
+    }
+
+    /// Crops with an area uniform in `scale` (shares of the image) and an aspect ratio log-uniform in
+    /// `ratio` (width over height).
+    #[must_use]
+    pub fn random_resized_crop(self, scale: [f32; 2], ratio: [f32; 2]) -> Self {
+        Self { crop_scale: scale, crop_ratio: ratio, ..self }
+    }
+
+    /// The kernel of the resize.
+    #[must_use]
+    pub fn interpolation(self, interpolation: Interpolation) -> Self {
+        Self { interpolation, ..self }
+    }
+
+    /// Mirrors left and right.
+    #[must_use]
+    pub fn horizontal_flip(self, probability: f32) -> Self {
+        Self { flip_probability: probability, ..self }
+    }
+
+    /// Jitters brightness, contrast, saturation and hue in a random order, by these strengths.
+    #[must_use]
+    pub fn color_jitter(
+        self,
+        probability: f32,
+        [brightness, contrast, saturation, hue]: [f32; 4],
+    ) -> Self {
+        Self { jitter_probability: probability, brightness, contrast, saturation, hue, ..self }
+    }
+
+    /// Loses all colour.
+    #[must_use]
+    pub fn grayscale(self, probability: f32) -> Self {
+        Self { grayscale_probability: probability, ..self }
+    }
+
+    /// Blurs with σ uniform in `sigma`, in pixels of the view.
+    #[must_use]
+    pub fn gaussian_blur(self, probability: f32, sigma: [f32; 2]) -> Self {
+        Self { blur_probability: probability, blur_sigma: sigma, ..self }
+    }
+
+    /// Inverts values at or above `threshold`, which is in `[0, 1]`.
+    #[must_use]
+    pub fn solarize(self, probability: f32, threshold: f32) -> Self {
+        Self { solarize_probability: probability, solarize_threshold: threshold, ..self }
+    }
+
+    /// Subtracts the mean and divides by the deviation, per channel, of values in `[0, 1]`.
+    #[must_use]
+    pub fn normalize(self, mean: [f32; 3], std: [f32; 3]) -> Self {
+        Self { mean, std, ..self }
+    }
+
     /// A view's side is at most this, so that no configuration can ask for absurd memory.
     const MAX_SIZE: u32 = 4096;
 

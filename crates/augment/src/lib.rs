@@ -2,9 +2,10 @@
 //!
 //! Joint-embedding methods learn whatever two random views of an image share, so the views *are*
 //! the method's supervision. This crate makes them: random resized crop, flip, colour jitter,
-//! grayscale, Gaussian blur, solarise, normalise, with torchvision's semantics, in the asymmetric
-//! pairs that BYOL and Barlow Twins were published with ([`ViewPair`]). It knows no
-//! deep-learning framework: pixels go in as interleaved RGB8, views come out as planar `f32`.
+//! grayscale, Gaussian blur, solarise, normalise, with torchvision's semantics, in the pairs that BYOL,
+//! Barlow Twins, SimCLR, MoCo v3 and VICReg were published with ([`ViewPair`]) and the many crops of
+//! DINO ([`MultiCrop`]). It knows no deep-learning framework: pixels go in as interleaved RGB8, views
+//! come out as planar or interleaved `f32` or as 8-bit images ([`ViewBuffer`]), in the caller's memory.
 //!
 //! Randomness is counter-based ([`ViewKey`]): a view depends on the seed, the epoch, the image's
 //! index and the view's number, and on nothing else, so neither the number of threads nor their
@@ -12,26 +13,33 @@
 //!
 //! ```
 //! use image::RgbImage;
-//! use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, ViewPair};
+//! use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
 //!
 //! let photo = RgbImage::from_pixel(40, 30, image::Rgb([200, 40, 90]));
 //! let pair = ViewPair::byol(24, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])?;
 //! let mut view = vec![0.0; 3 * 24 * 24];
 //! let key = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 };
-//! pair.render(RgbSource::try_from(&photo)?, 0, &mut key.rng(), &mut view)?;
+//! pair.render(RgbSource::try_from(&photo)?, 0, &mut key.rng(), ViewBuffer::Planar(&mut view))?;
 //! assert!(view.iter().all(|v| v.is_finite()));
 //! # Ok::<(), selfsame_augment::AugmentError>(())
 //! ```
 
+mod batch;
+mod buffer;
 mod config;
 mod error;
 mod image_buffer;
 mod ops;
+mod params;
+mod pixels;
 mod resample;
 mod rng;
+mod simd;
 mod source;
 mod views;
 
+pub use batch::render_batch;
+pub use buffer::ViewBuffer;
 pub use config::ViewConfig;
 pub use error::AugmentError;
 pub use image_buffer::Image;
@@ -39,7 +47,8 @@ pub use ops::{
     ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
     RandomResizedCrop, Solarize, Transform,
 };
+pub use params::ViewParams;
 pub use resample::{Interpolation, resize};
 pub use rng::{ViewKey, ViewRng};
 pub use source::RgbSource;
-pub use views::{PlainView, ViewGenerator, ViewPair, render_batch};
+pub use views::{MultiCrop, PlainView, ViewGenerator, ViewPair};

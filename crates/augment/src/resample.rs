@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 
+use crate::simd::vectorized;
 use crate::{CropWindow, Image, RgbSource};
 
 /// The kernel of a resize.
@@ -76,6 +77,11 @@ impl Weights {
         }
     }
 
+    /// Weights of the position that has most of them.
+    fn longest(&self) -> usize {
+        self.spans.iter().map(|(.., len)| *len).max().unwrap_or(1)
+    }
+
     fn span(&self, i: usize) -> (usize, &[f32]) {
         let (first, start, len) = self.spans[i];
         (first, &self.values[start..start + len])
@@ -87,9 +93,9 @@ impl Weights {
 struct Scratch {
     horizontal: Weights,
     vertical: Weights,
-    /// One source row as three planes of f32.
+    /// One source row as f32, interleaved as it came.
     row: Vec<f32>,
-    /// Horizontally resized rows, `[rows, 3, out_width]`.
+    /// The last horizontally resized rows, `[row modulo capacity, 3, width]`.
     rows: Vec<f32>,
 }
 
@@ -110,61 +116,127 @@ pub fn resize(
     kernel: Interpolation,
     out: &mut Image,
 ) {
+    resize_and_flip(source, window, (width, height), kernel, false, out);
+}
+
+/// [`resize`], then mirrored left and right if wanted, which costs nothing here.
+pub(crate) fn resize_and_flip(
+    source: RgbSource<'_>,
+    window: CropWindow,
+    (width, height): (usize, usize),
+    kernel: Interpolation,
+    flip: bool,
+    out: &mut Image,
+) {
     let (width, height) = (width.max(1), height.max(1));
     let window = window.within(source.width(), source.height());
     out.reset(width, height);
-    SCRATCH.with_borrow_mut(|scratch| resize_with(source, window, kernel, out, scratch));
+    SCRATCH.with_borrow_mut(|scratch| {
+        let Scratch { horizontal, vertical, row, rows } = scratch;
+        horizontal.compute(window.width as usize, width, kernel);
+        vertical.compute(window.height as usize, height, kernel);
+        // One float behind the last pixel, since pixels are read four floats at a time.
+        row.resize(3 * window.width as usize + 1, 0.0);
+        let capacity = vertical.longest();
+        rows.resize(capacity * 3 * width, 0.0);
+        let mut rows = Rows { source, window, horizontal, row, rows, capacity, width, flip };
+        vectorized(
+            #[inline(always)]
+            || rows.resize_into(vertical, out),
+        );
+    });
 }
 
-fn resize_with(
-    source: RgbSource<'_>,
+/// Source rows on their way to horizontally resized rows, of which the last few are kept.
+struct Rows<'a> {
+    source: RgbSource<'a>,
     window: CropWindow,
-    kernel: Interpolation,
-    out: &mut Image,
-    scratch: &mut Scratch,
-) {
-    let (width, height) = (out.width(), out.height());
-    let (from_width, from_height) = (window.width as usize, window.height as usize);
-    let Scratch { horizontal, vertical, row, rows } = scratch;
-    horizontal.compute(from_width, width, kernel);
-    vertical.compute(from_height, height, kernel);
-    row.resize(3 * from_width, 0.0);
-    rows.resize(from_height * 3 * width, 0.0);
+    horizontal: &'a Weights,
+    row: &'a mut [f32],
+    rows: &'a mut [f32],
+    capacity: usize,
+    width: usize,
+    flip: bool,
+}
 
-    let stride = 3 * source.width() as usize;
-    for y in 0..from_height {
-        let start = (window.y as usize + y) * stride + 3 * window.x as usize;
-        let bytes = &source.pixels()[start..start + 3 * from_width];
-        let (r, rest) = row.split_at_mut(from_width);
-        let (g, b) = rest.split_at_mut(from_width);
-        for (((rgb, r), g), b) in bytes.chunks_exact(3).zip(r).zip(g).zip(b) {
-            *r = f32::from(rgb[0]);
-            *g = f32::from(rgb[1]);
-            *b = f32::from(rgb[2]);
-        }
-        for (c, plane) in row.chunks_exact(from_width).enumerate() {
-            let start = (3 * y + c) * width;
-            for (x, value) in rows[start..start + width].iter_mut().enumerate() {
-                let (first, weights) = horizontal.span(x);
-                let pixels = &plane[first..first + weights.len()];
-                *value = pixels.iter().zip(weights).map(|(p, w)| p * w).sum();
+impl Rows<'_> {
+    /// Every output row from the source rows that it sees, each of which is resized once, just before
+    /// it is seen first: no more of them than fit into the nearest caches are ever kept.
+    #[inline(always)]
+    fn resize_into(&mut self, vertical: &Weights, out: &mut Image) {
+        let width = self.width;
+        let mut done = 0;
+        for y in 0..out.height() {
+            let (first, weights) = vertical.span(y);
+            // Rows that nothing sees are skipped: they lie between the spans of a strong upscale only.
+            for source_row in done.max(first)..first + weights.len() {
+                self.resize_row(source_row);
+            }
+            done = done.max(first + weights.len());
+            for (c, plane) in out.planes_mut().into_iter().enumerate() {
+                let line = &mut plane[y * width..][..width];
+                self.sum_rows(first, weights, c, line);
             }
         }
     }
 
-    for (c, plane) in out.planes_mut().into_iter().enumerate() {
-        for (y, line) in plane.chunks_exact_mut(width).enumerate() {
-            let (first, weights) = vertical.span(y);
-            line.fill(0.0);
+    /// Resizes one row of the window to three planes.
+    #[inline(always)]
+    fn resize_row(&mut self, y: usize) {
+        let (from_width, width) = (self.window.width as usize, self.width);
+        let stride = 3 * self.source.width() as usize;
+        let start = (self.window.y as usize + y) * stride + 3 * self.window.x as usize;
+        let bytes = &self.source.pixels()[start..][..3 * from_width];
+        for (value, byte) in self.row.iter_mut().zip(bytes) {
+            *value = f32::from(*byte);
+        }
+        let planes = &mut self.rows[y % self.capacity * 3 * width..][..3 * width];
+        let (r, rest) = planes.split_at_mut(width);
+        let (g, b) = rest.split_at_mut(width);
+        for x in 0..width {
+            let (first, weights) = self.horizontal.span(x);
+            let pixels = &self.row[3 * first..];
+            // A vector of red, green, blue and whatever follows.
+            let mut sum = [0f32; 4];
             for (k, weight) in weights.iter().enumerate() {
-                let start = (3 * (first + k) + c) * width;
-                for (value, from) in line.iter_mut().zip(&rows[start..start + width]) {
-                    *value += from * weight;
+                let pixel: &[f32; 4] = pixels[3 * k..].first_chunk().expect("one float behind");
+                for (sum, value) in sum.iter_mut().zip(pixel) {
+                    *sum += value * weight;
                 }
             }
-            for value in line {
-                *value = (*value * (1.0 / 255.0)).clamp(0.0, 1.0);
+            let to = if self.flip { width - 1 - x } else { x };
+            (r[to], g[to], b[to]) = (sum[0], sum[1], sum[2]);
+        }
+    }
+
+    /// Weighs rows from `first` on into one line of plane `c`.
+    #[inline(always)]
+    fn sum_rows(&self, first: usize, weights: &[f32], c: usize, line: &mut [f32]) {
+        const LANES: usize = 32;
+        let width = self.width;
+        let row = |k: usize| &self.rows[((first + k) % self.capacity * 3 + c) * width..][..width];
+        let scaled = |value: f32| (value * (1.0 / 255.0)).clamp(0.0, 1.0);
+        let (chunks, rest) = line.as_chunks_mut::<LANES>();
+        for (i, chunk) in chunks.iter_mut().enumerate() {
+            let mut sum = [0f32; LANES];
+            for (k, weight) in weights.iter().enumerate() {
+                let from: &[f32; LANES] =
+                    row(k)[i * LANES..].first_chunk().expect("as long as the line");
+                for (sum, value) in sum.iter_mut().zip(from) {
+                    *sum += value * weight;
+                }
             }
+            *chunk = sum.map(scaled);
+        }
+        let start = width - rest.len();
+        rest.fill(0.0);
+        for (k, weight) in weights.iter().enumerate() {
+            for (sum, value) in rest.iter_mut().zip(&row(k)[start..]) {
+                *sum += value * weight;
+            }
+        }
+        for value in rest {
+            *value = scaled(*value);
         }
     }
 }

@@ -1,42 +1,50 @@
 use std::cell::RefCell;
 
-use rayon::prelude::*;
-
+use crate::buffer::Statistics;
 use crate::{
-    AugmentError, ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, Image,
-    Interpolation, RandomResizedCrop, RgbSource, Solarize, Transform, ViewConfig, ViewKey, ViewRng,
+    AugmentError, CropWindow, Image, Interpolation, RgbSource, ViewBuffer, ViewConfig, ViewRng,
     resize,
 };
 
-/// Maps an image to its views.
+/// Maps an image to its views, which are squares.
 pub trait ViewGenerator: Send + Sync {
     /// How many views it makes of an image.
     fn view_count(&self) -> usize;
 
-    /// Height and width of every view.
-    fn view_size(&self) -> (usize, usize);
+    /// Height and width of view `view`, in pixels.
+    fn view_size(&self, view: usize) -> usize;
 
-    /// Renders view `view` of `source` into `out`: planar RGB `[3, height, width]`, normalised.
+    /// Renders view `view` of `source` into `out`.
     ///
     /// # Errors
-    /// A view that does not exist, or a buffer of another length than `3 · height · width`.
+    /// A view that does not exist, or a buffer of another length than `3 · size · size`.
     fn render(
         &self,
         source: RgbSource<'_>,
         view: usize,
         rng: &mut ViewRng,
-        out: &mut [f32],
+        out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError>;
 }
 
-/// The two views of the non-contrastive methods, each with its own settings.
+/// Draws and renders view `view` of those with these settings.
+fn render_one<'c>(
+    mut configs: impl ExactSizeIterator<Item = &'c ViewConfig>,
+    source: RgbSource<'_>,
+    view: usize,
+    rng: &mut ViewRng,
+    out: ViewBuffer<'_>,
+) -> Result<(), AugmentError> {
+    let count = configs.len();
+    let config = configs.nth(view).ok_or(AugmentError::View { view, count })?;
+    let params = config.draw(source.width(), source.height(), rng);
+    config.render(source, &params, out)
+}
+
+/// The two views of the joint-embedding methods, each with its own settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewPair {
     configs: [ViewConfig; 2],
-}
-
-thread_local! {
-    static IMAGE: RefCell<Image> = RefCell::default();
 }
 
 impl ViewPair {
@@ -62,9 +70,8 @@ impl ViewPair {
     /// # Errors
     /// A size of 0 or above 4096, or statistics that cannot normalise.
     pub fn byol(size: u32, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
-        let first = ViewConfig { size, mean, std, ..ViewConfig::default() };
-        let second =
-            ViewConfig { blur_probability: 0.1, solarize_probability: 0.2, ..first.clone() };
+        let first = published(size, mean, std);
+        let second = first.clone().gaussian_blur(0.1, [0.1, 2.0]).solarize(0.2, 128.0 / 255.0);
         Self::new(first, second)
     }
 
@@ -74,10 +81,41 @@ impl ViewPair {
     /// As [`byol`](Self::byol).
     pub fn cifar(size: u32, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
         let [first, second] = Self::byol(size, mean, std)?.configs;
-        Self::new(
-            ViewConfig { blur_probability: 0.0, ..first },
-            ViewConfig { blur_probability: 0.0, ..second },
-        )
+        Self::new(first.gaussian_blur(0.0, [0.1, 2.0]), second.gaussian_blur(0.0, [0.1, 2.0]))
+    }
+
+    /// SimCLR's pair (Chen et al., 2020, appendix A) at colour distortion strength 1: twice the jitter
+    /// of BYOL, blur in every second view.
+    ///
+    /// # Errors
+    /// As [`byol`](Self::byol).
+    pub fn simclr(size: u32, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
+        let view = published(size, mean, std)
+            .color_jitter(0.8, [0.8, 0.8, 0.8, 0.2])
+            .gaussian_blur(0.5, [0.1, 2.0]);
+        Self::new(view.clone(), view)
+    }
+
+    /// MoCo v3's pair for convolutional encoders (Chen et al., 2021, section 4 and its code): BYOL's, with
+    /// crops of at least a fifth of the image.
+    ///
+    /// # Errors
+    /// As [`byol`](Self::byol).
+    pub fn moco_v3(size: u32, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
+        let [first, second] = Self::byol(size, mean, std)?.configs;
+        let crop = |view: ViewConfig| view.random_resized_crop([0.2, 1.0], [3.0 / 4.0, 4.0 / 3.0]);
+        Self::new(crop(first), crop(second))
+    }
+
+    /// VICReg's pair (Bardes et al., 2022, appendix C.1): both views alike, blur in every second and
+    /// solarisation in every tenth.
+    ///
+    /// # Errors
+    /// As [`byol`](Self::byol).
+    pub fn vicreg(size: u32, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
+        let view =
+            published(size, mean, std).gaussian_blur(0.5, [0.1, 2.0]).solarize(0.1, 128.0 / 255.0);
+        Self::new(view.clone(), view)
     }
 
     /// The settings of both views.
@@ -86,14 +124,24 @@ impl ViewPair {
     }
 }
 
+/// What the published recipes have in common: BYOL's first view.
+fn published(size: u32, mean: [f32; 3], std: [f32; 3]) -> ViewConfig {
+    ViewConfig::plain(size)
+        .random_resized_crop([0.08, 1.0], [3.0 / 4.0, 4.0 / 3.0])
+        .horizontal_flip(0.5)
+        .color_jitter(0.8, [0.4, 0.4, 0.2, 0.1])
+        .grayscale(0.2)
+        .gaussian_blur(1.0, [0.1, 2.0])
+        .normalize(mean, std)
+}
+
 impl ViewGenerator for ViewPair {
     fn view_count(&self) -> usize {
         2
     }
 
-    fn view_size(&self) -> (usize, usize) {
-        let size = self.configs[0].size as usize;
-        (size, size)
+    fn view_size(&self, _: usize) -> usize {
+        self.configs[0].size as usize
     }
 
     fn render(
@@ -101,38 +149,85 @@ impl ViewGenerator for ViewPair {
         source: RgbSource<'_>,
         view: usize,
         rng: &mut ViewRng,
-        out: &mut [f32],
+        out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
-        let config = self.configs.get(view).ok_or(AugmentError::View { view, count: 2 })?;
-        IMAGE.with_borrow_mut(|image| {
-            config.augment(source, rng, image);
-            normalize(image, config.mean, config.std, out)
-        })
+        render_one(self.configs.iter(), source, view, rng, out)
     }
 }
 
-impl ViewConfig {
-    /// Crop, flip, jitter, grayscale, blur, solarise: everything but the normalisation.
-    fn augment(&self, source: RgbSource<'_>, rng: &mut ViewRng, image: &mut Image) {
-        let size = self.size as usize;
-        let crop = RandomResizedCrop { scale: self.crop_scale, ratio: self.crop_ratio };
-        let window = crop.sample(source.width(), source.height(), rng);
-        resize(source, window, size, size, self.interpolation, image);
-        HorizontalFlip { probability: self.flip_probability }.apply(image, rng);
-        ColorJitter {
-            probability: self.jitter_probability,
-            brightness: self.brightness,
-            contrast: self.contrast,
-            saturation: self.saturation,
-            hue: self.hue,
+/// Two large views and some small ones (Caron et al., 2020), numbered in that order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MultiCrop {
+    configs: Vec<ViewConfig>,
+}
+
+impl MultiCrop {
+    /// More views than this of one image are taken for a mistake.
+    const MAX_LOCALS: usize = 64;
+
+    /// The two global views and `locals` views with the settings of `local`.
+    ///
+    /// # Errors
+    /// As [`ViewConfig::validate`], or more than 64 local views.
+    pub fn new(
+        global: [ViewConfig; 2],
+        local: &ViewConfig,
+        locals: usize,
+    ) -> Result<Self, AugmentError> {
+        if locals > Self::MAX_LOCALS {
+            let reason = format!("{locals} is not allowed, it must be from 0 to 64");
+            return Err(AugmentError::Config { field: "locals", reason });
         }
-        .apply(image, rng);
-        Grayscale { probability: self.grayscale_probability }.apply(image, rng);
-        GaussianBlur { probability: self.blur_probability, sigma: self.blur_sigma }
-            .apply(image, rng);
-        Solarize { probability: self.solarize_probability, threshold: self.solarize_threshold }
-            .apply(image, rng);
+        let configs: Vec<_> =
+            global.into_iter().chain(std::iter::repeat_n(local.clone(), locals)).collect();
+        configs.iter().try_for_each(ViewConfig::validate)?;
+        Ok(Self { configs })
     }
+
+    /// DINO's views (Caron et al., 2021, appendix and code): two of 224 pixels that see at least 40 % of the
+    /// image, and `locals` of 96 pixels that see at most that; blur always, rarely and in every
+    /// second, solarisation in the second only.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn dino(locals: usize, mean: [f32; 3], std: [f32; 3]) -> Result<Self, AugmentError> {
+        let ratio = [3.0 / 4.0, 4.0 / 3.0];
+        let first = published(224, mean, std).random_resized_crop([0.4, 1.0], ratio);
+        let second = first.clone().gaussian_blur(0.1, [0.1, 2.0]).solarize(0.2, 128.0 / 255.0);
+        let local = published(96, mean, std)
+            .random_resized_crop([0.05, 0.4], ratio)
+            .gaussian_blur(0.5, [0.1, 2.0]);
+        Self::new([first, second], &local, locals)
+    }
+
+    /// The settings of all views.
+    pub fn configs(&self) -> &[ViewConfig] {
+        &self.configs
+    }
+}
+
+impl ViewGenerator for MultiCrop {
+    fn view_count(&self) -> usize {
+        self.configs.len()
+    }
+
+    fn view_size(&self, view: usize) -> usize {
+        self.configs.get(view).map_or(0, |config| config.size as usize)
+    }
+
+    fn render(
+        &self,
+        source: RgbSource<'_>,
+        view: usize,
+        rng: &mut ViewRng,
+        out: ViewBuffer<'_>,
+    ) -> Result<(), AugmentError> {
+        render_one(self.configs.iter(), source, view, rng, out)
+    }
+}
+
+thread_local! {
+    static IMAGE: RefCell<Image> = RefCell::default();
 }
 
 /// An image as evaluation sees it: no randomness, the whole picture.
@@ -162,8 +257,8 @@ impl ViewGenerator for PlainView {
         1
     }
 
-    fn view_size(&self) -> (usize, usize) {
-        (self.size as usize, self.size as usize)
+    fn view_size(&self, _: usize) -> usize {
+        self.size as usize
     }
 
     fn render(
@@ -171,7 +266,7 @@ impl ViewGenerator for PlainView {
         source: RgbSource<'_>,
         view: usize,
         _: &mut ViewRng,
-        out: &mut [f32],
+        out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
         if view > 0 {
             return Err(AugmentError::View { view, count: 1 });
@@ -183,57 +278,9 @@ impl ViewGenerator for PlainView {
         let size = self.size as usize;
         IMAGE.with_borrow_mut(|image| {
             resize(source, window, size, size, Interpolation::Bilinear, image);
-            normalize(image, self.mean, self.std, out)
+            out.write(image, &[], Statistics { mean: self.mean, std: self.std })
         })
     }
-}
-
-fn normalize(
-    image: &Image,
-    mean: [f32; 3],
-    std: [f32; 3],
-    out: &mut [f32],
-) -> Result<(), AugmentError> {
-    let expected = image.data().len();
-    if out.len() != expected {
-        return Err(AugmentError::Length { what: "the view buffer", found: out.len(), expected });
-    }
-    let planes = image.planes();
-    for (c, to) in out.chunks_exact_mut(expected / 3).enumerate() {
-        let (mean, scale) = (mean[c], 1.0 / std[c]);
-        for (to, from) in to.iter_mut().zip(planes[c]) {
-            *to = (from - mean) * scale;
-        }
-    }
-    Ok(())
-}
-
-/// All views of a batch, in parallel over the images on rayon's current pool.
-///
-/// - `sources`: each image with its index in the data set, which keys its randomness.
-/// - `out[v]` becomes `[batch, 3, height, width]`; allocations are reused.
-///
-/// The result does not depend on the number of threads.
-///
-/// # Errors
-/// Those of [`ViewGenerator::render`].
-pub fn render_batch(
-    generator: &dyn ViewGenerator,
-    sources: &[(u64, RgbSource<'_>)],
-    seed: u64,
-    epoch: u64,
-    out: &mut Vec<Vec<f32>>,
-) -> Result<(), AugmentError> {
-    let (height, width) = generator.view_size();
-    let length = 3 * height * width;
-    out.resize_with(generator.view_count(), Vec::new);
-    out.iter_mut().enumerate().try_for_each(|(view, pixels)| {
-        pixels.resize(sources.len() * length, 0.0);
-        pixels.par_chunks_exact_mut(length).zip(sources).try_for_each(|(out, (image, source))| {
-            let key = ViewKey { seed, epoch, image: *image, view: view as u64 };
-            generator.render(*source, view, &mut key.rng(), out)
-        })
-    })
 }
 
 #[cfg(test)]
@@ -241,6 +288,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{ViewKey, render_batch};
 
     const MEAN: [f32; 3] = [0.5; 3];
     const STD: [f32; 3] = [0.25; 3];
@@ -300,10 +348,10 @@ mod tests {
         let source = RgbSource::new(&pixels, 8, 8).unwrap();
         let key = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 };
         let (mut view, mut plain) = (vec![0.0; 192], vec![0.0; 192]);
-        pair.render(source, 0, &mut key.rng(), &mut view).unwrap();
+        pair.render(source, 0, &mut key.rng(), ViewBuffer::Planar(&mut view)).unwrap();
         PlainView::new(8, MEAN, STD)
             .unwrap()
-            .render(source, 0, &mut key.rng(), &mut plain)
+            .render(source, 0, &mut key.rng(), ViewBuffer::Planar(&mut plain))
             .unwrap();
         let expected = (f32::from(pixels[3]) / 255.0 - 0.5) / 0.25;
         assert!((view[1] - expected).abs() < 1e-5 && (plain[1] - expected).abs() < 1e-5);
@@ -315,8 +363,10 @@ mod tests {
         let pixels = noise(4, 4);
         let source = RgbSource::new(&pixels, 4, 4).unwrap();
         let mut rng = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 }.rng();
-        assert!(pair.render(source, 2, &mut rng, &mut [0.0; 192]).is_err());
-        assert!(pair.render(source, 0, &mut rng, &mut [0.0; 191]).is_err());
+        let mut render = |view, length| {
+            pair.render(source, view, &mut rng, ViewBuffer::Planar(&mut vec![0.0; length]))
+        };
+        assert!(render(0, 192).is_ok() && render(2, 192).is_err() && render(0, 191).is_err());
         assert!(RgbSource::new(&pixels, 4, 5).is_err() && RgbSource::new(&[], 0, 0).is_err());
     }
 

@@ -30,14 +30,12 @@ pub struct LoaderConfig {
 /// One batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewBatch {
-    /// One buffer per view: row-major `[batch, 3, height, width]`, normalised.
+    /// One buffer per view: row-major `[batch, 3, size, size]`, normalised.
     pub views: Vec<Vec<f32>>,
     /// Images in it.
     pub batch: usize,
-    /// Of a view.
-    pub height: usize,
-    /// Of a view.
-    pub width: usize,
+    /// Height and width of each view.
+    pub sizes: Vec<usize>,
     /// The images' indices in the data set.
     pub indices: Vec<usize>,
 }
@@ -155,9 +153,9 @@ impl Work {
             .collect::<Result<Vec<_>, DataError>>()?;
         let mut views = Vec::new();
         render_batch(&*self.generator, &sources, self.seed, epoch, &mut views)?;
-        let (height, width) = self.generator.view_size();
+        let sizes = (0..views.len()).map(|view| self.generator.view_size(view)).collect();
         let indices = images.iter().map(|(index, _)| *index).collect();
-        Ok(ViewBatch { views, batch: images.len(), height, width, indices })
+        Ok(ViewBatch { views, batch: images.len(), sizes, indices })
     }
 
     /// The image, or the next one that can be read in the order of the data set: which one does

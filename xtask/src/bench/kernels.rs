@@ -232,40 +232,38 @@ impl Bench<'_> {
         let channels = self.args.width << stage;
         let side = self.args.size.div_ceil(1 << stage);
         let shape = [self.args.batch, side, side, channels];
-        let (x, residual) = (self.random(shape).require_grad(), self.random(shape).require_grad());
-        let gamma = self.random([channels]).require_grad();
-        let beta = self.random([channels]).require_grad();
+        let (x, residual) = (self.random(shape), self.random(shape));
+        let (gamma, beta) = (self.random([channels]), self.random([channels]));
         let bytes = 4.0 * x.shape().num_elements() as f64;
-        let parameters = || (gamma.clone(), beta.clone());
         // The statistics need all of x before the first output, and the sums of the backward pass all of
         // it before the first gradient: both read everything twice.
-        let relu = |x: &Tensor<4>, residual: Option<Tensor<4>>| {
-            let (gamma, beta) = parameters();
-            batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual).output
+        let relu = |x: &Tensor<4>, residual: Option<&Tensor<4>>| {
+            let (gamma, beta) = (gamma.clone(), beta.clone());
+            batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual.cloned()).output
         };
+        // What is tracked is freed some time later, and the forward pass would be given new memory.
+        let (tracked, tracked_residual) =
+            (x.clone().require_grad(), residual.clone().require_grad());
         let name = format!("norm + ReLU {channels} channels {side} px");
         let times = if stage == 0 { 3 } else { 2 };
         let seconds = self.time(|| (), |()| relu(&x, None));
         self.row(format!("{name}, forward"), times, 0.0, 3.0 * bytes, seconds);
-        let seconds = self.time_backward(shape, || relu(&x, None));
+        let seconds = self.time_backward(shape, || relu(&tracked, None));
         self.row(format!("{name}, backward"), times, 0.0, 5.0 * bytes, seconds);
 
         let name = format!("norm + residual + ReLU {channels} channels {side} px");
-        let add = || relu(&x, Some(residual.clone()));
-        let seconds = self.time(|| (), |()| add());
+        let seconds = self.time(|| (), |()| relu(&x, Some(&residual)));
         self.row(format!("{name}, forward"), 2, 0.0, 4.0 * bytes, seconds);
-        let seconds = self.time_backward(shape, add);
+        let seconds = self.time_backward(shape, || relu(&tracked, Some(&tracked_residual)));
         self.row(format!("{name}, backward"), 2, 0.0, 8.0 * bytes, seconds);
 
         if stage > 0 {
             let name = format!("norm {channels} channels {side} px");
-            let plain = || {
-                let (gamma, beta) = parameters();
-                batch_norm(x.clone(), gamma, beta, 1e-5).output
-            };
-            let seconds = self.time(|| (), |()| plain());
+            let plain =
+                |x: &Tensor<4>| batch_norm(x.clone(), gamma.clone(), beta.clone(), 1e-5).output;
+            let seconds = self.time(|| (), |()| plain(&x));
             self.row(format!("{name}, forward"), 1, 0.0, 3.0 * bytes, seconds);
-            let seconds = self.time_backward(shape, plain);
+            let seconds = self.time_backward(shape, || plain(&tracked));
             self.row(format!("{name}, backward"), 1, 0.0, 5.0 * bytes, seconds);
         }
     }
@@ -303,7 +301,8 @@ impl Bench<'_> {
         let x = self.random(shape).require_grad();
         let pool = || max_pool2d(x.clone(), 3, 2, 1);
         let (read, written) = (x.shape().num_elements(), pool().shape().num_elements());
-        let seconds = self.time(|| (), |()| pool());
+        let plain = x.clone().detach();
+        let seconds = self.time(|| (), |()| max_pool2d(plain.clone(), 3, 2, 1));
         let bytes = 4.0 * (read + written) as f64;
         self.row("max pooling 3×3/2, forward".to_owned(), 0, 0.0, bytes, seconds);
         let seconds = self.time_backward(pool().dims(), pool);

@@ -194,7 +194,7 @@ fn peer(args: &StepArgs, mode: &str) -> anyhow::Result<f64> {
     })
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

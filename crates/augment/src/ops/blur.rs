@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 
 use super::{Transform, happens, uniform};
+use crate::simd::vectorized;
 use crate::{Image, ViewRng};
 
 /// Gaussian blur with σ in pixels, uniform in a range.
@@ -16,47 +17,53 @@ pub struct GaussianBlur {
     pub sigma: [f32; 2],
 }
 
+/// Buffers that live as long as their thread.
+#[derive(Default)]
+struct Scratch {
+    /// Half of the kernel: its middle and what lies on one side.
+    kernel: Vec<f32>,
+    /// A line with its reflected borders.
+    line: Vec<f32>,
+    /// A plane that is blurred along its lines.
+    plane: Vec<f32>,
+}
+
 thread_local! {
-    static LINE: RefCell<(Vec<f32>, Vec<f32>)> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl GaussianBlur {
     /// Blurs with a kernel of `2 · radius + 1` taps in each direction.
     pub fn blur(image: &mut Image, sigma: f32, radius: usize) {
         let (width, height) = (image.width(), image.height());
-        let kernel = kernel(sigma, radius);
-        LINE.with_borrow_mut(|(line, plane_copy)| {
-            for plane in image.planes_mut() {
-                for row in plane.chunks_exact_mut(width) {
-                    line.clear();
-                    let reach = radius as isize;
-                    let reached = -reach..width as isize + reach;
-                    line.extend(reached.map(|at| row[reflect(at, width)]));
-                    row.fill(0.0);
-                    // Tap by tap, so that the inner loop is a plain multiply and add.
-                    for (offset, weight) in kernel.iter().enumerate() {
-                        for (value, from) in row.iter_mut().zip(&line[offset..]) {
-                            *value += from * weight;
+        SCRATCH.with_borrow_mut(|Scratch { kernel, line, plane: lines }| {
+            half_kernel(sigma, radius, kernel);
+            line.resize(width + 2 * radius, 0.0);
+            lines.resize(width * height, 0.0);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for plane in image.planes_mut() {
+                        for (row, to) in
+                            plane.chunks_exact(width).zip(lines.chunks_exact_mut(width))
+                        {
+                            reflected(row, radius, line);
+                            weigh(kernel, to, |offset| &line[radius.wrapping_add_signed(offset)..]);
+                        }
+                        for (y, to) in plane.chunks_exact_mut(width).enumerate() {
+                            weigh(kernel, to, |offset| {
+                                &lines[reflect(y as isize + offset, height) * width..]
+                            });
                         }
                     }
-                }
-                // Down the columns row by row, so that the inner loop stays contiguous.
-                plane_copy.clear();
-                plane_copy.extend_from_slice(plane);
-                for (y, row) in plane.chunks_exact_mut(width).enumerate() {
-                    row.fill(0.0);
-                    for (from, weight) in taps(&kernel, radius, y, height) {
-                        let source = &plane_copy[from * width..(from + 1) * width];
-                        for (value, s) in row.iter_mut().zip(source) {
-                            *value += s * weight;
-                        }
-                    }
-                    for value in row {
-                        *value = value.clamp(0.0, 1.0);
-                    }
-                }
-            }
+                },
+            );
         });
+    }
+
+    /// Draws a σ.
+    pub fn sample(&self, rng: &mut ViewRng) -> f32 {
+        uniform(self.sigma, rng)
     }
 
     /// The kernel's radius for a σ: all that matters of the bell, 3 σ.
@@ -71,34 +78,61 @@ impl GaussianBlur {
 impl Transform for GaussianBlur {
     fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
         if happens(self.probability, rng) {
-            let sigma = uniform(self.sigma, rng);
+            let sigma = self.sample(rng);
             Self::blur(image, sigma, Self::radius(sigma));
         }
     }
 }
 
-/// `exp(−i² / 2σ²)` for `i` in `−radius..=radius`, summing to 1.
-fn kernel(sigma: f32, radius: usize) -> Vec<f32> {
-    let centre = radius as f32;
-    let mut kernel: Vec<f32> = (0..=2 * radius)
-        .map(|i| (-(i as f32 - centre).powi(2) / (2.0 * sigma * sigma)).exp())
-        .collect();
-    let sum: f32 = kernel.iter().sum();
-    kernel.iter_mut().for_each(|w| *w /= sum);
-    kernel
+/// `exp(−i² / 2σ²)` for `i` in `0..=radius`, such that the whole kernel, `−radius..=radius`, sums to 1.
+fn half_kernel(sigma: f32, radius: usize, kernel: &mut Vec<f32>) {
+    kernel.clear();
+    kernel.extend((0..=radius).map(|i| (-(i as f32).powi(2) / (2.0 * sigma * sigma)).exp()));
+    let sum = 2.0 * kernel[1..].iter().sum::<f32>() + kernel[0];
+    kernel.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// Source positions and weights for output position `at` of a line of `len`.
-fn taps(
-    kernel: &[f32],
-    radius: usize,
-    at: usize,
-    len: usize,
-) -> impl Iterator<Item = (usize, f32)> + '_ {
-    kernel
-        .iter()
-        .enumerate()
-        .map(move |(k, w)| (reflect(at as isize + k as isize - radius as isize, len), *w))
+/// Copies a line between its mirror images.
+#[inline(always)]
+fn reflected(row: &[f32], radius: usize, line: &mut [f32]) {
+    let (before, rest) = line.split_at_mut(radius);
+    let (middle, after) = rest.split_at_mut(row.len());
+    middle.copy_from_slice(row);
+    for (i, value) in before.iter_mut().enumerate() {
+        *value = row[reflect(i as isize - radius as isize, row.len())];
+    }
+    for (i, value) in after.iter_mut().enumerate() {
+        *value = row[reflect((row.len() + i) as isize, row.len())];
+    }
+}
+
+/// `to[i] = Σ_k kernel[k] · (at(−k)[i] + at(k)[i])`: what lies on the two sides of the middle has the same
+/// weight.
+#[inline(always)]
+fn weigh<'a>(kernel: &[f32], to: &mut [f32], at: impl Fn(isize) -> &'a [f32]) {
+    const LANES: usize = 32;
+    let (chunks, rest) = to.as_chunks_mut::<LANES>();
+    let done = chunks.len() * LANES;
+    for (i, chunk) in chunks.iter_mut().enumerate() {
+        let values = |offset: isize| -> &[f32; LANES] {
+            at(offset)[i * LANES..].first_chunk().expect("as long as the line")
+        };
+        let mut sum = values(0).map(|value| value * kernel[0]);
+        for (k, weight) in (1..).zip(&kernel[1..]) {
+            let (before, after) = (values(-k), values(k));
+            for ((sum, before), after) in sum.iter_mut().zip(before).zip(after) {
+                *sum += (before + after) * weight;
+            }
+        }
+        *chunk = sum.map(|value| value.clamp(0.0, 1.0));
+    }
+    for (i, value) in (done..).zip(rest) {
+        let mut sum = at(0)[i] * kernel[0];
+        for (k, weight) in (1..).zip(&kernel[1..]) {
+            sum += (at(-k)[i] + at(k)[i]) * weight;
+        }
+        *value = sum.clamp(0.0, 1.0);
+    }
 }
 
 /// Mirrors a position at the first and the last element, as often as needed.

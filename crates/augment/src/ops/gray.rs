@@ -1,5 +1,5 @@
-use super::color::luma;
 use super::{Transform, happens};
+use crate::pixels::{self, PixelOp};
 use crate::{Image, ViewRng};
 
 /// Replaces all three channels by the luma.
@@ -12,11 +12,7 @@ pub struct Grayscale {
 impl Grayscale {
     /// Without chance.
     pub fn convert(image: &mut Image) {
-        let [r, g, b] = image.planes_mut();
-        for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
-            let y = luma(*r, *g, *b);
-            (*r, *g, *b) = (y, y, y);
-        }
+        pixels::apply(image, &[PixelOp::Grayscale], |_, _| ());
     }
 }
 

@@ -1,7 +1,9 @@
+use std::fmt;
+
 use rand::seq::SliceRandom;
 
-use super::color::{luma, shift_hue};
 use super::{Transform, happens, uniform};
+use crate::pixels::{self, PixelOp};
 use crate::{Image, ViewRng};
 
 /// Random brightness, contrast, saturation and hue in a random order, with torchvision's meaning:
@@ -69,14 +71,38 @@ impl JitterParams {
 
     /// Changes `image` by what was drawn.
     pub fn apply(&self, image: &mut Image) {
-        for part in self.order {
+        pixels::apply(image, &self.pixel_ops(), |_, _| ());
+    }
+
+    /// In the order of application: 0 for brightness, 1 for contrast, 2 for saturation and 3 for hue,
+    /// torchvision's numbers.
+    pub fn order(&self) -> [usize; 4] {
+        self.order.map(|part| part as usize)
+    }
+
+    /// The four in their order. A factor of 1, or a turn of 0, changes nothing.
+    pub(crate) fn pixel_ops(&self) -> [PixelOp; 4] {
+        self.order.map(|part| match part {
+            Part::Brightness => PixelOp::Brightness(self.brightness),
+            Part::Contrast => PixelOp::Contrast(self.contrast),
+            Part::Saturation => PixelOp::Saturation(self.saturation),
+            Part::Hue => PixelOp::Hue(self.hue),
+        })
+    }
+}
+
+impl fmt::Display for JitterParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, part) in self.order.into_iter().enumerate() {
+            let gap = if i > 0 { ", " } else { "" };
             match part {
-                Part::Brightness => brightness(image, self.brightness),
-                Part::Contrast => contrast(image, self.contrast),
-                Part::Saturation => saturation(image, self.saturation),
-                Part::Hue => hue(image, self.hue),
+                Part::Brightness => write!(f, "{gap}brightness {:.2}", self.brightness)?,
+                Part::Contrast => write!(f, "{gap}contrast {:.2}", self.contrast)?,
+                Part::Saturation => write!(f, "{gap}saturation {:.2}", self.saturation)?,
+                Part::Hue => write!(f, "{gap}hue {:+.3}", self.hue)?,
             }
         }
+        Ok(())
     }
 }
 
@@ -85,52 +111,6 @@ impl Transform for ColorJitter {
         if happens(self.probability, rng) {
             self.sample(rng).apply(image);
         }
-    }
-}
-
-fn brightness(image: &mut Image, factor: f32) {
-    if factor == 1.0 {
-        return;
-    }
-    for value in image.data_mut() {
-        *value = (*value * factor).clamp(0.0, 1.0);
-    }
-}
-
-fn contrast(image: &mut Image, factor: f32) {
-    if factor == 1.0 {
-        return;
-    }
-    let [r, g, b] = image.planes();
-    // f64, since a sum of a million f32 would lose what it adds.
-    let sum: f64 = r.iter().zip(g).zip(b).map(|((r, g), b)| f64::from(luma(*r, *g, *b))).sum();
-    let shift = (sum / r.len() as f64) as f32 * (1.0 - factor);
-    for value in image.data_mut() {
-        *value = (*value * factor + shift).clamp(0.0, 1.0);
-    }
-}
-
-fn saturation(image: &mut Image, factor: f32) {
-    if factor == 1.0 {
-        return;
-    }
-    let [r, g, b] = image.planes_mut();
-    for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
-        let grey = luma(*r, *g, *b) * (1.0 - factor);
-        *r = (*r * factor + grey).clamp(0.0, 1.0);
-        *g = (*g * factor + grey).clamp(0.0, 1.0);
-        *b = (*b * factor + grey).clamp(0.0, 1.0);
-    }
-}
-
-fn hue(image: &mut Image, shift: f32) {
-    if shift == 0.0 {
-        return;
-    }
-    let [r, g, b] = image.planes_mut();
-    for ((r, g), b) in r.iter_mut().zip(g).zip(b) {
-        let turned = shift_hue([*r, *g, *b], shift).map(|v| v.clamp(0.0, 1.0));
-        [*r, *g, *b] = turned;
     }
 }
 
@@ -157,21 +137,21 @@ mod tests {
             image
         };
         let mut bright = image();
-        brightness(&mut bright, 1.5);
+        JitterParams::in_fixed_order(1.5, 1.0, 1.0, 0.0).apply(&mut bright);
         close(&bright, &[0.3, 1.0, 0.3, 0.6, 0.3, 0.6]);
 
         let mut flat = image();
-        contrast(&mut flat, 0.0);
+        JitterParams::in_fixed_order(1.0, 0.0, 1.0, 0.0).apply(&mut flat);
         let mean = (0.2 + 0.4 + 0.4 * 0.299) / 2.0;
         close(&flat, &[mean; 6]);
 
         let mut grey = image();
-        saturation(&mut grey, 0.0);
+        JitterParams::in_fixed_order(1.0, 1.0, 0.0, 0.0).apply(&mut grey);
         let y = 0.4 + 0.4 * 0.299;
         close(&grey, &[0.2, y, 0.2, y, 0.2, y]);
 
         let mut green = image();
-        hue(&mut green, 1.0 / 3.0);
+        JitterParams::in_fixed_order(1.0, 1.0, 1.0, 1.0 / 3.0).apply(&mut green);
         close(&green, &[0.2, 0.4, 0.2, 0.8, 0.2, 0.4]);
     }
 

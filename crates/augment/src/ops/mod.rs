@@ -10,6 +10,7 @@ mod jitter;
 mod solarize;
 
 pub use blur::GaussianBlur;
+pub(crate) use color::luma;
 pub use crop::{CropWindow, RandomResizedCrop};
 pub use flip::HorizontalFlip;
 pub use gray::Grayscale;
@@ -30,11 +31,11 @@ pub trait Transform {
 }
 
 /// True with the given probability. Always draws, so that what follows does not depend on it.
-fn happens(probability: f32, rng: &mut ViewRng) -> bool {
+pub(crate) fn happens(probability: f32, rng: &mut ViewRng) -> bool {
     rng.random::<f32>() < probability
 }
 
 /// Uniform in `[low, high]`.
-fn uniform([low, high]: [f32; 2], rng: &mut ViewRng) -> f32 {
+pub(crate) fn uniform([low, high]: [f32; 2], rng: &mut ViewRng) -> f32 {
     low + (high - low) * rng.random::<f32>()
 }

@@ -1,4 +1,5 @@
 use super::{Transform, happens};
+use crate::pixels::{self, PixelOp};
 use crate::{Image, ViewRng};
 
 /// Inverts every value at or above a threshold.
@@ -13,11 +14,7 @@ pub struct Solarize {
 impl Solarize {
     /// Without chance.
     pub fn solarize(&self, image: &mut Image) {
-        for value in image.data_mut() {
-            if *value >= self.threshold {
-                *value = 1.0 - *value;
-            }
-        }
+        pixels::apply(image, &[PixelOp::Solarize(self.threshold)], |_, _| ());
     }
 }
 

@@ -1,0 +1,246 @@
+//! `cargo xtask bench augment`: how many images a second get their two views, beside peers.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{FilterType, resize};
+use image::{ImageFormat, RgbImage};
+use rayon::prelude::*;
+use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
+use serde::Serialize;
+
+use super::step::median;
+use crate::bridge::datasets_root;
+use crate::usage::usage;
+
+/// Two BYOL views of an image, from pixels and from JPEG bytes, on one thread and on all.
+#[derive(Args)]
+pub struct AugmentArgs {
+    /// A folder of images to take views of [default: the shapes that are drawn by the program].
+    #[arg(long, value_name = "DIR")]
+    images: Option<std::path::PathBuf>,
+    /// Seconds that each measurement takes.
+    #[arg(long, default_value_t = 1.0, value_name = "S")]
+    seconds: f64,
+    /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+    /// A command to compare with on one thread; it is called with DIR and prints lines of
+    /// `LABEL: N images/s` with the labels of the table. May be given several times.
+    #[arg(long, value_name = "COMMAND", requires = "images")]
+    peer: Vec<String>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Images of the small case, and photographs of the others.
+const SMALL: usize = 500;
+const LARGE: usize = 60;
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+#[derive(Serialize)]
+struct Case {
+    label: &'static str,
+    /// Images per second, each with two views.
+    one_thread: f64,
+    all_threads: f64,
+    /// Medians of the peers, where they have this case.
+    peers: Vec<Option<f64>>,
+    /// One thread over each peer.
+    ratios: Vec<Option<f64>>,
+}
+
+#[derive(Serialize)]
+struct Results {
+    threads: usize,
+    cases: Vec<Case>,
+}
+
+/// What one image of a case is made from.
+enum Input {
+    Pixels(RgbImage),
+    Jpeg(Vec<u8>),
+}
+
+struct Work {
+    label: &'static str,
+    pair: ViewPair,
+    inputs: Vec<Input>,
+}
+
+impl Work {
+    /// Both views of an image into `out`.
+    fn one(&self, index: usize, out: &mut Vec<f32>) -> anyhow::Result<()> {
+        out.resize(3 * self.pair.view_size(0).pow(2), 0.0);
+        let decoded;
+        let image = match &self.inputs[index % self.inputs.len()] {
+            Input::Pixels(image) => image,
+            Input::Jpeg(bytes) => {
+                decoded =
+                    image::load_from_memory_with_format(bytes, ImageFormat::Jpeg)?.into_rgb8();
+                &decoded
+            }
+        };
+        let source = RgbSource::try_from(image)?;
+        for view in 0..2 {
+            let key = ViewKey { seed: 0, epoch: 0, image: index as u64, view };
+            let buffer = ViewBuffer::Planar(out);
+            self.pair.render(source, view as usize, &mut key.rng(), buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Images per second on one thread.
+    fn one_thread(&self, seconds: f64) -> anyhow::Result<f64> {
+        let (mut out, mut done) = (Vec::new(), 0);
+        self.one(0, &mut out)?;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs_f64(seconds) {
+            for _ in 0..10 {
+                self.one(done, &mut out)?;
+                done += 1;
+            }
+        }
+        Ok(done as f64 / start.elapsed().as_secs_f64())
+    }
+
+    /// Images per second on all threads of the current pool.
+    fn all_threads(&self, seconds: f64) -> anyhow::Result<f64> {
+        let (mut done, start) = (0, Instant::now());
+        while start.elapsed() < Duration::from_secs_f64(seconds) {
+            let batch = 4 * self.inputs.len();
+            (done..done + batch)
+                .into_par_iter()
+                .try_for_each_init(Vec::new, |out, index| self.one(index, out))?;
+            done += batch;
+        }
+        Ok(done as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
+    if args.rounds == 0 || !(0.01..=60.0).contains(&args.seconds) {
+        return Err(usage("--rounds starts at 1, and --seconds is from 0.01 to 60"));
+    }
+    let works = works(args)?;
+    let mut rates = vec![[Vec::new(), Vec::new()]; works.len()];
+    let mut peers = vec![vec![Vec::new(); args.peer.len()]; works.len()];
+    for _ in 0..args.rounds {
+        for (work, rates) in works.iter().zip(&mut rates) {
+            rates[0].push(work.one_thread(args.seconds)?);
+            rates[1].push(work.all_threads(args.seconds)?);
+        }
+        for (i, command) in args.peer.iter().enumerate() {
+            let text = output(command, args)?;
+            for (work, peers) in works.iter().zip(&mut peers) {
+                peers[i].extend(rate(&text, work.label));
+            }
+        }
+    }
+    let cases = works
+        .iter()
+        .zip(rates)
+        .zip(peers)
+        .map(|((work, [one, all]), peers)| {
+            let one_thread = median(one);
+            let peers: Vec<Option<f64>> =
+                peers.into_iter().map(|all| (!all.is_empty()).then(|| median(all))).collect();
+            let ratios = peers.iter().map(|peer| peer.map(|peer| one_thread / peer)).collect();
+            Case { label: work.label, one_thread, all_threads: median(all), peers, ratios }
+        })
+        .collect();
+    let results = Results { threads: rayon::current_num_threads(), cases };
+    if args.json {
+        println!("{}", serde_json::to_string(&results)?);
+    } else {
+        print(args, &results);
+    }
+    Ok(())
+}
+
+/// The three cases, of the same images as a peer's: some as they are, some enlarged to the size of a photograph.
+fn works(args: &AugmentArgs) -> anyhow::Result<Vec<Work>> {
+    let source = match &args.images {
+        Some(folder) => selfsame_data::Source::Folder(folder.clone()),
+        None => selfsame_data::Source::Named("shapes".to_owned()),
+    };
+    let data = selfsame_data::open(&source, &datasets_root())?.train;
+    let small: Vec<RgbImage> = (0..SMALL.min(data.len()))
+        .map(|index| Ok((*data.image(index)?).clone()))
+        .collect::<anyhow::Result<_>>()?;
+    anyhow::ensure!(!small.is_empty(), "there are no images");
+    let large: Vec<RgbImage> = small
+        .iter()
+        .take(LARGE)
+        .map(|image| resize(image, 500, 375, FilterType::CatmullRom))
+        .collect();
+    let jpegs = large
+        .iter()
+        .map(|image| {
+            let mut bytes = Vec::new();
+            image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 90))?;
+            Ok(Input::Jpeg(bytes))
+        })
+        .collect::<anyhow::Result<Vec<Input>>>()?;
+    let pixels = |images: Vec<RgbImage>| images.into_iter().map(Input::Pixels).collect();
+    let byol = ViewPair::byol(224, MEAN, STD)?;
+    Ok(vec![
+        Work {
+            label: "32 px, two views",
+            pair: ViewPair::cifar(32, MEAN, STD)?,
+            inputs: pixels(small),
+        },
+        Work { label: "224 px from 500x375, two views", pair: byol.clone(), inputs: pixels(large) },
+        Work { label: "224 px from JPEG, two views", pair: byol, inputs: jpegs },
+    ])
+}
+
+fn output(command: &str, args: &AugmentArgs) -> anyhow::Result<String> {
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
+    let output = Command::new(program)
+        .args(words)
+        .args(&args.images)
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{command} failed:\n{error}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The figure of the line that starts with the label.
+fn rate(text: &str, label: &str) -> Option<f64> {
+    let line = text.lines().rev().find_map(|line| line.strip_prefix(label)?.strip_prefix(": "))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn print(args: &AugmentArgs, results: &Results) {
+    println!("images per second, each with two views; {} threads", results.threads);
+    print!("{:<32}{:>12}{:>12}{:>9}", "", "one thread", "all", "scaling");
+    for i in 0..args.peer.len() {
+        print!("{:>10}{:>8}", format!("peer {}", i + 1), "ratio");
+    }
+    println!();
+    for case in &results.cases {
+        let scaling = case.all_threads / case.one_thread;
+        print!(
+            "{:<32}{:>12.0}{:>12.0}{scaling:>9.2}",
+            case.label, case.one_thread, case.all_threads
+        );
+        for (peer, ratio) in case.peers.iter().zip(&case.ratios) {
+            match peer.zip(*ratio) {
+                Some((peer, ratio)) => print!("{peer:>10.0}{ratio:>8.1}"),
+                None => print!("{:>10}{:>8}", "-", "-"),
+            }
+        }
+        println!();
+    }
+    for (i, command) in args.peer.iter().enumerate() {
+        println!("peer {}: {command}", i + 1);
+    }
+}
