@@ -36,8 +36,8 @@ pub use config::ViewConfig;
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{
-    ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
-    RandomResizedCrop, Solarize, Transform,
+    ColorJitter, CropWindow, Equalize, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
+    Posterize, RandomResizedCrop, Rotate, Sampling, Solarize, Transform,
 };
 pub use resample::{Interpolation, resize};
 pub use rng::{ViewKey, ViewRng};

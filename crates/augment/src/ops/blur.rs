@@ -59,6 +59,11 @@ impl GaussianBlur {
         });
     }
 
+    /// Draws σ.
+    pub fn sample(&self, rng: &mut ViewRng) -> f32 {
+        uniform(self.sigma, rng)
+    }
+
     /// The kernel's radius for a σ: all that matters of the bell, 3 σ.
     ///
     /// A kernel of a tenth of the image, as the papers have it, is wider than that at 224 pixels, where

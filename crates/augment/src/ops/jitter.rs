@@ -67,6 +67,12 @@ impl JitterParams {
         Self { brightness, contrast, saturation, hue, order }
     }
 
+    /// Which part comes when, by torchvision's numbers: 0 brightness, 1 contrast, 2 saturation,
+    /// 3 hue.
+    pub fn order(&self) -> [usize; 4] {
+        self.order.map(|part| part as usize)
+    }
+
     /// Changes `image` by what was drawn.
     pub fn apply(&self, image: &mut Image) {
         for part in self.order {
