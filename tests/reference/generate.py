@@ -2,8 +2,9 @@
 
 Everything is computed in f64 by PyTorch, torchvision, lightly and scikit-learn of the versions in
 requirements.txt, from inputs of common.py; where no package has the rule (LARS with the combined
-trust ratio, the paper's τ), it is written out here in NumPy from the paper's equation. Augmentations are the exception: they are
-computed as torchvision's users have them, in f32 and in 8 bits.
+trust ratio, the paper's τ), it is written out here in NumPy from the paper's equation.
+Augmentations are the exception: they are computed as torchvision's users have them, in f32 and in
+8 bits.
 """
 
 import sys

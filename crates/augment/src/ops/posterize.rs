@@ -1,8 +1,8 @@
 use super::{Transform, check, check_probability, from_level, happens, level};
 use crate::{AugmentError, Image, ViewRng};
 
-/// Keeps the high bits of each 8-bit value, as PIL's `ImageOps.posterize` does (from 1 bit on) and torchvision on
-/// 8-bit images.
+/// Keeps the high bits of each 8-bit value, as PIL's `ImageOps.posterize` does (from 1 bit on) and
+/// torchvision on 8-bit images.
 ///
 /// Values are first rounded to 8 bits, so the result consists of multiples of 1/255 and white
 /// darkens: 3 bits take 1 to 224/255. torchvision has another rule on float images,
