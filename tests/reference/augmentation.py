@@ -119,7 +119,7 @@ def resizes(cases):
     ]
     beyond = []
     for width, height, x, y, w, h, to_width, to_height in shapes:
-        for kind in [*KINDS, "mild"]:
+        for kind in [*KINDS, "mild", "black", "white", "constant"] if width == 13 else [*KINDS, "mild"]:
             for mode in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
                 name = f"{kind}-{width}x{height}"
                 parameters = [f"{x}x{y}x{w}x{h}", f"{to_width}x{to_height}", mode.value]
@@ -188,7 +188,7 @@ def blurs(cases):
 def rotations(cases):
     modes = (InterpolationMode.NEAREST, InterpolationMode.BILINEAR)
     for width, height in POINTS:
-        for kind in KINDS:
+        for kind in [*KINDS, "constant", "white"] if width == 13 else KINDS:
             for angle in (0.0, 90.0, 180.0, 270.0, -37.5, 359.0, 720.3):
                 for mode in modes:
                     # Halfway between two pixels everywhere: torchvision's own result is rounding.

@@ -202,7 +202,7 @@ fn resized(case: &Case<'_>, image: &mut Image) {
 /// overshoot in floats.
 #[test]
 fn resize_agrees() {
-    compare("resize", "tensor", 102, resized);
+    compare("resize", "tensor", 114, resized);
 }
 
 /// PIL rounds and clips to 8 bits after each of the two passes. Where bicubic overshoots in the
@@ -211,7 +211,7 @@ fn resize_agrees() {
 /// therefore compared on noise of half the contrast, bilinear on every picture.
 #[test]
 fn resize_agrees_with_pil() {
-    compare("resize", "pil", 68, resized);
+    compare("resize", "pil", 74, resized);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn hue_agrees() {
 
 #[test]
 fn blur_agrees() {
-    compare("blur", "tensor", 40, |case, image| {
+    compare("blur", "tensor", 50, |case, image| {
         GaussianBlur::blur(image, case.number(0), case.number(1) as usize);
     });
 }
@@ -322,7 +322,7 @@ fn posterize_agrees_exactly() {
 /// torchvision's choice is the rounding of its coordinates.
 #[test]
 fn rotate_agrees() {
-    compare("rotate", "tensor", 200, |case, image| {
+    compare("rotate", "tensor", 248, |case, image| {
         let sampling = match case.parameters[1] {
             "nearest" => Sampling::Nearest,
             "bilinear" => Sampling::Bilinear,
