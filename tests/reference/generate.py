@@ -3,12 +3,15 @@
 Everything is computed in f64 by PyTorch, torchvision, lightly and scikit-learn of the versions in
 requirements.txt, from inputs of common.py; where no package has the rule (LARS with the combined
 trust ratio, the paper's τ), it is written out here in NumPy from the paper's equation.
+Augmentations are the exception: they are computed as torchvision's users have them, in f32 and in
+8 bits.
 """
 
 import sys
 
 import torch
 
+import augmentation
 import evaluation
 import networks
 import objectives
@@ -24,6 +27,7 @@ FILES = {
     "schedules": optimization.schedules,
     "trajectories": trajectories.trajectories,
     "evaluation": evaluation.evaluation,
+    "augmentation": augmentation.augmentation,
 }
 
 if __name__ == "__main__":

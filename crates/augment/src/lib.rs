@@ -44,8 +44,8 @@ pub use config::ViewConfig;
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{
-    ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
-    RandomResizedCrop, Solarize, Transform,
+    ColorJitter, CropWindow, Equalize, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
+    Posterize, RandomResizedCrop, Rotate, Sampling, Solarize, Transform,
 };
 pub use params::ViewParams;
 pub use resample::{Interpolation, resize};

@@ -69,15 +69,15 @@ impl JitterParams {
         Self { brightness, contrast, saturation, hue, order }
     }
 
+    /// Which part comes when, by torchvision's numbers: 0 brightness, 1 contrast, 2 saturation,
+    /// 3 hue.
+    pub fn order(&self) -> [usize; 4] {
+        self.order.map(|part| part as usize)
+    }
+
     /// Changes `image` by what was drawn.
     pub fn apply(&self, image: &mut Image) {
         pixels::apply(image, &self.pixel_ops(), |_, _| ());
-    }
-
-    /// In the order of application: 0 for brightness, 1 for contrast, 2 for saturation and 3 for hue,
-    /// torchvision's numbers.
-    pub fn order(&self) -> [usize; 4] {
-        self.order.map(|part| part as usize)
     }
 
     /// The four in their order. A factor of 1, or a turn of 0, changes nothing.
