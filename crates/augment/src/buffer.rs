@@ -76,11 +76,17 @@ impl ViewBuffer<'_> {
                 |start, [r, g, b]| {
                     let out = out[3 * start..][..3 * r.len()].as_chunks_mut().0;
                     for (((out, r), g), b) in out.iter_mut().zip(r).zip(g).zip(b) {
-                        *out = [*r, *g, *b].map(|value| (value * 255.0 + 0.5) as u8);
+                        *out = [level(*r), level(*g), level(*b)];
                     }
                 },
             ),
         }
         Ok(())
     }
+}
+
+/// Rounded to 8 bits.
+#[inline(always)]
+fn level(value: f32) -> u8 {
+    (value * 255.0 + 0.5) as u8
 }

@@ -3,6 +3,9 @@
 //! An image of 224 pixels is larger than the nearest caches, so every pass over it costs more than the
 //! arithmetic of an operation. A piece of it goes through all operations while it is near. Contrast is
 //! the exception: it needs the mean of the whole image after the operations before it.
+//!
+//! Loops and not `for_each` or `map` in here: these may end up as functions of their own, which are
+//! then compiled without the processor's vector instructions.
 
 use crate::Image;
 use crate::ops::luma;
@@ -47,7 +50,9 @@ pub fn apply(image: &mut Image, ops: &[PixelOp], mut last: impl FnMut(usize, [&[
                     image,
                     #[inline(always)]
                     |_, mut piece| {
-                        before.iter().for_each(|op| op.change(&mut piece, 0.0));
+                        for op in before {
+                            op.change(&mut piece, 0.0);
+                        }
                         sum += luma_sum(&piece);
                     },
                 );
@@ -57,7 +62,9 @@ pub fn apply(image: &mut Image, ops: &[PixelOp], mut last: impl FnMut(usize, [&[
                 image,
                 #[inline(always)]
                 |start, mut piece| {
-                    after.iter().for_each(|op| op.change(&mut piece, mean));
+                    for op in after {
+                        op.change(&mut piece, mean);
+                    }
                     let [r, g, b] = piece;
                     last(start, [r, g, b]);
                 },
@@ -93,23 +100,51 @@ impl PixelOp {
     #[inline(always)]
     fn change(self, piece: &mut Piece, mean: f32) {
         match self {
-            Self::Brightness(factor) => each_value(piece, |value| (value * factor).clamp(0.0, 1.0)),
+            Self::Brightness(factor) => each_value(
+                piece,
+                #[inline(always)]
+                |value| (value * factor).clamp(0.0, 1.0),
+            ),
             Self::Contrast(factor) => {
                 let shift = mean * (1.0 - factor);
-                each_value(piece, |value| (value * factor + shift).clamp(0.0, 1.0));
+                each_value(
+                    piece,
+                    #[inline(always)]
+                    |value| (value * factor + shift).clamp(0.0, 1.0),
+                );
             }
             Self::Solarize(threshold) => {
-                each_value(piece, |value| if value >= threshold { 1.0 - value } else { value });
+                each_value(
+                    piece,
+                    #[inline(always)]
+                    |value| if value >= threshold { 1.0 - value } else { value },
+                );
             }
-            Self::Saturation(factor) => each_pixel(piece, |[r, g, b]| {
-                let grey = luma(r, g, b) * (1.0 - factor);
-                [r, g, b].map(|value| (value * factor + grey).clamp(0.0, 1.0))
-            }),
+            Self::Saturation(factor) => each_pixel(
+                piece,
+                #[inline(always)]
+                |[r, g, b]| {
+                    let grey = luma(r, g, b) * (1.0 - factor);
+                    [
+                        (r * factor + grey).clamp(0.0, 1.0),
+                        (g * factor + grey).clamp(0.0, 1.0),
+                        (b * factor + grey).clamp(0.0, 1.0),
+                    ]
+                },
+            ),
             Self::Hue(turns) => {
                 let sextants = (turns - turns.floor()) * 6.0;
-                each_pixel(piece, |rgb| shift_hue(rgb, sextants));
+                each_pixel(
+                    piece,
+                    #[inline(always)]
+                    |rgb| shift_hue(rgb, sextants),
+                );
             }
-            Self::Grayscale => each_pixel(piece, |[r, g, b]| [luma(r, g, b); 3]),
+            Self::Grayscale => each_pixel(
+                piece,
+                #[inline(always)]
+                |[r, g, b]| [luma(r, g, b); 3],
+            ),
         }
     }
 }
@@ -144,13 +179,19 @@ fn shift_hue([r, g, b]: [f32; 3], sextants: f32) -> [f32; 3] {
     let from_green = if max == g { 2.0 + (b - r) * inverse } else { 4.0 + (r - g) * inverse };
     let sextant = if max == r { (g - b) * inverse } else { from_green };
     let hue = sextant + sextants;
-    [5.0, 3.0, 1.0].map(|n: f32| {
-        // In [0, 16].
-        let k = n + hue;
-        let k = if k >= 6.0 { k - 6.0 } else { k };
-        let k = if k >= 6.0 { k - 6.0 } else { k };
-        (max - chroma * k.min(4.0 - k).clamp(0.0, 1.0)).clamp(0.0, 1.0)
-    })
+    [
+        channel(max, chroma, 5.0 + hue),
+        channel(max, chroma, 3.0 + hue),
+        channel(max, chroma, 1.0 + hue),
+    ]
+}
+
+/// One channel of a colour, for `k` in `[0, 16]` before it is taken modulo 6.
+#[inline(always)]
+fn channel(max: f32, chroma: f32, k: f32) -> f32 {
+    let k = if k >= 6.0 { k - 6.0 } else { k };
+    let k = if k >= 6.0 { k - 6.0 } else { k };
+    (max - chroma * k.min(4.0 - k).clamp(0.0, 1.0)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

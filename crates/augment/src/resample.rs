@@ -95,8 +95,8 @@ struct Scratch {
     vertical: Weights,
     /// One source row as f32, interleaved as it came.
     row: Vec<f32>,
-    /// The last horizontally resized rows, `[row modulo capacity, 3, width]`.
-    rows: Vec<f32>,
+    /// The last horizontally resized rows, `[row modulo capacity, width]`: red, green, blue and something.
+    rows: Vec<[f32; 4]>,
 }
 
 thread_local! {
@@ -138,7 +138,7 @@ pub(crate) fn resize_and_flip(
         // One float behind the last pixel, since pixels are read four floats at a time.
         row.resize(3 * window.width as usize + 1, 0.0);
         let capacity = vertical.longest();
-        rows.resize(capacity * 3 * width, 0.0);
+        rows.resize(capacity * width, [0.0; 4]);
         let mut rows = Rows { source, window, horizontal, row, rows, capacity, width, flip };
         vectorized(
             #[inline(always)]
@@ -153,7 +153,7 @@ struct Rows<'a> {
     window: CropWindow,
     horizontal: &'a Weights,
     row: &'a mut [f32],
-    rows: &'a mut [f32],
+    rows: &'a mut [[f32; 4]],
     capacity: usize,
     width: usize,
     flip: bool,
@@ -164,7 +164,6 @@ impl Rows<'_> {
     /// it is seen first: no more of them than fit into the nearest caches are ever kept.
     #[inline(always)]
     fn resize_into(&mut self, vertical: &Weights, out: &mut Image) {
-        let width = self.width;
         let mut done = 0;
         for y in 0..out.height() {
             let (first, weights) = vertical.span(y);
@@ -173,14 +172,11 @@ impl Rows<'_> {
                 self.resize_row(source_row);
             }
             done = done.max(first + weights.len());
-            for (c, plane) in out.planes_mut().into_iter().enumerate() {
-                let line = &mut plane[y * width..][..width];
-                self.sum_rows(first, weights, c, line);
-            }
+            self.sum_rows(first, weights, y, out);
         }
     }
 
-    /// Resizes one row of the window to three planes.
+    /// Resizes one row of the window.
     #[inline(always)]
     fn resize_row(&mut self, y: usize) {
         let (from_width, width) = (self.window.width as usize, self.width);
@@ -190,55 +186,71 @@ impl Rows<'_> {
         for (value, byte) in self.row.iter_mut().zip(bytes) {
             *value = f32::from(*byte);
         }
-        let planes = &mut self.rows[y % self.capacity * 3 * width..][..3 * width];
-        let (r, rest) = planes.split_at_mut(width);
-        let (g, b) = rest.split_at_mut(width);
+        let row = &mut self.rows[y % self.capacity * width..][..width];
         for x in 0..width {
             let (first, weights) = self.horizontal.span(x);
-            let pixels = &self.row[3 * first..];
-            // A vector of red, green, blue and whatever follows.
+            // Vectors of red, green, blue and whatever follows: all four lanes are kept, so that they
+            // stay one vector.
+            let pixels = &self.row[3 * first..][..3 * weights.len() + 1];
             let mut sum = [0f32; 4];
-            for (k, weight) in weights.iter().enumerate() {
-                let pixel: &[f32; 4] = pixels[3 * k..].first_chunk().expect("one float behind");
+            for (pixel, weight) in pixels.windows(4).step_by(3).zip(weights) {
                 for (sum, value) in sum.iter_mut().zip(pixel) {
                     *sum += value * weight;
                 }
             }
-            let to = if self.flip { width - 1 - x } else { x };
-            (r[to], g[to], b[to]) = (sum[0], sum[1], sum[2]);
+            row[if self.flip { width - 1 - x } else { x }] = sum;
         }
     }
 
-    /// Weighs rows from `first` on into one line of plane `c`.
+    /// Weighs rows from `first` on into line `y` of the three planes.
     #[inline(always)]
-    fn sum_rows(&self, first: usize, weights: &[f32], c: usize, line: &mut [f32]) {
-        const LANES: usize = 32;
+    fn sum_rows(&self, first: usize, weights: &[f32], y: usize, out: &mut Image) {
         let width = self.width;
-        let row = |k: usize| &self.rows[((first + k) % self.capacity * 3 + c) * width..][..width];
-        let scaled = |value: f32| (value * (1.0 / 255.0)).clamp(0.0, 1.0);
-        let (chunks, rest) = line.as_chunks_mut::<LANES>();
-        for (i, chunk) in chunks.iter_mut().enumerate() {
-            let mut sum = [0f32; LANES];
+        let row = |k: usize| &self.rows[(first + k) % self.capacity * width..][..width];
+        let [r, g, b] = out.planes_mut();
+        let [r, g, b] = [
+            &mut r[y * width..][..width],
+            &mut g[y * width..][..width],
+            &mut b[y * width..][..width],
+        ];
+        let mut x = 0;
+        while x + LANES <= width {
+            let mut sum = [[0f32; 4]; LANES];
             for (k, weight) in weights.iter().enumerate() {
-                let from: &[f32; LANES] =
-                    row(k)[i * LANES..].first_chunk().expect("as long as the line");
-                for (sum, value) in sum.iter_mut().zip(from) {
+                let from: &[[f32; 4]; LANES] =
+                    row(k)[x..].first_chunk().expect("as long as the line");
+                for (sum, pixel) in sum.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
+                    *sum += pixel * weight;
+                }
+            }
+            for (c, plane) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                let plane: &mut [f32; LANES] =
+                    plane[x..].first_chunk_mut().expect("as long as the line");
+                for i in 0..LANES {
+                    plane[i] = scaled(sum[i][c]);
+                }
+            }
+            x += LANES;
+        }
+        for x in x..width {
+            let mut sum = [0f32; 4];
+            for (k, weight) in weights.iter().enumerate() {
+                for (sum, value) in sum.iter_mut().zip(&row(k)[x]) {
                     *sum += value * weight;
                 }
             }
-            *chunk = sum.map(scaled);
-        }
-        let start = width - rest.len();
-        rest.fill(0.0);
-        for (k, weight) in weights.iter().enumerate() {
-            for (sum, value) in rest.iter_mut().zip(&row(k)[start..]) {
-                *sum += value * weight;
-            }
-        }
-        for value in rest {
-            *value = scaled(*value);
+            (r[x], g[x], b[x]) = (scaled(sum[0]), scaled(sum[1]), scaled(sum[2]));
         }
     }
+}
+
+/// Pixels whose sums stay in registers over all rows.
+const LANES: usize = 16;
+
+/// From 8 bits to `[0, 1]`.
+#[inline(always)]
+fn scaled(value: f32) -> f32 {
+    (value * (1.0 / 255.0)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

@@ -48,12 +48,20 @@ impl GaussianBlur {
                             plane.chunks_exact(width).zip(lines.chunks_exact_mut(width))
                         {
                             reflected(row, radius, line);
-                            weigh(kernel, to, |offset| &line[radius.wrapping_add_signed(offset)..]);
+                            weigh(
+                                kernel,
+                                to,
+                                #[inline(always)]
+                                |offset| &line[radius.wrapping_add_signed(offset)..],
+                            );
                         }
                         for (y, to) in plane.chunks_exact_mut(width).enumerate() {
-                            weigh(kernel, to, |offset| {
-                                &lines[reflect(y as isize + offset, height) * width..]
-                            });
+                            weigh(
+                                kernel,
+                                to,
+                                #[inline(always)]
+                                |offset| &lines[reflect(y as isize + offset, height) * width..],
+                            );
                         }
                     }
                 },
@@ -106,25 +114,34 @@ fn reflected(row: &[f32], radius: usize, line: &mut [f32]) {
     }
 }
 
+const LANES: usize = 32;
+
+/// Chunk number `i` of a line.
+#[inline(always)]
+fn lanes(line: &[f32], i: usize) -> &[f32; LANES] {
+    line[i * LANES..].first_chunk().expect("as long as the line")
+}
+
 /// `to[i] = Σ_k kernel[k] · (at(−k)[i] + at(k)[i])`: what lies on the two sides of the middle has the same
 /// weight.
 #[inline(always)]
 fn weigh<'a>(kernel: &[f32], to: &mut [f32], at: impl Fn(isize) -> &'a [f32]) {
-    const LANES: usize = 32;
     let (chunks, rest) = to.as_chunks_mut::<LANES>();
     let done = chunks.len() * LANES;
     for (i, chunk) in chunks.iter_mut().enumerate() {
-        let values = |offset: isize| -> &[f32; LANES] {
-            at(offset)[i * LANES..].first_chunk().expect("as long as the line")
-        };
-        let mut sum = values(0).map(|value| value * kernel[0]);
+        let mut sum = [0f32; LANES];
+        for (sum, value) in sum.iter_mut().zip(lanes(at(0), i)) {
+            *sum = value * kernel[0];
+        }
         for (k, weight) in (1..).zip(&kernel[1..]) {
-            let (before, after) = (values(-k), values(k));
+            let (before, after) = (lanes(at(-k), i), lanes(at(k), i));
             for ((sum, before), after) in sum.iter_mut().zip(before).zip(after) {
                 *sum += (before + after) * weight;
             }
         }
-        *chunk = sum.map(|value| value.clamp(0.0, 1.0));
+        for (value, sum) in chunk.iter_mut().zip(sum) {
+            *value = sum.clamp(0.0, 1.0);
+        }
     }
     for (i, value) in (done..).zip(rest) {
         let mut sum = at(0)[i] * kernel[0];
