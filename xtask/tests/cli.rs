@@ -251,6 +251,10 @@ fn wrong_usage_is_status_two() {
         (&["pretrain", "byol", "--config", "/nonexistent.toml"], "nonexistent.toml"),
         (&["eval", "/nonexistent"], "not the folder of a run"),
         (&["embed", "/nonexistent", "--images", ".", "--out", "x.csv"], "safetensors or .npy"),
+        (&["augment", "--images", ".", "--out", "x.gif"], ".png or .html"),
+        (&["augment", "--dataset", "shapes", "--out", "x.png", "--size", "0"], "--size"),
+        (&["augment", "--dataset", "shapes", "--out", "x.png", "--draws", "9999"], "2000"),
+        (&["bench", "augment", "--rounds", "0"], "--rounds"),
     ] {
         let (status, stderr) = error(args);
         assert!(status == 2 && stderr.contains(word), "{args:?}: {status} {stderr}");
@@ -374,4 +378,59 @@ fn bench_kernels_lists_every_kernel_with_its_limit() {
         assert!(row["share_of_limit"].as_f64().unwrap() > 0.0, "{row}");
     }
     assert_eq!(error(&["bench", "kernels", "--runs", "0"]).0, 2);
+}
+
+/// The sheet has a tile for every view, and says what was drawn for it; the same seed draws the same.
+#[test]
+fn augment_draws_a_sheet_and_a_page() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = folder_of_images(temp.path(), 3);
+    let sheet = |name: &str, more: &[&str]| {
+        let out = temp.path().join(name);
+        let (photos, path) = (photos.to_str().unwrap(), out.to_str().unwrap());
+        let args = ["augment", "--images", photos, "--out", path, "--count", "2", "--size", "24"];
+        let text = ok(&xtask(&[&args[..], more].concat(), "2"));
+        (text, std::fs::read(out).unwrap())
+    };
+    let (text, first) = sheet("grid.png", &["--draws", "2"]);
+    let views = |text: &str| text.lines().filter(|line| line.contains(": crop ")).count();
+    // Two images, two draws of two views.
+    assert_eq!(views(&text), 8, "{text}");
+    let image = image::load_from_memory(&first).unwrap();
+    // The images are 12 × 10, so 28 wide beside views of 24, with gaps of 6 and three times that.
+    assert_eq!((image.width(), image.height()), (4 * 6 + 28 + 4 * 30, 2 * 30 + 6));
+    assert_eq!(sheet("again.png", &["--draws", "2"]).1, first);
+    assert_ne!(sheet("other.png", &["--draws", "2", "--seed", "1"]).1, first);
+
+    let (text, page) = sheet("grid.html", &["--draws", "1", "--recipe", "dino"]);
+    let page = String::from_utf8(page).unwrap();
+    assert_eq!(views(&text), 2 * 6, "{text}");
+    assert_eq!(page.matches("<figcaption>crop ").count(), 2 * 6);
+    for line in text.lines().filter_map(|line| line.split_once(": crop ")) {
+        assert!(page.contains(line.1), "{}", line.1);
+    }
+}
+
+#[test]
+fn bench_augment_measures_beside_peers() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = folder_of_images(temp.path(), 3);
+    let peer = temp.path().join("peer.sh");
+    std::fs::write(&peer, "test -d $1 && echo '32 px, two views: 0.5 images/s'\n").unwrap();
+    let peer = format!("sh {}", peer.to_str().unwrap());
+    let photos = photos.to_str().unwrap();
+    let args = ["bench", "augment", "--images", photos, "--seconds", "0.01", "--rounds", "1"];
+    let json = ok(&xtask(&[&args[..], &["--json", "--peer", &peer]].concat(), "2"));
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let cases = value["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 3);
+    for case in cases {
+        assert!(case["one_thread"].as_f64().unwrap() > 0.0, "{case}");
+        assert!(case["all_threads"].as_f64().unwrap() > 0.0, "{case}");
+    }
+    let rate = cases[0]["one_thread"].as_f64().unwrap();
+    assert_eq!(cases[0]["ratios"][0].as_f64(), Some(rate / 0.5));
+    assert!(cases[1]["ratios"][0].is_null(), "a case that the peer does not have");
+    let (status, message) = error(&[&args[..], &["--peer", "sh -c false"]].concat());
+    assert!(status == 1 && message.contains("sh -c false"), "{message}");
 }

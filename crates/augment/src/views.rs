@@ -357,6 +357,92 @@ mod tests {
         assert!((view[1] - expected).abs() < 1e-5 && (plain[1] - expected).abs() < 1e-5);
     }
 
+    /// The three forms of one view.
+    #[test]
+    fn forms_differ_in_order_and_rounding_only() {
+        let pair = ViewPair::byol(12, MEAN, STD).unwrap();
+        let pixels = noise(20, 16);
+        let source = RgbSource::new(&pixels, 20, 16).unwrap();
+        for image in 0..20 {
+            let key = ViewKey { seed: 0, epoch: 0, image, view: 1 };
+            let (mut planar, mut interleaved) = (vec![0.0; 432], vec![0.0; 432]);
+            let mut rgb = vec![0; 432];
+            for out in [
+                ViewBuffer::Planar(&mut planar),
+                ViewBuffer::Interleaved(&mut interleaved),
+                ViewBuffer::Rgb8(&mut rgb),
+            ] {
+                pair.render(source, 1, &mut key.rng(), out).unwrap();
+            }
+            for (i, value) in interleaved.iter().enumerate() {
+                let (pixel, channel) = (i / 3, i % 3);
+                assert_eq!(planar[channel * 144 + pixel], *value);
+                let level = (value * STD[channel] + MEAN[channel]) * 255.0;
+                assert!((level - f32::from(rgb[i])).abs() < 0.501, "{level} {}", rgb[i]);
+            }
+        }
+    }
+
+    /// Caron et al., 2021: global crops see at least 40 % of the image, local ones at most that.
+    #[test]
+    fn dino_has_two_large_views_and_small_ones() {
+        let views = MultiCrop::dino(6, MEAN, STD).unwrap();
+        assert_eq!(views.view_count(), 8);
+        let sizes: Vec<usize> = (0..9).map(|view| views.view_size(view)).collect();
+        assert_eq!(sizes, [224, 224, 96, 96, 96, 96, 96, 96, 0]);
+        for (i, config) in views.configs().iter().enumerate() {
+            for image in 0..50 {
+                let mut rng = ViewKey { seed: 0, epoch: 0, image, view: i as u64 }.rng();
+                let CropWindow { width, height, .. } = config.draw(400, 400, &mut rng).crop;
+                let share = f64::from(width * height) / 160_000.0;
+                // Whole pixels: half a percent of the area.
+                let allowed = if i < 2 { 0.395..1.01 } else { 0.045..0.405 };
+                assert!(allowed.contains(&share), "view {i}: {share}");
+            }
+        }
+        let pixels = noise(20, 16);
+        let source = RgbSource::new(&pixels, 20, 16).unwrap();
+        let mut out = Vec::new();
+        render_batch(&views, &[(0, source)], 0, 0, &mut out).unwrap();
+        let lengths: Vec<usize> = out.iter().map(|view| view.len() / 3).collect();
+        assert_eq!(lengths[..3], [224 * 224, 224 * 224, 96 * 96]);
+        assert!(MultiCrop::dino(65, MEAN, STD).is_err());
+    }
+
+    #[test]
+    fn recipes_differ_where_their_papers_do() {
+        let pair = |make: fn(u32, [f32; 3], [f32; 3]) -> Result<ViewPair, AugmentError>| {
+            make(224, MEAN, STD).unwrap().configs().clone()
+        };
+        let [byol, simclr, moco, vicreg] =
+            [ViewPair::byol, ViewPair::simclr, ViewPair::moco_v3, ViewPair::vicreg].map(pair);
+        assert_eq!(simclr[0], simclr[1]);
+        assert_eq!(vicreg[0], vicreg[1]);
+        assert_eq!((simclr[0].brightness, simclr[0].hue), (0.8, 0.2));
+        assert_eq!((simclr[0].blur_probability, simclr[0].solarize_probability), (0.5, 0.0));
+        assert_eq!((vicreg[0].blur_probability, vicreg[0].solarize_probability), (0.5, 0.1));
+        // MoCo v3 is BYOL with larger crops.
+        let crop = |view: &ViewConfig| ViewConfig { crop_scale: [0.08, 1.0], ..view.clone() };
+        assert_eq!([crop(&moco[0]), crop(&moco[1])], byol);
+        assert_eq!(moco[0].crop_scale, [0.2, 1.0]);
+    }
+
+    #[test]
+    fn what_was_drawn_can_be_read() {
+        let config = ViewPair::byol(32, MEAN, STD).unwrap().configs()[1].clone();
+        let texts: Vec<String> = (0..200)
+            .map(|image| {
+                let mut rng = ViewKey { seed: 0, epoch: 0, image, view: 1 }.rng();
+                config.draw(100, 80, &mut rng).to_string()
+            })
+            .collect();
+        assert!(texts.iter().all(|text| text.starts_with("crop ")));
+        for word in ["flipped", "hue ", "grayscale", "blur σ ", "solarised"] {
+            let having = texts.iter().filter(|text| text.contains(word)).count();
+            assert!((5..195).contains(&having), "{word}: {having}");
+        }
+    }
+
     #[test]
     fn wrong_buffers_and_views_are_errors() {
         let pair = ViewPair::cifar(8, MEAN, STD).unwrap();
