@@ -3,7 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
+use selfsame_augment::{
+    CropWindow, GaussianBlur, Grayscale, Image, Interpolation, JitterParams, RgbSource, Solarize,
+    ViewBuffer, ViewGenerator, ViewKey, ViewPair, resize,
+};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -40,5 +43,32 @@ fn views(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, views);
+/// What a view of 224 pixels is made of, each by itself, on an image that is in the caches.
+fn stages(c: &mut Criterion) {
+    let pixels = noise(500, 375);
+    let source = RgbSource::new(&pixels, 500, 375).expect("the size is right");
+    // Of the mean area of a crop, 54 %.
+    let window = CropWindow { x: 50, y: 40, width: 367, height: 276 };
+    let mut image = Image::default();
+    let mut group = c.benchmark_group("a view of 224 px");
+    for kernel in [Interpolation::Bilinear, Interpolation::Bicubic] {
+        group.bench_function(format!("crop and resize, {kernel:?}"), |b| {
+            b.iter(|| resize(source, window, 224, 224, kernel, &mut image));
+        });
+    }
+    let jitter = JitterParams::in_fixed_order(1.1, 0.9, 1.1, 0.05);
+    group.bench_function("colour jitter", |b| b.iter(|| jitter.apply(black_box(&mut image))));
+    group.bench_function("grayscale", |b| b.iter(|| Grayscale::convert(black_box(&mut image))));
+    for sigma in [0.5, 1.0, 2.0] {
+        group.bench_function(format!("blur, σ {sigma}"), |b| {
+            let radius = GaussianBlur::radius(sigma);
+            b.iter(|| GaussianBlur::blur(black_box(&mut image), sigma, radius));
+        });
+    }
+    let solarize = Solarize { probability: 1.0, threshold: 0.5 };
+    group.bench_function("solarise", |b| b.iter(|| solarize.solarize(black_box(&mut image))));
+    group.finish();
+}
+
+criterion_group!(benches, views, stages);
 criterion_main!(benches);
