@@ -16,7 +16,7 @@ pub struct FidelityArgs {
 }
 
 /// The test programs that measure.
-const TESTS: [&str; 2] = ["reference", "reference_f64"];
+const TESTS: [&str; 3] = ["reference", "reference_f64", "torchvision"];
 
 /// One measurement, as `tests/src/fidelity.rs` writes it.
 #[derive(Deserialize)]
@@ -71,8 +71,8 @@ fn page(items: &[Item]) -> String {
     let mut page = String::from(
         "# Fidelity\n\n\
          How far Selfsame's numbers are from those of PyTorch, torchvision, lightly and scikit-learn.\n\
-         Written by `cargo xtask fidelity` from the output of the tests in `tests/tests/reference*`;\n\
-         the references were computed in f64 by `tests/reference/generate.py`, with the versions in\n\
+         Written by `cargo xtask fidelity` from the output of the tests in `tests/tests/reference*` and of\n\
+         `crates/augment/tests/torchvision.rs`; the references were computed in f64 by `tests/reference/generate.py`, with the versions in\n\
          `tests/reference/requirements.txt`. Our side runs in f32 on the Flex backend unless a row says\n\
          f64.\n\n\
          An error is `max |ours − reference| / max |reference|` over one tensor. The worst over all\n\

@@ -50,9 +50,36 @@ impl Errors {
             "{name}: worst {:.4}/255 in {}; {} of {} values in {} cases beyond 1/255",
             self.worst, self.worst_case, self.beyond_one, self.values, self.cases
         );
+        self.record(name);
         assert!(self.worst <= 2.0, "{name}: {}/255 in {}", self.worst, self.worst_case);
         let allowed = self.values / 1000;
         assert!(self.beyond_one <= allowed, "{name}: {} values beyond 1/255", self.beyond_one);
+    }
+}
+
+impl Errors {
+    /// Leaves the measurement where `cargo xtask fidelity` collects them.
+    fn record(&self, name: &str) {
+        let Some(folder) = std::env::var_os("SELFSAME_FIDELITY") else { return };
+        let (operation, api) = name.trim_end_matches('/').split_once('/').unwrap();
+        let reference = match (api, operation) {
+            ("pil", _) => "torchvision on PIL images",
+            (_, "equalize" | "posterize") => "torchvision on uint8 tensors",
+            _ => "torchvision on f32 tensors",
+        };
+        let item = serde_json::json!({
+            "name": format!("views: {operation}, {api}"),
+            "reference": reference,
+            "cases": self.cases,
+            "worst": self.worst / 255.0,
+            "worst_case": self.worst_case,
+            "bound": 2.0 / 255.0,
+            "note": format!(
+                "of values in [0, 1]; {} of {} are beyond 1/255", self.beyond_one, self.values
+            ),
+        });
+        let path = Path::new(&folder).join(format!("views-{operation}-{api}.json"));
+        std::fs::write(path, item.to_string()).unwrap();
     }
 }
 
