@@ -1,6 +1,7 @@
 //! Antialiased resizing of a window of an image, in two separable passes.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,26 +78,29 @@ impl Weights {
         }
     }
 
-    /// Weights of the position that has most of them.
-    fn longest(&self) -> usize {
-        self.spans.iter().map(|(.., len)| *len).max().unwrap_or(1)
-    }
-
     fn span(&self, i: usize) -> (usize, &[f32]) {
         let (first, start, len) = self.spans[i];
         (first, &self.values[start..start + len])
     }
 }
 
+/// Rows of the result that are made together: as many as a vector has lanes.
+const ROWS: usize = 16;
+
+/// Values of up to [`ROWS`] rows at one place.
+type Column = [f32; ROWS];
+
 /// Buffers that live as long as their thread, so that a steady stream of views allocates nothing.
 #[derive(Default)]
 struct Scratch {
     horizontal: Weights,
     vertical: Weights,
-    /// One source row as f32, interleaved as it came.
-    row: Vec<f32>,
-    /// The last horizontally resized rows, `[row modulo capacity, width]`: red, green, blue and something.
-    rows: Vec<[f32; 4]>,
+    /// Vertically resized rows, `[row][3 · window's width, rounded up]`, interleaved.
+    lines: Vec<f32>,
+    /// The same, `[place in the row][row]`.
+    turned: Vec<Column>,
+    /// Resized in both directions, `[channel][x][row]`.
+    columns: Vec<Column>,
 }
 
 thread_local! {
@@ -132,120 +136,142 @@ pub(crate) fn resize_and_flip(
     let window = window.within(source.width(), source.height());
     out.reset(width, height);
     SCRATCH.with_borrow_mut(|scratch| {
-        let Scratch { horizontal, vertical, row, rows } = scratch;
-        horizontal.compute(window.width as usize, width, kernel);
-        vertical.compute(window.height as usize, height, kernel);
-        // One float behind the last pixel, since pixels are read four floats at a time.
-        row.resize(3 * window.width as usize + 1, 0.0);
-        let capacity = vertical.longest();
-        rows.resize(capacity * width, [0.0; 4]);
-        let mut rows = Rows { source, window, horizontal, row, rows, capacity, width, flip };
+        scratch.horizontal.compute(window.width as usize, width, kernel);
+        scratch.vertical.compute(window.height as usize, height, kernel);
+        let pitch = (3 * window.width as usize).next_multiple_of(ROWS);
+        scratch.lines.resize(ROWS * pitch, 0.0);
+        scratch.turned.resize(pitch, [0.0; ROWS]);
+        scratch.columns.resize(3 * width.next_multiple_of(ROWS), [0.0; ROWS]);
         vectorized(
             #[inline(always)]
-            || rows.resize_into(vertical, out),
+            || {
+                for y in (0..height).step_by(ROWS) {
+                    let rows = ROWS.min(height - y);
+                    scratch.resize_down(source, window, y..y + rows);
+                    scratch.resize_across(width, flip);
+                    scratch.write(y..y + rows, out);
+                }
+            },
         );
     });
 }
 
-/// Source rows on their way to horizontally resized rows, of which the last few are kept.
-struct Rows<'a> {
-    source: RgbSource<'a>,
-    window: CropWindow,
-    horizontal: &'a Weights,
-    row: &'a mut [f32],
-    rows: &'a mut [[f32; 4]],
-    capacity: usize,
-    width: usize,
-    flip: bool,
-}
-
-impl Rows<'_> {
-    /// Every output row from the source rows that it sees, each of which is resized once, just before
-    /// it is seen first: no more of them than fit into the nearest caches are ever kept.
+/// The three steps for some rows. Along a row neighbours lie next to each other, so that the vertical
+/// sums run over vectors; for the horizontal ones the rows are turned into the lanes of a vector, since
+/// the weights differ from place to place, and turned back.
+impl Scratch {
+    /// Sums the window's rows with the vertical weights.
     #[inline(always)]
-    fn resize_into(&mut self, vertical: &Weights, out: &mut Image) {
-        let mut done = 0;
-        for y in 0..out.height() {
-            let (first, weights) = vertical.span(y);
-            // Rows that nothing sees are skipped: they lie between the spans of a strong upscale only.
-            for source_row in done.max(first)..first + weights.len() {
-                self.resize_row(source_row);
+    fn resize_down(&mut self, source: RgbSource<'_>, window: CropWindow, rows: Range<usize>) {
+        const LANES: usize = 32;
+        let length = 3 * window.width as usize;
+        let stride = 3 * source.width() as usize;
+        let start = window.y as usize * stride + 3 * window.x as usize;
+        let pixels = &source.pixels()[start..];
+        let pitch = self.turned.len();
+        for (y, line) in rows.zip(self.lines.chunks_exact_mut(pitch)) {
+            let (first, weights) = self.vertical.span(y);
+            let rows = &pixels[first * stride..];
+            let (chunks, rest) = line[..length].as_chunks_mut::<LANES>();
+            let done = chunks.len() * LANES;
+            for (i, chunk) in chunks.iter_mut().enumerate() {
+                let mut sum = [0f32; LANES];
+                for (k, weight) in weights.iter().enumerate() {
+                    let from: &[u8; LANES] =
+                        rows[k * stride + i * LANES..].first_chunk().expect("within the row");
+                    for (sum, value) in sum.iter_mut().zip(from) {
+                        *sum += f32::from(*value) * weight;
+                    }
+                }
+                *chunk = sum;
             }
-            done = done.max(first + weights.len());
-            self.sum_rows(first, weights, y, out);
+            rest.fill(0.0);
+            for (k, weight) in weights.iter().enumerate() {
+                let from = &rows[k * stride + done..][..rest.len()];
+                for (sum, value) in rest.iter_mut().zip(from) {
+                    *sum += f32::from(*value) * weight;
+                }
+            }
         }
     }
 
-    /// Resizes one row of the window.
+    /// Turns the rows and sums their places with the horizontal weights.
     #[inline(always)]
-    fn resize_row(&mut self, y: usize) {
-        let (from_width, width) = (self.window.width as usize, self.width);
-        let stride = 3 * self.source.width() as usize;
-        let start = (self.window.y as usize + y) * stride + 3 * self.window.x as usize;
-        let bytes = &self.source.pixels()[start..][..3 * from_width];
-        for (value, byte) in self.row.iter_mut().zip(bytes) {
-            *value = f32::from(*byte);
+    fn resize_across(&mut self, width: usize, flip: bool) {
+        let pitch = self.turned.len();
+        let squares = self.turned.as_chunks_mut::<ROWS>().0;
+        for (i, square) in squares.iter_mut().enumerate() {
+            for (line, from) in square.iter_mut().zip(self.lines.chunks_exact(pitch)) {
+                *line = *from[i * ROWS..].first_chunk().expect("a multiple of it");
+            }
+            transpose(square);
         }
-        let row = &mut self.rows[y % self.capacity * width..][..width];
+        let plane = self.columns.len() / 3;
         for x in 0..width {
             let (first, weights) = self.horizontal.span(x);
-            // Vectors of red, green, blue and whatever follows: all four lanes are kept, so that they
-            // stay one vector.
-            let pixels = &self.row[3 * first..][..3 * weights.len() + 1];
-            let mut sum = [0f32; 4];
-            for (pixel, weight) in pixels.windows(4).step_by(3).zip(weights) {
-                for (sum, value) in sum.iter_mut().zip(pixel) {
-                    *sum += value * weight;
+            let pixels = self.turned[3 * first..].as_chunks::<3>().0;
+            let mut sums = [[0f32; ROWS]; 3];
+            for (pixel, weight) in pixels.iter().zip(weights) {
+                for (sums, values) in sums.iter_mut().zip(pixel) {
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum += value * weight;
+                    }
                 }
             }
-            row[if self.flip { width - 1 - x } else { x }] = sum;
+            let to = if flip { width - 1 - x } else { x };
+            for (c, sums) in sums.iter().enumerate() {
+                let column = &mut self.columns[c * plane + to];
+                for (value, sum) in column.iter_mut().zip(sums) {
+                    *value = scaled(*sum);
+                }
+            }
         }
     }
 
-    /// Weighs rows from `first` on into line `y` of the three planes.
+    /// Turns the rows back, into the three planes.
     #[inline(always)]
-    fn sum_rows(&self, first: usize, weights: &[f32], y: usize, out: &mut Image) {
-        let width = self.width;
-        let row = |k: usize| &self.rows[(first + k) % self.capacity * width..][..width];
-        let [r, g, b] = out.planes_mut();
-        let [r, g, b] = [
-            &mut r[y * width..][..width],
-            &mut g[y * width..][..width],
-            &mut b[y * width..][..width],
-        ];
-        let mut x = 0;
-        while x + LANES <= width {
-            let mut sum = [[0f32; 4]; LANES];
-            for (k, weight) in weights.iter().enumerate() {
-                let from: &[[f32; 4]; LANES] =
-                    row(k)[x..].first_chunk().expect("as long as the line");
-                for (sum, pixel) in sum.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
-                    *sum += pixel * weight;
+    fn write(&mut self, rows: Range<usize>, out: &mut Image) {
+        let width = out.width();
+        let plane = self.columns.len() / 3;
+        let planes = self.columns.chunks_exact_mut(plane);
+        for (plane, columns) in out.planes_mut().into_iter().zip(planes) {
+            let plane = &mut plane[rows.start * width..rows.end * width];
+            for (i, square) in columns.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+                transpose(square);
+                for (line, from) in plane.chunks_exact_mut(width).zip(&*square) {
+                    let line = &mut line[i * ROWS..];
+                    match line.first_chunk_mut() {
+                        Some(line) => *line = *from,
+                        None => line.copy_from_slice(&from[..line.len()]),
+                    }
                 }
             }
-            for (c, plane) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
-                let plane: &mut [f32; LANES] =
-                    plane[x..].first_chunk_mut().expect("as long as the line");
-                for i in 0..LANES {
-                    plane[i] = scaled(sum[i][c]);
-                }
-            }
-            x += LANES;
-        }
-        for x in x..width {
-            let mut sum = [0f32; 4];
-            for (k, weight) in weights.iter().enumerate() {
-                for (sum, value) in sum.iter_mut().zip(&row(k)[x]) {
-                    *sum += value * weight;
-                }
-            }
-            (r[x], g[x], b[x]) = (scaled(sum[0]), scaled(sum[1]), scaled(sum[2]));
         }
     }
 }
 
-/// Pixels whose sums stay in registers over all rows.
-const LANES: usize = 16;
+/// Rows become columns.
+#[inline(always)]
+fn transpose(square: &mut [Column; ROWS]) {
+    swap::<8>(square);
+    swap::<4>(square);
+    swap::<2>(square);
+    swap::<1>(square);
+}
+
+/// Squares of side `S` beside the diagonal change places: what vector instructions do.
+#[inline(always)]
+fn swap<const S: usize>(square: &mut [Column; ROWS]) {
+    for i in 0..ROWS {
+        if i & S == 0 {
+            let (a, b) = (square[i], square[i + S]);
+            for j in 0..ROWS {
+                square[i][j] = if j & S == 0 { a[j] } else { b[j - S] };
+                square[i + S][j] = if j & S == 0 { a[j + S] } else { b[j] };
+            }
+        }
+    }
+}
 
 /// From 8 bits to `[0, 1]`.
 #[inline(always)]
