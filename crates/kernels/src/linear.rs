@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::memory;
 use crate::scratch::Scratch;
-use crate::transpose::transposed;
+use crate::transpose::transpose;
 
 /// The sizes of a layer and its batch.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,7 @@ impl<P: Precision> Work<P> for Pack<'_, P> {
                     b.block(vectors, first + half * BLOCK, i * BLOCK, terms, &mut block);
                 }
                 if b.along {
-                    block = transposed(block);
+                    transpose(&mut block);
                 }
                 for (unit, line) in units.chunks_exact_mut(PANEL).zip(&block) {
                     unit[half * BLOCK..][..BLOCK].copy_from_slice(line);
@@ -292,7 +292,7 @@ fn turn(values: &[f32], columns: usize, first: usize, rows: usize, out: &mut [f3
                 None => line[..count].copy_from_slice(from),
             }
         }
-        let block = transposed(block);
+        transpose(&mut block);
         for (out, line) in out.chunks_exact_mut(rows).zip(&block) {
             let to = &mut out[row..][..height];
             match to.first_chunk_mut() {

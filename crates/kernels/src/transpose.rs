@@ -2,22 +2,27 @@
 
 use crate::arithmetic::BLOCK;
 
-/// Rows become columns.
+/// Rows become columns. In place, since squares that go in and out by value are copied in memory.
 #[inline(always)]
-pub fn transposed<T: Copy>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    swapped::<T, 1>(swapped::<T, 2>(swapped::<T, 4>(swapped::<T, 8>(block))))
+pub fn transpose<T: Copy>(square: &mut [[T; BLOCK]; BLOCK]) {
+    swap::<T, 8>(square);
+    swap::<T, 4>(square);
+    swap::<T, 2>(square);
+    swap::<T, 1>(square);
 }
 
 /// Squares of side `S` beside the diagonal change places: what vector instructions do.
 #[inline(always)]
-fn swapped<T: Copy, const S: usize>(block: [[T; BLOCK]; BLOCK]) -> [[T; BLOCK]; BLOCK] {
-    let mut out = block;
-    for i in (0..BLOCK).filter(|i| i & S == 0) {
-        let (a, b) = (block[i], block[i + S]);
-        out[i] = std::array::from_fn(|j| if j & S == 0 { a[j] } else { b[j - S] });
-        out[i + S] = std::array::from_fn(|j| if j & S == 0 { a[j + S] } else { b[j] });
+fn swap<T: Copy, const S: usize>(square: &mut [[T; BLOCK]; BLOCK]) {
+    for i in 0..BLOCK {
+        if i & S == 0 {
+            let (a, b) = (square[i], square[i + S]);
+            for j in 0..BLOCK {
+                square[i][j] = if j & S == 0 { a[j] } else { b[j - S] };
+                square[i + S][j] = if j & S == 0 { a[j + S] } else { b[j] };
+            }
+        }
     }
-    out
 }
 
 #[cfg(test)]
@@ -26,9 +31,9 @@ mod tests {
 
     #[test]
     fn a_transposed_block_has_its_rows_as_columns() {
-        let block = std::array::from_fn(|i| std::array::from_fn(|j| i * BLOCK + j));
-        let turned = transposed(block);
-        for (i, row) in turned.iter().enumerate() {
+        let mut square = std::array::from_fn(|i| std::array::from_fn(|j| i * BLOCK + j));
+        transpose(&mut square);
+        for (i, row) in square.iter().enumerate() {
             for (j, value) in row.iter().enumerate() {
                 assert_eq!(*value, j * BLOCK + i);
             }

@@ -21,7 +21,7 @@ use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::memory;
 use crate::scratch::Scratch;
 use crate::simd::{Ahead, vectorized};
-use crate::transpose::transposed;
+use crate::transpose::transpose;
 
 /// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
 /// so that sums do not depend on it.
@@ -288,13 +288,18 @@ fn add_parts(parts: &[&[f32]], g: &Geometry, width: usize, dw: &mut [f32]) {
     let in_block = BLOCK * taps;
     // A vector longer than what is summed, so that none has to be cut at its end.
     let mut total = vec![0f32; in_block * width + BLOCK];
+    let mut square = [[0f32; BLOCK]; BLOCK];
     for (block, first) in (0..per_out).step_by(in_block).enumerate() {
         for (i, part) in parts.iter().enumerate() {
             let part = &part[block * in_block * width..][..in_block * width];
             let total = &mut total[..in_block * width];
             match i {
                 0 => total.copy_from_slice(part),
-                _ => total.iter_mut().zip(part).for_each(|(total, part)| *total += part),
+                _ => {
+                    for (total, part) in total.iter_mut().zip(part) {
+                        *total += part;
+                    }
+                }
             }
         }
         let (mut c, mut tap) = (0, 0);
@@ -309,12 +314,11 @@ fn add_parts(parts: &[&[f32]], g: &Geometry, width: usize, dw: &mut [f32]) {
                 row
             });
             for (lane, dw) in (0..width).step_by(BLOCK).zip(dw.chunks_mut(BLOCK * per_out)) {
-                let square = rows.map(|row| {
-                    let line: &[f32; BLOCK] =
-                        total[row + lane..].first_chunk().expect("as long as the padding");
-                    *line
-                });
-                for (dw, line) in dw.chunks_exact_mut(per_out).zip(&transposed(square)) {
+                for (line, row) in square.iter_mut().zip(rows) {
+                    *line = *total[row + lane..].first_chunk().expect("as long as the padding");
+                }
+                transpose(&mut square);
+                for (dw, line) in dw.chunks_exact_mut(per_out).zip(&square) {
                     match dw[first..].first_chunk_mut() {
                         Some(dw) if used == BLOCK => *dw = *line,
                         _ => dw[first..][..used].copy_from_slice(&line[..used]),
