@@ -78,7 +78,8 @@ impl ViewConfig {
 
     /// Makes the view that was drawn: crop and flip in one pass over the crop's pixels, then the operations
     /// on single pixels in one (two with contrast), the blur in two, and the last operations together
-    /// with the normalisation. After a thread's first view nothing is allocated.
+    /// with the normalisation. A thread whose earlier views were as large, from crops as large and with a
+    /// blur as wide, allocates nothing.
     ///
     /// # Errors
     /// A buffer of another length than `3 · size · size`.
