@@ -86,13 +86,21 @@ fn for_each_piece(image: &mut Image, mut f: impl FnMut(usize, Piece)) {
 fn luma_sum([r, g, b]: &Piece) -> f64 {
     const LANES: usize = 16;
     let mut sums = [0f32; LANES];
-    let pixels = r.chunks(LANES).zip(g.chunks(LANES)).zip(b.chunks(LANES));
-    for ((r, g), b) in pixels {
-        for (((sum, r), g), b) in sums.iter_mut().zip(r).zip(g).zip(b) {
-            *sum += luma(*r, *g, *b);
+    let ((r, rest_r), (g, rest_g), (b, rest_b)) =
+        (r.as_chunks::<LANES>(), g.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for ((r, g), b) in r.iter().zip(g).zip(b) {
+        for i in 0..LANES {
+            sums[i] += luma(r[i], g[i], b[i]);
         }
     }
-    sums.iter().map(|sum| f64::from(*sum)).sum()
+    let mut total = 0f64;
+    for sum in sums {
+        total += f64::from(sum);
+    }
+    for ((r, g), b) in rest_r.iter().zip(rest_g).zip(rest_b) {
+        total += f64::from(luma(*r, *g, *b));
+    }
+    total
 }
 
 impl PixelOp {

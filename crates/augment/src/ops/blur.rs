@@ -26,6 +26,8 @@ struct Scratch {
     line: Vec<f32>,
     /// A plane that is blurred along its lines.
     plane: Vec<f32>,
+    /// Where the lines of the plane begin, with the reflected ones beyond its borders.
+    starts: Vec<usize>,
 }
 
 thread_local! {
@@ -36,10 +38,16 @@ impl GaussianBlur {
     /// Blurs with a kernel of `2 · radius + 1` taps in each direction.
     pub fn blur(image: &mut Image, sigma: f32, radius: usize) {
         let (width, height) = (image.width(), image.height());
-        SCRATCH.with_borrow_mut(|Scratch { kernel, line, plane: lines }| {
+        if image.data().is_empty() {
+            return;
+        }
+        SCRATCH.with_borrow_mut(|Scratch { kernel, line, plane: lines, starts }| {
             half_kernel(sigma, radius, kernel);
             line.resize(width + 2 * radius, 0.0);
             lines.resize(width * height, 0.0);
+            starts.clear();
+            let reach = radius as isize;
+            starts.extend((-reach..height as isize + reach).map(|y| reflect(y, height) * width));
             vectorized(
                 #[inline(always)]
                 || {
@@ -60,7 +68,7 @@ impl GaussianBlur {
                                 kernel,
                                 to,
                                 #[inline(always)]
-                                |offset| &lines[reflect(y as isize + offset, height) * width..],
+                                |offset| &lines[starts[(y + radius).wrapping_add_signed(offset)]..],
                             );
                         }
                     }

@@ -11,7 +11,7 @@ pub struct HorizontalFlip {
 impl HorizontalFlip {
     /// Without chance.
     pub fn flip(image: &mut Image) {
-        let width = image.width();
+        let width = image.width().max(1);
         for row in image.data_mut().chunks_exact_mut(width) {
             row.reverse();
         }
@@ -29,6 +29,15 @@ impl Transform for HorizontalFlip {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_stays_nothing() {
+        let mut image = Image::default();
+        HorizontalFlip::flip(&mut image);
+        crate::GaussianBlur::blur(&mut image, 1.0, 3);
+        crate::Grayscale::convert(&mut image);
+        assert_eq!(image, Image::default());
+    }
 
     #[test]
     fn twice_is_the_identity_and_once_is_not() {
