@@ -1,7 +1,7 @@
 //! `selfsame-augment` without Burn: five BYOL pairs of one image, as a sheet to look at.
 
 use image::{Rgb, RgbImage};
-use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, ViewPair};
+use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
 
 const SIZE: u32 = 96;
 
@@ -14,22 +14,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             if inside { Rgb([220, 120, 40]) } else { Rgb([(x) as u8, 110, (2 * y) as u8]) }
         }),
     };
-    // Mean 0 and deviation 1 leave the values as they are, in 0..1.
+    // An 8-bit view is not normalised, whatever the mean and the deviation are.
     let pair = ViewPair::byol(SIZE, [0.0; 3], [1.0; 3])?;
     let mut sheet = RgbImage::new(5 * SIZE, 2 * SIZE);
-    let area = (SIZE * SIZE) as usize;
-    let mut pixels = vec![0.0; 3 * area];
+    let mut tile = RgbImage::new(SIZE, SIZE);
+    let source = RgbSource::try_from(&photo)?;
     for image in 0..5u32 {
         for view in 0..2u32 {
             let key = ViewKey { seed: 0, epoch: 0, image: u64::from(image), view: u64::from(view) };
-            let source = RgbSource::try_from(&photo)?;
-            pair.render(source, view as usize, &mut key.rng(), &mut pixels)?;
-            for i in 0..area {
-                let rgb = [pixels[i], pixels[area + i], pixels[2 * area + i]];
-                let (x, y) = (i as u32 % SIZE, i as u32 / SIZE);
-                let pixel = Rgb(rgb.map(|v| (v * 255.0).round() as u8));
-                sheet.put_pixel(image * SIZE + x, view * SIZE + y, pixel);
-            }
+            pair.render(source, view as usize, &mut key.rng(), ViewBuffer::Rgb8(&mut tile))?;
+            let (x, y) = (i64::from(image * SIZE), i64::from(view * SIZE));
+            image::imageops::replace(&mut sheet, &tile, x, y);
         }
     }
     let out = std::env::temp_dir().join("selfsame-views.png");
