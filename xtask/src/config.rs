@@ -45,7 +45,7 @@ pub struct Overrides {
     /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// What convolutions multiply on a CPU: f32, or bf16 with sums and weights in f32.
+    /// What convolutions and linear layers multiply on a CPU: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
     /// Fixes initial weights, shuffling and augmentation.

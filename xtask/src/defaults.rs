@@ -133,7 +133,7 @@ fn color_views() -> ViewsConfig {
 pub const COMMENTS: &[(&str, &str)] = &[
     ("method", "byol or barlow-twins"),
     ("seed", "fixes initial weights, shuffling and augmentation"),
-    ("precision", "f32, or bf16: what convolutions multiply on a CPU"),
+    ("precision", "f32, or bf16: what convolutions and linear layers multiply on a CPU"),
     ("device", "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA, needs a build with --features cuda)"),
     ("data.dataset", "a name from `cargo xtask dataset list`"),
     ("data.images", "a folder of images instead of a data set"),

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What convolutions multiply, as the command line and the configuration name it.
+/// What convolutions and linear layers multiply, as the command line and the configuration name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -1,3 +1,4 @@
+use crate::ops::level;
 use crate::pixels::{self, PixelOp};
 use crate::{AugmentError, Image};
 
@@ -83,10 +84,4 @@ impl ViewBuffer<'_> {
         }
         Ok(())
     }
-}
-
-/// Rounded to 8 bits.
-#[inline(always)]
-fn level(value: f32) -> u8 {
-    (value * 255.0 + 0.5) as u8
 }

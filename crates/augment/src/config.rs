@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::ops::check;
 use crate::{AugmentError, Interpolation};
 
 /// Everything that can be set about one view. [`Default`] is the BYOL pair's first view at 224 px
@@ -169,15 +170,8 @@ impl ViewConfig {
     /// # Errors
     /// The first field out of its range, with the range.
     pub fn validate(&self) -> Result<(), AugmentError> {
-        let check = |ok: bool, field: &'static str, found: String, allowed: &str| match ok {
-            true => Ok(()),
-            false => {
-                let reason = format!("{found} is not allowed, it must be {allowed}");
-                Err(AugmentError::Config { field, reason })
-            }
-        };
         let size = (1..=Self::MAX_SIZE).contains(&self.size);
-        check(size, "size", self.size.to_string(), "from 1 to 4096 pixels")?;
+        check(size, "size", self.size, "from 1 to 4096 pixels")?;
         for (field, range, top) in [
             ("crop_scale", self.crop_scale, 1.0),
             ("crop_ratio", self.crop_ratio, 1e3),
@@ -195,7 +189,7 @@ impl ViewConfig {
             ("solarize_probability", self.solarize_probability),
             ("solarize_threshold", self.solarize_threshold),
         ] {
-            check((0.0..=1.0).contains(&p), field, p.to_string(), "from 0 to 1")?;
+            check((0.0..=1.0).contains(&p), field, p, "from 0 to 1")?;
         }
         for (field, strength, top) in [
             ("brightness", self.brightness, 10.0),
@@ -204,7 +198,7 @@ impl ViewConfig {
             ("hue", self.hue, 0.5),
         ] {
             let ok = (0.0..=top).contains(&strength);
-            check(ok, field, strength.to_string(), &format!("from 0 to {top}"))?;
+            check(ok, field, strength, &format!("from 0 to {top}"))?;
         }
         // Within what no view in f32 can overflow by.
         let mean = self.mean.iter().all(|m| m.abs() <= 1e6);

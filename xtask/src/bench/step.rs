@@ -40,7 +40,7 @@ pub struct StepArgs {
     /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) where the build has it.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
-    /// What the convolutions multiply: f32, or bf16 with sums and weights in f32.
+    /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
     /// A command to compare with. It is called with WIDTH BATCH STEPS MODE and prints

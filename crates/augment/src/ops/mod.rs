@@ -49,7 +49,7 @@ pub(crate) fn uniform([low, high]: [f32; 2], rng: &mut ViewRng) -> f32 {
 }
 
 /// The error of a setting that is not `ok`.
-fn check(
+pub(crate) fn check(
     ok: bool,
     field: &'static str,
     found: impl Display,
@@ -69,7 +69,8 @@ fn check_probability(probability: f32) -> Result<(), AugmentError> {
 }
 
 /// The nearest of 256 levels; what is beyond `[0, 1]` goes to its end, NaN to 0.
-fn level(value: f32) -> u8 {
+#[inline(always)]
+pub(crate) fn level(value: f32) -> u8 {
     (value * 255.0 + 0.5) as u8
 }
 
