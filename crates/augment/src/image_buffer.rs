@@ -1,3 +1,5 @@
+use crate::aligned::Aligned;
+
 /// The image that transforms work on: planar `f32` RGB in `[0, 1]`.
 ///
 /// Planes rather than pixels, since every operation then runs over contiguous memory and the
@@ -7,7 +9,7 @@ pub struct Image {
     width: usize,
     height: usize,
     /// `[3, height, width]`
-    data: Vec<f32>,
+    data: Aligned,
 }
 
 impl Image {
@@ -59,6 +61,6 @@ impl Image {
     pub(crate) fn reset(&mut self, width: usize, height: usize) {
         self.width = width;
         self.height = height;
-        self.data.resize(3 * width * height, 0.0);
+        self.data.resize(3 * width * height);
     }
 }

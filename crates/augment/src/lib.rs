@@ -24,6 +24,7 @@
 //! # Ok::<(), selfsame_augment::AugmentError>(())
 //! ```
 
+mod aligned;
 mod batch;
 mod buffer;
 mod config;

@@ -39,7 +39,7 @@ type Piece<'a> = [&'a mut [f32]; 3];
 pub fn apply(image: &mut Image, ops: &[PixelOp], mut last: impl FnMut(usize, [&[f32]; 3])) {
     vectorized(
         #[inline(always)]
-        || {
+        |_| {
             let contrast = ops.iter().position(|op| matches!(op, PixelOp::Contrast(_)));
             let (before, after) = ops.split_at(contrast.unwrap_or(0));
             let mut mean = 0.0;
@@ -175,31 +175,42 @@ fn each_pixel([r, g, b]: &mut Piece, f: impl Fn([f32; 3]) -> [f32; 3]) {
 
 /// Turns the hue by `sextants` in `[0, 6]`, keeping HSV saturation and value.
 ///
-/// In HSV each channel is `v − v·s·max(0, min(k, 4 − k, 1))` with `k = (n + 6h) mod 6` and
-/// `n = 5, 3, 1` for red, green and blue. Selections in place of branches, so that many pixels go
-/// through it at once.
+/// With the hue `h` in sextants, each channel is `min + chroma · t`, where `t` is a trapezium over the
+/// circle: `|h − 3| − 1` for red, `2 − |h − 2|` for green and `2 − |h − 4|` for blue, cut to `[0, 1]`.
+/// Selections in place of branches, so that many pixels go through it at once.
 #[inline(always)]
 fn shift_hue([r, g, b]: [f32; 3], sextants: f32) -> [f32; 3] {
-    let max = r.max(g).max(b);
-    let chroma = max - r.min(g).min(b);
+    let max = larger(larger(r, g), b);
+    let min = smaller(smaller(r, g), b);
+    let chroma = max - min;
     // A grey pixel has no hue, and keeps its colour whatever this is.
     let inverse = if chroma > 0.0 { 1.0 / chroma } else { 0.0 };
     let from_green = if max == g { 2.0 + (b - r) * inverse } else { 4.0 + (r - g) * inverse };
     let sextant = if max == r { (g - b) * inverse } else { from_green };
     let hue = sextant + sextants;
+    let hue = if hue < 0.0 { hue + 6.0 } else { hue };
+    let hue = if hue >= 6.0 { hue - 6.0 } else { hue };
     [
-        channel(max, chroma, 5.0 + hue),
-        channel(max, chroma, 3.0 + hue),
-        channel(max, chroma, 1.0 + hue),
+        between(min, chroma, (hue - 3.0).abs() - 1.0),
+        between(min, chroma, 2.0 - (hue - 2.0).abs()),
+        between(min, chroma, 2.0 - (hue - 4.0).abs()),
     ]
 }
 
-/// One channel of a colour, for `k` in `[0, 16]` before it is taken modulo 6.
 #[inline(always)]
-fn channel(max: f32, chroma: f32, k: f32) -> f32 {
-    let k = if k >= 6.0 { k - 6.0 } else { k };
-    let k = if k >= 6.0 { k - 6.0 } else { k };
-    (max - chroma * k.min(4.0 - k).clamp(0.0, 1.0)).clamp(0.0, 1.0)
+fn between(min: f32, chroma: f32, t: f32) -> f32 {
+    smaller(min + chroma * t.clamp(0.0, 1.0), 1.0)
+}
+
+/// One instruction, where [`f32::max`] takes three to get NaN right.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
+#[inline(always)]
+fn smaller(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
 }
 
 #[cfg(test)]

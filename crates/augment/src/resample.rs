@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::simd::vectorized;
+use crate::aligned::Aligned;
+use crate::simd::{Column, SIDE, Shuffles, vectorized};
 use crate::{CropWindow, Image, RgbSource};
 
 /// The kernel of a resize.
@@ -29,6 +30,7 @@ impl Interpolation {
         }
     }
 
+    #[inline(always)]
     fn weight(self, x: f32) -> f32 {
         let x = x.abs();
         match self {
@@ -50,45 +52,51 @@ impl Interpolation {
 /// For each output position, where its source pixels begin and how much each counts.
 #[derive(Default)]
 struct Weights {
-    /// (first source pixel, first weight, number of weights)
-    spans: Vec<(usize, usize, usize)>,
+    /// Source pixels of every position, the same number for all, so that no loop over them surprises
+    /// the processor. Those beyond the kernel's reach count 0.
+    taps: usize,
+    /// First source pixel of each position.
+    firsts: Vec<usize>,
+    /// `[position][tap]`
     values: Vec<f32>,
 }
 
 impl Weights {
-    /// `len` source pixels become `out` pixels. Weights of a position sum to 1, at the borders too.
-    fn compute(&mut self, len: usize, out: usize, kernel: Interpolation) {
-        self.spans.clear();
-        self.values.clear();
+    /// `len` source pixels become `out` pixels. Weights of a position sum to `total`, at the borders too.
+    #[inline(always)]
+    fn compute(&mut self, len: usize, out: usize, kernel: Interpolation, total: f32) {
         let scale = len as f32 / out as f32;
         let stretch = scale.max(1.0);
         let radius = kernel.support() * stretch;
-        for i in 0..out {
+        let taps = ((2.0 * radius).ceil() as usize).min(len);
+        self.taps = taps;
+        self.firsts.resize(out, 0);
+        self.values.resize(out * taps, 0.0);
+        let positions = self.firsts.iter_mut().zip(self.values.chunks_exact_mut(taps));
+        for (i, (first, values)) in positions.enumerate() {
             let centre = (i as f32 + 0.5) * scale;
-            let first = ((centre - radius + 0.5) as isize).clamp(0, len as isize - 1) as usize;
-            let last = ((centre + radius + 0.5) as usize).clamp(first + 1, len);
-            let start = self.values.len();
-            self.values
-                .extend((first..last).map(|s| kernel.weight((s as f32 - centre + 0.5) / stretch)));
-            let sum: f32 = self.values[start..].iter().sum();
-            for value in &mut self.values[start..] {
-                *value /= sum;
+            *first = ((centre - radius + 0.5) as usize).min(len - taps);
+            let start = *first as f32 - centre + 0.5;
+            let mut sum = 0.0;
+            for (k, value) in values.iter_mut().enumerate() {
+                *value = kernel.weight((start + k as f32) / stretch);
+                sum += *value;
             }
-            self.spans.push((first, start, last - first));
+            let share = total / sum;
+            for value in values {
+                *value *= share;
+            }
         }
     }
 
-    fn span(&self, i: usize) -> (usize, &[f32]) {
-        let (first, start, len) = self.spans[i];
-        (first, &self.values[start..start + len])
+    #[inline(always)]
+    fn at(&self, i: usize) -> (usize, &[f32]) {
+        (self.firsts[i], &self.values[i * self.taps..(i + 1) * self.taps])
     }
 }
 
 /// Rows of the result that are made together: as many as a vector has lanes.
-const ROWS: usize = 16;
-
-/// Values of up to [`ROWS`] rows at one place.
-type Column = [f32; ROWS];
+const ROWS: usize = SIDE;
 
 /// Buffers that live as long as their thread, so that a steady stream of views allocates nothing.
 #[derive(Default)]
@@ -96,7 +104,7 @@ struct Scratch {
     horizontal: Weights,
     vertical: Weights,
     /// Vertically resized rows, `[row][3 · window's width, rounded up]`, interleaved.
-    lines: Vec<f32>,
+    lines: Aligned,
     /// The same, `[place in the row][row]`.
     turned: Vec<Column>,
     /// Resized in both directions, `[channel][x][row]`.
@@ -136,29 +144,31 @@ pub(crate) fn resize_and_flip(
     let window = window.within(source.width(), source.height());
     out.reset(width, height);
     SCRATCH.with_borrow_mut(|scratch| {
-        scratch.horizontal.compute(window.width as usize, width, kernel);
-        scratch.vertical.compute(window.height as usize, height, kernel);
         let pitch = (3 * window.width as usize).next_multiple_of(ROWS);
-        scratch.lines.resize(ROWS * pitch, 0.0);
-        scratch.turned.resize(pitch, [0.0; ROWS]);
-        scratch.columns.resize(3 * width.next_multiple_of(ROWS), [0.0; ROWS]);
+        scratch.lines.resize(ROWS * pitch);
+        scratch.turned.resize(pitch, Column::ZERO);
+        scratch.columns.resize(3 * width.next_multiple_of(ROWS), Column::ZERO);
         vectorized(
             #[inline(always)]
-            || {
+            |shuffles| {
+                // From 8 bits to [0, 1] on the way.
+                scratch.vertical.compute(window.height as usize, height, kernel, 1.0 / 255.0);
+                scratch.horizontal.compute(window.width as usize, width, kernel, 1.0);
                 for y in (0..height).step_by(ROWS) {
-                    let rows = ROWS.min(height - y);
-                    scratch.resize_down(source, window, y..y + rows);
+                    let rows = y..height.min(y + ROWS);
+                    scratch.resize_down(source, window, rows.clone());
+                    scratch.turn(shuffles);
                     scratch.resize_across(width, flip);
-                    scratch.write(y..y + rows, out);
+                    scratch.write(rows, shuffles, out);
                 }
             },
         );
     });
 }
 
-/// The three steps for some rows. Along a row neighbours lie next to each other, so that the vertical
-/// sums run over vectors; for the horizontal ones the rows are turned into the lanes of a vector, since
-/// the weights differ from place to place, and turned back.
+/// The steps for some rows. Along a row neighbours lie next to each other, so that the vertical sums
+/// run over vectors; for the horizontal ones the rows are turned into the lanes of a vector, since the
+/// weights differ from place to place, and turned back.
 impl Scratch {
     /// Sums the window's rows with the vertical weights.
     #[inline(always)]
@@ -170,75 +180,84 @@ impl Scratch {
         let pixels = &source.pixels()[start..];
         let pitch = self.turned.len();
         for (y, line) in rows.zip(self.lines.chunks_exact_mut(pitch)) {
-            let (first, weights) = self.vertical.span(y);
+            let (first, weights) = self.vertical.at(y);
             let rows = &pixels[first * stride..];
-            let (chunks, rest) = line[..length].as_chunks_mut::<LANES>();
-            let done = chunks.len() * LANES;
-            for (i, chunk) in chunks.iter_mut().enumerate() {
-                let mut sum = [0f32; LANES];
+            let line = &mut line[..length];
+            if length < LANES {
+                line.fill(0.0);
                 for (k, weight) in weights.iter().enumerate() {
-                    let from: &[u8; LANES] =
-                        rows[k * stride + i * LANES..].first_chunk().expect("within the row");
-                    for (sum, value) in sum.iter_mut().zip(from) {
+                    for (sum, value) in line.iter_mut().zip(&rows[k * stride..][..length]) {
                         *sum += f32::from(*value) * weight;
                     }
                 }
-                *chunk = sum;
+                continue;
             }
-            rest.fill(0.0);
-            for (k, weight) in weights.iter().enumerate() {
-                let from = &rows[k * stride + done..][..rest.len()];
-                for (sum, value) in rest.iter_mut().zip(from) {
-                    *sum += f32::from(*value) * weight;
-                }
-            }
-        }
-    }
-
-    /// Turns the rows and sums their places with the horizontal weights.
-    #[inline(always)]
-    fn resize_across(&mut self, width: usize, flip: bool) {
-        let pitch = self.turned.len();
-        let squares = self.turned.as_chunks_mut::<ROWS>().0;
-        for (i, square) in squares.iter_mut().enumerate() {
-            for (line, from) in square.iter_mut().zip(self.lines.chunks_exact(pitch)) {
-                *line = *from[i * ROWS..].first_chunk().expect("a multiple of it");
-            }
-            transpose(square);
-        }
-        let plane = self.columns.len() / 3;
-        for x in 0..width {
-            let (first, weights) = self.horizontal.span(x);
-            let pixels = self.turned[3 * first..].as_chunks::<3>().0;
-            let mut sums = [[0f32; ROWS]; 3];
-            for (pixel, weight) in pixels.iter().zip(weights) {
-                for (sums, values) in sums.iter_mut().zip(pixel) {
-                    for (sum, value) in sums.iter_mut().zip(values) {
-                        *sum += value * weight;
+            for start in (0..length).step_by(LANES) {
+                // The last ones overlap those before them.
+                let start = start.min(length - LANES);
+                let mut sums = [0f32; LANES];
+                for (k, weight) in weights.iter().enumerate() {
+                    let from: &[u8; LANES] =
+                        rows[k * stride + start..].first_chunk().expect("within the row");
+                    for (sum, value) in sums.iter_mut().zip(from) {
+                        *sum += f32::from(*value) * weight;
                     }
                 }
-            }
-            let to = if flip { width - 1 - x } else { x };
-            for (c, sums) in sums.iter().enumerate() {
-                let column = &mut self.columns[c * plane + to];
-                for (value, sum) in column.iter_mut().zip(sums) {
-                    *value = scaled(*sum);
-                }
+                *line[start..].first_chunk_mut().expect("within the line") = sums;
             }
         }
     }
 
-    /// Turns the rows back, into the three planes.
+    /// Turns the rows into lanes.
     #[inline(always)]
-    fn write(&mut self, rows: Range<usize>, out: &mut Image) {
+    fn turn(&mut self, shuffles: Shuffles) {
+        let pitch = self.turned.len();
+        let lines = &*self.lines;
+        for (i, square) in self.turned.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+            shuffles.transpose(
+                #[inline(always)]
+                |row| lines[row * pitch + i * ROWS..].first_chunk().expect("within the line"),
+                square,
+            );
+        }
+    }
+
+    /// Sums the turned rows' places with the horizontal weights.
+    #[inline(always)]
+    fn resize_across(&mut self, width: usize, flip: bool) {
+        let plane = self.columns.len() / 3;
+        let (red, rest) = self.columns.split_at_mut(plane);
+        let (green, blue) = rest.split_at_mut(plane);
+        let pixels = self.turned.as_chunks::<3>().0;
+        for x in 0..width {
+            let (first, weights) = self.horizontal.at(x);
+            let (mut r, mut g, mut b) = (Column::ZERO, Column::ZERO, Column::ZERO);
+            for (pixel, weight) in pixels[first..].iter().zip(weights) {
+                add(&mut r, &pixel[0], *weight);
+                add(&mut g, &pixel[1], *weight);
+                add(&mut b, &pixel[2], *weight);
+            }
+            let to = if flip { width - 1 - x } else { x };
+            (red[to], green[to], blue[to]) = (clamped(r), clamped(g), clamped(b));
+        }
+    }
+
+    /// Turns the lanes back into rows, into the three planes.
+    #[inline(always)]
+    fn write(&self, rows: Range<usize>, shuffles: Shuffles, out: &mut Image) {
         let width = out.width();
         let plane = self.columns.len() / 3;
-        let planes = self.columns.chunks_exact_mut(plane);
+        let planes = self.columns.chunks_exact(plane);
         for (plane, columns) in out.planes_mut().into_iter().zip(planes) {
             let plane = &mut plane[rows.start * width..rows.end * width];
-            for (i, square) in columns.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
-                transpose(square);
-                for (line, from) in plane.chunks_exact_mut(width).zip(&*square) {
+            for (i, columns) in columns.as_chunks::<ROWS>().0.iter().enumerate() {
+                let mut square = [Column::ZERO; ROWS];
+                shuffles.transpose(
+                    #[inline(always)]
+                    |x| &columns[x].0,
+                    &mut square,
+                );
+                for (line, Column(from)) in plane.chunks_exact_mut(width).zip(&square) {
                     let line = &mut line[i * ROWS..];
                     match line.first_chunk_mut() {
                         Some(line) => *line = *from,
@@ -250,33 +269,19 @@ impl Scratch {
     }
 }
 
-/// Rows become columns.
 #[inline(always)]
-fn transpose(square: &mut [Column; ROWS]) {
-    swap::<8>(square);
-    swap::<4>(square);
-    swap::<2>(square);
-    swap::<1>(square);
-}
-
-/// Squares of side `S` beside the diagonal change places: what vector instructions do.
-#[inline(always)]
-fn swap<const S: usize>(square: &mut [Column; ROWS]) {
-    for i in 0..ROWS {
-        if i & S == 0 {
-            let (a, b) = (square[i], square[i + S]);
-            for j in 0..ROWS {
-                square[i][j] = if j & S == 0 { a[j] } else { b[j - S] };
-                square[i + S][j] = if j & S == 0 { a[j + S] } else { b[j] };
-            }
-        }
+fn add(sums: &mut Column, values: &Column, weight: f32) {
+    for (sum, value) in sums.0.iter_mut().zip(&values.0) {
+        *sum += value * weight;
     }
 }
 
-/// From 8 bits to `[0, 1]`.
 #[inline(always)]
-fn scaled(value: f32) -> f32 {
-    (value * (1.0 / 255.0)).clamp(0.0, 1.0)
+fn clamped(mut column: Column) -> Column {
+    for value in &mut column.0 {
+        *value = value.clamp(0.0, 1.0);
+    }
+    column
 }
 
 #[cfg(test)]

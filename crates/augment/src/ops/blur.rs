@@ -1,7 +1,10 @@
 use std::cell::RefCell;
 
+use pulp::{Simd, WithSimd};
+
 use super::{Transform, happens, uniform};
-use crate::simd::vectorized;
+use crate::aligned::Aligned;
+use crate::simd::with_simd;
 use crate::{Image, ViewRng};
 
 /// Gaussian blur with σ in pixels, uniform in a range.
@@ -17,17 +20,23 @@ pub struct GaussianBlur {
     pub sigma: [f32; 2],
 }
 
+/// Lines that get their reflected borders before the first of them is read: what was just written is
+/// slow to read at other places than it was written to.
+const BLOCK: usize = 8;
+
 /// Buffers that live as long as their thread.
 #[derive(Default)]
 struct Scratch {
     /// Half of the kernel: its middle and what lies on one side.
     kernel: Vec<f32>,
-    /// A line with its reflected borders.
-    line: Vec<f32>,
+    /// Lines with their reflected borders.
+    block: Aligned,
     /// A plane that is blurred along its lines.
-    plane: Vec<f32>,
+    plane: Aligned,
     /// Where the lines of the plane begin, with the reflected ones beyond its borders.
     starts: Vec<usize>,
+    /// The same for the values of a line.
+    places: Vec<usize>,
 }
 
 thread_local! {
@@ -41,39 +50,16 @@ impl GaussianBlur {
         if image.data().is_empty() {
             return;
         }
-        SCRATCH.with_borrow_mut(|Scratch { kernel, line, plane: lines, starts }| {
+        SCRATCH.with_borrow_mut(|Scratch { kernel, block, plane: lines, starts, places }| {
             half_kernel(sigma, radius, kernel);
-            line.resize(width + 2 * radius, 0.0);
-            lines.resize(width * height, 0.0);
-            starts.clear();
-            let reach = radius as isize;
-            starts.extend((-reach..height as isize + reach).map(|y| reflect(y, height) * width));
-            vectorized(
-                #[inline(always)]
-                || {
-                    for plane in image.planes_mut() {
-                        for (row, to) in
-                            plane.chunks_exact(width).zip(lines.chunks_exact_mut(width))
-                        {
-                            reflected(row, radius, line);
-                            weigh(
-                                kernel,
-                                to,
-                                #[inline(always)]
-                                |offset| &line[radius.wrapping_add_signed(offset)..],
-                            );
-                        }
-                        for (y, to) in plane.chunks_exact_mut(width).enumerate() {
-                            weigh(
-                                kernel,
-                                to,
-                                #[inline(always)]
-                                |offset| &lines[starts[(y + radius).wrapping_add_signed(offset)]..],
-                            );
-                        }
-                    }
-                },
-            );
+            block.resize(BLOCK * (width + 2 * radius));
+            lines.resize(width * height);
+            reflected(width, radius, places);
+            reflected(height, radius, starts);
+            starts.iter_mut().for_each(|start| *start *= width);
+            for plane in image.planes_mut() {
+                with_simd(Plane { plane, width, kernel, places, block, starts, lines });
+            }
         });
     }
 
@@ -108,56 +94,166 @@ fn half_kernel(sigma: f32, radius: usize, kernel: &mut Vec<f32>) {
     kernel.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// Copies a line between its mirror images.
+/// The positions of `0..len` and of `radius` more on both sides.
+fn reflected(len: usize, radius: usize, positions: &mut Vec<usize>) {
+    let reach = radius as isize;
+    positions.clear();
+    positions.extend((-reach..len as isize + reach).map(|at| reflect(at, len)));
+}
+
+/// Copies a row between its mirror images.
 #[inline(always)]
-fn reflected(row: &[f32], radius: usize, line: &mut [f32]) {
+fn extend(row: &[f32], places: &[usize], line: &mut [f32]) {
+    let radius = (places.len() - row.len()) / 2;
     let (before, rest) = line.split_at_mut(radius);
     let (middle, after) = rest.split_at_mut(row.len());
     middle.copy_from_slice(row);
-    for (i, value) in before.iter_mut().enumerate() {
-        *value = row[reflect(i as isize - radius as isize, row.len())];
+    for (value, place) in before.iter_mut().zip(places) {
+        *value = row[*place];
     }
-    for (i, value) in after.iter_mut().enumerate() {
-        *value = row[reflect((row.len() + i) as isize, row.len())];
+    for (value, place) in after.iter_mut().zip(&places[radius + row.len()..]) {
+        *value = row[*place];
     }
 }
 
-const LANES: usize = 32;
-
-/// Chunk number `i` of a line.
-#[inline(always)]
-fn lanes(line: &[f32], i: usize) -> &[f32; LANES] {
-    line[i * LANES..].first_chunk().expect("as long as the line")
+/// One plane of an image, and what its blur needs.
+struct Plane<'a> {
+    plane: &'a mut [f32],
+    width: usize,
+    kernel: &'a [f32],
+    places: &'a [usize],
+    block: &'a mut [f32],
+    starts: &'a [usize],
+    lines: &'a mut [f32],
 }
 
-/// `to[i] = Σ_k kernel[k] · (at(−k)[i] + at(k)[i])`: what lies on the two sides of the middle has the same
-/// weight.
-#[inline(always)]
-fn weigh<'a>(kernel: &[f32], to: &mut [f32], at: impl Fn(isize) -> &'a [f32]) {
-    let (chunks, rest) = to.as_chunks_mut::<LANES>();
-    let done = chunks.len() * LANES;
-    for (i, chunk) in chunks.iter_mut().enumerate() {
-        let mut sum = [0f32; LANES];
-        for (sum, value) in sum.iter_mut().zip(lanes(at(0), i)) {
-            *sum = value * kernel[0];
-        }
-        for (k, weight) in (1..).zip(&kernel[1..]) {
-            let (before, after) = (lanes(at(-k), i), lanes(at(k), i));
-            for ((sum, before), after) in sum.iter_mut().zip(before).zip(after) {
-                *sum += (before + after) * weight;
+impl WithSimd for Plane<'_> {
+    type Output = ();
+
+    /// Along the lines and then across them.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { plane, width, kernel, places, block, starts, lines } = self;
+        for (rows, to) in plane.chunks(BLOCK * width).zip(lines.chunks_mut(BLOCK * width)) {
+            let long = block.chunks_exact_mut(places.len());
+            for (row, line) in rows.chunks_exact(width).zip(long) {
+                extend(row, places, line);
+            }
+            let long = block.chunks_exact(places.len());
+            for (to, line) in to.chunks_exact_mut(width).zip(long) {
+                weigh(
+                    simd,
+                    kernel,
+                    to,
+                    #[inline(always)]
+                    |i| &line[i..][..width],
+                );
             }
         }
-        for (value, sum) in chunk.iter_mut().zip(sum) {
-            *value = sum.clamp(0.0, 1.0);
+        let starts = starts.windows(2 * kernel.len() - 1);
+        for (to, starts) in plane.chunks_exact_mut(width).zip(starts) {
+            weigh(
+                simd,
+                kernel,
+                to,
+                #[inline(always)]
+                |i| &lines[starts[i]..][..width],
+            );
         }
     }
+}
+
+/// `to[i] = Σ_k kernel[|k|] · line(radius + k)[i]` for `k` in `−radius..=radius`.
+///
+/// For the radii of σ up to 2 their number is known when this is compiled, so that weights and places
+/// of lines stay in registers.
+#[inline(always)]
+fn weigh<'a, S: Simd>(simd: S, kernel: &[f32], to: &mut [f32], line: impl Fn(usize) -> &'a [f32]) {
+    let radius = kernel.len() - 1;
+    let (vectors, rest) = S::as_mut_simd_f32s(to);
+    match radius {
+        1 => weigh_known::<S, 1>(simd, kernel, vectors, &line),
+        2 => weigh_known::<S, 2>(simd, kernel, vectors, &line),
+        3 => weigh_known::<S, 3>(simd, kernel, vectors, &line),
+        4 => weigh_known::<S, 4>(simd, kernel, vectors, &line),
+        5 => weigh_known::<S, 5>(simd, kernel, vectors, &line),
+        6 => weigh_known::<S, 6>(simd, kernel, vectors, &line),
+        _ => weigh_any(simd, kernel, vectors, &line),
+    }
+    let done = vectors.len() * S::F32_LANES;
     for (i, value) in (done..).zip(rest) {
-        let mut sum = at(0)[i] * kernel[0];
-        for (k, weight) in (1..).zip(&kernel[1..]) {
-            sum += (at(-k)[i] + at(k)[i]) * weight;
+        let mut sum = line(radius)[i] * kernel[0];
+        for k in 1..=radius {
+            sum += (line(radius - k)[i] + line(radius + k)[i]) * kernel[k];
         }
         *value = sum.clamp(0.0, 1.0);
     }
+}
+
+#[inline(always)]
+fn weigh_known<'a, S: Simd, const RADIUS: usize>(
+    simd: S,
+    kernel: &[f32],
+    to: &mut [S::f32s],
+    line: impl Fn(usize) -> &'a [f32],
+) {
+    let count = to.len();
+    let middle = &S::as_simd_f32s(line(RADIUS)).0[..count];
+    let (mut before, mut after) = ([middle; RADIUS], [middle; RADIUS]);
+    let first = simd.splat_f32s(kernel[0]);
+    let mut weights = [first; RADIUS];
+    for k in 0..RADIUS {
+        before[k] = &S::as_simd_f32s(line(RADIUS - 1 - k)).0[..count];
+        after[k] = &S::as_simd_f32s(line(RADIUS + 1 + k)).0[..count];
+        weights[k] = simd.splat_f32s(kernel[k + 1]);
+    }
+    // Two at a time, since one alone would wait for its own sum.
+    let mut i = 0;
+    while i + 1 < count {
+        let mut a = simd.mul_f32s(middle[i], first);
+        let mut b = simd.mul_f32s(middle[i + 1], first);
+        for k in 0..RADIUS {
+            let sides_a = simd.add_f32s(before[k][i], after[k][i]);
+            let sides_b = simd.add_f32s(before[k][i + 1], after[k][i + 1]);
+            a = simd.add_f32s(a, simd.mul_f32s(sides_a, weights[k]));
+            b = simd.add_f32s(b, simd.mul_f32s(sides_b, weights[k]));
+        }
+        to[i] = clamped(simd, a);
+        to[i + 1] = clamped(simd, b);
+        i += 2;
+    }
+    if i < count {
+        let mut sum = simd.mul_f32s(middle[i], first);
+        for k in 0..RADIUS {
+            let sides = simd.add_f32s(before[k][i], after[k][i]);
+            sum = simd.add_f32s(sum, simd.mul_f32s(sides, weights[k]));
+        }
+        to[i] = clamped(simd, sum);
+    }
+}
+
+#[inline(always)]
+fn weigh_any<'a, S: Simd>(
+    simd: S,
+    kernel: &[f32],
+    to: &mut [S::f32s],
+    line: impl Fn(usize) -> &'a [f32],
+) {
+    let radius = kernel.len() - 1;
+    for (i, to) in to.iter_mut().enumerate() {
+        let mut sum = simd.mul_f32s(S::as_simd_f32s(line(radius)).0[i], simd.splat_f32s(kernel[0]));
+        for k in 1..=radius {
+            let before = S::as_simd_f32s(line(radius - k)).0[i];
+            let sides = simd.add_f32s(before, S::as_simd_f32s(line(radius + k)).0[i]);
+            sum = simd.add_f32s(sum, simd.mul_f32s(sides, simd.splat_f32s(kernel[k])));
+        }
+        *to = clamped(simd, sum);
+    }
+}
+
+#[inline(always)]
+fn clamped<S: Simd>(simd: S, values: S::f32s) -> S::f32s {
+    simd.min_f32s(simd.max_f32s(values, simd.splat_f32s(0.0)), simd.splat_f32s(1.0))
 }
 
 /// Mirrors a position at the first and the last element, as often as needed.
