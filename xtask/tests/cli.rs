@@ -425,12 +425,17 @@ fn bench_augment_measures_beside_peers() {
     let cases = value["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 3);
     for case in cases {
-        assert!(case["one_thread"].as_f64().unwrap() > 0.0, "{case}");
-        assert!(case["all_threads"].as_f64().unwrap() > 0.0, "{case}");
+        assert!(case["ours"]["one_thread"].as_f64().unwrap() > 0.0, "{case}");
+        assert!(case["ours"]["all_threads"].as_f64().unwrap() > 0.0, "{case}");
     }
-    let rate = cases[0]["one_thread"].as_f64().unwrap();
-    assert_eq!(cases[0]["ratios"][0].as_f64(), Some(rate / 0.5));
-    assert!(cases[1]["ratios"][0].is_null(), "a case that the peer does not have");
+    let (ours, peer_of) = (&cases[0]["ours"], |case: usize| &cases[case]["peers"][0]);
+    // Alone, and then as many of it at once as there are threads.
+    for (threads, key) in [(1.0, "one_thread"), (2.0, "all_threads")] {
+        assert_eq!(peer_of(0)["rates"][key].as_f64(), Some(0.5 * threads));
+        let ratio = ours[key].as_f64().unwrap() / (0.5 * threads);
+        assert_eq!(peer_of(0)["ratios"][key].as_f64(), Some(ratio));
+    }
+    assert!(peer_of(1).is_null(), "a case that the peer does not have");
     let (status, message) = error(&[&args[..], &["--peer", "sh -c false"]].concat());
     assert!(status == 1 && message.contains("sh -c false"), "{message}");
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench augment`: how many images a second get their two views, beside peers.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -28,8 +28,9 @@ pub struct AugmentArgs {
     /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with on one thread; it is called with DIR and prints lines of
-    /// `LABEL: N images/s` with the labels of the table. May be given several times.
+    /// A command to compare with, that keeps to one thread; it is called with DIR and prints lines of
+    /// `LABEL: N images/s` with the labels of the table. On all threads, as many of it run at once, as
+    /// the workers of a data loader do. May be given several times.
     #[arg(long, value_name = "COMMAND", requires = "images")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
@@ -43,16 +44,40 @@ const LARGE: usize = 60;
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
+/// Images per second, each with two views: medians over the rounds.
+#[derive(Serialize)]
+struct Rates {
+    one_thread: f64,
+    all_threads: f64,
+}
+
 #[derive(Serialize)]
 struct Case {
     label: &'static str,
-    /// Images per second, each with two views.
-    one_thread: f64,
-    all_threads: f64,
-    /// Medians of the peers, where they have this case.
-    peers: Vec<Option<f64>>,
-    /// One thread over each peer.
-    ratios: Vec<Option<f64>>,
+    ours: Rates,
+    /// Where a peer has this case.
+    peers: Vec<Option<Peer>>,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    rates: Rates,
+    /// Ours over the peer's.
+    ratios: Rates,
+}
+
+/// What was measured of one case, round by round: on one thread and on all.
+#[derive(Clone, Default)]
+struct Rounds {
+    one: Vec<f64>,
+    all: Vec<f64>,
+}
+
+impl Rounds {
+    fn rates(self) -> Option<Rates> {
+        (!self.one.is_empty())
+            .then(|| Rates { one_thread: median(self.one), all_threads: median(self.all) })
+    }
 }
 
 #[derive(Serialize)]
@@ -128,33 +153,44 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
         return Err(usage("--rounds starts at 1, and --seconds is from 0.01 to 60"));
     }
     let works = works(args)?;
-    let mut rates = vec![[Vec::new(), Vec::new()]; works.len()];
-    let mut peers = vec![vec![Vec::new(); args.peer.len()]; works.len()];
+    let threads = rayon::current_num_threads();
+    let mut ours = vec![Rounds::default(); works.len()];
+    let mut peers = vec![vec![Rounds::default(); args.peer.len()]; works.len()];
     for _ in 0..args.rounds {
-        for (work, rates) in works.iter().zip(&mut rates) {
-            rates[0].push(work.one_thread(args.seconds)?);
-            rates[1].push(work.all_threads(args.seconds)?);
+        for (work, ours) in works.iter().zip(&mut ours) {
+            ours.one.push(work.one_thread(args.seconds)?);
+            ours.all.push(work.all_threads(args.seconds)?);
         }
         for (i, command) in args.peer.iter().enumerate() {
-            let text = output(command, args)?;
+            let alone = outputs(command, 1, args)?;
+            let together = outputs(command, threads, args)?;
             for (work, peers) in works.iter().zip(&mut peers) {
-                peers[i].extend(rate(&text, work.label));
+                peers[i].one.extend(sum_of_rates(&alone, work.label));
+                peers[i].all.extend(sum_of_rates(&together, work.label));
             }
         }
     }
     let cases = works
         .iter()
-        .zip(rates)
+        .zip(ours)
         .zip(peers)
-        .map(|((work, [one, all]), peers)| {
-            let one_thread = median(one);
-            let peers: Vec<Option<f64>> =
-                peers.into_iter().map(|all| (!all.is_empty()).then(|| median(all))).collect();
-            let ratios = peers.iter().map(|peer| peer.map(|peer| one_thread / peer)).collect();
-            Case { label: work.label, one_thread, all_threads: median(all), peers, ratios }
+        .map(|((work, ours), peers)| {
+            let ours = ours.rates().expect("there is a round");
+            let peers = peers
+                .into_iter()
+                .map(|rounds| {
+                    let rates = rounds.rates()?;
+                    let ratios = Rates {
+                        one_thread: ours.one_thread / rates.one_thread,
+                        all_threads: ours.all_threads / rates.all_threads,
+                    };
+                    Some(Peer { rates, ratios })
+                })
+                .collect();
+            Case { label: work.label, ours, peers }
         })
         .collect();
-    let results = Results { threads: rayon::current_num_threads(), cases };
+    let results = Results { threads, cases };
     if args.json {
         println!("{}", serde_json::to_string(&results)?);
     } else {
@@ -200,17 +236,41 @@ fn works(args: &AugmentArgs) -> anyhow::Result<Vec<Work>> {
     ])
 }
 
-fn output(command: &str, args: &AugmentArgs) -> anyhow::Result<String> {
+/// What a command prints when `count` of it run at the same time.
+fn outputs(command: &str, count: usize, args: &AugmentArgs) -> anyhow::Result<Vec<String>> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
-    let output = Command::new(program)
-        .args(words)
-        .args(&args.images)
-        .output()
-        .with_context(|| format!("cannot run {program}"))?;
-    let error = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{command} failed:\n{error}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let words: Vec<&str> = words.collect();
+    let running = (0..count)
+        .map(|_| {
+            Command::new(program)
+                .args(&words)
+                .args(&args.images)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .with_context(|| format!("cannot run {program}"))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    // Each is waited for by itself, so that none stands still because nobody reads what it prints.
+    let finished: Vec<_> = running
+        .into_iter()
+        .map(|child| std::thread::spawn(|| child.wait_with_output()))
+        .collect();
+    finished
+        .into_iter()
+        .map(|child| {
+            let output = child.join().expect("waiting does not panic")?;
+            let error = String::from_utf8_lossy(&output.stderr);
+            anyhow::ensure!(output.status.success(), "{command} failed:\n{error}");
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        })
+        .collect()
+}
+
+/// The sum of what several peers print for a label, if all have it.
+fn sum_of_rates(outputs: &[String], label: &str) -> Option<f64> {
+    outputs.iter().map(|text| rate(text, label)).sum()
 }
 
 /// The figure of the line that starts with the label.
@@ -220,22 +280,22 @@ fn rate(text: &str, label: &str) -> Option<f64> {
 }
 
 fn print(args: &AugmentArgs, results: &Results) {
-    println!("images per second, each with two views; {} threads", results.threads);
+    println!("images per second, each with two views, on one thread and on {}", results.threads);
     print!("{:<32}{:>12}{:>12}{:>9}", "", "one thread", "all", "scaling");
     for i in 0..args.peer.len() {
-        print!("{:>10}{:>8}", format!("peer {}", i + 1), "ratio");
+        print!("{:>10}{:>8}{:>8}{:>8}", format!("peer {}", i + 1), "ratio", "all", "ratio");
     }
     println!();
-    for case in &results.cases {
-        let scaling = case.all_threads / case.one_thread;
-        print!(
-            "{:<32}{:>12.0}{:>12.0}{scaling:>9.2}",
-            case.label, case.one_thread, case.all_threads
-        );
-        for (peer, ratio) in case.peers.iter().zip(&case.ratios) {
-            match peer.zip(*ratio) {
-                Some((peer, ratio)) => print!("{peer:>10.0}{ratio:>8.1}"),
-                None => print!("{:>10}{:>8}", "-", "-"),
+    for Case { label, ours, peers } in &results.cases {
+        let scaling = ours.all_threads / ours.one_thread;
+        print!("{label:<32}{:>12.0}{:>12.0}{scaling:>9.2}", ours.one_thread, ours.all_threads);
+        for peer in peers {
+            match peer {
+                Some(Peer { rates, ratios }) => print!(
+                    "{:>10.0}{:>8.1}{:>8.0}{:>8.1}",
+                    rates.one_thread, ratios.one_thread, rates.all_threads, ratios.all_threads
+                ),
+                None => print!("{:>10}{:>8}{:>8}{:>8}", "-", "-", "-", "-"),
             }
         }
         println!();
