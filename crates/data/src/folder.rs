@@ -1,15 +1,15 @@
 //! A folder of images, with class sub-folders or without any label.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::RgbImage;
 use rayon::prelude::*;
 
 use crate::dataset::out_of_range;
+use crate::decode::decode_file;
 use crate::{DataError, ImageDataset, Skipped, Splits, Subset};
 
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif"];
@@ -18,12 +18,6 @@ const CACHE_BYTES: u64 = 4 << 30;
 /// A folder whose files weigh less than this is decoded on opening, so that unreadable files are
 /// known before training starts.
 const EAGER_BYTES: u64 = 1 << 30;
-/// No single file may be larger than this,
-const MAX_FILE_BYTES: u64 = 512 << 20;
-/// nor its image wider or higher than this,
-const MAX_SIDE: u32 = 32_768;
-/// nor may decoding it take more memory than this.
-const MAX_DECODE_BYTES: u64 = 1 << 30;
 /// Folders nested deeper than this are not searched.
 const MAX_DEPTH: usize = 32;
 /// Of a labelled folder without a test split, every tenth image of each class is tested on.
@@ -232,7 +226,7 @@ impl ImageDataset for ImageFolder {
         if let Some(image) = slot.get() {
             return Ok(image.clone());
         }
-        let image = Arc::new(decode(&file.path)?);
+        let image = Arc::new(decode_file(&file.path)?);
         let bytes = image.as_raw().len() as u64;
         if self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= CACHE_BYTES {
             return Ok(slot.get_or_init(|| image).clone());
@@ -252,35 +246,6 @@ impl ImageDataset for ImageFolder {
     fn path(&self, index: usize) -> Option<&Path> {
         self.files.get(index).map(|f| f.path.as_path())
     }
-}
-
-/// Decodes one file by its content, whatever its extension says, turned upright by its EXIF
-/// orientation, in RGB.
-fn decode(path: &Path) -> Result<RgbImage, DataError> {
-    let failed = |e: image::ImageError| DataError::format(path, e.to_string());
-    let file = std::fs::File::open(path).map_err(DataError::io("open", path))?;
-    let size = file.metadata().map_err(DataError::io("read", path))?.len();
-    if size > MAX_FILE_BYTES {
-        let reason = format!("{size} bytes are beyond the limit of {MAX_FILE_BYTES}");
-        return Err(DataError::format(path, reason));
-    }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODE_BYTES);
-    let mut reader = ImageReader::new(BufReader::new(file))
-        .with_guessed_format()
-        .map_err(DataError::io("read", path))?;
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    let orientation = decoder.orientation().map_err(failed)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    if image.as_raw().is_empty() {
-        return Err(DataError::format(path, "the image has no pixels"));
-    }
-    Ok(image)
 }
 
 #[cfg(test)]
@@ -352,18 +317,5 @@ mod tests {
         let error = open_image_folder("x", root.path()).err().unwrap().to_string();
         assert!(error.contains("broken.png"), "{error}");
         assert!(open_image_folder("x", &root.path().join("none")).is_err());
-    }
-
-    #[test]
-    fn a_header_that_promises_too_much_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("bomb.bmp");
-        save(&path, 0);
-        let mut bytes = std::fs::read(&path).unwrap();
-        // Width and height in the BMP header.
-        bytes[18..22].copy_from_slice(&30_000u32.to_le_bytes());
-        bytes[22..26].copy_from_slice(&30_000u32.to_le_bytes());
-        std::fs::write(&path, bytes).unwrap();
-        assert!(decode(&path).is_err());
     }
 }

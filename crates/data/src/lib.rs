@@ -8,6 +8,7 @@
 mod catalog;
 mod cifar;
 mod dataset;
+mod decode;
 mod error;
 mod folder;
 mod idx;

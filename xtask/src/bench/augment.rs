@@ -253,10 +253,8 @@ fn outputs(command: &str, count: usize, args: &AugmentArgs) -> anyhow::Result<Ve
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     // Each is waited for by itself, so that none stands still because nobody reads what it prints.
-    let finished: Vec<_> = running
-        .into_iter()
-        .map(|child| std::thread::spawn(|| child.wait_with_output()))
-        .collect();
+    let finished: Vec<_> =
+        running.into_iter().map(|child| std::thread::spawn(|| child.wait_with_output())).collect();
     finished
         .into_iter()
         .map(|child| {
