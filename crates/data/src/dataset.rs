@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use crate::DataError;
+use crate::{DataError, Subset};
 
 /// Images by index, some of them labelled.
 ///
@@ -30,11 +30,22 @@ pub trait ImageDataset: Send + Sync {
         None
     }
 
+    /// What the images are, without reading them: the same only if nothing about the files that they come
+    /// from has changed. `None` where they are in memory or drawn, so that nobody need keep copies.
+    fn content_key(&self) -> Option<ContentKey> {
+        None
+    }
+
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
+
+/// SHA-256 of what identifies a data set's images: names, sizes and times of change of their files, in
+/// the order of the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentKey(pub [u8; 32]);
 
 /// A file that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,63 +155,6 @@ pub(crate) fn out_of_range(index: usize, len: usize) -> DataError {
     DataError::Request(format!("image {index} was asked of a data set of {len}"))
 }
 
-/// Some images of another data set. Its indices are its own, from 0.
-pub struct Subset {
-    inner: Arc<dyn ImageDataset>,
-    indices: Vec<usize>,
-}
-
-impl Subset {
-    /// The images at `indices`; those out of range are errors when they are asked for.
-    pub fn new(inner: Arc<dyn ImageDataset>, indices: Vec<usize>) -> Self {
-        Self { inner, indices }
-    }
-
-    /// About the first `n` images: `n / classes` from each class in the order of their indices
-    /// when everything is labelled, the first `n` otherwise.
-    pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {
-        let classes = inner.class_names().len();
-        if classes == 0 || n < classes {
-            let indices = (0..inner.len().min(n)).collect();
-            return Self { inner, indices };
-        }
-        let mut left = vec![n / classes; classes];
-        let indices = (0..inner.len())
-            .filter(|i| match inner.label(*i).and_then(|label| left.get_mut(label as usize)) {
-                Some(left) if *left > 0 => {
-                    *left -= 1;
-                    true
-                }
-                _ => false,
-            })
-            .collect();
-        Self { inner, indices }
-    }
-}
-
-impl ImageDataset for Subset {
-    fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
-        let inner = self.indices.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
-        self.inner.image(*inner)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.inner.label(*self.indices.get(index)?)
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.inner.class_names()
-    }
-
-    fn path(&self, index: usize) -> Option<&Path> {
-        self.inner.path(*self.indices.get(index)?)
-    }
-}
-
 /// Mean and standard deviation per channel of values in `[0, 1]`, over at most 5,000 images spread
 /// evenly over the set. A channel that never varies gets a deviation of 1.
 ///
@@ -252,16 +206,6 @@ mod tests {
             .collect();
         let names = vec!["a".into(), "b".into()];
         Arc::new(InMemory::new(images, labels.to_vec(), names).unwrap())
-    }
-
-    #[test]
-    fn a_limit_takes_the_first_of_each_class() {
-        let labels = [Some(0), Some(0), Some(0), Some(1), None, Some(1), Some(1)];
-        let subset = Subset::first(set(&labels), 5);
-        assert_eq!(subset.indices, [0, 1, 3, 5]);
-        assert_eq!(subset.image(2).unwrap().get_pixel(0, 0).0[0], 3);
-        assert_eq!(subset.label(3), Some(1));
-        assert!(subset.image(4).is_err());
     }
 
     #[test]

@@ -66,7 +66,8 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
     for index in 0..all.len() {
         let seen = seen.entry(all.label(index)).or_default();
         *seen += 1;
-        if seen.is_multiple_of(HOLD_OUT) { test.push(index) } else { train.push(index) }
+        let split = if seen.is_multiple_of(HOLD_OUT) { &mut test } else { &mut train };
+        split.push(index as u32);
     }
     let test = (!test.is_empty())
         .then(|| Arc::new(Subset::new(all.clone(), test)) as Arc<dyn ImageDataset>);

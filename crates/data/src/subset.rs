@@ -1,0 +1,298 @@
+//! Some images of a data set, chosen by their order or by a seed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use image::RgbImage;
+use rand::seq::SliceRandom;
+use selfsame_augment::ViewKey;
+use sha2::{Digest, Sha256};
+
+use crate::dataset::{ContentKey, out_of_range};
+use crate::{DataError, ImageDataset};
+
+/// Some images of another data set. Its indices are its own, from 0.
+pub struct Subset {
+    inner: Arc<dyn ImageDataset>,
+    /// Of a set of more images than this can count, the first 2³² can be chosen from.
+    indices: Vec<u32>,
+}
+
+/// How much of a labelled set keeps its labels, as in the papers' semi-supervised tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Labels {
+    /// This share of each class, in `(0, 1]`, and at least one image of it.
+    Share(f64),
+    /// This many of each class, or all where there are fewer.
+    PerClass(usize),
+}
+
+impl Subset {
+    /// The images at `indices`; those out of range are errors when they are asked for.
+    pub fn new(inner: Arc<dyn ImageDataset>, indices: Vec<u32>) -> Self {
+        Self { inner, indices }
+    }
+
+    /// About the first `n` images: `n / classes` from each class in the order of their indices
+    /// when everything is labelled, the first `n` otherwise.
+    pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {
+        let classes = inner.class_names().len();
+        if classes == 0 || n < classes {
+            let indices = all(&*inner).take(n).collect();
+            return Self { inner, indices };
+        }
+        let mut left = vec![n / classes; classes];
+        let indices = all(&*inner)
+            .filter(|i| {
+                let label = inner.label(*i as usize);
+                match label.and_then(|label| left.get_mut(label as usize)) {
+                    Some(left) if *left > 0 => {
+                        *left -= 1;
+                        true
+                    }
+                    _ => false,
+                }
+            })
+            .collect();
+        Self { inner, indices }
+    }
+
+    /// A share of the images, in `(0, 1]`, drawn from each class by itself (images without a label
+    /// are one more class), and at least one of each. The order of the set is kept.
+    ///
+    /// # Errors
+    /// A share that is not one.
+    pub fn fraction(
+        inner: Arc<dyn ImageDataset>,
+        share: f64,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        check_share(share, true)?;
+        let keep = |len: usize| ((len as f64 * share).round() as usize).max(1);
+        let indices = sorted(strata(&*inner, seed).flat_map(|class| {
+            let keep = keep(class.len());
+            class.into_iter().take(keep)
+        }));
+        Ok(Self { inner, indices })
+    }
+
+    /// The images that a probe may know the labels of. A larger budget with the same seed has all the
+    /// images of a smaller one.
+    ///
+    /// # Errors
+    /// A share that is not one, no image of a class, or no labels.
+    pub fn labelled(
+        inner: Arc<dyn ImageDataset>,
+        labels: Labels,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        match labels {
+            Labels::Share(share) => check_share(share, true)?,
+            Labels::PerClass(0) => {
+                return Err(DataError::Request("0 images of each class leave nothing".into()));
+            }
+            Labels::PerClass(_) => {}
+        }
+        let keep = |len: usize| match labels {
+            Labels::Share(share) => ((len as f64 * share).round() as usize).max(1),
+            Labels::PerClass(n) => n,
+        };
+        let labelled = strata(&*inner, seed)
+            .filter(|class| class.first().is_some_and(|i| inner.label(*i as usize).is_some()));
+        let indices = sorted(labelled.flat_map(|class| {
+            let keep = keep(class.len());
+            class.into_iter().take(keep)
+        }));
+        if indices.is_empty() {
+            return Err(DataError::Request("none of the images has a label".into()));
+        }
+        Ok(Self { inner, indices })
+    }
+
+    /// A share of the images held out, in `(0, 1)`, drawn as by [`fraction`](Self::fraction): what
+    /// remains, to train on, and what was held out, to choose settings by. Both have an image at least.
+    ///
+    /// # Errors
+    /// A share that is not one, or fewer than two images.
+    pub fn hold_out(
+        inner: Arc<dyn ImageDataset>,
+        share: f64,
+        seed: u64,
+    ) -> Result<(Self, Self), DataError> {
+        check_share(share, false)?;
+        let (mut rest, mut held) = (Vec::new(), Vec::new());
+        for class in strata(&*inner, seed) {
+            let out = (class.len() as f64 * share).round() as usize;
+            held.extend_from_slice(&class[..out]);
+            rest.extend_from_slice(&class[out..]);
+        }
+        if rest.is_empty() || held.is_empty() {
+            let reason = format!("holding out {share} of {} images leaves none", inner.len());
+            return Err(DataError::Request(reason));
+        }
+        let subset =
+            |indices: Vec<u32>| Self { inner: inner.clone(), indices: sorted(indices.into_iter()) };
+        Ok((subset(rest), subset(held)))
+    }
+}
+
+fn all(inner: &dyn ImageDataset) -> impl Iterator<Item = u32> + use<> {
+    0..u32::try_from(inner.len()).unwrap_or(u32::MAX)
+}
+
+fn sorted(indices: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut indices: Vec<u32> = indices.collect();
+    indices.sort_unstable();
+    indices
+}
+
+fn check_share(share: f64, whole: bool) -> Result<(), DataError> {
+    if share > 0.0 && (share < 1.0 || whole && share == 1.0) {
+        return Ok(());
+    }
+    let end = if whole { "up to 1" } else { "below 1" };
+    Err(DataError::Request(format!("{share} is not a share of the images: above 0 and {end}")))
+}
+
+/// The images of each class that has some, those without a label last, each class shuffled by a
+/// generator of its own.
+fn strata(inner: &dyn ImageDataset, seed: u64) -> impl Iterator<Item = Vec<u32>> + use<> {
+    let classes = inner.class_names().len();
+    let mut strata = vec![Vec::new(); classes + 1];
+    for index in all(inner) {
+        let class = inner.label(index as usize).map_or(classes, |label| label as usize);
+        strata[class.min(classes)].push(index);
+    }
+    for (class, indices) in strata.iter_mut().enumerate() {
+        // Images and epochs have other keys: no image has this index, and no run so many epochs.
+        let key = ViewKey { seed, epoch: u64::MAX, image: u64::MAX, view: class as u64 };
+        indices.shuffle(&mut key.rng());
+    }
+    strata.into_iter().filter(|indices| !indices.is_empty())
+}
+
+impl ImageDataset for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+        let inner = self.indices.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
+        self.inner.image(*inner as usize)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.inner.label(*self.indices.get(index)? as usize)
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.inner.class_names()
+    }
+
+    fn path(&self, index: usize) -> Option<&Path> {
+        self.inner.path(*self.indices.get(index)? as usize)
+    }
+
+    fn content_key(&self) -> Option<ContentKey> {
+        let mut hash = Sha256::new_with_prefix(self.inner.content_key()?.0);
+        for index in &self.indices {
+            hash.update(index.to_le_bytes());
+        }
+        Some(ContentKey(hash.finalize().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::InMemory;
+
+    fn set(labels: &[Option<u32>], classes: usize) -> Arc<dyn ImageDataset> {
+        let images = (0..labels.len())
+            .map(|i| RgbImage::from_pixel(1, 1, image::Rgb([i as u8, 0, 255])))
+            .collect();
+        let names = (0..classes).map(|c| c.to_string()).collect();
+        Arc::new(InMemory::new(images, labels.to_vec(), names).unwrap())
+    }
+
+    fn counts(subset: &Subset, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes + 1];
+        for i in 0..subset.len() {
+            counts[subset.label(i).map_or(classes, |l| l as usize)] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn a_limit_takes_the_first_of_each_class() {
+        let labels = [Some(0), Some(0), Some(0), Some(1), None, Some(1), Some(1)];
+        let subset = Subset::first(set(&labels, 2), 5);
+        assert_eq!(subset.indices, [0, 1, 3, 5]);
+        assert_eq!(subset.image(2).unwrap().get_pixel(0, 0).0[0], 3);
+        assert_eq!(subset.label(3), Some(1));
+        assert!(subset.image(4).is_err());
+    }
+
+    /// 200 images of class 0, 100 of class 1, 10 of class 2 and 50 without a label.
+    fn uneven() -> Arc<dyn ImageDataset> {
+        let classes = [(Some(0), 200), (Some(1), 100), (Some(2), 10), (None, 50)];
+        let labels: Vec<_> =
+            classes.iter().flat_map(|(label, n)| std::iter::repeat_n(*label, *n)).collect();
+        set(&labels, 3)
+    }
+
+    #[test]
+    fn budgets_of_labels_are_even_and_nested() {
+        let labelled = |labels| Subset::labelled(uneven(), labels, 0).unwrap();
+        let few = labelled(Labels::Share(0.01));
+        let more = labelled(Labels::Share(0.1));
+        assert_eq!(counts(&few, 3), [2, 1, 1, 0]);
+        assert_eq!(counts(&more, 3), [20, 10, 1, 0]);
+        assert_eq!(counts(&labelled(Labels::PerClass(20)), 3), [20, 20, 10, 0]);
+        assert_eq!(labelled(Labels::Share(1.0)).len(), 310);
+        let more: BTreeSet<u32> = more.indices.into_iter().collect();
+        assert!(few.indices.iter().all(|i| more.contains(i)));
+    }
+
+    #[test]
+    fn a_seed_fixes_the_choice_and_another_changes_it() {
+        let fraction = |seed| Subset::fraction(uneven(), 0.2, seed).unwrap();
+        assert_eq!(counts(&fraction(0), 3), [40, 20, 2, 10]);
+        assert_eq!(fraction(0).indices, fraction(0).indices);
+        assert_ne!(fraction(0).indices, fraction(1).indices);
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_is_refused() {
+        for share in [0.0, -0.5, 1.5, f64::NAN] {
+            assert!(Subset::fraction(uneven(), share, 0).is_err(), "{share}");
+            assert!(Subset::hold_out(uneven(), share, 0).is_err(), "{share}");
+        }
+        assert!(Subset::hold_out(uneven(), 1.0, 0).is_err());
+        assert!(Subset::hold_out(set(&[None], 0), 0.5, 0).is_err());
+        assert!(Subset::labelled(uneven(), Labels::PerClass(0), 0).is_err());
+        assert!(Subset::labelled(set(&[None, None], 0), Labels::PerClass(1), 0).is_err());
+    }
+
+    proptest! {
+        /// Training and validation images share none, are all there are, and are in order.
+        #[test]
+        fn holding_out_divides_the_set(
+            labels in prop::collection::vec(prop::option::of(0u32..4), 2..200),
+            share in 0.01f64..0.99,
+            seed: u64,
+        ) {
+            let inner = set(&labels, 4);
+            if let Ok((rest, held)) = Subset::hold_out(inner, share, seed) {
+                let mut all: Vec<u32> = [&rest.indices[..], &held.indices[..]].concat();
+                prop_assert!(rest.indices.is_sorted() && held.indices.is_sorted());
+                all.sort_unstable();
+                prop_assert_eq!(all, (0..labels.len() as u32).collect::<Vec<_>>());
+            }
+        }
+    }
+}
