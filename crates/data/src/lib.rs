@@ -26,7 +26,7 @@ pub use error::DataError;
 pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
-pub use loader::{LoaderConfig, ViewBatch, ViewLoader, ViewStream};
+pub use loader::{LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
 pub use packed::{PackSettings, PackedImages};
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
 pub use subset::{Labels, Subset};

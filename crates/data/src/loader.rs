@@ -25,6 +25,25 @@ pub struct LoaderConfig {
     pub prefetch: usize,
     /// Threads that decode and augment; `None` for one per core.
     pub threads: Option<usize>,
+    /// The part of every epoch that is for this process.
+    pub shard: Shard,
+}
+
+/// One of several processes that train together. Their parts of an epoch have the same number of batches
+/// and no image in common, and change from epoch to epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// Which one, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Default for Shard {
+    /// The only one.
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
 }
 
 /// One batch.
@@ -55,6 +74,7 @@ struct Work {
     generator: Arc<dyn ViewGenerator>,
     batch_size: usize,
     seed: u64,
+    shard: Shard,
     pool: ThreadPool,
     skipped: Mutex<BTreeMap<usize, String>>,
 }
@@ -67,11 +87,19 @@ impl ViewLoader {
         generator: Arc<dyn ViewGenerator>,
         config: &LoaderConfig,
     ) -> Result<Self, DataError> {
+        let Shard { index, count } = config.shard;
+        if index >= count {
+            return Err(DataError::Request(format!("shard {index} of {count} does not exist")));
+        }
         let (batch_size, len) = (config.batch_size, dataset.len());
-        if batch_size == 0 || batch_size > len {
+        if batch_size == 0 || batch_size > len / count {
+            let of = if count > 1 { format!(" in {count} parts") } else { String::new() };
             return Err(DataError::Request(format!(
-                "a batch of {batch_size} cannot be filled from {len} training images"
+                "a batch of {batch_size} cannot be filled from {len} training images{of}"
             )));
+        }
+        if u32::try_from(len).is_err() {
+            return Err(DataError::Request(format!("{len} images are more than 2³²")));
         }
         let pool = ThreadPoolBuilder::new()
             .num_threads(config.threads.unwrap_or(0))
@@ -83,15 +111,17 @@ impl ViewLoader {
             generator,
             batch_size,
             seed: config.seed,
+            shard: config.shard,
             pool,
             skipped: Mutex::default(),
         };
         Ok(Self { work: Arc::new(work), prefetch: config.prefetch })
     }
 
-    /// Full batches in an epoch.
+    /// Full batches in an epoch, for each shard.
     pub fn batches_per_epoch(&self) -> u64 {
-        (self.work.dataset.len() / self.work.batch_size) as u64
+        let Work { dataset, shard, batch_size, .. } = &*self.work;
+        (dataset.len() / shard.count / batch_size) as u64
     }
 
     /// Batches `first .. last`, counted from the beginning of the run through all epochs.
@@ -117,15 +147,19 @@ impl Work {
         per_epoch: u64,
         sender: &SyncSender<Result<ViewBatch, DataError>>,
     ) {
-        let mut shuffled: Option<(u64, Vec<usize>)> = None;
+        let mut order = Vec::new();
+        let mut ordered = None;
         for batch in batches {
             let (epoch, place) = (batch / per_epoch, (batch % per_epoch) as usize);
-            let order = match &shuffled {
-                Some((of, order)) if *of == epoch => order,
-                _ => &shuffled.insert((epoch, self.order(epoch))).1,
-            };
-            let indices = &order[place * self.batch_size..(place + 1) * self.batch_size];
-            let result = self.pool.install(|| self.make(indices, epoch));
+            if ordered != Some(epoch) {
+                self.shuffle(epoch, &mut order);
+                ordered = Some(epoch);
+            }
+            let Shard { index, count } = self.shard;
+            let places = (place * self.batch_size..(place + 1) * self.batch_size)
+                .map(|i| order[i * count + index] as usize);
+            let indices: Vec<usize> = places.collect();
+            let result = self.pool.install(|| self.make(&indices, epoch));
             let failed = result.is_err();
             // A closed channel means that nobody waits for the batch any more.
             if sender.send(result).is_err() || failed {
@@ -134,12 +168,13 @@ impl Work {
         }
     }
 
-    /// Fisher–Yates from a generator of the epoch's own: no image has the index `u64::MAX`.
-    fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.dataset.len()).collect();
+    /// Fisher–Yates from a generator of the epoch's own: no image has the index `u64::MAX`. In place and
+    /// 4 bytes an image, since the order of a huge set is the largest thing that a loader holds.
+    fn shuffle(&self, epoch: u64, order: &mut Vec<u32>) {
+        order.clear();
+        order.extend(0..self.dataset.len() as u32);
         let key = ViewKey { seed: self.seed, epoch, image: u64::MAX, view: 0 };
         order.shuffle(&mut key.rng());
-        order
     }
 
     fn make(&self, indices: &[usize], epoch: u64) -> Result<ViewBatch, DataError> {
@@ -224,7 +259,13 @@ mod tests {
     }
 
     fn loader(dataset: Arc<dyn ImageDataset>, threads: usize, seed: u64) -> ViewLoader {
-        let config = LoaderConfig { batch_size: 4, seed, prefetch: 2, threads: Some(threads) };
+        let config = LoaderConfig {
+            batch_size: 4,
+            seed,
+            prefetch: 2,
+            threads: Some(threads),
+            shard: Shard::default(),
+        };
         ViewLoader::new(dataset, pair(), &config).unwrap()
     }
 
@@ -300,8 +341,52 @@ mod tests {
 
     #[test]
     fn a_batch_larger_than_the_data_is_refused() {
-        let config = LoaderConfig { batch_size: 9, seed: 0, prefetch: 1, threads: Some(1) };
+        let config = LoaderConfig {
+            batch_size: 9,
+            seed: 0,
+            prefetch: 1,
+            threads: Some(1),
+            shard: Shard::default(),
+        };
         let shapes = Arc::new(ShapesDataset::new(0, 0, 8));
-        assert!(ViewLoader::new(shapes, pair(), &config).is_err());
+        assert!(ViewLoader::new(shapes.clone(), pair(), &config).is_err());
+        let shard = Shard { index: 0, count: 3 };
+        let parts = LoaderConfig { batch_size: 3, shard, ..config.clone() };
+        assert!(ViewLoader::new(shapes.clone(), pair(), &parts).is_err());
+        let shard = Shard { index: 2, count: 2 };
+        let absent = LoaderConfig { batch_size: 1, shard, ..config };
+        assert!(ViewLoader::new(shapes, pair(), &absent).is_err());
+    }
+
+    /// Two processes together see what one would, each image once.
+    #[test]
+    fn shards_divide_an_epoch() {
+        let shapes = Arc::new(ShapesDataset::new(0, 0, 17));
+        let part = |index| {
+            let config = LoaderConfig {
+                batch_size: 4,
+                seed: 3,
+                prefetch: 1,
+                threads: Some(1),
+                shard: Shard { index, count: 2 },
+            };
+            let loader = ViewLoader::new(shapes.clone(), pair(), &config).unwrap();
+            assert_eq!(loader.batches_per_epoch(), 2);
+            batches(&loader, 0, 4)
+        };
+        let parts = [part(0), part(1)];
+        let epoch = |n: usize| {
+            let of = |part: &Vec<ViewBatch>| -> Vec<usize> {
+                part[2 * n..2 * n + 2].iter().flat_map(|b| b.indices.clone()).collect()
+            };
+            parts.each_ref().map(of)
+        };
+        for n in 0..2 {
+            let mut all = epoch(n).concat();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), 16, "no image twice");
+        }
+        assert_ne!(epoch(0)[0], epoch(1)[0], "parts change from epoch to epoch");
     }
 }
