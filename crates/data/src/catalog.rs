@@ -120,7 +120,7 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
             let (train, test) = SHAPES;
             let train_set = Arc::new(ShapesDataset::new(SHAPES_SEED, 0, train));
             let test_set = Arc::new(ShapesDataset::new(SHAPES_SEED, train as u64, test));
-            Splits::new(name, train_set, Some(test_set), Vec::new())
+            Ok(Splits::new(name, train_set, Some(test_set), Vec::new()))
         }
         Layout::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
         Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),

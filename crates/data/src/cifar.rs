@@ -47,7 +47,7 @@ pub fn open_cifar(name: &str, folder: &Path) -> Result<Splits, DataError> {
         }
         Ok(Arc::new(InMemory::new(images, labels, class_names.clone())?))
     };
-    Splits::new(name, set(&train_files)?, Some(set(&[test_file.to_owned()])?), Vec::new())
+    Ok(Splits::new(name, set(&train_files)?, Some(set(&[test_file.to_owned()])?), Vec::new()))
 }
 
 fn parse(

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
+use rayon::prelude::*;
 
 use crate::{DataError, Subset};
 
@@ -65,42 +66,52 @@ pub struct Splits {
     pub train: Arc<dyn ImageDataset>,
     /// What is tested on, never trained on. `None` when nothing is labelled.
     pub test: Option<Arc<dyn ImageDataset>>,
-    /// Per channel over the training images, of values in `[0, 1]`.
-    pub mean: [f32; 3],
-    /// Per channel over the training images, of values in `[0, 1]`.
-    pub std: [f32; 3],
     /// Files left out on opening.
     pub skipped: Vec<Skipped>,
 }
 
 impl Splits {
-    /// With the statistics computed from `train`.
-    ///
-    /// # Errors
-    /// Images that cannot be read.
+    /// A set with or without a test split.
     pub fn new(
         name: impl Into<String>,
         train: Arc<dyn ImageDataset>,
         test: Option<Arc<dyn ImageDataset>>,
         skipped: Vec<Skipped>,
-    ) -> Result<Self, DataError> {
-        let (mean, std) = channel_statistics(&*train)?;
-        Ok(Self { name: name.into(), train, test, mean, std, skipped })
+    ) -> Self {
+        Self { name: name.into(), train, test, skipped }
     }
 
-    /// The first `train` and `test` images (see [`Subset::first`]) where a number is given. The
-    /// statistics are computed anew.
+    /// The first `train` and `test` images (see [`Subset::first`]) where a number is given.
     ///
     /// # Errors
-    /// A limit of 0, or images that cannot be read.
+    /// A limit of 0.
     pub fn limit(self, train: Option<usize>, test: Option<usize>) -> Result<Self, DataError> {
         let cut = |dataset: Arc<dyn ImageDataset>, limit: Option<usize>| match limit {
             Some(0) => Err(DataError::Request("a limit of 0 images leaves nothing".into())),
             Some(n) => Ok(Arc::new(Subset::first(dataset, n)) as Arc<dyn ImageDataset>),
             None => Ok(dataset),
         };
-        let test_set = self.test.map(|t| cut(t, test)).transpose()?;
-        Self::new(self.name, cut(self.train, train)?, test_set, self.skipped)
+        let test = self.test.map(|set| cut(set, test)).transpose()?;
+        Ok(Self { train: cut(self.train, train)?, test, ..self })
+    }
+
+    /// A share of the training images (see [`Subset::fraction`]).
+    ///
+    /// # Errors
+    /// A share that is not one.
+    pub fn fraction(self, share: f64, seed: u64) -> Result<Self, DataError> {
+        let train = Arc::new(Subset::fraction(self.train, share, seed)?);
+        Ok(Self { train, ..self })
+    }
+
+    /// Holds a share of the training images out, to be tested on in place of the test images (see
+    /// [`Subset::hold_out`]): settings are chosen on it, so that the test images stay unseen.
+    ///
+    /// # Errors
+    /// A share that is not one or leaves nothing.
+    pub fn hold_out(self, share: f64, seed: u64) -> Result<Self, DataError> {
+        let (train, held) = Subset::hold_out(self.train, share, seed)?;
+        Ok(Self { train: Arc::new(train), test: Some(Arc::new(held)), ..self })
     }
 }
 
@@ -155,6 +166,14 @@ pub(crate) fn out_of_range(index: usize, len: usize) -> DataError {
     DataError::Request(format!("image {index} was asked of a data set of {len}"))
 }
 
+/// Of the pixels of some images, per channel.
+#[derive(Default)]
+struct Sums {
+    count: u64,
+    sum: [u64; 3],
+    squares: [u64; 3],
+}
+
 /// Mean and standard deviation per channel of values in `[0, 1]`, over at most 5,000 images spread
 /// evenly over the set. A channel that never varies gets a deviation of 1.
 ///
@@ -163,22 +182,33 @@ pub(crate) fn out_of_range(index: usize, len: usize) -> DataError {
 pub fn channel_statistics(dataset: &dyn ImageDataset) -> Result<([f32; 3], [f32; 3]), DataError> {
     const SAMPLE: usize = 5000;
     let step = dataset.len().div_ceil(SAMPLE).max(1);
-    let (mut count, mut sum, mut squares) = (0u64, [0u64; 3], [0u64; 3]);
-    let mut failure = None;
-    for index in (0..dataset.len()).step_by(step) {
-        let image = match dataset.image(index) {
-            Ok(image) => image,
-            Err(error) => {
-                failure = Some(error);
-                continue;
-            }
-        };
+    // Whole numbers, whose sum does not depend on who adds first.
+    let sums = |index: usize| {
+        let image = dataset.image(index)?;
+        let mut sums = Sums::default();
         for pixel in image.pixels() {
-            count += 1;
+            sums.count += 1;
             for (c, value) in pixel.0.into_iter().enumerate() {
-                sum[c] += u64::from(value);
-                squares[c] += u64::from(value) * u64::from(value);
+                sums.sum[c] += u64::from(value);
+                sums.squares[c] += u64::from(value) * u64::from(value);
             }
+        }
+        Ok(sums)
+    };
+    let results: Vec<Result<Sums, DataError>> =
+        (0..dataset.len()).into_par_iter().step_by(step).map(sums).collect();
+    let mut failure = None;
+    let Sums { mut count, mut sum, mut squares } = Sums::default();
+    for result in results {
+        match result {
+            Ok(image) => {
+                count += image.count;
+                for c in 0..3 {
+                    sum[c] += image.sum[c];
+                    squares[c] += image.squares[c];
+                }
+            }
+            Err(error) => failure = Some(error),
         }
     }
     if count == 0 {

@@ -52,14 +52,14 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
             }
             None => None,
         };
-        return Splits::new(name, Arc::new(train), test, skipped);
+        return Ok(Splits::new(name, Arc::new(train), test, skipped));
     }
     let (files, names) = scan(&root)?;
     let labelled = !names.is_empty();
     let all: Arc<dyn ImageDataset> =
         Arc::new(ImageFolder::load(&root, files, names, &mut skipped)?);
     if !labelled || all.len() < 2 * HOLD_OUT {
-        return Splits::new(name, all, None, skipped);
+        return Ok(Splits::new(name, all, None, skipped));
     }
     let (mut train, mut test) = (Vec::new(), Vec::new());
     let mut seen: BTreeMap<Option<u32>, usize> = BTreeMap::new();
@@ -71,7 +71,7 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
     }
     let test = (!test.is_empty())
         .then(|| Arc::new(Subset::new(all.clone(), test)) as Arc<dyn ImageDataset>);
-    Splits::new(name, Arc::new(Subset::new(all, train)), test, skipped)
+    Ok(Splits::new(name, Arc::new(Subset::new(all, train)), test, skipped))
 }
 
 struct File {

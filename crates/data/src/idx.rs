@@ -51,7 +51,7 @@ pub fn open_idx(
         let labels = labels.into_iter().map(Some).collect();
         Ok(Arc::new(InMemory::new(images, labels, class_names.clone())?) as Arc<dyn ImageDataset>)
     };
-    Splits::new(name, set(train)?, Some(set(test)?), Vec::new())
+    Ok(Splits::new(name, set(train)?, Some(set(test)?), Vec::new()))
 }
 
 fn read_pair(folder: &Path, prefix: &str) -> Result<(Vec<RgbImage>, Vec<u32>), DataError> {
