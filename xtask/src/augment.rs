@@ -14,7 +14,7 @@ use selfsame_augment::{
 };
 use selfsame_data::{Source, open};
 
-use crate::bridge::datasets_root;
+use crate::data::datasets_root;
 use crate::usage::usage;
 
 /// A sheet of random views of some images, to see what a recipe makes of them.

@@ -1,58 +1,17 @@
 //! Where the crates meet: data sets in the form that trainers and evaluation take.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use selfsame_augment::{PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey};
-use selfsame_data::{ImageDataset, Source, Splits, ViewStream};
+use selfsame_data::{ImageDataset, ViewStream};
 use selfsame_eval::LabelledImages;
-use selfsame_models::Stem;
 use selfsame_trainers::{ViewSource, Views};
 
-use crate::config::{DataConfig, RunConfig};
+use crate::config::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
-const SMALL_SIDE: u32 = 64;
-/// Side of a view of photographs.
-const PHOTO_SIDE: u32 = 96;
-
-/// The data sets' folder, beside `xtask/`.
-pub fn datasets_root() -> PathBuf {
-    // Cargo sets the variable when it runs us; a binary called by itself looks around it.
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let beside = manifest.and_then(|dir| Some(dir.parent()?.join("datasets")));
-    beside.filter(|path| path.is_dir()).unwrap_or_else(|| PathBuf::from("datasets"))
-}
-
-/// Opens the data of a run, with its limits.
-pub fn open_data(config: &DataConfig) -> anyhow::Result<Splits> {
-    let source = match (&config.images, &config.dataset) {
-        (Some(folder), _) => Source::Folder(folder.clone()),
-        (None, Some(name)) => Source::Named(name.clone()),
-        (None, None) => Source::Named(crate::defaults::DATASET.into()),
-    };
-    let splits = selfsame_data::open(&source, &datasets_root())?;
-    if config.limit.is_none() && config.test_limit.is_none() {
-        return Ok(splits);
-    }
-    Ok(splits.limit(config.limit, config.test_limit)?)
-}
-
-/// Decides what the settings leave to the data: view size, stem, blur, statistics.
-pub fn settle(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
-    let first = data.train.image(0)?;
-    let side = first.width().min(first.height()).max(1);
-    let size = *config.views.size.get_or_insert(if side <= SMALL_SIDE { side } else { PHOTO_SIDE });
-    let small = size <= SMALL_SIDE;
-    config.views.blur_probability.get_or_insert(if small { [0.0, 0.0] } else { [1.0, 0.1] });
-    config.encoder.stem.get_or_insert(if small { Stem::Cifar } else { Stem::ImageNet });
-    config.views.mean.get_or_insert(data.mean);
-    config.views.std.get_or_insert(data.std);
-    Ok(())
-}
 
 /// A data set as an encoder is evaluated on it: whole images, no augmentation.
 pub struct PlainImages {

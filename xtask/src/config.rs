@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use selfsame_augment::{Interpolation, ViewConfig};
+use selfsame_data::Labels;
 use selfsame_eval::{Knn, LinearProbe};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
@@ -12,6 +13,7 @@ use selfsame_trainers::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::data::{DataConfig, LabelBudget};
 use crate::defaults;
 use crate::precision::Precision;
 use crate::usage::usage;
@@ -54,6 +56,9 @@ pub struct Overrides {
     /// Train on the first N images only, evenly across the classes where there are labels.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Train on a share of the images only, from 0 to 1, drawn evenly from the classes.
+    #[arg(long, value_name = "SHARE")]
+    pub fraction: Option<f64>,
     /// Settings in a TOML file, of the form that `cargo xtask config` prints; any part of it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -78,6 +83,7 @@ impl Overrides {
         flag("precision", precision)?;
         flag("seed", self.seed.map(|n| integer(n as usize)))?;
         flag("data.limit", self.limit.map(integer))?;
+        flag("data.fraction", self.fraction.map(Value::Float))?;
         for assignment in &self.set {
             let (key, value) = assignment
                 .split_once('=')
@@ -221,22 +227,6 @@ pub struct RunConfig {
     pub train: TrainSection,
     pub optimizer: OptimizerSection,
     pub eval: EvalSection,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dataset: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub images: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_limit: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<usize>,
-    pub prefetch: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -399,6 +389,8 @@ pub struct EvalSection {
     pub knn_k: usize,
     pub knn_temperature: f32,
     pub linear_probe: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelBudget>,
     pub batch_size: usize,
 }
 
@@ -409,6 +401,11 @@ impl EvalSection {
 
     pub fn linear(&self) -> LinearProbe {
         LinearProbe::default()
+    }
+
+    /// How many labels the probes may know; `None` for all.
+    pub fn labels(&self) -> anyhow::Result<Option<Labels>> {
+        self.labels.as_ref().map(LabelBudget::labels).transpose()
     }
 }
 
@@ -481,9 +478,8 @@ impl RunConfig {
         )?;
         check(self.eval.batch_size >= 1, "eval.batch_size: at least 1".into())?;
         check(train.checkpoint_every >= 1, "train.checkpoint_every: at least 1 epoch".into())?;
-        check(self.data.threads != Some(0), "data.threads: at least 1".into())?;
-        check(self.data.limit != Some(0), "data.limit: at least 1 image".into())?;
-        check(self.data.test_limit != Some(0), "data.test_limit: at least 1 image".into())?;
+        self.data.validate()?;
+        self.eval.labels()?;
         self.eval.knn().validate().map_err(|e| wrong(&format!("eval: {e}")))?;
         Ok(())
     }

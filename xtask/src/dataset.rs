@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use selfsame_data::{import, list};
 use serde_json::json;
 
-use crate::bridge::datasets_root;
+use crate::data::datasets_root;
 
 /// List the data sets, or import images of your own.
 #[derive(Args)]

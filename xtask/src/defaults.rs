@@ -5,9 +5,10 @@ use selfsame_models::Architecture;
 use selfsame_trainers::{BarlowTwinsConfig, ByolConfig, TrustRatio};
 
 use crate::config::{
-    DataConfig, EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName,
-    OptimizerSection, RunConfig, TrainSection, ViewsConfig,
+    EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName, OptimizerSection,
+    RunConfig, TrainSection, ViewsConfig,
 };
+use crate::data::{DataConfig, Pack};
 use crate::precision::Precision;
 
 /// Comes with the repository.
@@ -33,6 +34,11 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             images: None,
             limit: None,
             test_limit: None,
+            fraction: None,
+            validation: None,
+            split_seed: 0,
+            pack: Pack::Auto,
+            pack_side: None,
             threads: None,
             prefetch: 2,
         },
@@ -84,6 +90,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             knn_k: 20,
             knn_temperature: 0.1,
             linear_probe: true,
+            labels: None,
             batch_size: 256,
         },
     }
@@ -144,6 +151,23 @@ pub const COMMENTS: &[(&str, &str)] = &[
     (
         "data.test_limit",
         "test on the first so many images only, evenly across the classes; all if unset",
+    ),
+    (
+        "data.fraction",
+        "train on this share of the images only, drawn evenly from the classes; all if unset",
+    ),
+    (
+        "data.validation",
+        "hold this share of the training images out and test on them in place of the test images, to choose settings by",
+    ),
+    ("data.split_seed", "fixes what data.fraction, data.validation and eval.labels draw"),
+    (
+        "data.pack",
+        "auto, on or off: decode once into a file that later epochs and runs read; auto if the images do not fit into memory",
+    ),
+    (
+        "data.pack_side",
+        "packed images are reduced to this shorter side, 0 keeps their size; twice views.size if unset",
     ),
     ("data.threads", "threads that decode and augment; one per core if unset"),
     ("data.prefetch", "batches kept ready ahead of the trainer"),
@@ -216,5 +240,9 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("eval.knn_k", "neighbours that vote"),
     ("eval.knn_temperature", "the smaller, the more the nearest neighbours count"),
     ("eval.linear_probe", "fit a linear probe at the end"),
+    (
+        "eval.labels",
+        "labels that the probes know: a share such as \"1%\", or a number for each class such as 10; all if unset",
+    ),
     ("eval.batch_size", "images at a time through the frozen encoder"),
 ];

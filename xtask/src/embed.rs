@@ -9,8 +9,9 @@ use safetensors::tensor::{Dtype, TensorView};
 use selfsame_data::{Source, open};
 use selfsame_eval::{Features, LabelledImages, extract};
 
-use crate::bridge::{PlainImages, datasets_root, settle};
+use crate::bridge::PlainImages;
 use crate::config::RunConfig;
+use crate::data::{datasets_root, settle_views};
 use crate::eval::run_config;
 use crate::usage::usage;
 use crate::weights::load_encoder;
@@ -63,7 +64,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     };
     let data = open(&source, &datasets_root())?;
     // The run's statistics, not those of the new images: the encoder knows no others.
-    settle(&mut config, &data)?;
+    settle_views(&mut config, &data)?;
     let mut sets = Vec::new();
     if args.split != "test" {
         sets.push(PlainImages::new(data.train.clone(), &config)?);

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::bridge::{open_data, settle};
 use crate::config::RunConfig;
 use crate::evaluate::Judge;
 use crate::run_folder::CONFIG;
@@ -33,8 +32,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     let device = crate::device::parse(&config.device)?;
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
-    let data = open_data(&config.data)?;
-    settle(&mut config, &data)?;
+    let data = crate::data::open(&mut config)?;
     let judge = Judge::new(&config, &data, &device)?;
     let features = judge.features(&encoder)?;
     let evaluation = judge.evaluate(&features, true)?;

@@ -1,8 +1,10 @@
 //! The evaluation that training, `eval` and the report share.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use burn::tensor::Device;
-use selfsame_data::Splits;
+use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::{
     CollapseSignals, Features, Labelled, LabelledImages, Probe, collapse_signals, extract,
     raw_pixels,
@@ -32,6 +34,24 @@ pub struct Evaluation {
     pub test_images: usize,
 }
 
+/// The training images that probes learn from: those with a label, as many as the settings allow, or all
+/// where none has one.
+fn known(config: &RunConfig, data: &Splits) -> anyhow::Result<Arc<dyn ImageDataset>> {
+    let train = &data.train;
+    let budget = config.eval.labels()?;
+    let (mut some, mut all) = (false, true);
+    for index in 0..train.len() {
+        let labelled = train.label(index).is_some();
+        some |= labelled;
+        all &= labelled;
+    }
+    if !some || (all && budget.is_none()) {
+        return Ok(train.clone());
+    }
+    let budget = budget.unwrap_or(Labels::Share(1.0));
+    Ok(Arc::new(Subset::labelled(train.clone(), budget, config.data.split_seed)?))
+}
+
 /// Features of both splits.
 pub struct SplitFeatures {
     pub train: Features,
@@ -42,7 +62,7 @@ impl Judge {
     /// `device`: a plain one.
     pub fn new(config: &RunConfig, data: &Splits, device: &Device) -> anyhow::Result<Self> {
         let labelled = |set: &PlainImages| set.labels().iter().any(Option::is_some);
-        let train = PlainImages::new(data.train.clone(), config)?;
+        let train = PlainImages::new(known(config, data)?, config)?;
         let test = match &data.test {
             Some(test) => Some(PlainImages::new(test.clone(), config)?),
             None => None,

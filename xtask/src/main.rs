@@ -4,6 +4,7 @@ mod augment;
 mod bench;
 mod bridge;
 mod config;
+mod data;
 mod dataset;
 mod defaults;
 mod device;

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_augment::ViewPair;
-use selfsame_data::{LoaderConfig, Splits, ViewLoader};
+use selfsame_data::{LoaderConfig, Shard, Splits, ViewLoader};
 use selfsame_models::weights::{state_dict, to_safetensors};
 use selfsame_trainers::{
     Checkpoint, Flow, Hooks, LearningRate, StepReport, Trainer, TrainerConfig,
@@ -16,7 +16,7 @@ use selfsame_trainers::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::bridge::{LoaderSource, open_data, settle};
+use crate::bridge::LoaderSource;
 use crate::config::{Method, Overrides, RunConfig};
 use crate::evaluate::{Evaluation, Judge};
 use crate::progress::Progress;
@@ -68,8 +68,7 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         config.data.threads.get_or_insert(threads);
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let data = open_data(&config.data)?;
-    settle(&mut config, &data)?;
+    let data = crate::data::open(&mut config)?;
     let device = crate::device::parse(&config.device)?;
 
     let resumed =
@@ -116,6 +115,7 @@ fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     saved.device.clone_from(&asked.device);
     saved.data.threads = asked.data.threads;
     saved.data.prefetch = asked.data.prefetch;
+    saved.data.pack = asked.data.pack;
     saved.train.stop_after = asked.train.stop_after;
     saved.train.checkpoint_every = asked.train.checkpoint_every;
     if saved == *asked {
@@ -165,6 +165,7 @@ impl Session<'_> {
                 seed: config.seed,
                 prefetch: config.data.prefetch,
                 threads: config.data.threads,
+                shard: Shard::default(),
             },
         )?;
         let accumulation = train.accumulation as u64;
@@ -505,8 +506,12 @@ impl Summary {
             (
                 "training",
                 format!(
-                    "{} steps in {:.0} s, {:.0} images/s, {:.1} s waiting for data",
-                    self.steps, self.train_seconds, self.images_per_second, self.data_wait_seconds
+                    "{} steps in {:.0} s, {:.0} images/s, {:.1} s ({:.1} %) waiting for data",
+                    self.steps,
+                    self.train_seconds,
+                    self.images_per_second,
+                    self.data_wait_seconds,
+                    100.0 * self.data_wait_seconds / self.train_seconds.max(1e-9)
                 ),
             ),
         ]

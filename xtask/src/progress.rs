@@ -80,3 +80,47 @@ impl Progress {
         }
     }
 }
+
+/// Shows how much of a piece of work is done that comes before or after training.
+pub struct Bar {
+    bar: Option<ProgressBar>,
+    what: String,
+    all: u64,
+    start: Instant,
+    last_line: Option<Instant>,
+}
+
+impl Bar {
+    /// `all` pieces of work.
+    pub fn new(what: &str, all: u64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(all);
+            let template = "{msg} {bar:30.cyan/blue} {pos}/{len} · {per_sec} · {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(what.to_owned());
+            bar
+        });
+        Self { bar, what: what.to_owned(), all, start: Instant::now(), last_line: None }
+    }
+
+    /// So many are done.
+    pub fn set(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            if done == self.all {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let since = self.last_line.unwrap_or(self.start);
+        if since.elapsed() >= LINE_EVERY || done == self.all {
+            self.last_line = Some(Instant::now());
+            let seconds = self.start.elapsed().as_secs_f64();
+            let left = seconds / done.max(1) as f64 * self.all.saturating_sub(done) as f64;
+            let (what, all) = (&self.what, self.all);
+            eprintln!("{what} · {done}/{all} · {seconds:.0} s so far, {left:.0} s left");
+        }
+    }
+}

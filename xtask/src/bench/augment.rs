@@ -13,7 +13,7 @@ use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
 use serde::Serialize;
 
 use super::step::median;
-use crate::bridge::datasets_root;
+use crate::data::datasets_root;
 use crate::usage::usage;
 
 /// Two BYOL views of an image, from pixels and from JPEG bytes, on one thread and on all.

@@ -1,0 +1,244 @@
+//! The data of a run: which images, how many of them, and where they are kept decoded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use selfsame_data::{
+    ImageDataset, Labels, PackSettings, PackedImages, Source, Splits, channel_statistics,
+};
+use selfsame_models::Stem;
+use serde::{Deserialize, Serialize};
+
+use crate::config::RunConfig;
+use crate::progress::Bar;
+use crate::usage::usage;
+
+/// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
+const SMALL_SIDE: u32 = 64;
+/// Side of a view of photographs.
+const PHOTO_SIDE: u32 = 96;
+/// Decoded images of fewer bytes stay in memory, and need no pack.
+const MEMORY: u64 = 4 << 30;
+/// A larger pack is only made when somebody asks for it.
+const LARGEST_PACK: u64 = 64 << 30;
+/// Images that are looked at to say how large all will be.
+const SAMPLE: usize = 32;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraction: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
+    #[serde(default)]
+    pub split_seed: u64,
+    #[serde(default)]
+    pub pack: Pack,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack_side: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    pub prefetch: usize,
+}
+
+/// Whether decoded images are packed into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pack {
+    /// If they do not fit into memory.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+impl DataConfig {
+    /// The settings of a set by name, of a folder, or of the default set.
+    pub fn source(&self) -> Source {
+        match (&self.images, &self.dataset) {
+            (Some(folder), _) => Source::Folder(folder.clone()),
+            (None, Some(name)) => Source::Named(name.clone()),
+            (None, None) => Source::Named(crate::defaults::DATASET.into()),
+        }
+    }
+
+    /// What can be checked without the data.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        let check = |ok: bool, message: &str| match ok {
+            true => Ok(()),
+            false => Err(usage(format!("settings: data.{message}"))),
+        };
+        check(self.threads != Some(0), "threads: at least 1")?;
+        check(self.limit != Some(0), "limit: at least 1 image")?;
+        check(self.test_limit != Some(0), "test_limit: at least 1 image")?;
+        check(
+            self.fraction.is_none_or(|share| share > 0.0 && share <= 1.0),
+            "fraction: above 0 and up to 1",
+        )?;
+        check(
+            self.validation.is_none_or(|share| share > 0.0 && share < 1.0),
+            "validation: above 0 and below 1",
+        )
+    }
+}
+
+/// How many labels the probes may know: `"1%"` of each class, or `10` of each class.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LabelBudget {
+    PerClass(usize),
+    Share(String),
+}
+
+impl LabelBudget {
+    pub fn labels(&self) -> anyhow::Result<Labels> {
+        let wrong = |text: &str| {
+            usage(format!(
+                "settings: eval.labels = {text}: a share such as \"1%\" or a number for each class such as 10"
+            ))
+        };
+        match self {
+            Self::PerClass(0) => Err(wrong("0")),
+            Self::PerClass(n) => Ok(Labels::PerClass(*n)),
+            Self::Share(text) => {
+                let percent = text.trim().strip_suffix('%').and_then(|p| p.trim().parse().ok());
+                let share = percent.filter(|p: &f64| *p > 0.0 && *p <= 100.0);
+                share.map(|p| Labels::Share(p / 100.0)).ok_or_else(|| wrong(&format!("{text:?}")))
+            }
+        }
+    }
+}
+
+/// The data sets' folder, beside `xtask/`.
+pub fn datasets_root() -> PathBuf {
+    // Cargo sets the variable when it runs us; a binary called by itself looks around it.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let beside = manifest.and_then(|dir| Some(dir.parent()?.join("datasets")));
+    beside.filter(|path| path.is_dir()).unwrap_or_else(|| PathBuf::from("datasets"))
+}
+
+/// Opens the data of a run: the part of the set that the settings choose, packed where that pays. What the
+/// settings leave to the data is decided: view size, stem, blur, statistics.
+pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
+    let settings = config.data.clone();
+    let mut splits = selfsame_data::open(&settings.source(), &datasets_root())?;
+    // Held out first, so that what is held out does not depend on how much is trained on.
+    if let Some(share) = settings.validation {
+        splits = splits.hold_out(share, settings.split_seed)?;
+    }
+    if let Some(share) = settings.fraction {
+        splits = splits.fraction(share, settings.split_seed)?;
+    }
+    let mut splits = splits.limit(settings.limit, settings.test_limit)?;
+    settle_views(config, &splits)?;
+    let side = settings.pack_side.unwrap_or(2 * config.views.view(0).size);
+    splits.train = packed(splits.train, settings.pack, side, "training images")?;
+    if let Some(test) = splits.test {
+        splits.test = Some(packed(test, settings.pack, side, "test images")?);
+    }
+    if config.views.mean.is_none() || config.views.std.is_none() {
+        let (mean, std) = channel_statistics(&*splits.train)?;
+        config.views.mean.get_or_insert(mean);
+        config.views.std.get_or_insert(std);
+    }
+    Ok(splits)
+}
+
+/// Decides what the settings leave to the size of the images: view size, stem, blur.
+pub fn settle_views(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
+    let first = (0..data.train.len()).find_map(|index| data.train.image(index).ok());
+    let first = first.ok_or_else(|| anyhow::anyhow!("none of the training images can be read"))?;
+    let side = first.width().min(first.height()).max(1);
+    let size = *config.views.size.get_or_insert(if side <= SMALL_SIDE { side } else { PHOTO_SIDE });
+    let small = size <= SMALL_SIDE;
+    config.views.blur_probability.get_or_insert(if small { [0.0, 0.0] } else { [1.0, 0.1] });
+    config.encoder.stem.get_or_insert(if small { Stem::Cifar } else { Stem::ImageNet });
+    Ok(())
+}
+
+/// A set with its decoded images in a pack, if that is wanted and pays.
+fn packed(
+    set: Arc<dyn ImageDataset>,
+    pack: Pack,
+    side: u32,
+    what: &str,
+) -> anyhow::Result<Arc<dyn ImageDataset>> {
+    if pack == Pack::Off || set.content_key().is_none() {
+        if pack == Pack::On {
+            eprintln!("{what}: in memory already, so that a pack would spare nothing");
+        }
+        return Ok(set);
+    }
+    let settings = PackSettings { shorter_side: (side > 0).then_some(side) };
+    if pack == Pack::Auto {
+        let sizes = decoded_bytes(&*set, side);
+        if sizes.whole <= MEMORY {
+            return Ok(set);
+        }
+        if sizes.packed > LARGEST_PACK {
+            eprintln!(
+                "{what}: about {} GB when decoded, so they are decoded anew in every epoch; a pack with a \
+                 shorter side of {side} pixels would take {} GB on disk, ask for it with --set data.pack=on",
+                sizes.whole >> 30,
+                sizes.packed >> 30
+            );
+            return Ok(set);
+        }
+    }
+    let folder = datasets_root().join(".packs");
+    let mut bar = None;
+    let pack = PackedImages::open(set, settings, &folder, &mut |done, all| {
+        let bar = bar.get_or_insert_with(|| Bar::new(&format!("packing {what}"), all as u64));
+        bar.set(done as u64);
+    })?;
+    Ok(Arc::new(pack))
+}
+
+struct DecodedBytes {
+    whole: u64,
+    packed: u64,
+}
+
+/// About how large all images are when decoded, from some of them.
+fn decoded_bytes(set: &dyn ImageDataset, side: u32) -> DecodedBytes {
+    let step = set.len().div_ceil(SAMPLE).max(1);
+    let (mut seen, mut whole, mut packed) = (0u64, 0f64, 0f64);
+    for index in (0..set.len()).step_by(step) {
+        let Ok(image) = set.image(index) else { continue };
+        let bytes = image.as_raw().len() as f64;
+        let shorter = image.width().min(image.height()).max(1);
+        let scale = if side == 0 { 1.0 } else { f64::from(side) / f64::from(shorter) };
+        seen += 1;
+        whole += bytes;
+        packed += bytes * scale.min(1.0).powi(2);
+    }
+    let all = |sum: f64| (sum / seen.max(1) as f64 * set.len() as f64) as u64;
+    DecodedBytes { whole: all(whole), packed: all(packed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_of_labels() {
+        let share = |text: &str| LabelBudget::Share(text.to_owned()).labels();
+        assert_eq!(share("1%").unwrap(), Labels::Share(0.01));
+        assert_eq!(share(" 12.5 %").unwrap(), Labels::Share(0.125));
+        assert_eq!(LabelBudget::PerClass(10).labels().unwrap(), Labels::PerClass(10));
+        for text in ["", "0%", "101%", "-1%", "many", "%", "1.5", "NaN%"] {
+            let error = share(text).unwrap_err();
+            assert!(error.to_string().contains("eval.labels"), "{text}: {error}");
+        }
+        assert!(LabelBudget::PerClass(0).labels().is_err());
+    }
+}
