@@ -98,15 +98,15 @@ mod avx {
         for i in [0, HALF] {
             for j in [0, HALF] {
                 let mut rows = [cast([0f32; HALF]); HALF];
-                for k in 0..HALF {
+                for (k, to) in rows.iter_mut().enumerate() {
                     let half: &[f32; HALF] = row(i + k)[j..].first_chunk().expect("half a row");
-                    rows[k] = cast(*half);
+                    *to = cast(*half);
                 }
                 let turned = quarter(simd, rows);
-                for k in 0..HALF {
+                for (k, turned) in turned.into_iter().enumerate() {
                     let half: &mut [f32; HALF] =
                         columns[j + k].0[i..].first_chunk_mut().expect("half a column");
-                    *half = cast(turned[k]);
+                    *half = cast(turned);
                 }
             }
         }
@@ -152,10 +152,9 @@ mod tests {
         let (mut portable, mut here) = ([Column::ZERO; SIDE], [Column::ZERO; SIDE]);
         Shuffles::Portable.transpose(|i| &rows[i], &mut portable);
         vectorized(|shuffles| shuffles.transpose(|i| &rows[i], &mut here));
-        for i in 0..SIDE {
-            for j in 0..SIDE {
-                assert_eq!(portable[j].0[i], rows[i][j]);
-                assert_eq!(here[j].0[i], rows[i][j]);
+        for (i, row) in rows.iter().enumerate() {
+            for (j, value) in row.iter().enumerate() {
+                assert_eq!((portable[j].0[i], here[j].0[i]), (*value, *value));
             }
         }
     }

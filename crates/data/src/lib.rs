@@ -5,6 +5,8 @@
 //! outside input: parsers check before they allocate, an unreadable image in a folder is reported
 //! and skipped, and archives cannot write outside their folder.
 
+#[cfg(feature = "burn")]
+mod burn_data;
 mod catalog;
 mod cifar;
 mod dataset;
@@ -19,6 +21,8 @@ mod positioned;
 mod shapes;
 mod subset;
 
+#[cfg(feature = "burn")]
+pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
 pub use catalog::{CatalogEntry, Manifest, Source, list, open};
 pub use cifar::open_cifar;
 pub use dataset::{ContentKey, ImageDataset, InMemory, Skipped, Splits, channel_statistics};

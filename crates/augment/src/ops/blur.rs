@@ -183,8 +183,8 @@ fn weigh<'a, S: Simd>(simd: S, kernel: &[f32], to: &mut [f32], line: impl Fn(usi
     let done = vectors.len() * S::F32_LANES;
     for (i, value) in (done..).zip(rest) {
         let mut sum = line(radius)[i] * kernel[0];
-        for k in 1..=radius {
-            sum += (line(radius - k)[i] + line(radius + k)[i]) * kernel[k];
+        for (k, weight) in (1..).zip(&kernel[1..]) {
+            sum += (line(radius - k)[i] + line(radius + k)[i]) * weight;
         }
         *value = sum.clamp(0.0, 1.0);
     }
@@ -242,10 +242,10 @@ fn weigh_any<'a, S: Simd>(
     let radius = kernel.len() - 1;
     for (i, to) in to.iter_mut().enumerate() {
         let mut sum = simd.mul_f32s(S::as_simd_f32s(line(radius)).0[i], simd.splat_f32s(kernel[0]));
-        for k in 1..=radius {
+        for (k, weight) in (1..).zip(&kernel[1..]) {
             let before = S::as_simd_f32s(line(radius - k)).0[i];
             let sides = simd.add_f32s(before, S::as_simd_f32s(line(radius + k)).0[i]);
-            sum = simd.add_f32s(sum, simd.mul_f32s(sides, simd.splat_f32s(kernel[k])));
+            sum = simd.add_f32s(sum, simd.mul_f32s(sides, simd.splat_f32s(*weight)));
         }
         *to = clamped(simd, sum);
     }
