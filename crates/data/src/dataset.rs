@@ -1,9 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
+use rayon::prelude::*;
 
-use crate::DataError;
+use crate::{DataError, Skipped};
 
 /// Images by index, some of them labelled.
 ///
@@ -26,7 +27,7 @@ pub trait ImageDataset: Send + Sync {
     fn class_names(&self) -> &[String];
 
     /// The file that image `index` came from, if it has one of its own.
-    fn path(&self, _index: usize) -> Option<&Path> {
+    fn path(&self, _index: usize) -> Option<PathBuf> {
         None
     }
 
@@ -34,15 +35,6 @@ pub trait ImageDataset: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// A file that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file.
-    pub path: PathBuf,
-    /// The decoder's words.
-    pub reason: String,
 }
 
 /// A data set as a run uses it.
@@ -196,7 +188,7 @@ impl ImageDataset for Subset {
         self.inner.class_names()
     }
 
-    fn path(&self, index: usize) -> Option<&Path> {
+    fn path(&self, index: usize) -> Option<PathBuf> {
         self.inner.path(*self.indices.get(index)?)
     }
 }
@@ -209,22 +201,23 @@ impl ImageDataset for Subset {
 pub fn channel_statistics(dataset: &dyn ImageDataset) -> Result<([f32; 3], [f32; 3]), DataError> {
     const SAMPLE: usize = 5000;
     let step = dataset.len().div_ceil(SAMPLE).max(1);
-    let (mut count, mut sum, mut squares) = (0u64, [0u64; 3], [0u64; 3]);
+    let sampled: Vec<usize> = (0..dataset.len()).step_by(step).collect();
+    let sums: Vec<_> = sampled
+        .into_par_iter()
+        .map(|index| dataset.image(index).map(|image| channel_sums(&image)))
+        .collect();
+    let (mut count, mut sum, mut squares) = (0, [0; 3], [0; 3]);
     let mut failure = None;
-    for index in (0..dataset.len()).step_by(step) {
-        let image = match dataset.image(index) {
-            Ok(image) => image,
-            Err(error) => {
-                failure = Some(error);
-                continue;
+    for sums in sums {
+        match sums {
+            Ok((pixels, of_image, squares_of_image)) => {
+                count += pixels;
+                for c in 0..3 {
+                    sum[c] += of_image[c];
+                    squares[c] += squares_of_image[c];
+                }
             }
-        };
-        for pixel in image.pixels() {
-            count += 1;
-            for (c, value) in pixel.0.into_iter().enumerate() {
-                sum[c] += u64::from(value);
-                squares[c] += u64::from(value) * u64::from(value);
-            }
+            Err(error) => failure = Some(error),
         }
     }
     if count == 0 {
@@ -240,6 +233,18 @@ pub fn channel_statistics(dataset: &dyn ImageDataset) -> Result<([f32; 3], [f32;
         }
     }
     Ok((mean.map(|m| (m / 255.0) as f32), std))
+}
+
+/// The number of pixels, and per channel the sum of values and of their squares.
+fn channel_sums(image: &RgbImage) -> (u64, [u64; 3], [u64; 3]) {
+    let (mut sum, mut squares) = ([0; 3], [0; 3]);
+    for pixel in image.pixels() {
+        for (c, value) in pixel.0.into_iter().enumerate() {
+            sum[c] += u64::from(value);
+            squares[c] += u64::from(value) * u64::from(value);
+        }
+    }
+    (u64::from(image.width()) * u64::from(image.height()), sum, squares)
 }
 
 #[cfg(test)]

@@ -15,13 +15,15 @@ mod idx;
 mod import;
 mod loader;
 mod shapes;
+mod skipped;
 
 pub use catalog::{CatalogEntry, Manifest, Source, list, open};
 pub use cifar::open_cifar;
-pub use dataset::{ImageDataset, InMemory, Skipped, Splits, Subset, channel_statistics};
+pub use dataset::{ImageDataset, InMemory, Splits, Subset, channel_statistics};
 pub use error::DataError;
 pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
 pub use loader::{LoaderConfig, ViewBatch, ViewLoader, ViewStream};
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
+pub use skipped::{Skipped, write_skipped};
