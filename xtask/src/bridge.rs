@@ -1,7 +1,7 @@
 //! Where the crates meet: data sets in the form that trainers and evaluation take.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use selfsame_augment::{PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey};
@@ -26,7 +26,7 @@ impl PlainImages {
         Ok(Self { dataset, view })
     }
 
-    pub fn path(&self, index: usize) -> Option<&Path> {
+    pub fn path(&self, index: usize) -> Option<PathBuf> {
         self.dataset.path(index)
     }
 

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_augment::ViewPair;
-use selfsame_data::{LoaderConfig, Shard, Splits, ViewLoader};
+use selfsame_data::{LoaderConfig, Shard, Skipped, Splits, ViewLoader, write_skipped};
 use selfsame_models::weights::{state_dict, to_safetensors};
 use selfsame_trainers::{
     Checkpoint, Flow, Hooks, LearningRate, StepReport, Trainer, TrainerConfig,
@@ -297,13 +297,14 @@ impl Session<'_> {
     }
 
     fn write_skipped(&self, loader: &ViewLoader) -> anyhow::Result<()> {
-        let opening = self.data.skipped.iter().map(|s| json!({"path": s.path, "reason": s.reason}));
-        let later = loader.skipped();
-        let later = later
-            .iter()
-            .map(|(index, reason)| json!({"path": self.data.train.path(*index), "reason": reason}));
-        let lines: String = opening.chain(later).map(|line| format!("{line}\n")).collect();
-        if lines.is_empty() { Ok(()) } else { self.folder.write(SKIPPED, lines.as_bytes()) }
+        let mut skipped = self.data.skipped.clone();
+        skipped.extend(loader.skipped().into_iter().map(|(index, reason)| Skipped {
+            path: self.data.train.path(index).unwrap_or_else(|| format!("image {index}").into()),
+            reason,
+        }));
+        let mut lines = Vec::new();
+        write_skipped(&skipped, &mut lines)?;
+        if lines.is_empty() { Ok(()) } else { self.folder.write(SKIPPED, &lines) }
     }
 }
 

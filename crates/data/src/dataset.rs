@@ -1,10 +1,11 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
 use rayon::prelude::*;
 
-use crate::{DataError, Subset};
+use crate::content::ContentKey;
+use crate::{DataError, Skipped, Subset};
 
 /// Images by index, some of them labelled.
 ///
@@ -20,6 +21,14 @@ pub trait ImageDataset: Send + Sync {
     /// A file that has become unreadable, or an index out of range.
     fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError>;
 
+    /// The same, decoded anew and kept nowhere: for those who read every image once.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
+        self.image(index).map(Arc::unwrap_or_clone)
+    }
+
     /// Its class, an index into [`class_names`](Self::class_names); `None` without a label.
     fn label(&self, index: usize) -> Option<u32>;
 
@@ -27,12 +36,12 @@ pub trait ImageDataset: Send + Sync {
     fn class_names(&self) -> &[String];
 
     /// The file that image `index` came from, if it has one of its own.
-    fn path(&self, _index: usize) -> Option<&Path> {
+    fn path(&self, _index: usize) -> Option<PathBuf> {
         None
     }
 
     /// What the images are, without reading them: the same only if nothing about the files that they come
-    /// from has changed. `None` where they are in memory or drawn, so that nobody need keep copies.
+    /// from has changed. `None` where they are drawn or were read as a whole, so that nobody need keep copies.
     fn content_key(&self) -> Option<ContentKey> {
         None
     }
@@ -41,20 +50,6 @@ pub trait ImageDataset: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// SHA-256 of what identifies a data set's images: names, sizes and times of change of their files, in
-/// the order of the images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContentKey(pub [u8; 32]);
-
-/// A file that was left out, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The file.
-    pub path: PathBuf,
-    /// The decoder's words.
-    pub reason: String,
 }
 
 /// A data set as a run uses it.

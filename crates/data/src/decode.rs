@@ -1,9 +1,30 @@
 //! Image files become RGB pixels, within limits.
+//!
+//! JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF and TIFF
+//! (grey, RGB and CMYK in integers of 8 and 16 bits, RGB in floats; not: palettes, grey with
+//! transparency), by their content, whatever the extension says. The result is what Pillow's
+//! `convert("RGB")`, and so torchvision's `ImageFolder`, makes of the file, except that images are
+//! turned upright and that 16 bits are rounded:
+//!
+//! - Transparency is dropped, and a transparent pixel keeps the colour that is stored for it.
+//! - Grey is repeated in all three channels.
+//! - 16 bits become 8 as `v / 257`, rounded. Pillow drops the low byte of colours and clips grey.
+//! - Of an animation, the first frame counts. What it leaves open of its canvas is black.
+//! - The EXIF orientation is applied, like Pillow's `exif_transpose`.
+//! - Colour profiles are not applied.
+//!
+//! A file that is cut off is refused, even where much of it could be shown.
 
-use std::io::{BufRead, BufReader, Cursor, Seek};
+mod jpeg;
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::DataError;
 
@@ -11,61 +32,163 @@ use crate::DataError;
 const MAX_FILE_BYTES: u64 = 512 << 20;
 /// nor its image wider or higher than this,
 const MAX_SIDE: u32 = 32_768;
-/// nor may decoding it take more memory than this.
+/// nor have more pixels than this, beyond which Pillow speaks of a decompression bomb,
+const MAX_PIXELS: u64 = 178_956_970;
+/// nor may its pixels take more memory than this as they come from the decoder.
 const MAX_DECODE_BYTES: u64 = 1 << 30;
+/// Comments and profiles inside a PNG file are compressed too.
+const MAX_PNG_METADATA_BYTES: u64 = 64 << 20;
 
 /// Decodes one file by its content, whatever its extension says, turned upright by its EXIF
 /// orientation, in RGB.
 pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
-    let file = std::fs::File::open(path).map_err(DataError::io("open", path))?;
-    let size = file.metadata().map_err(DataError::io("read", path))?.len();
-    decode(path, BufReader::new(file), size)
-}
-
-/// The same for the bytes of a file; `path` says in errors where they come from.
-#[expect(dead_code, reason = "for data sets that keep images inside other files")]
-pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage, DataError> {
-    decode(path, Cursor::new(bytes), bytes.len() as u64)
-}
-
-fn decode(path: &Path, from: impl BufRead + Seek, size: u64) -> Result<RgbImage, DataError> {
-    let failed = |e: image::ImageError| DataError::format(path, e.to_string());
+    // Before opening: that would wait for a writer at the other end of a pipe.
+    let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
+    if !metadata.is_file() {
+        return Err(DataError::format(path, "not a regular file"));
+    }
+    let size = metadata.len();
     if size > MAX_FILE_BYTES {
         let reason = format!("{size} bytes are beyond the limit of {MAX_FILE_BYTES}");
         return Err(DataError::format(path, reason));
     }
+    let mut bytes = Vec::with_capacity(size as usize);
+    std::fs::File::open(path)
+        // It may have grown since.
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
+        .map_err(DataError::io("read", path))?;
+    decode_bytes(path, &bytes)
+}
+
+/// The same for the bytes of a file; `path` says in errors where they come from.
+pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage, DataError> {
+    // Decoders are written with care and fuzzed, and yet an assertion that only one damaged file
+    // in millions meets would end a run of days. They work on memory of their own, so nothing is
+    // left half done behind a panic. Its message is also printed, once per such file.
+    catch_unwind(AssertUnwindSafe(|| decode(bytes)))
+        .unwrap_or_else(|panic| Err(format!("the decoder failed: {}", panic_message(&*panic))))
+        .map_err(|reason| DataError::format(path, reason))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
+}
+
+/// Errors are reasons for people.
+fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (Bmp | Gif | Jpeg | Png | Tiff | WebP)) => format,
+        _ => return Err("not an image of a format that is read".into()),
+    };
+    let bytes = match format {
+        Jpeg => jpeg::prepare(bytes)?,
+        WebP if !webp_is_whole(bytes) => return Err("the WebP file is cut off".into()),
+        _ => Cow::Borrowed(bytes),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODE_BYTES);
-    let mut reader =
-        ImageReader::new(from).with_guessed_format().map_err(DataError::io("read", path))?;
+    limits.max_alloc = Some(if format == Png { MAX_PNG_METADATA_BYTES } else { MAX_DECODE_BYTES });
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
-    let orientation = decoder.orientation().map_err(failed)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    image.apply_orientation(orientation);
-    let image = image.into_rgb8();
-    if image.as_raw().is_empty() {
-        return Err(DataError::format(path, "the image has no pixels"));
+    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let (width, height) = decoder.dimensions();
+    let (pixels, size) = (u64::from(width) * u64::from(height), decoder.total_bytes());
+    if pixels == 0 {
+        return Err("the image has no pixels".into());
     }
-    Ok(image)
+    // Of the limits above, the decoders of JPEG, BMP, WebP and GIF observe only width and height.
+    if pixels > MAX_PIXELS || size > MAX_DECODE_BYTES {
+        return Err(format!(
+            "{width} × {height} pixels in {size} bytes are beyond the limits of {MAX_PIXELS} \
+             pixels and {MAX_DECODE_BYTES} bytes"
+        ));
+    }
+    // Damaged metadata are no reason to do without the image.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// The decoder does not miss chunks at the end, where the orientation is.
+fn webp_is_whole(bytes: &[u8]) -> bool {
+    let length = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(length))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn fixtures() -> Vec<(String, Vec<u8>)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let cases = std::fs::read_to_string(folder.join("cases.txt")).unwrap();
+        cases
+            .lines()
+            .map(|line| line.split(' ').next().unwrap().to_owned())
+            .map(|name| (name.clone(), std::fs::read(folder.join(name)).unwrap()))
+            .collect()
+    }
+
+    /// Enough of each file is cut at every place for all kinds of segments to be met.
     #[test]
-    fn a_header_that_promises_too_much_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("bomb.bmp");
-        RgbImage::from_pixel(3, 2, image::Rgb([0; 3])).save(&path).unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        // Width and height in the BMP header.
-        bytes[18..22].copy_from_slice(&30_000u32.to_le_bytes());
-        bytes[22..26].copy_from_slice(&30_000u32.to_le_bytes());
-        std::fs::write(&path, bytes).unwrap();
-        assert!(decode_file(&path).is_err());
+    fn a_cut_file_is_refused_or_whole() {
+        for (name, bytes) in fixtures() {
+            let path = Path::new(&name);
+            let whole = decode_bytes(path, &bytes).unwrap();
+            for length in 0..bytes.len() {
+                if let Ok(image) = decode_bytes(path, &bytes[..length]) {
+                    assert_eq!(image, whole, "{name} cut at {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error_or_an_image_but_never_a_panic() {
+        // A multiplicative generator is random enough to damage files.
+        let mut state = 1u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        for (name, bytes) in fixtures() {
+            for _ in 0..50 {
+                let mut damaged = bytes.clone();
+                for _ in 0..=random(4) {
+                    damaged[random(bytes.len())] = random(256) as u8;
+                }
+                match decode_bytes(Path::new(&name), &damaged) {
+                    Ok(image) => assert!(!image.as_raw().is_empty(), "{name}"),
+                    Err(error) => assert!(error.to_string().len() > name.len() + 2, "{name}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_promises_too_much_is_refused_before_memory_is_taken() {
+        let (_, mut bmp) = fixtures().into_iter().find(|(name, _)| name == "rgb.bmp").unwrap();
+        // Width and height.
+        for (side, words) in [(15_000u32, "beyond the limits"), (40_000, "exceeds limit")] {
+            bmp[18..22].copy_from_slice(&side.to_le_bytes());
+            bmp[22..26].copy_from_slice(&side.to_le_bytes());
+            let reason = decode(&bmp).unwrap_err();
+            assert!(reason.contains(words), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_a_panic_says_is_kept() {
+        let said = |panic: Box<dyn Any + Send>| panic_message(&*panic).to_owned();
+        assert_eq!(said(Box::new("index 3 of 2")), "index 3 of 2");
+        assert_eq!(said(Box::new(String::from("overflow"))), "overflow");
+        assert_eq!(said(Box::new(7)), "no reason given");
     }
 }

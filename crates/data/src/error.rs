@@ -67,6 +67,15 @@ impl DataError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// What is wrong, without the path where it stands beside it anyway.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
+            Self::Format { reason, .. } => reason,
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn format(path: &Path, reason: impl Into<String>) -> Self {
         Self::Format { path: path.to_owned(), reason: reason.into() }
     }

@@ -1,5 +1,8 @@
 //! A folder of images, with class sub-folders or without any label.
 
+mod index;
+mod scan;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +11,20 @@ use std::sync::{Arc, OnceLock};
 use image::RgbImage;
 use rayon::prelude::*;
 
+use self::index::Index;
+use self::scan::{EXTENSIONS, Scan, read_dir, scan};
+use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
 use crate::decode::decode_file;
 use crate::{DataError, ImageDataset, Skipped, Splits, Subset};
 
-const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif"];
 /// Decoded pixels kept in memory.
 const CACHE_BYTES: u64 = 4 << 30;
-/// A folder whose files weigh less than this is decoded on opening, so that unreadable files are
-/// known before training starts.
+/// A folder whose files weigh less than this
 const EAGER_BYTES: u64 = 1 << 30;
-/// Folders nested deeper than this are not searched.
-const MAX_DEPTH: usize = 32;
+/// and are no more than these is decoded on opening, so that unreadable files are known before
+/// training starts.
+const EAGER_FILES: usize = 100_000;
 /// Of a labelled folder without a test split, every tenth image of each class is tested on.
 const HOLD_OUT: usize = 10;
 
@@ -29,36 +34,37 @@ const HOLD_OUT: usize = 10;
 /// - `CLASS/…`: labelled; every tenth image of each class is held out as the test split.
 /// - anything else: all images at any depth, without labels and without a test split.
 ///
-/// Images are ordered by class and path. A folder that weighs less than 1 GiB is decoded now and
-/// unreadable files are left out and reported; of larger ones, files are decoded when they are
-/// needed. Up to 4 GiB of decoded pixels are kept.
+/// Images are ordered by class and path. Hidden files and folders are ignored, and so are
+/// `__MACOSX` and `SHA256SUMS`; symbolic links are not followed. A folder of at most 100,000 files
+/// that weighs less than 1 GiB is decoded now and unreadable files are left out and reported; of
+/// larger ones, files are decoded when they are needed, and a [`ViewLoader`](crate::ViewLoader)
+/// reports those that it could not read. Up to 4 GiB of decoded pixels are kept.
 ///
 /// # Errors
 /// No folder, or no readable image in it.
 pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError> {
     let root = sole_subfolder(folder)?;
+    let splits: Vec<_> =
+        read_dir(&root)?.into_iter().filter(|e| e.kind.is_dir()).map(|e| e.name).collect();
+    let split = |name: &str| splits.iter().any(|n| n == name).then(|| root.join(name));
     let mut skipped = Vec::new();
-    let train_folder = root.join("train");
-    if train_folder.is_dir() {
-        let (train, names) = scan(&train_folder)?;
-        let train = ImageFolder::load(&train_folder, train, names.clone(), &mut skipped)?;
-        let test_folder = ["test", "val"].map(|n| root.join(n)).into_iter().find(|p| p.is_dir());
-        let test = match test_folder {
+    if let Some(train_folder) = split("train") {
+        let train = scan(&train_folder)?;
+        let names = train.class_names.clone();
+        let train = ImageFolder::load(&train_folder, train, &mut skipped)?;
+        let test = match split("test").or_else(|| split("val")) {
             Some(path) => {
-                let (files, test_names) = scan(&path)?;
-                let files = relabel(files, &test_names, &names);
-                let test = ImageFolder::load(&path, files, names, &mut skipped)?;
+                let test = in_terms_of(names, scan(&path)?);
+                let test = ImageFolder::load(&path, test, &mut skipped)?;
                 Some(Arc::new(test) as Arc<dyn ImageDataset>)
             }
             None => None,
         };
         return Ok(Splits::new(name, Arc::new(train), test, skipped));
     }
-    let (files, names) = scan(&root)?;
-    let labelled = !names.is_empty();
-    let all: Arc<dyn ImageDataset> =
-        Arc::new(ImageFolder::load(&root, files, names, &mut skipped)?);
-    if !labelled || all.len() < 2 * HOLD_OUT {
+    let all = ImageFolder::load(&root, scan(&root)?, &mut skipped)?;
+    let all: Arc<dyn ImageDataset> = Arc::new(all);
+    if all.class_names().is_empty() || all.len() < 2 * HOLD_OUT {
         return Ok(Splits::new(name, all, None, skipped));
     }
     let (mut train, mut test) = (Vec::new(), Vec::new());
@@ -74,160 +80,96 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
     Ok(Splits::new(name, Arc::new(Subset::new(all, train)), test, skipped))
 }
 
-struct File {
-    path: PathBuf,
-    bytes: u64,
-    label: Option<u32>,
-}
-
 /// Archives often wrap everything in one folder; that one is meant then.
 fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
-    let entries = read_dir(folder)?;
-    match &entries[..] {
-        [only] if only.is_dir() && only.file_name().is_some_and(|n| n != "train") => {
-            Ok(only.clone())
-        }
-        _ => Ok(folder.to_owned()),
-    }
-}
-
-/// The entries of a folder in the order of their names.
-fn read_dir(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let error = || DataError::io("read the folder", folder);
-    let mut entries = std::fs::read_dir(folder)
-        .map_err(error())?
-        .map(|entry| entry.map(|e| e.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(error())?;
-    entries.sort();
-    Ok(entries)
-}
-
-/// All image files, and class names if the folder has classes.
-fn scan(root: &Path) -> Result<(Vec<File>, Vec<String>), DataError> {
-    let entries = read_dir(root)?;
-    let images_at_root = entries.iter().any(|path| is_image(path));
-    let mut classes = Vec::new();
-    if !images_at_root {
-        for path in entries.iter().filter(|p| p.is_dir() && !p.is_symlink()) {
-            if read_dir(path)?.iter().any(|p| is_image(p)) {
-                classes.push(path.clone());
-            }
-        }
-    }
-    let mut files = Vec::new();
-    if classes.is_empty() {
-        collect(root, None, 0, &mut files)?;
-        return Ok((files, Vec::new()));
-    }
-    let mut names = Vec::new();
-    for (label, class) in classes.iter().enumerate() {
-        names.push(class.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        collect(class, Some(label as u32), 0, &mut files)?;
-    }
-    Ok((files, names))
-}
-
-fn collect(
-    folder: &Path,
-    label: Option<u32>,
-    depth: usize,
-    files: &mut Vec<File>,
-) -> Result<(), DataError> {
-    for path in read_dir(folder)? {
-        // Links could lead out of the folder, or in circles.
-        let Ok(kind) = std::fs::symlink_metadata(&path) else { continue };
-        if kind.is_dir() && depth < MAX_DEPTH {
-            collect(&path, label, depth + 1, files)?;
-        } else if kind.is_file() && is_image(&path) {
-            files.push(File { bytes: kind.len(), path, label });
-        }
-    }
-    Ok(())
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+    Ok(match &read_dir(folder)?[..] {
+        [only] if only.kind.is_dir() && only.name != "train" => folder.join(&only.name),
+        _ => folder.to_owned(),
+    })
 }
 
 /// Labels of one split in the terms of another; a class unknown there has no label here.
-fn relabel(mut files: Vec<File>, from: &[String], to: &[String]) -> Vec<File> {
-    for file in &mut files {
-        let name = file.label.and_then(|l| from.get(l as usize));
-        file.label = name.and_then(|n| to.iter().position(|t| t == n)).map(|l| l as u32);
-    }
-    files
+fn in_terms_of(class_names: Vec<String>, mut scan: Scan) -> Scan {
+    scan.index.relabel(|label| {
+        let name = scan.class_names.get(label? as usize)?;
+        Some(class_names.iter().position(|n| n == name)? as u32)
+    });
+    scan.class_names = class_names;
+    scan
 }
 
 /// Image files, decoded at most once while the cache has room.
 pub struct ImageFolder {
-    files: Vec<File>,
+    index: Index,
     cache: Vec<OnceLock<Arc<RgbImage>>>,
     cached_bytes: AtomicU64,
     class_names: Vec<String>,
 }
 
 impl ImageFolder {
-    fn load(
-        root: &Path,
-        files: Vec<File>,
-        class_names: Vec<String>,
-        skipped: &mut Vec<Skipped>,
-    ) -> Result<Self, DataError> {
-        if files.is_empty() {
-            let detail = format!(" ({} are looked for)", EXTENSIONS.join(", "));
-            return Err(DataError::NoImages { path: root.to_owned(), detail });
-        }
-        let eager = files.iter().map(|f| f.bytes).sum::<u64>() <= EAGER_BYTES;
+    fn load(root: &Path, scan: Scan, skipped: &mut Vec<Skipped>) -> Result<Self, DataError> {
+        let before = skipped.len();
+        skipped.extend(scan.skipped);
         let mut folder = Self {
-            cache: files.iter().map(|_| OnceLock::new()).collect(),
-            files,
+            cache: (0..scan.index.len()).map(|_| OnceLock::new()).collect(),
+            index: scan.index,
             cached_bytes: AtomicU64::new(0),
-            class_names,
+            class_names: scan.class_names,
         };
-        if eager {
-            let results: Vec<_> =
-                (0..folder.files.len()).into_par_iter().map(|i| folder.image(i).err()).collect();
-            let mut keep = Vec::new();
-            for (file, error) in folder.files.iter().zip(results) {
-                keep.push(error.is_none());
-                if let Some(error) = error {
-                    let reason = match error {
-                        DataError::Format { reason, .. } => reason,
-                        other => other.to_string(),
-                    };
-                    skipped.push(Skipped { path: file.path.clone(), reason });
-                }
+        if folder.is_light() {
+            folder.decode_all(skipped);
+        }
+        if !folder.is_empty() {
+            return Ok(folder);
+        }
+        let detail = match &skipped[before..] {
+            [.., last] => format!("; {}: {}", last.path.display(), last.reason),
+            [] => format!(" ({} are looked for)", EXTENSIONS.join(", ")),
+        };
+        Err(DataError::NoImages { path: root.to_owned(), detail })
+    }
+
+    /// Whether all of it can be decoded before training without making anyone wait.
+    fn is_light(&self) -> bool {
+        let mut room = EAGER_BYTES;
+        // The size of a file is one more question to the file system: no more of them than needed.
+        self.len() <= EAGER_FILES
+            && (0..self.len()).filter_map(|index| self.path(index)).all(|path| {
+                let bytes = std::fs::symlink_metadata(path).map_or(0, |m| m.len());
+                let fits = bytes <= room;
+                room = room.saturating_sub(bytes);
+                fits
+            })
+    }
+
+    /// Leaves out what cannot be read.
+    fn decode_all(&mut self, skipped: &mut Vec<Skipped>) {
+        let errors: Vec<_> =
+            (0..self.len()).into_par_iter().map(|index| self.image(index).err()).collect();
+        let keep: Vec<bool> = errors.iter().map(Option::is_none).collect();
+        for (index, error) in errors.into_iter().enumerate() {
+            if let (Some(error), Some(path)) = (error, self.path(index)) {
+                skipped.push(Skipped { path, reason: error.reason() });
             }
-            let mut kept = keep.iter();
-            folder.files.retain(|_| kept.next() == Some(&true));
-            let mut kept = keep.iter();
-            folder.cache.retain(|_| kept.next() == Some(&true));
         }
-        if folder.files.is_empty() {
-            let detail = match skipped.last() {
-                Some(last) => format!("; {}: {}", last.path.display(), last.reason),
-                None => String::new(),
-            };
-            return Err(DataError::NoImages { path: root.to_owned(), detail });
-        }
-        Ok(folder)
+        self.index.retain(&keep);
+        let mut kept = keep.iter();
+        self.cache.retain(|_| kept.next() == Some(&true));
     }
 }
 
 impl ImageDataset for ImageFolder {
     fn len(&self) -> usize {
-        self.files.len()
+        self.index.len()
     }
 
     fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
-        let (Some(slot), Some(file)) = (self.cache.get(index), self.files.get(index)) else {
-            return Err(out_of_range(index, self.len()));
-        };
+        let absent = || out_of_range(index, self.len());
+        let slot = self.cache.get(index).ok_or_else(absent)?;
         if let Some(image) = slot.get() {
             return Ok(image.clone());
         }
-        let image = Arc::new(decode_file(&file.path)?);
+        let image = Arc::new(self.decode(index)?);
         let bytes = image.as_raw().len() as u64;
         if self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= CACHE_BYTES {
             return Ok(slot.get_or_init(|| image).clone());
@@ -236,16 +178,29 @@ impl ImageDataset for ImageFolder {
         Ok(image)
     }
 
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
+        let path = self.path(index).ok_or_else(|| out_of_range(index, self.len()))?;
+        decode_file(&path)
+    }
+
+    fn content_key(&self) -> Option<ContentKey> {
+        let mut key = KeyBuilder::default();
+        for path in (0..self.len()).filter_map(|index| self.path(index)) {
+            key.add_file(&path);
+        }
+        Some(key.finish())
+    }
+
     fn label(&self, index: usize) -> Option<u32> {
-        self.files.get(index)?.label
+        self.index.label(index)
     }
 
     fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    fn path(&self, index: usize) -> Option<&Path> {
-        self.files.get(index).map(|f| f.path.as_path())
+    fn path(&self, index: usize) -> Option<PathBuf> {
+        self.index.path(index)
     }
 }
 

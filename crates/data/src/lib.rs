@@ -9,6 +9,7 @@
 mod burn_data;
 mod catalog;
 mod cifar;
+mod content;
 mod dataset;
 mod decode;
 mod error;
@@ -19,13 +20,15 @@ mod loader;
 mod packed;
 mod positioned;
 mod shapes;
+mod skipped;
 mod subset;
 
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
 pub use catalog::{CatalogEntry, Manifest, Source, list, open};
 pub use cifar::open_cifar;
-pub use dataset::{ContentKey, ImageDataset, InMemory, Skipped, Splits, channel_statistics};
+pub use content::ContentKey;
+pub use dataset::{ImageDataset, InMemory, Splits, channel_statistics};
 pub use error::DataError;
 pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
@@ -33,4 +36,5 @@ pub use import::{ImportReport, import};
 pub use loader::{LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
 pub use packed::{PackSettings, PackedImages};
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
+pub use skipped::{Skipped, write_skipped};
 pub use subset::{Labels, Subset};

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use selfsame_augment::{CropWindow, Image, Interpolation, RgbSource, resize};
 use sha2::{Digest, Sha256};
 
-use crate::dataset::{ContentKey, out_of_range};
+use crate::content::ContentKey;
+use crate::dataset::out_of_range;
 use crate::positioned::Positioned;
 use crate::{DataError, ImageDataset};
 
@@ -177,8 +178,8 @@ impl ImageDataset for PackedImages {
         match self.stored(*entry) {
             Ok(Stored::Image(image)) => Ok(Arc::new(image)),
             Ok(Stored::Reason(reason)) => {
-                let path = self.inner.path(index).unwrap_or(&self.path);
-                Err(DataError::format(path, reason))
+                let path = self.inner.path(index).unwrap_or_else(|| self.path.clone());
+                Err(DataError::format(&path, reason))
             }
             // The pack was damaged or shortened: the set itself still has the same image.
             Err(_) => Ok(Arc::new(prepared(&*self.inner, index, self.settings)?)),
@@ -193,7 +194,7 @@ impl ImageDataset for PackedImages {
         self.inner.class_names()
     }
 
-    fn path(&self, index: usize) -> Option<&Path> {
+    fn path(&self, index: usize) -> Option<PathBuf> {
         self.inner.path(index)
     }
 }
@@ -211,12 +212,12 @@ fn prepared(
     index: usize,
     settings: PackSettings,
 ) -> Result<RgbImage, DataError> {
-    let image = inner.image(index)?;
+    let image = inner.decode(index)?;
     let (width, height) = image.dimensions();
     let shorter = width.min(height);
     let side = match settings.shorter_side {
         Some(side) if side < shorter => side.max(1),
-        _ => return Ok(Arc::unwrap_or_clone(image)),
+        _ => return Ok(image),
     };
     let scaled = |length: u32| {
         let exact = u64::from(length) * u64::from(side);
@@ -225,7 +226,7 @@ fn prepared(
     let (new_width, new_height) = (scaled(width), scaled(height));
     let mut reduced = Image::default();
     resize(
-        RgbSource::try_from(&*image)?,
+        RgbSource::try_from(&image)?,
         CropWindow { x: 0, y: 0, width, height },
         new_width as usize,
         new_height as usize,

@@ -1,6 +1,6 @@
 //! Some images of a data set, chosen by their order or by a seed.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -8,7 +8,8 @@ use rand::seq::SliceRandom;
 use selfsame_augment::ViewKey;
 use sha2::{Digest, Sha256};
 
-use crate::dataset::{ContentKey, out_of_range};
+use crate::content::ContentKey;
+use crate::dataset::out_of_range;
 use crate::{DataError, ImageDataset};
 
 /// Some images of another data set. Its indices are its own, from 0.
@@ -181,6 +182,11 @@ impl ImageDataset for Subset {
         self.inner.image(*inner as usize)
     }
 
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
+        let inner = self.indices.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
+        self.inner.decode(*inner as usize)
+    }
+
     fn label(&self, index: usize) -> Option<u32> {
         self.inner.label(*self.indices.get(index)? as usize)
     }
@@ -189,7 +195,7 @@ impl ImageDataset for Subset {
         self.inner.class_names()
     }
 
-    fn path(&self, index: usize) -> Option<&Path> {
+    fn path(&self, index: usize) -> Option<PathBuf> {
         self.inner.path(*self.indices.get(index)? as usize)
     }
 

@@ -1,0 +1,130 @@
+//! The paths of millions of files in little memory.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Files in the order in which they were added: 12 bytes and the name for each, and one path and
+/// label for those in a row that share a folder.
+#[derive(Default)]
+pub(super) struct Index {
+    folders: Vec<Folder>,
+    folder_of: Vec<u32>,
+    /// All names, one after the other,
+    names: Vec<u8>,
+    /// and where each ends.
+    name_ends: Vec<usize>,
+}
+
+struct Folder {
+    path: PathBuf,
+    label: Option<u32>,
+}
+
+impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.folder_of.len()
+    }
+
+    /// Adds a file. `false` if its name cannot be kept: where names are not bytes, they must be
+    /// Unicode.
+    #[must_use]
+    pub(super) fn push(&mut self, folder: &Path, name: &OsStr) -> bool {
+        let Some(name) = to_bytes(name) else { return false };
+        if self.folders.last().is_none_or(|last| last.path.as_os_str() != folder.as_os_str()) {
+            self.folders.push(Folder { path: folder.to_owned(), label: None });
+        }
+        self.folder_of.push(self.folders.len() as u32 - 1);
+        self.names.extend_from_slice(name);
+        self.name_ends.push(self.names.len());
+        true
+    }
+
+    /// Gives all files of a folder the label that follows from the one they have.
+    pub(super) fn relabel(&mut self, label: impl Fn(Option<u32>) -> Option<u32>) {
+        for folder in &mut self.folders {
+            folder.label = label(folder.label);
+        }
+    }
+
+    /// Puts the files of `other` behind these.
+    pub(super) fn append(&mut self, other: Self) {
+        let (folders, names) = (self.folders.len() as u32, self.names.len());
+        self.folders.extend(other.folders);
+        self.folder_of.extend(other.folder_of.into_iter().map(|folder| folder + folders));
+        self.names.extend(other.names);
+        self.name_ends.extend(other.name_ends.into_iter().map(|end| end + names));
+    }
+
+    /// Those files for which `keep` is true, which has one entry for each.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        let mut kept = Self { folders: std::mem::take(&mut self.folders), ..Self::default() };
+        for index in (0..self.len()).filter(|index| keep[*index]) {
+            kept.folder_of.push(self.folder_of[index]);
+            kept.names.extend_from_slice(self.name(index));
+            kept.name_ends.push(kept.names.len());
+        }
+        *self = kept;
+    }
+
+    pub(super) fn path(&self, index: usize) -> Option<PathBuf> {
+        Some(self.folder(index)?.path.join(from_bytes(self.name(index))))
+    }
+
+    pub(super) fn label(&self, index: usize) -> Option<u32> {
+        self.folder(index)?.label
+    }
+
+    fn folder(&self, index: usize) -> Option<&Folder> {
+        self.folders.get(*self.folder_of.get(index)? as usize)
+    }
+
+    fn name(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.name_ends[index - 1] };
+        &self.names[start..self.name_ends[index]]
+    }
+}
+
+#[cfg(unix)]
+fn to_bytes(name: &OsStr) -> Option<&[u8]> {
+    Some(std::os::unix::ffi::OsStrExt::as_bytes(name))
+}
+
+#[cfg(unix)]
+fn from_bytes(name: &[u8]) -> &OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(name)
+}
+
+#[cfg(not(unix))]
+fn to_bytes(name: &OsStr) -> Option<&[u8]> {
+    name.to_str().map(str::as_bytes)
+}
+
+#[cfg(not(unix))]
+fn from_bytes(name: &[u8]) -> &OsStr {
+    // Only what `to_bytes` made comes here.
+    std::str::from_utf8(name).unwrap_or_default().as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_keep_their_order_folder_and_label() {
+        let mut index = Index::default();
+        assert!(index.push(Path::new("a"), OsStr::new("1.png")));
+        assert!(index.push(Path::new("a/b"), OsStr::new("2.png")));
+        assert!(index.push(Path::new("a"), OsStr::new("3.png")));
+        index.relabel(|_| Some(7));
+        let mut other = Index::default();
+        assert!(other.push(Path::new("c"), OsStr::new("4.png")));
+        index.append(other);
+        index.retain(&[true, false, true, true]);
+        let found: Vec<_> = (0..4).map(|i| (index.path(i), index.label(i))).collect();
+        let path = |path: &str| Some(PathBuf::from(path));
+        let expected =
+            [(path("a/1.png"), Some(7)), (path("a/3.png"), Some(7)), (path("c/4.png"), None)];
+        assert_eq!(found[..3], expected);
+        assert_eq!((&found[3], index.len()), (&(None, None), 3));
+    }
+}

@@ -1,0 +1,143 @@
+//! Which images a folder holds, and in what order.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::index::Index;
+use crate::{DataError, Skipped};
+
+pub(super) const EXTENSIONS: [&str; 9] =
+    ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif"];
+/// Folders nested deeper than this are not searched.
+const MAX_DEPTH: usize = 32;
+
+/// What was found in a folder. The order of the files is that of their paths, name by name.
+#[derive(Default)]
+pub(super) struct Scan {
+    pub(super) index: Index,
+    /// Empty when the folder has no classes; else each file has a label.
+    pub(super) class_names: Vec<String>,
+    /// What looked like an image or a folder and could not be taken.
+    pub(super) skipped: Vec<Skipped>,
+    /// Whether there are images in the folder itself.
+    images_on_top: bool,
+}
+
+pub(super) struct Entry {
+    pub(super) name: OsString,
+    pub(super) kind: FileType,
+}
+
+/// The entries of a folder in the order of their names, without what is hidden and what archives
+/// bring along.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(super) fn read_dir(folder: &Path) -> Result<Vec<Entry>, DataError> {
+    let mut entries = std::fs::read_dir(folder)
+        .and_then(|entries| {
+            entries
+                .filter(|entry| entry.as_ref().map_or(true, |e| !is_ignored(&e.file_name())))
+                // The kind comes with the name from most file systems: no question for each file.
+                .map(|entry| {
+                    entry.and_then(|e| Ok(Entry { name: e.file_name(), kind: e.file_type()? }))
+                })
+                .collect::<std::io::Result<Vec<_>>>()
+        })
+        .map_err(DataError::io("read", folder))?;
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// All images of a folder, with its sub-folders as classes if there are images in some of them
+/// and none outside.
+///
+/// # Errors
+/// A folder that cannot be read; a sub-folder is skipped then.
+pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
+    let entries = read_dir(root)?;
+    let is_image = |entry: &Entry| !entry.kind.is_dir() && is_image(&entry.name);
+    let mut all = Scan { images_on_top: entries.iter().any(is_image), ..Scan::default() };
+    // The order of the results does not depend on which thread is done first.
+    let folders: Vec<Scan> = entries
+        .par_iter()
+        .filter(|entry| entry.kind.is_dir())
+        .map(|entry| {
+            let mut found = Scan::default();
+            found.search(&root.join(&entry.name), 1);
+            found
+        })
+        .collect();
+    let classes = !all.images_on_top && folders.iter().any(|folder| folder.images_on_top);
+    let mut folders = folders.into_iter();
+    for entry in entries {
+        if !entry.kind.is_dir() {
+            all.add(root, &entry);
+            continue;
+        }
+        let Some(mut folder) = folders.next() else { continue };
+        if classes && !folder.images_on_top {
+            continue;
+        }
+        if classes {
+            let label = all.class_names.len() as u32;
+            folder.index.relabel(|_| Some(label));
+            all.class_names.push(entry.name.to_string_lossy().into_owned());
+        }
+        all.index.append(folder.index);
+        all.skipped.append(&mut folder.skipped);
+    }
+    Ok(all)
+}
+
+impl Scan {
+    fn search(&mut self, folder: &Path, depth: usize) {
+        if depth > MAX_DEPTH {
+            return self.skip(folder.to_owned(), format!("nested deeper than {MAX_DEPTH} folders"));
+        }
+        let entries = match read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.skip(folder.to_owned(), error.reason()),
+        };
+        for entry in entries {
+            if entry.kind.is_dir() {
+                self.search(&folder.join(&entry.name), depth + 1);
+            } else {
+                self.images_on_top |= depth == 1 && is_image(&entry.name);
+                self.add(folder, &entry);
+            }
+        }
+    }
+
+    /// A file, a link, or something stranger.
+    fn add(&mut self, folder: &Path, entry: &Entry) {
+        let path = || folder.join(&entry.name);
+        if entry.kind.is_symlink() {
+            // They could lead out of the folder, or in circles.
+            if is_image(&entry.name) || path().is_dir() {
+                self.skip(path(), "a symbolic link, which is not followed".into());
+            }
+        } else if !is_image(&entry.name) {
+        } else if !entry.kind.is_file() {
+            self.skip(path(), "not a regular file".into());
+        } else if !self.index.push(folder, &entry.name) {
+            self.skip(path(), "its name is not Unicode".into());
+        }
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: String) {
+        self.skipped.push(Skipped { path, reason });
+    }
+}
+
+fn is_image(name: &OsStr) -> bool {
+    let extension = Path::new(name).extension();
+    extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
+fn is_ignored(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "SHA256SUMS"
+}
