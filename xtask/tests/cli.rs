@@ -1,7 +1,11 @@
 //! End-to-end runs of the real binary.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use common::{error, field, folder_of_images, ok, png, xtask};
 
 /// A run so small that it ends in a second or two.
 const SMALL: [&str; 12] = [
@@ -19,41 +23,12 @@ const SMALL: [&str; 12] = [
     "eval.knn_k=5",
 ];
 
-fn xtask(args: &[&str], threads: &str) -> Output {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(args)
-        .env("CARGO_MANIFEST_DIR", manifest)
-        .env("RAYON_NUM_THREADS", threads)
-        .output()
-        .unwrap()
-}
-
-fn ok(output: &Output) -> String {
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The exit status and the one line of the error.
-fn error(args: &[&str]) -> (i32, String) {
-    let output = xtask(args, "2");
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!stderr.contains("backtrace") && !stderr.contains("panicked"), "{stderr}");
-    (output.status.code().unwrap(), stderr)
-}
-
 fn pretrain(method: &str, out: &Path, more: &[&str], threads: &str) -> Output {
     let out = out.to_str().unwrap();
     let mut args = vec!["pretrain", method, "--out", out, "--json"];
     args.extend(SMALL);
     args.extend(more);
     xtask(&args, threads)
-}
-
-fn field(json: &str, name: &str) -> f64 {
-    let value: serde_json::Value = serde_json::from_str(json).unwrap();
-    value[name].as_f64().unwrap_or_else(|| panic!("{name} in {json}"))
 }
 
 #[test]
@@ -183,20 +158,6 @@ fn ndarray_trains_too() {
         assert!(summary.contains("\"device\": \"ndarray\""), "{summary}");
         assert!(field(&summary, "final_loss").is_finite());
     }
-}
-
-fn png(path: &Path, value: u8) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let pixel = |x: u32, y: u32| image::Rgb([value, (x * 16) as u8, (y * 16) as u8]);
-    image::RgbImage::from_fn(12, 10, pixel).save(path).unwrap();
-}
-
-fn folder_of_images(root: &Path, count: u8) -> PathBuf {
-    let folder = root.join("photos");
-    for i in 0..count {
-        png(&folder.join(format!("{i:02}.png")), i * 10);
-    }
-    folder
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! What the end-to-end tests share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The binary with the repository's data sets.
+pub fn xtask(args: &[&str], threads: &str) -> Output {
+    xtask_beside(Path::new(env!("CARGO_MANIFEST_DIR")), args, threads)
+}
+
+/// The binary with the data sets in `manifest/../datasets`.
+pub fn xtask_beside(manifest: &Path, args: &[&str], threads: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(args)
+        .env("CARGO_MANIFEST_DIR", manifest)
+        .env("RAYON_NUM_THREADS", threads)
+        .output()
+        .unwrap()
+}
+
+pub fn ok(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The exit status and the one line of the error.
+pub fn error(args: &[&str]) -> (i32, String) {
+    let output = xtask(args, "2");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!stderr.contains("backtrace") && !stderr.contains("panicked"), "{stderr}");
+    (output.status.code().unwrap(), stderr)
+}
+
+pub fn field(json: &str, name: &str) -> f64 {
+    let value: serde_json::Value = serde_json::from_str(json).unwrap();
+    value[name].as_f64().unwrap_or_else(|| panic!("{name} in {json}"))
+}
+
+pub fn png(path: &Path, value: u8) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let pixel = |x: u32, y: u32| image::Rgb([value, (x * 16) as u8, (y * 16) as u8]);
+    image::RgbImage::from_fn(12, 10, pixel).save(path).unwrap();
+}
+
+pub fn folder_of_images(root: &Path, count: u8) -> PathBuf {
+    let folder = root.join("photos");
+    for i in 0..count {
+        png(&folder.join(format!("{i:02}.png")), i * 10);
+    }
+    folder
+}

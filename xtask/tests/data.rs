@@ -1,0 +1,113 @@
+//! End-to-end runs of the real binary on data of many kinds.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{field, folder_of_images, ok, png, xtask_beside};
+
+/// A project with data sets of its own.
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("datasets")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn xtask(&self, args: &[&str]) -> Output {
+        xtask_beside(&self.path("xtask"), args, "2")
+    }
+
+    /// The summary and the encoder's bytes of a run of one epoch of a few steps.
+    fn pretrain(&self, images: &Path, out: &str, more: &[&str]) -> (String, Vec<u8>) {
+        let out = self.path(out);
+        let mut args = vec!["pretrain", "barlow-twins", "--json"];
+        args.extend(["--images", images.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+        args.extend(["--set", "train.batch_size=4", "--set", "train.epochs=1"]);
+        args.extend(["--set", "encoder.base_width=2", "--set", "barlow_twins.projector=[8, 8]"]);
+        args.extend(["--set", "eval.knn_k=1"]);
+        args.extend(more);
+        let summary = ok(&self.xtask(&args));
+        (summary, std::fs::read(out.join("encoder.safetensors")).unwrap())
+    }
+
+    fn packs(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.path("datasets/.packs")) else { return vec![] };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|e| e == "pack")).collect()
+    }
+}
+
+#[test]
+fn a_pack_is_made_once_and_changes_nothing_but_where_pixels_come_from() {
+    let project = Project::new();
+    let photos = folder_of_images(project.folder.path(), 12);
+    let (_, plain) = project.pretrain(&photos, "plain", &["--set", "data.pack=off"]);
+    assert!(project.packs().is_empty());
+    let packed = ["--set", "data.pack=on", "--set", "data.pack_side=0"];
+    let (_, first) = project.pretrain(&photos, "first", &packed);
+    assert_eq!(plain, first, "the same pixels");
+    let packs = project.packs();
+    assert_eq!(packs.len(), 1);
+
+    let made = std::fs::metadata(&packs[0]).unwrap().modified().unwrap();
+    assert_eq!(project.pretrain(&photos, "second", &packed).1, first);
+    assert_eq!(project.packs(), packs);
+    assert_eq!(std::fs::metadata(&packs[0]).unwrap().modified().unwrap(), made);
+
+    // A damaged pack, and then none.
+    let bytes = std::fs::read(&packs[0]).unwrap();
+    std::fs::write(&packs[0], &bytes[..bytes.len() / 2]).unwrap();
+    assert_eq!(project.pretrain(&photos, "damaged", &packed).1, first);
+    std::fs::remove_file(&packs[0]).unwrap();
+    assert_eq!(project.pretrain(&photos, "removed", &packed).1, first);
+
+    // Another image is another pack and another run.
+    png(&photos.join("03.png"), 255);
+    assert_ne!(project.pretrain(&photos, "changed", &packed).1, first);
+    assert_eq!(project.packs().len(), 2);
+}
+
+/// 30 images of each of three classes.
+fn classes(project: &Project) -> PathBuf {
+    let folder = project.path("classes");
+    for class in 0..3u8 {
+        for i in 0..30u8 {
+            png(&folder.join(format!("{class}/{i:02}.png")), class * 80 + i);
+        }
+    }
+    folder
+}
+
+#[test]
+fn parts_of_a_set_are_what_the_settings_say() {
+    let project = Project::new();
+    let images = classes(&project);
+    let count = |name: &str, more: &[&str]| {
+        let (summary, encoder) = project.pretrain(&images, name, more);
+        (field(&summary, "train_images"), field(&summary, "test_images"), encoder)
+    };
+    // Every tenth of a class is the test split.
+    let (train, test, all) = count("all", &[]);
+    assert_eq!((train, test), (81.0, 9.0));
+    let (train, test, _) = count("third", &["--fraction", "0.34"]);
+    assert_eq!((train, test), (27.0, 9.0));
+    let (train, test, held) = count("held", &["--set", "data.validation=0.25"]);
+    assert_eq!((train, test), (60.0, 21.0));
+    let (_, _, again) = count("again", &["--set", "data.validation=0.25"]);
+    let other = ["--set", "data.validation=0.25", "--set", "data.split_seed=1"];
+    let (_, _, other) = count("other", &other);
+    assert!(held == again && held != other && held != all);
+    // Labels are for the probes: what is trained is the same.
+    let (_, _, few) = count("few", &["--set", "eval.labels=2"]);
+    assert_eq!(few, all);
+}
