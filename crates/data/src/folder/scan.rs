@@ -141,3 +141,39 @@ fn is_image(name: &OsStr) -> bool {
 fn is_ignored(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "SHA256SUMS"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(files: &[&str]) -> (Vec<String>, Vec<String>) {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let found = scan(root.path()).unwrap();
+        assert_eq!(found.skipped, []);
+        let path = |i| found.index.path(i).unwrap();
+        let relative = |i| path(i).strip_prefix(root.path()).unwrap().display().to_string();
+        ((0..found.index.len()).map(relative).collect(), found.class_names)
+    }
+
+    /// The index of an image keys the randomness of a run: this order must not change.
+    #[test]
+    fn files_come_in_the_order_of_their_paths_name_by_name() {
+        let shuffled = ["b.png", "a/z.png", "a-.png", "B.png", "a/b/c.JPG", "a/y.tif", "a/a"];
+        let (found, classes) = paths(&shuffled);
+        assert_eq!(found, ["B.png", "a/b/c.JPG", "a/y.tif", "a/z.png", "a-.png", "b.png"]);
+        assert!(classes.is_empty());
+    }
+
+    #[test]
+    fn classes_are_folders_with_images_of_their_own() {
+        let files = ["b/1.png", "a/2.png", "a/more/3.png", "c/d/4.png", ".e/5.png", "README.md"];
+        let (found, classes) = paths(&files);
+        assert_eq!(found, ["a/2.png", "a/more/3.png", "b/1.png"]);
+        assert_eq!(classes, ["a", "b"]);
+    }
+}
