@@ -154,7 +154,7 @@ fn write_bad(folder: &Path) -> Vec<PathBuf> {
     bad.push(pipe);
 
     let secret = put(folder.join("secret.png"), &std::fs::read(fixture("rgb.png")).unwrap());
-    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&secret).is_ok() {
         // The superuser may read everything.
         std::fs::remove_file(&secret).unwrap();
