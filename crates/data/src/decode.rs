@@ -1,30 +1,18 @@
 //! Image files become RGB pixels, within limits.
 //!
-//! JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF and TIFF
-//! (grey, RGB and CMYK in integers of 8 and 16 bits, RGB in floats; not: palettes, grey with
-//! transparency), by their content, whatever the extension says. The result is what Pillow's
-//! `convert("RGB")`, and so torchvision's `ImageFolder`, makes of the file, except that images are
-//! turned upright and that 16 bits are rounded:
-//!
-//! - Transparency is dropped, and a transparent pixel keeps the colour that is stored for it.
-//! - Grey is repeated in all three channels.
-//! - 16 bits become 8 as `v / 257`, rounded. Pillow drops the low byte of colours and clips grey.
-//! - Of an animation, the first frame counts. What it leaves open of its canvas is black.
-//! - The EXIF orientation is applied, like Pillow's `exif_transpose`.
-//! - Colour profiles are not applied.
-//!
+//! What is read and how it becomes RGB is said at [`open_image_folder`](crate::open_image_folder).
 //! A file that is cut off is refused, even where much of it could be shown.
 
 mod jpeg;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::DataError;
 
@@ -96,7 +84,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(if format == Png { MAX_PNG_METADATA_BYTES } else { MAX_DECODE_BYTES });
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+    let mut decoder = reader.into_decoder().map_err(reason)?;
     let (width, height) = decoder.dimensions();
     let (pixels, size) = (u64::from(width) * u64::from(height), decoder.total_bytes());
     if pixels == 0 {
@@ -111,9 +99,18 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     }
     // Damaged metadata are no reason to do without the image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(reason)?;
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
+}
+
+fn reason(error: ImageError) -> String {
+    match error {
+        ImageError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => {
+            "the file is cut off".into()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// The decoder does not miss chunks at the end, where the orientation is.

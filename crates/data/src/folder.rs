@@ -40,6 +40,22 @@ const HOLD_OUT: usize = 10;
 /// larger ones, files are decoded when they are needed, and a [`ViewLoader`](crate::ViewLoader)
 /// reports those that it could not read. Up to 4 GiB of decoded pixels are kept.
 ///
+/// # Pixels
+/// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF and TIFF
+/// (grey, RGB and CMYK in integers of 8 and 16 bits, RGB in floats) are told apart by their
+/// content, whatever the extension says. An image becomes what Pillow's `convert("RGB")`, and so
+/// torchvision's `ImageFolder`, makes of it, except that it is turned upright by its EXIF
+/// orientation and that 16 bits are rounded:
+///
+/// - Transparency is dropped; a transparent pixel has the colour that is stored for it.
+/// - Grey is repeated in all three channels. Colour profiles are not applied.
+/// - 16 bits become 8 as `v / 257`, rounded. Pillow drops the low byte of colours and clips grey.
+/// - Of an animation, the first frame counts. What it leaves open of its canvas is black.
+///
+/// Refused are files of more than 512 MiB, images of more than 178,956,970 pixels (where Pillow
+/// stops too), of more than 32,768 in one direction, or of more than 1 GiB as they are decoded,
+/// and files that are cut off.
+///
 /// # Errors
 /// No folder, or no readable image in it.
 pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError> {
@@ -262,6 +278,19 @@ mod tests {
             splits.skipped.iter().map(|s| s.path.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["broken.jpg", "empty.png"]);
         assert!(splits.skipped.iter().all(|s| !s.reason.is_empty()));
+    }
+
+    #[test]
+    fn a_heavy_folder_is_not_decoded_on_opening() {
+        let root = tempfile::tempdir().unwrap();
+        save(&root.path().join("good.png"), 1);
+        // Without content: it takes no space.
+        let heavy = std::fs::File::create(root.path().join("heavy.png")).unwrap();
+        heavy.set_len(EAGER_BYTES + 1).unwrap();
+        let splits = open_image_folder("x", root.path()).unwrap();
+        assert_eq!((splits.train.len(), splits.skipped.len()), (2, 0));
+        let error = splits.train.image(1).unwrap_err().to_string();
+        assert!(error.contains("heavy.png") && error.contains("beyond the limit"), "{error}");
     }
 
     #[test]

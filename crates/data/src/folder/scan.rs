@@ -79,7 +79,12 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
             continue;
         }
         let Some(mut folder) = folders.next() else { continue };
+        all.skipped.append(&mut folder.skipped);
         if classes && !folder.images_on_top {
+            if folder.index.len() > 0 {
+                let reason = "other folders beside it have images of their own and are classes";
+                all.skip(root.join(&entry.name), reason.into());
+            }
             continue;
         }
         if classes {
@@ -88,7 +93,6 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
             all.class_names.push(entry.name.to_string_lossy().into_owned());
         }
         all.index.append(folder.index);
-        all.skipped.append(&mut folder.skipped);
     }
     Ok(all)
 }
@@ -115,17 +119,21 @@ impl Scan {
     /// A file, a link, or something stranger.
     fn add(&mut self, folder: &Path, entry: &Entry) {
         let path = || folder.join(&entry.name);
-        if entry.kind.is_symlink() {
-            // They could lead out of the folder, or in circles.
-            if is_image(&entry.name) || path().is_dir() {
-                self.skip(path(), "a symbolic link, which is not followed".into());
-            }
-        } else if !is_image(&entry.name) {
-        } else if !entry.kind.is_file() {
-            self.skip(path(), "not a regular file".into());
-        } else if !self.index.push(folder, &entry.name) {
-            self.skip(path(), "its name is not Unicode".into());
+        let linked = entry.kind.is_symlink();
+        if !(is_image(&entry.name) || linked && path().is_dir()) {
+            return;
         }
+        let reason = if linked {
+            // It could lead out of the folder, or in circles.
+            "a symbolic link, which is not followed"
+        } else if !entry.kind.is_file() {
+            "not a regular file"
+        } else if !self.index.push(folder, &entry.name) {
+            "its name is not Unicode"
+        } else {
+            return;
+        };
+        self.skip(path(), reason.into());
     }
 
     fn skip(&mut self, path: PathBuf, reason: String) {
@@ -140,4 +148,43 @@ fn is_image(name: &OsStr) -> bool {
 
 fn is_ignored(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "SHA256SUMS"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The paths of images, the classes, and what is skipped.
+    fn paths(files: &[&str]) -> [Vec<String>; 3] {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let found = scan(root.path()).unwrap();
+        let relative = |p: &Path| p.strip_prefix(root.path()).unwrap().display().to_string();
+        let images = (0..found.index.len()).map(|i| relative(&found.index.path(i).unwrap()));
+        let skipped = found.skipped.iter().map(|s| relative(&s.path));
+        [images.collect(), found.class_names, skipped.collect()]
+    }
+
+    /// The index of an image keys the randomness of a run: this order must not change.
+    #[test]
+    fn files_come_in_the_order_of_their_paths_name_by_name() {
+        let shuffled = ["b.png", "a/z.png", "a-.png", "B.png", "a/b/c.JPG", "a/y.tif", "a/a"];
+        let [found, classes, skipped] = paths(&shuffled);
+        assert_eq!(found, ["B.png", "a/b/c.JPG", "a/y.tif", "a/z.png", "a-.png", "b.png"]);
+        assert!(classes.is_empty() && skipped.is_empty());
+    }
+
+    #[test]
+    fn classes_are_folders_with_images_of_their_own() {
+        let files = ["b/1.png", "a/2.png", "a/more/3.png", "c/d/4.png", ".e/5.png", "README.md"];
+        let [found, classes, skipped] = paths(&files);
+        assert_eq!(found, ["a/2.png", "a/more/3.png", "b/1.png"]);
+        assert_eq!(classes, ["a", "b"]);
+        // Whoever puts images there should know that they are not used.
+        assert_eq!(skipped, ["c"]);
+    }
 }
