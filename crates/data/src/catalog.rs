@@ -5,7 +5,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder};
+use crate::folder::sole_subfolder;
+use crate::shards::shards;
+use crate::tiny_imagenet::ANNOTATIONS;
+use crate::{
+    DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
+    open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
+};
 
 /// Images of `shapes` to train on and to test on.
 const SHAPES: (usize, usize) = (8000, 2000);
@@ -52,6 +58,16 @@ pub enum Layout {
     CifarBinary,
     /// Images in folders.
     ImageFolder,
+    /// STL-10's binary version.
+    Stl10,
+    /// SVHN's cropped digits.
+    Svhn,
+    /// Tiny ImageNet's folders and lists.
+    TinyImagenet,
+    /// Shards in tar format.
+    WebDataset,
+    /// Parquet files with encoded images.
+    Parquet,
 }
 
 /// One file of a data set.
@@ -96,7 +112,7 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
     let name = match source {
         Source::Folder(path) => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            return open_image_folder(&name, path);
+            return open_detected(&name, path);
         }
         Source::Named(name) => name,
     };
@@ -123,21 +139,38 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
             Splits::new(name, train_set, Some(test_set), Vec::new())
         }
         Layout::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
+        Layout::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
+        Layout::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
+        Layout::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
+        Layout::WebDataset => open_web_dataset(name, &folder),
+        Layout::Parquet => open_parquet(name, &folder),
         Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
     }
 }
 
-/// By the files that are there: CIFAR's binary version, IDX, or else a folder of images.
+/// By the files that are there, also when one folder is wrapped around them; a folder of images if
+/// nothing else is recognised.
 fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
+    let folder = &sole_subfolder(folder)?;
     let has = |file: &str| folder.join(file).is_file();
-    if has("data_batch_1.bin") || has("train.bin") {
-        return open_cifar(name, folder);
-    }
     let idx = "train-images-idx3-ubyte";
-    if has(idx) || has(&format!("{idx}.gz")) {
-        return open_idx(name, folder, Vec::new(), None);
+    if has("data_batch_1.bin") || has("train.bin") {
+        open_cifar(name, folder)
+    } else if has(idx) || has(&format!("{idx}.gz")) {
+        open_idx(name, folder, Vec::new(), None)
+    } else if has("train_X.bin") {
+        open_stl10(name, folder)
+    } else if has("train_32x32.mat") {
+        open_svhn(name, folder)
+    } else if has(ANNOTATIONS) {
+        open_tiny_imagenet(name, folder)
+    } else if !shards(folder, "tar")?.train.is_empty() {
+        open_web_dataset(name, folder)
+    } else if !shards(folder, "parquet")?.train.is_empty() {
+        open_parquet(name, folder)
+    } else {
+        open_image_folder(name, folder)
     }
-    open_image_folder(name, folder)
 }
 
 /// All data sets with a manifest in `root` or a folder there, by name.

@@ -77,6 +77,16 @@ impl Splits {
         Ok(Self { name: name.into(), train, test, mean, std, skipped })
     }
 
+    /// The training images that have a label, for probes; `train` itself when all or none have one.
+    pub fn labelled_train(&self) -> Arc<dyn ImageDataset> {
+        let labelled: Vec<usize> =
+            (0..self.train.len()).filter(|i| self.train.label(*i).is_some()).collect();
+        match labelled.is_empty() || labelled.len() == self.train.len() {
+            true => self.train.clone(),
+            false => Arc::new(Subset::new(self.train.clone(), labelled)),
+        }
+    }
+
     /// The first `train` and `test` images (see [`Subset::first`]) where a number is given. The
     /// statistics are computed anew.
     ///

@@ -23,7 +23,6 @@ pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
 }
 
 /// The same for the bytes of a file; `path` says in errors where they come from.
-#[expect(dead_code, reason = "for data sets that keep images inside other files")]
 pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage, DataError> {
     decode(path, Cursor::new(bytes), bytes.len() as u64)
 }

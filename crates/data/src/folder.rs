@@ -73,14 +73,14 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
     Splits::new(name, Arc::new(Subset::new(all, train)), test, skipped)
 }
 
-struct File {
-    path: PathBuf,
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
     bytes: u64,
-    label: Option<u32>,
+    pub(crate) label: Option<u32>,
 }
 
 /// Archives often wrap everything in one folder; that one is meant then.
-fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
+pub(crate) fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
     let entries = read_dir(folder)?;
     match &entries[..] {
         [only] if only.is_dir() && only.file_name().is_some_and(|n| n != "train") => {
@@ -91,7 +91,7 @@ fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
 }
 
 /// The entries of a folder in the order of their names.
-fn read_dir(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub(crate) fn read_dir(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let error = || DataError::io("read the folder", folder);
     let mut entries = std::fs::read_dir(folder)
         .map_err(error())?
@@ -127,7 +127,7 @@ fn scan(root: &Path) -> Result<(Vec<File>, Vec<String>), DataError> {
     Ok((files, names))
 }
 
-fn collect(
+pub(crate) fn collect(
     folder: &Path,
     label: Option<u32>,
     depth: usize,
@@ -145,7 +145,7 @@ fn collect(
     Ok(())
 }
 
-fn is_image(path: &Path) -> bool {
+pub(crate) fn is_image(path: &Path) -> bool {
     path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
@@ -167,7 +167,7 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    fn load(
+    pub(crate) fn load(
         root: &Path,
         files: Vec<File>,
         class_names: Vec<String>,

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod cifar;
+mod columns;
 mod dataset;
 mod decode;
 mod error;
@@ -14,7 +15,15 @@ mod folder;
 mod idx;
 mod import;
 mod loader;
+mod mat5;
+mod parquet;
+mod positioned;
 mod shapes;
+mod shards;
+mod stl10;
+mod svhn;
+mod tiny_imagenet;
+mod web_dataset;
 
 pub use catalog::{CatalogEntry, Manifest, Source, list, open};
 pub use cifar::open_cifar;
@@ -24,4 +33,9 @@ pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
 pub use loader::{LoaderConfig, ViewBatch, ViewLoader, ViewStream};
+pub use parquet::open_parquet;
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
+pub use stl10::open_stl10;
+pub use svhn::open_svhn;
+pub use tiny_imagenet::open_tiny_imagenet;
+pub use web_dataset::open_web_dataset;
