@@ -251,4 +251,48 @@ mod tests {
         let error = list(root.path()).unwrap_err().to_string();
         assert!(error.contains("bad.toml"), "{error}");
     }
+
+    #[test]
+    fn every_layout_has_its_name_in_manifests() {
+        for (name, layout) in [
+            ("drawn", Layout::Drawn),
+            ("idx", Layout::Idx),
+            ("cifar-binary", Layout::CifarBinary),
+            ("image-folder", Layout::ImageFolder),
+            ("stl10", Layout::Stl10),
+            ("svhn", Layout::Svhn),
+            ("tiny-imagenet", Layout::TinyImagenet),
+            ("web-dataset", Layout::WebDataset),
+            ("parquet", Layout::Parquet),
+        ] {
+            let text = SHAPES_TOML.replace("drawn", name);
+            let text = text.replace("Drawn.", "");
+            assert_eq!(toml::from_str::<Manifest>(&text).unwrap().layout, layout);
+        }
+    }
+
+    /// Files without content: which parser refuses them shows what they were taken for.
+    #[test]
+    fn files_say_what_a_folder_is_also_when_it_is_wrapped_or_pointed_at() {
+        for (file, refusal) in [
+            ("data_batch_1.bin", "data_batch_1.bin: truncated"),
+            ("train-images-idx3-ubyte", "train-labels"),
+            ("train_X.bin", "train_X.bin: truncated"),
+            ("train_32x32.mat", "train_32x32.mat: truncated"),
+            ("val/val_annotations.txt", "train"),
+            ("train/0000.tar", "holds no readable image"),
+            ("data/train-0.parquet", "train-0.parquet: "),
+            ("n01.jpg", "n01.jpg: "),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join("mine/wrapped").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+            let sources = [Source::Named("mine".into()), Source::Folder(root.path().join("mine"))];
+            for source in sources {
+                let error = open(&source, root.path()).err().unwrap().to_string();
+                assert!(error.contains(refusal), "{file}: {error}");
+            }
+        }
+    }
 }

@@ -278,6 +278,20 @@ mod tests {
     }
 
     #[test]
+    fn imagenet_s_folders_with_its_upper_case_extension() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, value) in
+            [("train/n02/n02_1.JPEG", 9), ("train/n01/n01_1.JPEG", 5), ("val/n02/v_1.JPEG", 200)]
+        {
+            save(&root.path().join(file), value);
+        }
+        let splits = open_image_folder("x", root.path()).unwrap();
+        assert_eq!(splits.train.class_names(), ["n01", "n02"]);
+        let val = splits.test.unwrap();
+        assert_eq!((splits.train.len(), val.len(), val.label(0)), (2, 1, Some(1)));
+    }
+
+    #[test]
     fn class_folders_without_a_test_split_hold_out_every_tenth() {
         let root = tempfile::tempdir().unwrap();
         for i in 0..20 {

@@ -12,6 +12,8 @@ mod dataset;
 mod decode;
 mod error;
 mod folder;
+#[doc(hidden)]
+pub mod fuzzing;
 mod idx;
 mod import;
 mod loader;

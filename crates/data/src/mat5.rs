@@ -261,7 +261,10 @@ pub(crate) mod tests {
         bytes
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u64>, Vec<f64>)>, String> {
+    /// Name, dimensions, numbers.
+    type Array = (String, Vec<u64>, Vec<f64>);
+
+    fn read(bytes: &[u8]) -> Result<Vec<Array>, String> {
         let mut found = Vec::new();
         read_file(&mut &*bytes, &mut |variable| {
             let numbers = variable.numbers(100)?;

@@ -1,4 +1,5 @@
 //! Parquet files with encoded images, as the Hugging Face hub keeps them.
+
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -203,7 +204,7 @@ impl ImageDataset for ParquetImages {
     }
 }
 
-/// A panic in the Parquet crate is an error as well: it has met damaged files with both.
+/// A panic in the Parquet crate is an error as well: some damaged files it meets with one.
 fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("damaged".into()))
 }
@@ -538,11 +539,13 @@ mod tests {
         assert!(splits.skipped[3].reason.contains("row group 0: label"));
 
         let path = root.path().join("a.parquet");
-        for place in 0..good.len() {
+        for place in (0..good.len()).step_by(13) {
             let mut flipped = good.clone();
             flipped[place] ^= 1 << (place % 8);
             std::fs::write(&path, flipped).unwrap();
-            if let Some(set) = ParquetImages::open(&[path.clone()], 1 << 20, &mut Vec::new()) {
+            if let Some(set) =
+                ParquetImages::open(std::slice::from_ref(&path), 1 << 20, &mut Vec::new())
+            {
                 (0..set.len().min(10)).for_each(|i| drop(set.image(i)));
             }
         }

@@ -52,7 +52,9 @@ pub fn open_web_dataset(name: &str, folder: &Path) -> Result<Splits, DataError> 
 
 /// The samples of a split.
 struct WebDataset {
-    shards: Vec<PositionedFile>,
+    /// Opened for each image: a system lets a process hold a thousand files or so, and large data
+    /// sets have more shards.
+    shards: Vec<PathBuf>,
     samples: Vec<Sample>,
     class_names: Vec<String>,
 }
@@ -70,6 +72,13 @@ pub(crate) struct Sample {
 
 const UNLABELLED: u32 = u32::MAX;
 
+impl Sample {
+    /// Where the shard goes on after the image.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + u64::from(self.length)
+    }
+}
+
 impl WebDataset {
     /// `None` when there is no sample in any shard.
     fn open(
@@ -77,22 +86,21 @@ impl WebDataset {
         class_names: &[String],
         skipped: &mut Vec<Skipped>,
     ) -> Result<Option<Self>, DataError> {
-        let (mut files, mut samples) = (Vec::new(), Vec::new());
-        for path in paths {
-            let shard = PositionedFile::open(path)?;
+        let mut samples = Vec::new();
+        for (number, path) in paths.iter().enumerate() {
             let file = File::open(path).map_err(DataError::io("open", path))?;
+            let length = file.metadata().map_err(DataError::io("read", path))?.len();
             // A header and little more: what follows is passed over.
             let reader = BufReader::with_capacity(1 << 10, file);
-            let damage = index(reader, shard.len(), files.len() as u32, &mut samples);
+            let damage = index(reader, length, number as u32, &mut samples);
             if let Err(reason) = damage {
                 skipped.push(Skipped { path: path.clone(), reason });
             }
-            files.push(shard);
         }
         let labels = samples.iter().map(|s| s.label).filter(|label| *label != UNLABELLED);
         let class_names = names_or_numbers(class_names, labels.max());
         samples.shrink_to_fit();
-        Ok((!samples.is_empty()).then_some(Self { shards: files, samples, class_names }))
+        Ok((!samples.is_empty()).then_some(Self { shards: paths.to_vec(), samples, class_names }))
     }
 }
 
@@ -103,7 +111,7 @@ impl ImageDataset for WebDataset {
 
     fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
         let sample = self.samples.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
-        let shard = &self.shards[sample.shard as usize];
+        let shard = PositionedFile::open(&self.shards[sample.shard as usize])?;
         let bytes = shard.read(sample.offset, u64::from(sample.length))?;
         Ok(Arc::new(decode_bytes(shard.path(), &bytes)?))
     }
