@@ -142,8 +142,8 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
         Layout::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
         Layout::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
         Layout::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
-        Layout::WebDataset => open_web_dataset(name, &folder),
-        Layout::Parquet => open_parquet(name, &folder),
+        Layout::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
+        Layout::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
         Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
     }
 }

@@ -33,7 +33,7 @@ const NAMES_FILES: [&str; 2] = ["classnames.txt", "classes.txt"];
 ///
 /// A sample is a run of entries whose names agree up to the first dot after the last slash. Its
 /// image is the first entry that ends in `jpg`, `png`, `webp` or another extension of
-/// [`open_image_folder`](crate::open_image_folder), its label the whole number in its `.cls`; other
+/// [`open_image_folder`](crate::open_image_folder), its label the whole number in its `.cls` (none if that is negative); other
 /// entries (`.json`, `.txt`) are passed over. `classnames.txt` or `classes.txt` in the folder name
 /// the classes. Only headers are read on opening, and an index of 24 bytes a sample is kept; images
 /// are read where they lie and decoded each time they are asked for.
@@ -211,12 +211,12 @@ fn index_entries(
         }
         if extension == "cls" {
             let text = read_all(&mut entry, MAX_LABEL_BYTES)?;
-            let label = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse::<u32>().ok());
-            let Some(label) = label.filter(|label| *label < MAX_CLASSES) else {
+            let label = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse::<i64>().ok());
+            let Some(label) = label.filter(|label| *label < i64::from(MAX_CLASSES)) else {
                 let name = String::from_utf8_lossy(&name);
                 return Err(format!("{name} is not a number below {MAX_CLASSES}"));
             };
-            current.label = Some(label);
+            current.label = u32::try_from(label).ok();
         } else if current.image.is_none() && is_image(Path::new(&format!("x.{extension}"))) {
             if size > MAX_IMAGE_BYTES {
                 let name = String::from_utf8_lossy(&name);
@@ -309,7 +309,9 @@ mod tests {
                 (&format!("{long}.seg.png"), &png(3)),
                 (&format!("{long}.jpg"), &png(9)),
                 (&format!("{long}.cls"), b"0"),
-                ("0004.txt", b"an image is missing"),
+                ("0004.cls", b"-1"),
+                ("0004.png", &png(4)),
+                ("0005.txt", b"an image is missing"),
             ]),
         )
         .unwrap();
@@ -321,7 +323,7 @@ mod tests {
         let found: Vec<_> = (0..set.len())
             .map(|i| (set.image(i).unwrap().get_pixel(3, 2).0[0], set.label(i)))
             .collect();
-        assert_eq!(found, [(1, Some(2)), (2, None), (3, Some(0))]);
+        assert_eq!(found, [(1, Some(2)), (2, None), (3, Some(0)), (4, None)]);
         assert_eq!(set.class_names(), ["ant", "bee", "cow"]);
         assert_eq!(splits.test.unwrap().label(0), Some(1));
         assert!(splits.skipped.is_empty());
