@@ -5,7 +5,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder};
+use crate::folder::sole_subfolder;
+use crate::shards::shards;
+use crate::tiny_imagenet::ANNOTATIONS;
+use crate::{
+    DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
+    open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
+};
 
 /// Images of `shapes` to train on and to test on.
 const SHAPES: (usize, usize) = (8000, 2000);
@@ -52,6 +58,16 @@ pub enum Layout {
     CifarBinary,
     /// Images in folders.
     ImageFolder,
+    /// STL-10's binary version.
+    Stl10,
+    /// SVHN's cropped digits.
+    Svhn,
+    /// Tiny ImageNet's folders and lists.
+    TinyImagenet,
+    /// Shards in tar format.
+    WebDataset,
+    /// Parquet files with encoded images.
+    Parquet,
 }
 
 /// One file of a data set.
@@ -96,7 +112,7 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
     let name = match source {
         Source::Folder(path) => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            return open_image_folder(&name, path);
+            return open_detected(&name, path);
         }
         Source::Named(name) => name,
     };
@@ -123,21 +139,43 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
             Ok(Splits::new(name, train_set, Some(test_set), Vec::new()))
         }
         Layout::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
+        Layout::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
+        Layout::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
+        Layout::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
+        Layout::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
+        Layout::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
         Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
     }
 }
 
-/// By the files that are there: CIFAR's binary version, IDX, or else a folder of images.
+/// By the files that are there, also when one folder is wrapped around them; a folder of images if
+/// nothing else is recognised.
 fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
+    let folder = &sole_subfolder(folder)?;
     let has = |file: &str| folder.join(file).is_file();
-    if has("data_batch_1.bin") || has("train.bin") {
-        return open_cifar(name, folder);
-    }
     let idx = "train-images-idx3-ubyte";
-    if has(idx) || has(&format!("{idx}.gz")) {
-        return open_idx(name, folder, Vec::new(), None);
+    if has("data_batch_1.bin") || has("train.bin") {
+        open_cifar(name, folder)
+    } else if has(idx) || has(&format!("{idx}.gz")) {
+        open_idx(name, folder, Vec::new(), None)
+    } else if has("train_X.bin") {
+        open_stl10(name, folder)
+    } else if has("train_32x32.mat") {
+        open_svhn(name, folder)
+    } else if has(ANNOTATIONS) {
+        open_tiny_imagenet(name, folder)
+    } else {
+        // Among images an archive is just another file.
+        match open_image_folder(name, folder) {
+            Err(DataError::NoImages { .. }) if !shards(folder, "tar")?.train.is_empty() => {
+                open_web_dataset(name, folder)
+            }
+            Err(DataError::NoImages { .. }) if !shards(folder, "parquet")?.train.is_empty() => {
+                open_parquet(name, folder)
+            }
+            other => other,
+        }
     }
-    open_image_folder(name, folder)
 }
 
 /// All data sets with a manifest in `root` or a folder there, by name.
@@ -217,5 +255,49 @@ mod tests {
         std::fs::write(root.path().join("bad.toml"), "description = 3").unwrap();
         let error = list(root.path()).unwrap_err().to_string();
         assert!(error.contains("bad.toml"), "{error}");
+    }
+
+    #[test]
+    fn every_layout_has_its_name_in_manifests() {
+        for (name, layout) in [
+            ("drawn", Layout::Drawn),
+            ("idx", Layout::Idx),
+            ("cifar-binary", Layout::CifarBinary),
+            ("image-folder", Layout::ImageFolder),
+            ("stl10", Layout::Stl10),
+            ("svhn", Layout::Svhn),
+            ("tiny-imagenet", Layout::TinyImagenet),
+            ("web-dataset", Layout::WebDataset),
+            ("parquet", Layout::Parquet),
+        ] {
+            let text = SHAPES_TOML.replace("drawn", name);
+            let text = text.replace("Drawn.", "");
+            assert_eq!(toml::from_str::<Manifest>(&text).unwrap().layout, layout);
+        }
+    }
+
+    /// Files without content: which parser refuses them shows what they were taken for.
+    #[test]
+    fn files_say_what_a_folder_is_also_when_it_is_wrapped_or_pointed_at() {
+        for (file, refusal) in [
+            ("data_batch_1.bin", "data_batch_1.bin: truncated"),
+            ("train-images-idx3-ubyte", "train-labels"),
+            ("train_X.bin", "train_X.bin: truncated"),
+            ("train_32x32.mat", "train_32x32.mat: truncated"),
+            ("val/val_annotations.txt", "train"),
+            ("train/0000.tar", "holds no readable image"),
+            ("data/train-0.parquet", "train-0.parquet: "),
+            ("n01.jpg", "n01.jpg: "),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join("mine/wrapped").join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+            let sources = [Source::Named("mine".into()), Source::Folder(root.path().join("mine"))];
+            for source in sources {
+                let error = open(&source, root.path()).err().unwrap().to_string();
+                assert!(error.contains(refusal), "{file}: {error}");
+            }
+        }
     }
 }

@@ -50,7 +50,7 @@ pub fn open_cifar(name: &str, folder: &Path) -> Result<Splits, DataError> {
     Ok(Splits::new(name, set(&train_files)?, Some(set(&[test_file.to_owned()])?), Vec::new()))
 }
 
-fn parse(
+pub(crate) fn parse(
     bytes: &[u8],
     label_bytes: usize,
     classes: usize,

@@ -76,6 +76,31 @@ impl Splits {
         Self { name: name.into(), train, test, skipped }
     }
 
+    /// A set that comes without a test split: every tenth labelled image of each class is tested on, the
+    /// others and those without a label are trained on. Without so many there is no test split.
+    pub(crate) fn with_tenths_held_out(
+        name: &str,
+        all: Arc<dyn ImageDataset>,
+        skipped: Vec<Skipped>,
+    ) -> Self {
+        let mut seen = vec![0u64; all.class_names().len()];
+        let mut tenth = |index: &u32| {
+            let label = all.label(*index as usize);
+            let seen = label.and_then(|label| seen.get_mut(label as usize));
+            seen.is_some_and(|seen| {
+                *seen += 1;
+                seen.is_multiple_of(10)
+            })
+        };
+        let indices = 0..u32::try_from(all.len()).unwrap_or(u32::MAX);
+        let (test, train): (Vec<u32>, Vec<u32>) = indices.partition(|index| tenth(index));
+        if test.is_empty() {
+            return Self::new(name, all, None, skipped);
+        }
+        let test = Arc::new(Subset::new(all.clone(), test));
+        Self::new(name, Arc::new(Subset::new(all, train)), Some(test), skipped)
+    }
+
     /// The first `train` and `test` images (see [`Subset::first`]) where a number is given.
     ///
     /// # Errors

@@ -1,9 +1,8 @@
 //! A folder of images, with class sub-folders or without any label.
 
 mod index;
-mod scan;
+pub(crate) mod scan;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +15,7 @@ use self::scan::{EXTENSIONS, Scan, read_dir, scan};
 use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
 use crate::decode::decode_file;
-use crate::{DataError, ImageDataset, Skipped, Splits, Subset};
+use crate::{DataError, ImageDataset, Skipped, Splits};
 
 /// Decoded pixels kept in memory.
 const CACHE_BYTES: u64 = 4 << 30;
@@ -25,8 +24,6 @@ const EAGER_BYTES: u64 = 1 << 30;
 /// and are no more than these is decoded on opening, so that unreadable files are known before
 /// training starts.
 const EAGER_FILES: usize = 100_000;
-/// Of a labelled folder without a test split, every tenth image of each class is tested on.
-const HOLD_OUT: usize = 10;
 
 /// Opens a folder of images.
 ///
@@ -79,25 +76,11 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
         return Ok(Splits::new(name, Arc::new(train), test, skipped));
     }
     let all = ImageFolder::load(&root, scan(&root)?, &mut skipped)?;
-    let all: Arc<dyn ImageDataset> = Arc::new(all);
-    if all.class_names().is_empty() || all.len() < 2 * HOLD_OUT {
-        return Ok(Splits::new(name, all, None, skipped));
-    }
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    let mut seen: BTreeMap<Option<u32>, usize> = BTreeMap::new();
-    for index in 0..all.len() {
-        let seen = seen.entry(all.label(index)).or_default();
-        *seen += 1;
-        let split = if seen.is_multiple_of(HOLD_OUT) { &mut test } else { &mut train };
-        split.push(index as u32);
-    }
-    let test = (!test.is_empty())
-        .then(|| Arc::new(Subset::new(all.clone(), test)) as Arc<dyn ImageDataset>);
-    Ok(Splits::new(name, Arc::new(Subset::new(all, train)), test, skipped))
+    Ok(Splits::with_tenths_held_out(name, Arc::new(all), skipped))
 }
 
 /// Archives often wrap everything in one folder; that one is meant then.
-fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
+pub(crate) fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
     Ok(match &read_dir(folder)?[..] {
         [only] if only.kind.is_dir() && only.name != "train" => folder.join(&only.name),
         _ => folder.to_owned(),
@@ -123,7 +106,11 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    fn load(root: &Path, scan: Scan, skipped: &mut Vec<Skipped>) -> Result<Self, DataError> {
+    pub(crate) fn load(
+        root: &Path,
+        scan: Scan,
+        skipped: &mut Vec<Skipped>,
+    ) -> Result<Self, DataError> {
         let before = skipped.len();
         skipped.extend(scan.skipped);
         let mut folder = Self {
@@ -247,6 +234,20 @@ mod tests {
         let test = splits.test.unwrap();
         assert_eq!((test.label(0), test.label(1)), (Some(2), None));
         assert_eq!(test.image(1).unwrap().get_pixel(0, 0).0[0], 4);
+    }
+
+    #[test]
+    fn imagenet_s_folders_with_its_upper_case_extension() {
+        let root = tempfile::tempdir().unwrap();
+        for (file, value) in
+            [("train/n02/n02_1.JPEG", 9), ("train/n01/n01_1.JPEG", 5), ("val/n02/v_1.JPEG", 200)]
+        {
+            save(&root.path().join(file), value);
+        }
+        let splits = open_image_folder("x", root.path()).unwrap();
+        assert_eq!(splits.train.class_names(), ["n01", "n02"]);
+        let val = splits.test.unwrap();
+        assert_eq!((splits.train.len(), val.len(), val.label(0)), (2, 1, Some(1)));
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn reader(path: &Path) -> Result<Box<dyn Read>, DataError> {
     })
 }
 
-fn read_images(reader: &mut dyn Read, path: &Path) -> Result<Vec<RgbImage>, DataError> {
+pub(crate) fn read_images(reader: &mut dyn Read, path: &Path) -> Result<Vec<RgbImage>, DataError> {
     expect_magic(reader, IMAGES_MAGIC, path)?;
     let (count, height, width) =
         (read_u32(reader, path)?, read_u32(reader, path)?, read_u32(reader, path)?);
@@ -110,7 +110,7 @@ fn read_images(reader: &mut dyn Read, path: &Path) -> Result<Vec<RgbImage>, Data
     Ok(images)
 }
 
-fn read_labels(reader: &mut dyn Read, path: &Path) -> Result<Vec<u32>, DataError> {
+pub(crate) fn read_labels(reader: &mut dyn Read, path: &Path) -> Result<Vec<u32>, DataError> {
     expect_magic(reader, LABELS_MAGIC, path)?;
     let count = read_u32(reader, path)?;
     let mut bytes = Vec::new();

@@ -9,19 +9,29 @@
 mod burn_data;
 mod catalog;
 mod cifar;
+mod columns;
 mod content;
 mod dataset;
 mod decode;
 mod error;
 mod folder;
+#[doc(hidden)]
+pub mod fuzzing;
 mod idx;
 mod import;
 mod loader;
+mod mat5;
 mod packed;
+mod parquet;
 mod positioned;
 mod shapes;
+mod shards;
 mod skipped;
+mod stl10;
 mod subset;
+mod svhn;
+mod tiny_imagenet;
+mod web_dataset;
 
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
@@ -35,6 +45,11 @@ pub use idx::open_idx;
 pub use import::{ImportReport, import};
 pub use loader::{LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
 pub use packed::{PackSettings, PackedImages};
+pub use parquet::open_parquet;
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
 pub use skipped::{Skipped, write_skipped};
+pub use stl10::open_stl10;
 pub use subset::{Labels, Subset};
+pub use svhn::open_svhn;
+pub use tiny_imagenet::open_tiny_imagenet;
+pub use web_dataset::open_web_dataset;

@@ -4,8 +4,8 @@
 //! the pixels, RGB, row by row, image after image; the index with an [`Entry`] for each; a CRC-32 of
 //! header and index. An image that could not be decoded has the reason where its pixels would be.
 
-use std::fs::{File, TryLockError};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::content::ContentKey;
 use crate::dataset::out_of_range;
-use crate::positioned::Positioned;
+use crate::positioned::PositionedFile;
 use crate::{DataError, ImageDataset};
 
 const MAGIC: &[u8; 16] = b"selfsame-pack-1\n";
@@ -40,8 +40,7 @@ pub struct PackSettings {
 pub struct PackedImages {
     inner: Arc<dyn ImageDataset>,
     settings: PackSettings,
-    path: PathBuf,
-    file: Positioned,
+    file: PositionedFile,
     entries: Vec<Entry>,
 }
 
@@ -113,16 +112,10 @@ impl PackedImages {
         }
         let lock_path = folder.join(format!("{name}.lock"));
         let lock = File::create(&lock_path).map_err(DataError::io("write", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                lock.lock().map_err(DataError::io("lock", &lock_path))?;
-                // Somebody else has made it meanwhile.
-                if let Ok(found) = Self::read(inner.clone(), settings, &path, &key) {
-                    return Ok(found);
-                }
-            }
-            Err(TryLockError::Error(e)) => return Err(DataError::io("lock", &lock_path)(e)),
+        lock.lock().map_err(DataError::io("lock", &lock_path))?;
+        // Somebody else may have made it meanwhile.
+        if let Ok(found) = Self::read(inner.clone(), settings, &path, &key) {
+            return Ok(found);
         }
         write(&*inner, settings, &path, &key, progress)?;
         Self::read(inner, settings, &path, &key)
@@ -130,7 +123,7 @@ impl PackedImages {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     fn read(
@@ -139,27 +132,23 @@ impl PackedImages {
         path: &Path,
         key: &[u8; 32],
     ) -> Result<Self, DataError> {
-        let mut file = File::open(path).map_err(DataError::io("open", path))?;
-        let entries = index(&mut file, path, key, inner.len())?;
-        Ok(Self { inner, settings, path: path.to_owned(), file: Positioned::new(file), entries })
+        let file = PositionedFile::open(path)?;
+        let entries = index(&file, key, inner.len())?;
+        Ok(Self { inner, settings, file, entries })
     }
 
     /// What the pack has of an image.
     fn stored(&self, entry: Entry) -> Result<Stored, DataError> {
-        // The index is checked on opening: no length is beyond the file's.
-        let mut bytes = vec![0; entry.length as usize];
-        self.file
-            .read_exact_at(&mut bytes, entry.offset)
-            .map_err(DataError::io("read", &self.path))?;
+        let bytes = self.file.read(entry.offset, u64::from(entry.length))?;
         if crc32fast::hash(&bytes) != entry.crc {
-            return Err(DataError::format(&self.path, "damaged pixels"));
+            return Err(DataError::format(self.path(), "damaged pixels"));
         }
         if entry.width == 0 {
             return Ok(Stored::Reason(String::from_utf8_lossy(&bytes).into_owned()));
         }
         RgbImage::from_raw(entry.width, entry.height, bytes)
             .map(Stored::Image)
-            .ok_or_else(|| DataError::format(&self.path, "an image of another size"))
+            .ok_or_else(|| DataError::format(self.path(), "an image of another size"))
     }
 }
 
@@ -178,7 +167,7 @@ impl ImageDataset for PackedImages {
         match self.stored(*entry) {
             Ok(Stored::Image(image)) => Ok(Arc::new(image)),
             Ok(Stored::Reason(reason)) => {
-                let path = self.inner.path(index).unwrap_or_else(|| self.path.clone());
+                let path = self.inner.path(index).unwrap_or_else(|| self.path().to_owned());
                 Err(DataError::format(&path, reason))
             }
             // The pack was damaged or shortened: the set itself still has the same image.
@@ -301,16 +290,9 @@ fn write(
 
 /// The index of a pack of `count` images, checked: every entry lies within the file, and its length is
 /// its image's.
-fn index(
-    file: &mut File,
-    path: &Path,
-    key: &[u8; 32],
-    count: usize,
-) -> Result<Vec<Entry>, DataError> {
-    let wrong = |reason: &str| DataError::format(path, reason);
-    let length = file.metadata().map_err(DataError::io("read", path))?.len();
-    let mut header = [0; HEADER];
-    file.read_exact(&mut header).map_err(DataError::io("read", path))?;
+fn index(file: &PositionedFile, key: &[u8; 32], count: usize) -> Result<Vec<Entry>, DataError> {
+    let wrong = |reason: &str| DataError::format(file.path(), reason);
+    let header = file.read(0, HEADER as u64)?;
     let number =
         |at: usize| u64::from_le_bytes(*header[at..].first_chunk().expect("a header has 64 bytes"));
     if &header[..16] != MAGIC || &header[32..] != key {
@@ -319,12 +301,10 @@ fn index(
     let (images, start) = (number(16), number(24));
     let bytes = (count as u64).checked_mul(Entry::BYTES as u64);
     let expected = bytes.and_then(|bytes| start.checked_add(bytes)?.checked_add(4));
-    if images != count as u64 || start < HEADER as u64 || expected != Some(length) {
+    if images != count as u64 || start < HEADER as u64 || expected != Some(file.len()) {
         return Err(wrong("a pack that is not whole"));
     }
-    let mut tail = Vec::new();
-    file.seek(SeekFrom::Start(start)).map_err(DataError::io("read", path))?;
-    file.read_to_end(&mut tail).map_err(DataError::io("read", path))?;
+    let tail = file.read(start, file.len() - start)?;
     let Some((index, crc)) = tail.split_last_chunk() else {
         return Err(wrong("a pack that is not whole"));
     };
@@ -457,7 +437,9 @@ mod tests {
     fn other_files_or_settings_make_another_pack() {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<PathBuf> = [(1, WHOLE), (1, SMALL), (2, WHOLE), (1, WHOLE)]
-            .map(|(key, settings)| open(&Photos::new(key), settings, folder.path()).path)
+            .map(|(key, settings)| {
+                open(&Photos::new(key), settings, folder.path()).path().to_owned()
+            })
             .into();
         assert_eq!(names[0], names[3]);
         assert_eq!(files(folder.path()).len(), 3);
@@ -469,7 +451,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let photos = Photos::new(1);
         let pack = open(&photos, SMALL, folder.path());
-        let (path, expected) = (pack.path.clone(), contents(&pack));
+        let (path, expected) = (pack.path().to_owned(), contents(&pack));
         let whole = std::fs::read(&path).unwrap();
         let end = whole.len();
         let places = (0..HEADER).chain((HEADER..end).step_by(97)).chain(end - 30..end);

@@ -1,39 +1,64 @@
-//! Files that several threads read at places of their own.
+//! Reading a file at given places, from several threads at once.
 
 use std::fs::File;
-use std::io;
+use std::path::{Path, PathBuf};
 
-/// A file that is read by position, by any number of threads at once.
-pub(crate) struct Positioned {
+use crate::DataError;
+
+/// An open file whose length was taken when it was opened.
+pub(crate) struct PositionedFile {
     #[cfg(unix)]
     file: File,
+    /// Without `pread` the place is the file's own, so that only one thread may move it.
     #[cfg(not(unix))]
     file: std::sync::Mutex<File>,
+    path: PathBuf,
+    len: u64,
 }
 
-impl Positioned {
+impl PositionedFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io("open", path))?;
+        let len = file.metadata().map_err(DataError::io("read", path))?.len();
+        #[cfg(not(unix))]
+        let file = std::sync::Mutex::new(file);
+        Ok(Self { file, path: path.to_owned(), len })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// In bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// `length` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// A range beyond the end, which is found before anything is allocated, or a file that has
+    /// become unreadable.
+    pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
+        if offset.checked_add(length).is_none_or(|end| end > self.len) {
+            let reason = format!("{length} bytes at {offset} lie beyond its {} bytes", self.len);
+            return Err(DataError::format(&self.path, reason));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.fill(offset, &mut bytes).map_err(DataError::io("read", &self.path))?;
+        Ok(bytes)
+    }
+
     #[cfg(unix)]
-    pub fn new(file: File) -> Self {
-        Self { file }
+    fn fill(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, offset)
     }
 
     #[cfg(not(unix))]
-    pub fn new(file: File) -> Self {
-        Self { file: std::sync::Mutex::new(file) }
-    }
-
-    /// Fills the buffer from what lies at `offset`; the end of the file within it is an error.
-    #[cfg(unix)]
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
-    }
-
-    /// Fills the buffer from what lies at `offset`; the end of the file within it is an error.
-    #[cfg(not(unix))]
-    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    fn fill(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
         use std::io::{Read, Seek, SeekFrom};
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
-        file.read_exact(buffer)
+        file.read_exact(bytes)
     }
 }

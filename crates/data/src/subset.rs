@@ -38,7 +38,8 @@ impl Subset {
     /// when everything is labelled, the first `n` otherwise.
     pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {
         let classes = inner.class_names().len();
-        if classes == 0 || n < classes {
+        let labelled = || all(&*inner).all(|i| inner.label(i as usize).is_some());
+        if classes == 0 || n < classes || !labelled() {
             let indices = all(&*inner).take(n).collect();
             return Self { inner, indices };
         }
@@ -235,12 +236,15 @@ mod tests {
 
     #[test]
     fn a_limit_takes_the_first_of_each_class() {
-        let labels = [Some(0), Some(0), Some(0), Some(1), None, Some(1), Some(1)];
+        let labels = [Some(0), Some(0), Some(0), Some(1), Some(1), Some(1)];
         let subset = Subset::first(set(&labels, 2), 5);
-        assert_eq!(subset.indices, [0, 1, 3, 5]);
+        assert_eq!(subset.indices, [0, 1, 3, 4]);
         assert_eq!(subset.image(2).unwrap().get_pixel(0, 0).0[0], 3);
         assert_eq!(subset.label(3), Some(1));
         assert!(subset.image(4).is_err());
+        // The images without a label are what such a set is for.
+        let partly = [Some(0), Some(1), None, Some(1), None];
+        assert_eq!(Subset::first(set(&partly, 2), 3).indices, [0, 1, 2]);
     }
 
     /// 200 images of class 0, 100 of class 1, 10 of class 2 and 50 without a label.

@@ -16,19 +16,19 @@ const MAX_DEPTH: usize = 32;
 
 /// What was found in a folder. The order of the files is that of their paths, name by name.
 #[derive(Default)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     pub(super) index: Index,
     /// Empty when the folder has no classes; else each file has a label.
-    pub(super) class_names: Vec<String>,
+    pub(crate) class_names: Vec<String>,
     /// What looked like an image or a folder and could not be taken.
     pub(super) skipped: Vec<Skipped>,
     /// Whether there are images in the folder itself.
     images_on_top: bool,
 }
 
-pub(super) struct Entry {
-    pub(super) name: OsString,
-    pub(super) kind: FileType,
+pub(crate) struct Entry {
+    pub(crate) name: OsString,
+    pub(crate) kind: FileType,
 }
 
 /// The entries of a folder in the order of their names, without what is hidden and what archives
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub(super) fn read_dir(folder: &Path) -> Result<Vec<Entry>, DataError> {
+pub(crate) fn read_dir(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let mut entries = std::fs::read_dir(folder)
         .and_then(|entries| {
             entries
@@ -97,6 +97,30 @@ pub(super) fn scan(root: &Path) -> Result<Scan, DataError> {
     Ok(all)
 }
 
+/// All images of a folder at any depth, without classes.
+pub(crate) fn scan_flat(root: &Path) -> Scan {
+    let mut found = Scan::default();
+    found.search(root, 1);
+    found
+}
+
+/// All images of a folder whose sub-folders are classes, in which they may lie at any depth.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub(crate) fn scan_classes(root: &Path) -> Result<Scan, DataError> {
+    let mut all = Scan::default();
+    for entry in read_dir(root)?.into_iter().filter(|entry| entry.kind.is_dir()) {
+        let mut class = scan_flat(&root.join(&entry.name));
+        let label = all.class_names.len() as u32;
+        class.index.relabel(|_| Some(label));
+        all.class_names.push(entry.name.to_string_lossy().into_owned());
+        all.index.append(class.index);
+        all.skipped.append(&mut class.skipped);
+    }
+    Ok(all)
+}
+
 impl Scan {
     fn search(&mut self, folder: &Path, depth: usize) {
         if depth > MAX_DEPTH {
@@ -141,7 +165,7 @@ impl Scan {
     }
 }
 
-fn is_image(name: &OsStr) -> bool {
+pub(crate) fn is_image(name: &OsStr) -> bool {
     let extension = Path::new(name).extension();
     extension.is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }

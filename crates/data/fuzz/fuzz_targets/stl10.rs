@@ -1,0 +1,8 @@
+//! Sizes and labels of STL-10 are read or refused, whatever the bytes.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    selfsame_data::fuzzing::stl10(bytes);
+});

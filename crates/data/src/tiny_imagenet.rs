@@ -1,0 +1,190 @@
+//! Tiny ImageNet (Le & Yang, 2015): 64×64 photographs in two hundred classes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::content::ContentKey;
+use crate::folder::ImageFolder;
+use crate::folder::scan::{scan_classes, scan_flat};
+use crate::{DataError, ImageDataset, Splits};
+
+/// Where validation images get their classes from; marks the layout.
+pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
+/// `words.txt` of the published set has 2.7 MB; no list may be larger than this.
+const MAX_LIST_BYTES: u64 = 64 << 20;
+
+/// Opens a folder with `train/WNID/images/…`, `val/images/…`, `val/val_annotations.txt` and, for
+/// the names of the classes, `words.txt` (<http://cs231n.stanford.edu/tiny-imagenet-200.zip>).
+///
+/// Classes are the folders of `train` in alphabetical order. The test split is `val`: the images of
+/// `test` have no labels. A validation image that is not annotated has no label.
+///
+/// # Errors
+/// Missing folders or lists, annotations that cannot be understood, no readable image.
+pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError> {
+    let (train_folder, val_folder) = (folder.join("train"), folder.join("val"));
+    let mut train = scan_classes(&train_folder)?;
+    let wnids = train.class_names.clone();
+    let annotations_path = folder.join(ANNOTATIONS);
+    let annotations = parse_annotations(&read_list(&annotations_path)?, &annotations_path)?;
+    let words = folder.join("words.txt");
+    let words = if words.is_file() { parse_words(&read_list(&words)?) } else { HashMap::new() };
+    let class_names: Vec<String> =
+        wnids.iter().map(|wnid| words.get(wnid).unwrap_or(wnid).clone()).collect();
+    train.class_names = class_names.clone();
+    let mut val = scan_flat(&val_folder);
+    val.class_names = class_names;
+    let mut skipped = Vec::new();
+    let train = ImageFolder::load(&train_folder, train, &mut skipped)?;
+    let val = Annotated::new(ImageFolder::load(&val_folder, val, &mut skipped)?, |path| {
+        let wnid = annotations.get(path.file_name()?.to_str()?)?;
+        Some(wnids.binary_search(wnid).ok()? as u32)
+    });
+    Ok(Splits::new(name, Arc::new(train), Some(Arc::new(val)), skipped))
+}
+
+/// Images of one folder that have different labels.
+struct Annotated {
+    images: ImageFolder,
+    labels: Vec<Option<u32>>,
+}
+
+impl Annotated {
+    fn new(images: ImageFolder, label: impl Fn(&Path) -> Option<u32>) -> Self {
+        let labels = (0..images.len()).map(|index| label(&images.path(index)?)).collect();
+        Self { images, labels }
+    }
+}
+
+impl ImageDataset for Annotated {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+        self.images.image(index)
+    }
+
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
+        self.images.decode(index)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels.get(index).copied().flatten()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.images.class_names()
+    }
+
+    fn path(&self, index: usize) -> Option<PathBuf> {
+        self.images.path(index)
+    }
+
+    fn content_key(&self) -> Option<ContentKey> {
+        self.images.content_key()
+    }
+}
+
+fn read_list(path: &Path) -> Result<String, DataError> {
+    let size = std::fs::metadata(path).map_err(DataError::io("read", path))?.len();
+    if size > MAX_LIST_BYTES {
+        let reason = format!("{size} bytes are beyond the limit of {MAX_LIST_BYTES}");
+        return Err(DataError::format(path, reason));
+    }
+    std::fs::read_to_string(path).map_err(DataError::io("read", path))
+}
+
+/// Classes by file name, of lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.
+pub(crate) fn parse_annotations(
+    text: &str,
+    path: &Path,
+) -> Result<HashMap<String, String>, DataError> {
+    let mut classes = HashMap::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let mut fields = line.split('\t').map(str::trim);
+        match (fields.next(), fields.next()) {
+            (Some(file), Some(wnid)) if !file.is_empty() && !wnid.is_empty() => {
+                classes.insert(file.to_owned(), wnid.to_owned());
+            }
+            _ => {
+                let reason = format!("line {} is not a file and its class", number + 1);
+                return Err(DataError::format(path, reason));
+            }
+        }
+    }
+    Ok(classes)
+}
+
+/// The first of each class's names, of lines `WNID NAME, NAME, …` with a tab between.
+pub(crate) fn parse_words(text: &str) -> HashMap<String, String> {
+    let pair = |line: &str| {
+        let (wnid, names) = line.split_once('\t')?;
+        let name = names.split(',').next()?.trim();
+        (!name.is_empty()).then(|| (wnid.trim().to_owned(), name.to_owned()))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (file, value) in [
+            ("train/n02/images/n02_0.JPEG", 20),
+            ("train/n01/images/n01_0.JPEG", 10),
+            ("train/n01/images/n01_1.JPEG", 11),
+            ("val/images/val_0.JPEG", 200),
+            ("val/images/val_1.JPEG", 100),
+            ("val/images/val_2.JPEG", 0),
+            ("test/images/test_0.JPEG", 0),
+        ] {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = RgbImage::from_pixel(8, 8, image::Rgb([value; 3]));
+            image.save_with_format(path, image::ImageFormat::Jpeg).unwrap();
+        }
+        std::fs::write(
+            root.path().join(ANNOTATIONS),
+            "val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t1\t2\t3\t4\nval_2.JPEG\tn99\t1\t2\t3\t4\n",
+        )
+        .unwrap();
+        std::fs::write(
+            root.path().join("words.txt"),
+            "n00\tentity\nn02\tgoldfish, Carassius auratus\n",
+        )
+        .unwrap();
+        root
+    }
+
+    #[test]
+    fn classes_come_from_folders_annotations_and_words() {
+        let root = folder();
+        let splits = open_tiny_imagenet("x", root.path()).unwrap();
+        assert_eq!(splits.train.class_names(), ["n01", "goldfish"]);
+        let labels =
+            |set: &dyn ImageDataset| -> Vec<_> { (0..set.len()).map(|i| set.label(i)).collect() };
+        assert_eq!(labels(&*splits.train), [Some(0), Some(0), Some(1)]);
+        let val = splits.test.unwrap();
+        assert_eq!(labels(&*val), [Some(1), Some(0), None]);
+        assert!(val.image(0).unwrap().get_pixel(4, 4).0[0] > 190);
+        assert!(val.path(1).unwrap().ends_with("val/images/val_1.JPEG"));
+    }
+
+    #[test]
+    fn damaged_or_missing_lists_are_errors() {
+        let root = folder();
+        std::fs::write(root.path().join(ANNOTATIONS), "val_0.JPEG\tn02\nval_1.JPEG\n").unwrap();
+        let error = open_tiny_imagenet("x", root.path()).err().unwrap().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        std::fs::remove_file(root.path().join(ANNOTATIONS)).unwrap();
+        assert!(open_tiny_imagenet("x", root.path()).is_err());
+    }
+}
