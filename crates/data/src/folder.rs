@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::dataset::out_of_range;
 use crate::decode::decode_file;
+use crate::sums::SUMS_FILE;
 use crate::{DataError, ImageDataset, Skipped, Splits, Subset};
 
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif"];
@@ -81,7 +82,9 @@ struct File {
 
 /// Archives often wrap everything in one folder; that one is meant then.
 fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
-    let entries = read_dir(folder)?;
+    let mut entries = read_dir(folder)?;
+    // Imports and downloads add it beside what they unpack.
+    entries.retain(|path| path.file_name().is_none_or(|name| name != SUMS_FILE));
     match &entries[..] {
         [only] if only.is_dir() && only.file_name().is_some_and(|n| n != "train") => {
             Ok(only.clone())
