@@ -80,3 +80,81 @@ impl Progress {
         }
     }
 }
+
+/// Shows how much of something is done, one thing after another.
+pub struct Tally {
+    unit: Unit,
+    bar: Option<ProgressBar>,
+    name: String,
+    last_line: Option<Instant>,
+}
+
+/// What a [`Tally`] counts.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Bytes,
+    Items,
+}
+
+impl Tally {
+    pub fn new(unit: Unit) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            let template = match unit {
+                Unit::Bytes => {
+                    "{msg} {bar:30.cyan/blue} {bytes}/{total_bytes} · {bytes_per_sec} · {eta} left"
+                }
+                Unit::Items => "{msg} {bar:30.cyan/blue} {pos}/{len} · {eta} left",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { unit, bar, name: String::new(), last_line: None }
+    }
+
+    /// `done` of `total`, where that is known, of the thing called `name`.
+    pub fn show(&mut self, name: &str, done: u64, total: Option<u64>) {
+        let changed = name != self.name;
+        if changed {
+            self.name = name.to_owned();
+            self.last_line = None;
+        }
+        if let Some(bar) = &self.bar {
+            if changed {
+                bar.reset();
+                bar.set_message(name.to_owned());
+            }
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+            return;
+        }
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due || total == Some(done) {
+            self.last_line = Some(Instant::now());
+            let count = |n: u64| match self.unit {
+                Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),
+                Unit::Items => n.to_string(),
+            };
+            let total = total.map_or(String::new(), |total| format!(" of {}", count(total)));
+            eprintln!("{name}: {}{total}", count(done));
+        }
+    }
+
+    /// A line of its own, above the bar where there is one.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
