@@ -248,6 +248,7 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
     use tar::{Builder, Header};
     use zip::write::SimpleFileOptions;
     use zip::{CompressionMethod, ZipWriter};
@@ -333,6 +334,7 @@ mod tests {
         let zip = zip.finish().unwrap().into_inner();
         let (first, second) = plain.split_at(700);
         let two_members = [gz(first), gz(second)].concat();
+        let zst = compress_to_vec(&plain[..], CompressionLevel::Fastest);
         for (name, bytes) in
             [("x.tar", &plain), ("x.tar.gz", &gz(&plain)), ("x.TGZ", &two_members), ("x.zip", &zip)]
         {

@@ -174,8 +174,14 @@ impl FetchError {
     }
 }
 
+/// Each on a line of its own; one that repeats is told once, with how often.
 fn lines(items: &[impl fmt::Display]) -> String {
-    items.iter().map(|item| format!("\n  {item}")).collect()
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    let line = |same: &[String]| match same.len() {
+        1 => format!("\n  {}", same[0]),
+        times => format!("\n  {} ({times} times)", same[0]),
+    };
+    items.chunk_by(|a, b| a == b).map(line).collect()
 }
 
 impl DataError {

@@ -244,6 +244,10 @@ fn statuses_that_can_pass_are_retried_and_others_are_not() {
         assert_eq!(failures.len(), asked, "{status}");
         assert!(failures.iter().all(|e| matches!(e, FetchError::Status(s) if *s == status)));
     }
+    let down = Server::new(&bytes, [Behaviour::Status(500)]);
+    let sets = Sets::of(&[down.url("file.bin")], &bytes);
+    let error = sets.download(&quick()).unwrap_err().to_string();
+    assert!(error.contains("answered 500 (3 times)"), "told once: {error}");
     let troubled = [Behaviour::Status(503), Behaviour::Status(500), Behaviour::Serve];
     let server = Server::new(&bytes, troubled);
     let sets = Sets::of(&[server.url("file.bin")], &bytes);
@@ -269,7 +273,9 @@ fn mirrors_are_asked_in_turn_and_all_failures_are_told() {
         assert!(error.contains(url), "{error}");
     }
     assert!(error.contains("404") && error.contains("403"), "{error}");
-    // No server at all.
+    // A server that speaks no TLS, and no server at all.
+    let sets = Sets::of(&[good.url("file.bin").replace("http:", "https:")], &bytes);
+    assert!(matches!(sets.failures(&once())[..], [FetchError::Connection(_)]));
     let sets = Sets::of(&[Server::closed("file.bin")], &bytes);
     assert!(matches!(sets.failures(&quick())[0], FetchError::Connection(_)));
 }
@@ -464,6 +470,8 @@ fn archives_are_unpacked_whole_or_not_at_all() {
 fn what_can_never_work_is_said_before_anything_is_fetched() {
     let cases = [
         ("url = \"https://a.org/\"", "file name"),
+        ("url = \"file:///etc/passwd\"", "http"),
+        ("url = \"https://a.org/x\"\nmirrors = [\"ftp://b.org/x\"]", "http"),
         ("url = \"https://a.org/x\"\nsha256 = \"12\"", "64 hexadecimal digits"),
         ("url = \"https://a.org/x\"\n[[files]]\nurl = \"https://b.org/x\"", "two files"),
     ];

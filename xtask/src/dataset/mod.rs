@@ -70,8 +70,10 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             println!("{}", serde_json::to_string_pretty(&entries)?);
         }
         Command::List { json: false } => {
-            println!("{:<16} {:<8} {:>14}  what it is", "name", "files", "train / test");
-            for entry in list(&root)? {
+            let entries = list(&root)?;
+            let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
+            println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
+            for entry in entries {
                 let files = if entry.present { "here" } else { "not here" };
                 let (count, what) = match &entry.manifest {
                     Some(m) => {
@@ -80,7 +82,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
                     }
                     None => ("–".into(), "imported".into()),
                 };
-                println!("{:<16} {files:<8} {count:>14}  {what}", entry.name);
+                println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
             }
         }
         Command::Import { name, path } => {

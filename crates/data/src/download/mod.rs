@@ -183,7 +183,7 @@ pub fn download(
 }
 
 /// One file as the manifest wants it.
-pub(crate) struct Wanted<'a> {
+struct Wanted<'a> {
     name: &'a str,
     manifest: &'a ManifestFile,
     sum: Option<Sum>,
@@ -227,6 +227,11 @@ fn wanted<'a>(
     let toml = root.join(format!("{name}.toml"));
     let wanted = |file: &'a ManifestFile| -> Result<Wanted<'a>, DataError> {
         let wrong = |what: &str| DataError::format(&toml, format!("{what} of {}", file.url));
+        let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if let Some(url) = std::iter::once(&file.url).chain(&file.mirrors).find(|url| !web(url)) {
+            let reason = format!("{url} starts with neither http:// nor https://");
+            return Err(DataError::format(&toml, reason));
+        }
         let name = file.name().ok_or_else(|| wrong("there is no file name at the end"))?;
         let sum = match &file.sha256 {
             None => None,
