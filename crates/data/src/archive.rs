@@ -335,9 +335,13 @@ mod tests {
         let (first, second) = plain.split_at(700);
         let two_members = [gz(first), gz(second)].concat();
         let zst = compress_to_vec(&plain[..], CompressionLevel::Fastest);
-        for (name, bytes) in
-            [("x.tar", &plain), ("x.tar.gz", &gz(&plain)), ("x.TGZ", &two_members), ("x.zip", &zip)]
-        {
+        for (name, bytes) in [
+            ("x.tar", &plain),
+            ("x.tar.gz", &gz(&plain)),
+            ("x.TGZ", &two_members),
+            ("x.tar.zst", &zst),
+            ("x.zip", &zip),
+        ] {
             let (root, result) = unpacked(name, bytes, UnpackLimits::default());
             let unpacker = result.unwrap();
             assert_eq!((unpacker.files(), unpacker.bytes, unpacker.left_out), (2, 3, 3), "{name}");

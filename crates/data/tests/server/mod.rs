@@ -154,7 +154,7 @@ fn answer(
     };
     let (status, headers, body) = match behaviour {
         Behaviour::Mute => {
-            std::thread::sleep(Duration::from_millis(900));
+            std::thread::sleep(Duration::from_secs(20));
             return Ok(());
         }
         Behaviour::Status(status) => {
@@ -176,7 +176,7 @@ fn answer(
         Behaviour::Cut(bytes) => out.write_all(&body[..*bytes]),
         Behaviour::Stall(bytes) => {
             out.write_all(&body[..*bytes])?;
-            std::thread::sleep(Duration::from_millis(900));
+            std::thread::sleep(Duration::from_secs(20));
             Ok(())
         }
         _ => out.write_all(body),
