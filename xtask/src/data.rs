@@ -10,7 +10,7 @@ use selfsame_models::Stem;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
-use crate::progress::Bar;
+use crate::progress::{Tally, Unit};
 use crate::usage::usage;
 
 /// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
@@ -195,11 +195,12 @@ fn packed(
         }
     }
     let folder = datasets_root().join(".packs");
-    let mut bar = None;
+    let mut tally: Option<Tally> = None;
     let pack = PackedImages::open(set, settings, &folder, &mut |done, all| {
-        let bar = bar.get_or_insert_with(|| Bar::new(&format!("packing {what}"), all as u64));
-        bar.set(done as u64);
+        let tally = tally.get_or_insert_with(|| Tally::new(Unit::Items));
+        tally.show(&format!("packing {what}"), done as u64, Some(all as u64));
     })?;
+    tally.iter().for_each(Tally::finish);
     Ok(Arc::new(pack))
 }
 

@@ -81,46 +81,80 @@ impl Progress {
     }
 }
 
-/// Shows how much of a piece of work is done that comes before or after training.
-pub struct Bar {
+/// Shows how much of something is done, one thing after another.
+pub struct Tally {
+    unit: Unit,
     bar: Option<ProgressBar>,
-    what: String,
-    all: u64,
-    start: Instant,
+    name: String,
     last_line: Option<Instant>,
 }
 
-impl Bar {
-    /// `all` pieces of work.
-    pub fn new(what: &str, all: u64) -> Self {
+/// What a [`Tally`] counts.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Bytes,
+    Items,
+}
+
+impl Tally {
+    pub fn new(unit: Unit) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(all);
-            let template = "{msg} {bar:30.cyan/blue} {pos}/{len} · {per_sec} · {eta} left";
+            let bar = ProgressBar::no_length();
+            let template = match unit {
+                Unit::Bytes => {
+                    "{msg} {bar:30.cyan/blue} {bytes}/{total_bytes} · {bytes_per_sec} · {eta} left"
+                }
+                Unit::Items => "{msg} {bar:30.cyan/blue} {pos}/{len} · {eta} left",
+            };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
-            bar.set_message(what.to_owned());
             bar
         });
-        Self { bar, what: what.to_owned(), all, start: Instant::now(), last_line: None }
+        Self { unit, bar, name: String::new(), last_line: None }
     }
 
-    /// So many are done.
-    pub fn set(&mut self, done: u64) {
+    /// `done` of `total`, where that is known, of the thing called `name`.
+    pub fn show(&mut self, name: &str, done: u64, total: Option<u64>) {
+        let changed = name != self.name;
+        if changed {
+            self.name = name.to_owned();
+            self.last_line = None;
+        }
         if let Some(bar) = &self.bar {
-            bar.set_position(done);
-            if done == self.all {
-                bar.finish_and_clear();
+            if changed {
+                bar.reset();
+                bar.set_message(name.to_owned());
             }
+            if let Some(total) = total {
+                bar.set_length(total);
+            }
+            bar.set_position(done);
             return;
         }
-        let since = self.last_line.unwrap_or(self.start);
-        if since.elapsed() >= LINE_EVERY || done == self.all {
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due || total == Some(done) {
             self.last_line = Some(Instant::now());
-            let seconds = self.start.elapsed().as_secs_f64();
-            let left = seconds / done.max(1) as f64 * self.all.saturating_sub(done) as f64;
-            let (what, all) = (&self.what, self.all);
-            eprintln!("{what} · {done}/{all} · {seconds:.0} s so far, {left:.0} s left");
+            let count = |n: u64| match self.unit {
+                Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),
+                Unit::Items => n.to_string(),
+            };
+            let total = total.map_or(String::new(), |total| format!(" of {}", count(total)));
+            eprintln!("{name}: {}{total}", count(done));
+        }
+    }
+
+    /// A line of its own, above the bar where there is one.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::folder::sole_subfolder;
 use crate::shards::shards;
+use crate::sums::SUMS_FILE;
 use crate::tiny_imagenet::ANNOTATIONS;
+use crate::verify::weigh;
 use crate::{
     DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
     open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
@@ -74,14 +76,44 @@ pub enum Layout {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFile {
-    /// Where to get it.
+    /// Where to get it; the last part of the path is its name.
     pub url: String,
+    /// Where else to get the same bytes, in the order to try.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
     /// Its size, where known.
     #[serde(default)]
     pub bytes: Option<u64>,
     /// Its SHA-256 in hexadecimal, where known.
     #[serde(default)]
     pub sha256: Option<String>,
+}
+
+impl ManifestFile {
+    /// Its name, or `None` if the URL does not end with one that is safe to write.
+    pub fn name(&self) -> Option<&str> {
+        let path = self.url.split(['?', '#']).next()?.split_once("://")?.1;
+        let (_, name) = path.rsplit_once('/')?;
+        let safe = !name.starts_with('.') && !name.contains(['\\', ':', '\0']);
+        (safe && !name.is_empty()).then_some(name)
+    }
+}
+
+impl Manifest {
+    /// How to get the files.
+    pub(crate) fn hint(&self, name: &str) -> String {
+        if self.files.is_empty() {
+            let home = &self.homepage;
+            return format!(
+                "they cannot be downloaded by this program; get them from {home} and import the \
+                 folder or archive with `cargo xtask dataset import {name} PATH`"
+            );
+        }
+        format!(
+            "get them with `cargo xtask dataset download {name}`, or import a copy with \
+             `cargo xtask dataset import {name} PATH`"
+        )
+    }
 }
 
 /// Where images come from.
@@ -116,18 +148,10 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
         }
         Source::Named(name) => name,
     };
-    let entries = list(root)?;
-    let Some(entry) = entries.iter().find(|e| e.name == *name) else {
-        let known = entries.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(DataError::Unknown { name: name.clone(), known });
-    };
+    let entry = find(name, root)?;
     let folder = root.join(name);
     if !entry.present {
-        let sources = entry.manifest.iter().flat_map(|m| &m.files).map(|f| f.url.as_str());
-        let hint = format!(
-            "download {} and unpack it there, or import a copy with `cargo xtask dataset import {name} PATH`",
-            sources.collect::<Vec<_>>().join(" ")
-        );
+        let hint = entry.manifest.map(|m| m.hint(name)).unwrap_or_default();
         return Err(DataError::Absent { name: name.clone(), folder, hint });
     }
     let Some(manifest) = &entry.manifest else { return open_detected(name, &folder) };
@@ -146,6 +170,33 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
         Layout::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
         Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
     }
+}
+
+/// All that is known of a data set without opening it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatasetInfo {
+    /// Its name, whether it is here, and its manifest.
+    pub entry: CatalogEntry,
+    /// Where its files are, or would be.
+    pub folder: PathBuf,
+    /// Files in the folder.
+    pub files: u64,
+    /// Bytes in the folder.
+    pub bytes: u64,
+    /// Whether the folder has a `SHA256SUMS` to verify the files with.
+    pub has_sums: bool,
+}
+
+/// All that is known of a data set without opening it.
+///
+/// # Errors
+/// An unknown name, or a folder that cannot be read.
+pub fn info(name: &str, root: &Path) -> Result<DatasetInfo, DataError> {
+    let entry = find(name, root)?;
+    let folder = root.join(name);
+    let (files, bytes) = if folder.is_dir() { weigh(&folder)? } else { (0, 0) };
+    let has_sums = folder.join(SUMS_FILE).is_file();
+    Ok(DatasetInfo { entry, folder, files, bytes, has_sums })
 }
 
 /// By the files that are there, also when one folder is wrapped around them; a folder of images if
@@ -176,6 +227,16 @@ fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
             other => other,
         }
     }
+}
+
+/// The data set of that name, here or not.
+pub(crate) fn find(name: &str, root: &Path) -> Result<CatalogEntry, DataError> {
+    let mut entries = list(root)?;
+    if let Some(index) = entries.iter().position(|entry| entry.name == name) {
+        return Ok(entries.swap_remove(index));
+    }
+    let known = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ");
+    Err(DataError::Unknown { name: name.into(), known })
 }
 
 /// All data sets with a manifest in `root` or a folder there, by name.
@@ -243,7 +304,7 @@ mod tests {
         assert_eq!((splits.train.len(), splits.test.unwrap().len()), SHAPES);
         let error =
             |name: &str| open(&Source::Named(name.into()), root.path()).err().unwrap().to_string();
-        assert!(error("mnist").contains("download"), "{}", error("mnist"));
+        assert!(error("mnist").contains("dataset import mnist"), "{}", error("mnist"));
         let unknown = error("imagenot");
         assert!(unknown.contains("mnist, photos, shapes") && unknown.contains("dataset import"));
         assert!(error("photos").contains("no readable image"));
@@ -298,6 +359,34 @@ mod tests {
                 let error = open(&source, root.path()).err().unwrap().to_string();
                 assert!(error.contains(refusal), "{file}: {error}");
             }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_file_is_the_safe_end_of_its_url() {
+        let name = |url: &str| {
+            let file = ManifestFile { url: url.into(), mirrors: vec![], bytes: None, sha256: None };
+            file.name().map(str::to_owned)
+        };
+        assert_eq!(name("https://a.org/b/c.tar.gz?d=/e#f").as_deref(), Some("c.tar.gz"));
+        for bad in ["https://a.org", "https://a.org/", "https://a.org/b/..", "c.tar", "x://y/a\\b"]
+        {
+            assert_eq!(name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_manifest_of_the_repository_can_be_used() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        let entries = list(&root).unwrap();
+        assert!(entries.len() >= 14, "{}", entries.len());
+        for (entry, manifest) in entries.iter().filter_map(|e| Some((e, e.manifest.as_ref()?))) {
+            for file in &manifest.files {
+                assert!(file.name().is_some(), "{}", file.url);
+                let digits = file.sha256.as_ref().expect("a sum for every file");
+                assert!(crate::sums::from_hex(digits.as_bytes()).is_some(), "{}", file.url);
+            }
+            assert!(manifest.train_images > 0, "{}", entry.name);
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong between a file and a batch.
@@ -42,6 +43,44 @@ pub enum DataError {
         /// How to get them.
         hint: String,
     },
+    /// Another process is downloading the same data set.
+    #[error(
+        "another process is downloading {name} (it holds the lock {path}); wait until it is done"
+    )]
+    Locked {
+        /// The data set.
+        name: String,
+        /// The locked file.
+        path: PathBuf,
+    },
+    /// No address gave a file.
+    #[error(
+        "{file} could not be downloaded:{}\nWhat has arrived is kept: try again later, name another \
+         place with `--mirror URL-OR-FOLDER`, or put the file into {folder}",
+        lines(failures)
+    )]
+    Download {
+        /// Its name.
+        file: String,
+        /// Where a copy would be taken from.
+        folder: PathBuf,
+        /// Every attempt in order.
+        failures: Vec<FetchFailure>,
+    },
+    /// Files are missing, and no server was to be asked.
+    #[error(
+        "{name} is not complete, and nothing is downloaded offline. Put these files into {folder}, \
+         or name a folder that has them with `--mirror FOLDER`:{}",
+        lines(files)
+    )]
+    Offline {
+        /// The data set.
+        name: String,
+        /// Where to put them.
+        folder: PathBuf,
+        /// Where each can be had.
+        files: Vec<String>,
+    },
     /// A folder or a file without a single usable image.
     #[error("{path} holds no readable image{detail}")]
     NoImages {
@@ -56,6 +95,93 @@ pub enum DataError {
     /// From the augmentation.
     #[error(transparent)]
     Augment(#[from] selfsame_augment::AugmentError),
+}
+
+/// One attempt at a file that failed.
+#[derive(Debug)]
+pub struct FetchFailure {
+    /// A URL or a path.
+    pub from: String,
+    /// What went wrong.
+    pub error: FetchError,
+}
+
+impl fmt::Display for FetchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.from, self.error)
+    }
+}
+
+/// Why a file did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The server's answer was neither the file nor a part of it.
+    #[error("the server answered {0}")]
+    Status(u16),
+    /// No connection, or a broken one.
+    #[error("{0}")]
+    Connection(String),
+    /// Nothing came for too long.
+    #[error("nothing came for too long")]
+    Timeout,
+    /// The answer ended early.
+    #[error("{found} of {expected} bytes came")]
+    Short {
+        /// Bytes of the file.
+        expected: u64,
+        /// Bytes that came.
+        found: u64,
+    },
+    /// A continuation that does not fit what is here.
+    #[error("cannot go on from what is here: {0}")]
+    Range(String),
+    /// Not the size that the manifest says.
+    #[error("{found} bytes instead of the {expected} that the manifest says")]
+    Size {
+        /// Bytes of the file as the manifest says.
+        expected: u64,
+        /// Bytes announced or found.
+        found: u64,
+    },
+    /// More bytes than may be written.
+    #[error("more than {limit} bytes")]
+    TooLarge {
+        /// How many may be.
+        limit: u64,
+    },
+    /// Not the bytes that the manifest says.
+    #[error("its SHA-256 is {found}, the manifest says {expected}")]
+    Sum {
+        /// In hexadecimal, as the manifest says.
+        expected: String,
+        /// In hexadecimal, of what came.
+        found: String,
+    },
+    /// A file here could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl FetchError {
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// Each on a line of its own; one that repeats is told once, with how often.
+fn lines(items: &[impl fmt::Display]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    let line = |same: &[String]| match same.len() {
+        1 => format!("\n  {}", same[0]),
+        times => format!("\n  {} ({times} times)", same[0]),
+    };
+    items.chunk_by(|a, b| a == b).map(line).collect()
 }
 
 impl DataError {

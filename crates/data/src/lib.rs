@@ -5,6 +5,7 @@
 //! outside input: parsers check before they allocate, an unreadable image in a folder is reported
 //! and skipped, and archives cannot write outside their folder.
 
+mod archive;
 #[cfg(feature = "burn")]
 mod burn_data;
 mod catalog;
@@ -13,6 +14,7 @@ mod columns;
 mod content;
 mod dataset;
 mod decode;
+mod download;
 mod error;
 mod folder;
 #[doc(hidden)]
@@ -29,17 +31,23 @@ mod shards;
 mod skipped;
 mod stl10;
 mod subset;
+mod sums;
 mod svhn;
 mod tiny_imagenet;
+mod verify;
 mod web_dataset;
 
+pub use archive::UnpackLimits;
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
-pub use catalog::{CatalogEntry, Manifest, Source, list, open};
+pub use catalog::{
+    CatalogEntry, DatasetInfo, Layout, Manifest, ManifestFile, Source, info, list, open,
+};
 pub use cifar::open_cifar;
 pub use content::ContentKey;
 pub use dataset::{ImageDataset, InMemory, Splits, channel_statistics};
-pub use error::DataError;
+pub use download::{DownloadEvent, DownloadOptions, DownloadReport, Mirror, download};
+pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
@@ -52,4 +60,5 @@ pub use stl10::open_stl10;
 pub use subset::{Labels, Subset};
 pub use svhn::open_svhn;
 pub use tiny_imagenet::open_tiny_imagenet;
+pub use verify::{FileCheck, ImageCount, VerifyEvent, VerifyReport, verify};
 pub use web_dataset::open_web_dataset;

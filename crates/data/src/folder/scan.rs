@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::index::Index;
+use crate::sums::SUMS_FILE;
 use crate::{DataError, Skipped};
 
 pub(super) const EXTENSIONS: [&str; 9] =
@@ -171,7 +172,7 @@ pub(crate) fn is_image(name: &OsStr) -> bool {
 }
 
 fn is_ignored(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == "SHA256SUMS"
+    name.as_encoded_bytes().starts_with(b".") || name == "__MACOSX" || name == SUMS_FILE
 }
 
 #[cfg(test)]

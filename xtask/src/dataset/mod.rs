@@ -1,3 +1,7 @@
+mod download;
+mod info;
+mod verify;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -6,7 +10,7 @@ use serde_json::json;
 
 use crate::data::datasets_root;
 
-/// List the data sets, or import images of your own.
+/// List, download, import, describe and verify data sets.
 #[derive(Args)]
 pub struct DatasetArgs {
     #[command(subcommand)]
@@ -21,7 +25,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Copy a folder, or unpack a .tar, .tar.gz or .tar.zst archive, to datasets/NAME.
+    /// All that is known of one data set: what it is, its licence, whom to cite, what is here.
+    Info {
+        /// A name that `dataset list` shows.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    Download(download::DownloadArgs),
+    Verify(verify::VerifyArgs),
+    /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to datasets/NAME.
+    ///
+    /// A SHA256SUMS of all files is written, so that `dataset verify NAME` can tell later whether
+    /// they are still the same. For a data set of the catalogue that cannot be downloaded, such
+    /// as imagenet-1k, give its name, so that its licence and image counts are known.
     Import {
         /// What to call it: lower-case letters, digits and dashes.
         name: String,
@@ -33,6 +51,9 @@ enum Command {
 pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
     let root = datasets_root();
     match &args.command {
+        Command::Info { name, json } => info::run(name, *json, &root)?,
+        Command::Download(args) => download::run(args, &root)?,
+        Command::Verify(args) => verify::run(args, &root)?,
         Command::List { json: true } => {
             let entries: Vec<_> = list(&root)?
                 .into_iter()
@@ -49,8 +70,10 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             println!("{}", serde_json::to_string_pretty(&entries)?);
         }
         Command::List { json: false } => {
-            println!("{:<16} {:<8} {:>14}  what it is", "name", "files", "train / test");
-            for entry in list(&root)? {
+            let entries = list(&root)?;
+            let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
+            println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
+            for entry in entries {
                 let files = if entry.present { "here" } else { "not here" };
                 let (count, what) = match &entry.manifest {
                     Some(m) => {
@@ -59,7 +82,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
                     }
                     None => ("–".into(), "imported".into()),
                 };
-                println!("{:<16} {files:<8} {count:>14}  {what}", entry.name);
+                println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
             }
         }
         Command::Import { name, path } => {
