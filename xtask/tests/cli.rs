@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{error, field, folder_of_images, ok, png, xtask};
+use common::{error, field, folder_of_images, ok, xtask};
 
 /// A run so small that it ends in a second or two.
 const SMALL: [&str; 12] = [

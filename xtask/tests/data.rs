@@ -111,3 +111,74 @@ fn parts_of_a_set_are_what_the_settings_say() {
     let (_, _, few) = count("few", &["--set", "eval.labels=2"]);
     assert_eq!(few, all);
 }
+
+/// IDX files of `count` images of 4×4 and their labels.
+fn idx_files(folder: &Path, prefix: &str, count: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    let header = |numbers: &[u32]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    };
+    let mut images = header(&[0x803, count, 4, 4]);
+    images.extend((0..count * 16).map(|i| (i * 37) as u8));
+    std::fs::write(folder.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
+    let mut labels = header(&[0x801, count]);
+    labels.extend((0..count).map(|i| (i % 10) as u8));
+    std::fs::write(folder.join(format!("{prefix}-labels-idx1-ubyte")), labels).unwrap();
+}
+
+#[test]
+fn a_set_is_downloaded_verified_and_described() {
+    let project = Project::new();
+    let mirror = project.path("mirror");
+    idx_files(&mirror, "train", 20);
+    idx_files(&mirror, "t10k", 10);
+    let mut manifest = "description = \"Digits.\"\nlayout = \"idx\"\ntrain_images = 20\n\
+        test_images = 10\nlicence = \"MIT\"\ncitation = \"nobody\"\nhomepage = \"none\"\n"
+        .to_owned();
+    for entry in std::fs::read_dir(&mirror).unwrap() {
+        let entry = entry.unwrap();
+        let (name, bytes) = (entry.file_name(), entry.metadata().unwrap().len());
+        let url = format!("https://digits.invalid/{}", name.to_str().unwrap());
+        manifest += &format!("[[files]]\nurl = {url:?}\nbytes = {bytes}\n");
+    }
+    std::fs::write(project.path("datasets/digits.toml"), manifest).unwrap();
+    let failed = |args: &[&str]| {
+        let output = project.xtask(args);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8(text).unwrap()
+    };
+
+    let absent = failed(&["pretrain", "byol", "--dataset", "digits"]);
+    assert!(absent.contains("dataset download digits"), "{absent}");
+    let offline = failed(&["dataset", "download", "digits", "--offline"]);
+    assert!(offline.contains("https://digits.invalid/t10k-labels-idx1-ubyte"), "{offline}");
+
+    let from = mirror.to_str().unwrap();
+    ok(&project.xtask(&["dataset", "download", "digits", "--offline", "--mirror", from]));
+    let verified = ok(&project.xtask(&["dataset", "verify", "digits", "--json"]));
+    let verified: serde_json::Value = serde_json::from_str(&verified).unwrap();
+    assert_eq!((&verified["right"], &verified["files"]["right"]), (&true.into(), &4.into()));
+    let info = ok(&project.xtask(&["dataset", "info", "digits"]));
+    assert!(info.contains("20 to train on, 10 to test on") && info.contains("nobody"), "{info}");
+
+    idx_files(&project.path("datasets/digits"), "t10k", 9);
+    let changed = failed(&["dataset", "verify", "digits"]);
+    assert!(changed.contains("changed: t10k-images-idx3-ubyte"), "{changed}");
+    assert!(changed.contains("9 images, but there should be 10"), "{changed}");
+}
+
+#[test]
+fn a_folder_is_imported_with_sums_and_trained_on() {
+    let project = Project::new();
+    let images = classes(&project);
+    ok(&project.xtask(&["dataset", "import", "mine", images.to_str().unwrap()]));
+    ok(&project.xtask(&["dataset", "verify", "mine"]));
+    let listed = ok(&project.xtask(&["dataset", "list"]));
+    assert!(listed.contains("mine"), "{listed}");
+    std::fs::write(project.path("datasets/mine/0/00.png"), b"not an image").unwrap();
+    let output = project.xtask(&["dataset", "verify", "mine"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("changed: 0/00.png") && text.contains("unreadable: "), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
