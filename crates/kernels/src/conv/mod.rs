@@ -190,8 +190,9 @@ fn correlate_all<P: Precision>(
     })
 }
 
-/// A weight's gradient has one term for each position of the output. The transforms add and take away
-/// what lies beside them; of fewer terms than this that would be a visible part of the sum.
+/// A weight's gradient has one term for each position where it meets the image and not its padding. The
+/// transforms add and take away what lies beside them; of fewer terms than this that would be a visible
+/// part of the sum.
 const FEW_TERMS: usize = 16;
 
 /// Whether the convolution is one of those that [`winograd`] is for. With few channels its
@@ -232,7 +233,8 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
     if g.batch == 0 {
         return vec![0.0; g.weight()];
     }
-    if P::WINOGRAD && fits_winograd(g) && g.batch * g.height_out() * g.width_out() >= FEW_TERMS {
+    let positions = g.height.min(g.height_out()) * g.width.min(g.width_out());
+    if P::WINOGRAD && fits_winograd(g) && g.batch * positions >= FEW_TERMS {
         return winograd::weight_gradient(dy, x, g, &input_frame(g));
     }
     let frame = input_frame(g);
