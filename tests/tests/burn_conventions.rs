@@ -25,8 +25,8 @@ fn burns_loader_makes_our_views() {
             let batch = batch.unwrap();
             assert_eq!(batch.views.len(), 2);
             let count = batch.labels.dims()[0];
-            let labels = batch.labels.into_data().convert::<i64>().into_vec::<i64>().unwrap();
-            let pixels = batch.views[1].to_data().into_vec::<f32>().unwrap();
+            let labels = batch.labels.into_data().convert::<i64>().try_into_vec::<i64>().unwrap();
+            let pixels = batch.views[1].to_data().try_into_vec::<f32>().unwrap();
             assert_eq!(batch.views[1].dims(), [count, 3, 8, 8]);
             images.extend(labels.into_iter().zip(pixels.chunks(3 * 64).map(<[f32]>::to_vec)));
         }
