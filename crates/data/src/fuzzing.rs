@@ -2,20 +2,25 @@
 //! Not part of the interface.
 
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Component, Path};
 
+use crate::decode::decode_bytes;
+use crate::packed::{HEADER, entries, index_start};
 use crate::{Manifest, cifar, idx as idx_files, stl10 as stl, svhn, tiny_imagenet as tiny};
 
 /// Whether these bytes are accepted.
 pub type Parser = fn(&[u8]) -> bool;
 
 /// All parsers by name.
-pub const TARGETS: [(&str, Parser); 7] = [
+pub const TARGETS: [(&str, Parser); 10] = [
     ("cifar", cifar),
     ("idx", idx),
+    ("image", image),
     ("manifest", manifest),
     ("mat5", mat5),
+    ("pack", pack),
     ("stl10", stl10),
+    ("sums", sums),
     ("tiny_imagenet", tiny_imagenet),
     ("web_dataset", web_dataset),
 ];
@@ -38,6 +43,16 @@ pub fn idx(bytes: &[u8]) -> bool {
     idx_files::read_images(&mut &*bytes, path()).is_ok() || labels
 }
 
+/// An image in any format: what is checked before a decoder sees it, and the decoder.
+///
+/// # Panics
+/// An image without pixels.
+pub fn image(bytes: &[u8]) -> bool {
+    let image = decode_bytes(path(), bytes);
+    assert!(image.as_ref().is_ok_and(|image| !image.as_raw().is_empty()) || image.is_err());
+    image.is_ok()
+}
+
 /// A manifest of the data sets' folder.
 pub fn manifest(bytes: &[u8]) -> bool {
     toml::from_str::<Manifest>(&String::from_utf8_lossy(bytes)).is_ok()
@@ -48,11 +63,38 @@ pub fn mat5(bytes: &[u8]) -> bool {
     svhn::parse(&mut &*bytes, path()).is_ok()
 }
 
+/// Header and index of a pack, whatever its key.
+///
+/// # Panics
+/// An entry that points out of the pack.
+pub fn pack(bytes: &[u8]) -> bool {
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER>() else { return false };
+    let count = u64::from_le_bytes(*header[16..].first_chunk().expect("within the header"));
+    let Ok(count) = usize::try_from(count) else { return false };
+    let Ok(start) = index_start(header, bytes.len() as u64, &header[32..], count) else {
+        return false;
+    };
+    let Ok(entries) = entries(header, &bytes[start as usize..], start) else { return false };
+    assert!(entries.iter().all(|entry| entry.end().is_some_and(|end| end <= start)));
+    true
+}
+
 /// The length of a pixel file, which is all the header that there is, and a file of labels.
 pub fn stl10(bytes: &[u8]) -> bool {
     let Some((length, labels)) = bytes.split_first_chunk() else { return false };
     let images = stl::image_count(u64::from_le_bytes(*length), path());
     stl::parse_labels(labels, path()).is_ok() && images.is_ok()
+}
+
+/// A `SHA256SUMS`.
+///
+/// # Panics
+/// A path that leads out of its folder.
+pub fn sums(bytes: &[u8]) -> bool {
+    let Ok(sums) = crate::sums::parse(bytes, path()) else { return false };
+    let inside = |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_)));
+    assert!(sums.iter().all(|(path, _)| inside(path)));
+    true
 }
 
 /// Tiny ImageNet's annotations, and its words.

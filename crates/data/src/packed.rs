@@ -20,7 +20,7 @@ use crate::positioned::PositionedFile;
 use crate::{DataError, ImageDataset};
 
 const MAGIC: &[u8; 16] = b"selfsame-pack-1\n";
-const HEADER: usize = 64;
+pub(crate) const HEADER: usize = 64;
 /// Images that are decoded at the same time for each thread.
 const AHEAD: usize = 4;
 
@@ -46,7 +46,7 @@ pub struct PackedImages {
 
 /// Where an image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     offset: u64,
     /// 0 with the reason of an unreadable image.
     width: u32,
@@ -58,6 +58,11 @@ struct Entry {
 
 impl Entry {
     const BYTES: usize = 24;
+
+    /// Where the file goes on after the image.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.offset.checked_add(u64::from(self.length))
+    }
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
@@ -288,43 +293,59 @@ fn write(
     Ok(())
 }
 
-/// The index of a pack of `count` images, checked: every entry lies within the file, and its length is
-/// its image's.
+/// The index of a pack of `count` images.
 fn index(file: &PositionedFile, key: &[u8; 32], count: usize) -> Result<Vec<Entry>, DataError> {
     let wrong = |reason: &str| DataError::format(file.path(), reason);
     let header = file.read(0, HEADER as u64)?;
-    let number =
-        |at: usize| u64::from_le_bytes(*header[at..].first_chunk().expect("a header has 64 bytes"));
-    if &header[..16] != MAGIC || &header[32..] != key {
-        return Err(wrong("another pack"));
+    let header = header.first_chunk().ok_or_else(|| wrong("no header"))?;
+    let start = index_start(header, file.len(), key, count).map_err(wrong)?;
+    let tail = file.read(start, file.len() - start)?;
+    entries(header, &tail, start).map_err(wrong)
+}
+
+/// Where the index of a pack of `length` bytes begins, if the header is that of this pack and all of it
+/// is there: what follows is then as long as the index of `count` images, whatever the header says.
+pub(crate) fn index_start(
+    header: &[u8; HEADER],
+    length: u64,
+    key: &[u8],
+    count: usize,
+) -> Result<u64, &'static str> {
+    let (magic, rest) = header.split_at(MAGIC.len());
+    let (numbers, found) = rest.split_at(16);
+    if magic != MAGIC || found != key {
+        return Err("another pack");
     }
-    let (images, start) = (number(16), number(24));
+    let mut numbers = numbers.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number));
+    let (images, start) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let bytes = (count as u64).checked_mul(Entry::BYTES as u64);
     let expected = bytes.and_then(|bytes| start.checked_add(bytes)?.checked_add(4));
-    if images != count as u64 || start < HEADER as u64 || expected != Some(file.len()) {
-        return Err(wrong("a pack that is not whole"));
-    }
-    let tail = file.read(start, file.len() - start)?;
-    let Some((index, crc)) = tail.split_last_chunk() else {
-        return Err(wrong("a pack that is not whole"));
-    };
+    let whole = images == count as u64 && start >= HEADER as u64 && expected == Some(length);
+    if whole { Ok(start) } else { Err("a pack that is not whole") }
+}
+
+/// The entries of the index that begins at `start`, checked: every one lies between header and index, and
+/// its length is its image's.
+pub(crate) fn entries(
+    header: &[u8; HEADER],
+    tail: &[u8],
+    start: u64,
+) -> Result<Vec<Entry>, &'static str> {
+    let (index, crc) = tail.split_last_chunk().ok_or("a pack that is not whole")?;
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header);
+    hasher.update(header);
     hasher.update(index);
     if hasher.finalize() != u32::from_le_bytes(*crc) {
-        return Err(wrong("a damaged index"));
+        return Err("a damaged index");
     }
     let entries: Vec<Entry> = index.as_chunks().0.iter().map(Entry::from_bytes).collect();
     let fits = |entry: &Entry| {
-        let end = entry.offset.checked_add(u64::from(entry.length));
         let pixels = u64::from(entry.width) * u64::from(entry.height);
         let sized = entry.width == 0 || pixels.checked_mul(3) == Some(u64::from(entry.length));
-        entry.offset >= HEADER as u64 && end.is_some_and(|end| end <= start) && sized
+        let inside = entry.end().is_some_and(|end| end <= start);
+        entry.offset >= HEADER as u64 && inside && sized
     };
-    match entries.iter().all(fits) {
-        true => Ok(entries),
-        false => Err(wrong("an entry beyond its end")),
-    }
+    if entries.iter().all(fits) { Ok(entries) } else { Err("an entry beyond its end") }
 }
 
 #[cfg(test)]

@@ -113,12 +113,17 @@ pub(crate) fn read_sums(folder: &Path) -> Result<Option<Vec<(PathBuf, Sum)>>, Da
     };
     let mut text = Vec::new();
     file.take(MAX_LIST_BYTES).read_to_end(&mut text).map_err(DataError::io("read", &path))?;
+    parse(&text, &path).map(Some)
+}
+
+/// The lines of a `SHA256SUMS`; `path` is what errors are about.
+pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Vec<(PathBuf, Sum)>, DataError> {
     let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     let parse = |(index, line): (usize, &[u8])| {
         let reason = || format!("line {} is not `SHA-256  PATH` with a path in here", index + 1);
-        parse_line(line).ok_or_else(|| DataError::format(&path, reason()))
+        parse_line(line).ok_or_else(|| DataError::format(path, reason()))
     };
-    lines.map(parse).collect::<Result<_, _>>().map(Some)
+    lines.map(parse).collect()
 }
 
 /// A line, marked and escaped where the name has a backslash or a line break, as coreutils do it.
