@@ -115,7 +115,6 @@ fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     saved.device.clone_from(&asked.device);
     saved.data.threads = asked.data.threads;
     saved.data.prefetch = asked.data.prefetch;
-    saved.data.pack = asked.data.pack;
     saved.train.stop_after = asked.train.stop_after;
     saved.train.checkpoint_every = asked.train.checkpoint_every;
     if saved == *asked {
