@@ -172,13 +172,9 @@ fn packed(
     side: u32,
     what: &str,
 ) -> anyhow::Result<Arc<dyn ImageDataset>> {
-    if pack == Pack::Off || set.content_key().is_none() {
-        if pack == Pack::On {
-            eprintln!("{what}: in memory already, so that a pack would spare nothing");
-        }
+    if pack == Pack::Off {
         return Ok(set);
     }
-    let settings = PackSettings { shorter_side: (side > 0).then_some(side) };
     if pack == Pack::Auto {
         let sizes = decoded_bytes(&*set, side);
         if sizes.whole <= MEMORY {
@@ -194,6 +190,14 @@ fn packed(
             return Ok(set);
         }
     }
+    // Last, since it asks for every file's size and time.
+    if set.content_key().is_none() {
+        if pack == Pack::On {
+            eprintln!("{what}: in memory already, so that a pack would spare nothing");
+        }
+        return Ok(set);
+    }
+    let settings = PackSettings { shorter_side: (side > 0).then_some(side) };
     let folder = datasets_root().join(".packs");
     let mut tally: Option<Tally> = None;
     let pack = PackedImages::open(set, settings, &folder, &mut |done, all| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::folder::sole_subfolder;
+use crate::lists::read_list;
 use crate::shards::shards;
 use crate::sums::SUMS_FILE;
 use crate::tiny_imagenet::ANNOTATIONS;
@@ -259,7 +260,7 @@ pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
         if path.is_dir() && path.extension().is_none() && !name.starts_with('.') {
             entries.push(CatalogEntry { name, present: true, manifest: None });
         } else if path.extension().is_some_and(|e| e == "toml") {
-            let text = std::fs::read_to_string(&path).map_err(DataError::io("read", &path))?;
+            let text = read_list(&path)?;
             let manifest: Manifest = toml::from_str(&text)
                 .map_err(|e| DataError::format(&path, e.to_string().trim().to_owned()))?;
             let drawn = manifest.layout == Layout::Drawn;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use crate::lists::read_list;
 use crate::{DataError, ImageDataset, InMemory, Splits};
 
 const SIDE: usize = 32;
@@ -84,7 +85,7 @@ pub(crate) fn parse(
 
 /// From the file that comes with the data set; numbers when it is missing or of another length.
 fn class_names(path: &Path, classes: usize) -> Vec<String> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = read_list(path).unwrap_or_default();
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
     match names.len() == classes {

@@ -21,6 +21,7 @@ mod folder;
 pub mod fuzzing;
 mod idx;
 mod import;
+mod lists;
 mod loader;
 mod mat5;
 mod packed;

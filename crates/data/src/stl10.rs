@@ -7,6 +7,7 @@ use image::RgbImage;
 
 use crate::columns::rgb_from_columns;
 use crate::dataset::out_of_range;
+use crate::lists::read_list;
 use crate::positioned::PositionedFile;
 use crate::{DataError, ImageDataset, Splits};
 
@@ -135,7 +136,7 @@ pub(crate) fn parse_labels(bytes: &[u8], path: &Path) -> Result<Vec<u32>, DataEr
 
 /// From the file that comes with the data set; numbers when it is missing or of another length.
 fn class_names(path: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = read_list(path).unwrap_or_default();
     let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     match names.len() == usize::from(CLASSES) {
         true => names,

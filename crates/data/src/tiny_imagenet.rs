@@ -9,12 +9,11 @@ use image::RgbImage;
 use crate::content::ContentKey;
 use crate::folder::ImageFolder;
 use crate::folder::scan::{scan_classes, scan_flat};
+use crate::lists::read_list;
 use crate::{DataError, ImageDataset, Splits};
 
 /// Where validation images get their classes from; marks the layout.
 pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
-/// `words.txt` of the published set has 2.7 MB; no list may be larger than this.
-const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// Opens a folder with `train/WNID/images/…`, `val/images/…`, `val/val_annotations.txt` and, for
 /// the names of the classes, `words.txt` (<http://cs231n.stanford.edu/tiny-imagenet-200.zip>).
@@ -87,15 +86,6 @@ impl ImageDataset for Annotated {
     fn content_key(&self) -> Option<ContentKey> {
         self.images.content_key()
     }
-}
-
-fn read_list(path: &Path) -> Result<String, DataError> {
-    let size = std::fs::metadata(path).map_err(DataError::io("read", path))?.len();
-    if size > MAX_LIST_BYTES {
-        let reason = format!("{size} bytes are beyond the limit of {MAX_LIST_BYTES}");
-        return Err(DataError::format(path, reason));
-    }
-    std::fs::read_to_string(path).map_err(DataError::io("read", path))
 }
 
 /// Classes by file name, of lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.

@@ -13,6 +13,7 @@ use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
 use crate::decode::decode_bytes;
 use crate::folder::scan::is_image;
+use crate::lists::read_list;
 use crate::positioned::PositionedFile;
 use crate::shards::{MAX_CLASSES, names_or_numbers, open_shards, shards};
 use crate::{DataError, ImageDataset, Skipped, Splits};
@@ -23,8 +24,6 @@ const MAX_IMAGE_BYTES: u64 = 512 << 20;
 const MAX_NAME_BYTES: u64 = 64 << 10;
 /// Of a label: digits and white space.
 const MAX_LABEL_BYTES: u64 = 32;
-/// Of a list of class names.
-const MAX_NAMES_BYTES: u64 = 64 << 20;
 /// In a split; their index takes 4.8 GB.
 const MAX_SAMPLES: usize = 200_000_000;
 /// Files with a class name in each line, in the order of the labels.
@@ -255,10 +254,8 @@ fn split_name(name: &[u8]) -> Option<(&[u8], &str)> {
 
 /// One for each line of the first list that is there.
 fn class_names(folder: &Path) -> Vec<String> {
-    let list = NAMES_FILES.map(|name| folder.join(name)).into_iter().find(|path| {
-        std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= MAX_NAMES_BYTES)
-    });
-    let text = list.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let text = NAMES_FILES.iter().find_map(|name| read_list(&folder.join(name)).ok());
+    let text = text.unwrap_or_default();
     text.lines().map(|line| line.trim().to_owned()).collect()
 }
 
