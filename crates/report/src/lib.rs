@@ -1,0 +1,2 @@
+//! What people look at after training: a self-contained page and TensorBoard event files, made from plain
+//! data. Knows neither encoders nor data sets.
