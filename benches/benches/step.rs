@@ -55,6 +55,7 @@ fn steps(c: &mut Criterion) {
         projector_dim: 64,
         predictor_hidden: 256,
         tau_base: 0.99,
+        ..ByolConfig::default()
     };
     let barlow = BarlowTwinsConfig { projector: vec![256, 256], lambda: 0.005, loss_scale: 1.0 };
     bench(c, "BYOL", byol.init(&encoder, 0, &device).expect("valid"), &device);

@@ -52,16 +52,26 @@ fn agree(flex: &[f32], ndarray: &[f32]) {
 
 #[test]
 fn initial_weights_are_the_same_bits_on_every_backend() {
-    let byol =
-        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
+    let byol = ByolConfig {
+        projector_hidden: 8,
+        projector_dim: 4,
+        predictor_hidden: 8,
+        tau_base: 0.9,
+        ..ByolConfig::default()
+    };
     let [a, b] = devices().map(|d| state_dict(&byol.init(&encoder(), 1, &d).unwrap()).unwrap());
     assert_eq!(a, b);
 }
 
 #[test]
 fn byol_takes_the_same_steps_on_every_backend() {
-    let byol =
-        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 };
+    let byol = ByolConfig {
+        projector_hidden: 8,
+        projector_dim: 4,
+        predictor_hidden: 8,
+        tau_base: 0.9,
+        ..ByolConfig::default()
+    };
     let [a, b] = devices().map(|d| losses(byol.init(&encoder(), 1, &d).unwrap(), &d));
     agree(&a, &b);
 }

@@ -10,7 +10,8 @@ use selfsame_models::weights::state_dict;
 use selfsame_models::{MlpConfig, weights::Array};
 use selfsame_tests::inputs::{tensor, values};
 use selfsame_trainers::{
-    Lars, LearningRate, MomentumTau, Optimizer, OptimizerConfig, Rule, TrustRatio, update_target,
+    Lars, LearningRate, MomentumTau, Optimizer, OptimizerConfig, Rule, TauSchedule, TrustRatio,
+    update_target,
 };
 
 /// A head of one 3 × 2 matrix.
@@ -105,7 +106,7 @@ proptest! {
 
     #[test]
     fn tau_rises_from_its_base_to_one_without_jumps(base in 0.0f64..=1.0, steps in 1u64..500) {
-        let tau = MomentumTau::new(base).unwrap();
+        let tau = MomentumTau::new(base, TauSchedule::Cosine).unwrap();
         prop_assert!((tau.at(0, steps) - base).abs() < 1e-12);
         prop_assert!((tau.at(steps, steps) - 1.0).abs() < 1e-12);
         let steepest = std::f64::consts::FRAC_PI_2 * (1.0 - base) / steps as f64;

@@ -26,7 +26,13 @@ fn encoder() -> ResNetConfig {
 }
 
 fn byol() -> ByolConfig {
-    ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base: 0.9 }
+    ByolConfig {
+        projector_hidden: 8,
+        projector_dim: 4,
+        predictor_hidden: 8,
+        tau_base: 0.9,
+        ..ByolConfig::default()
+    }
 }
 
 fn barlow_twins(loss_scale: f64) -> BarlowTwinsConfig {

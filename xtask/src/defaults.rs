@@ -54,6 +54,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             projector_dim: 128,
             predictor_hidden: 512,
             tau_base: 0.995,
+            ..ByolConfig::default()
         }),
         barlow_twins: (!byol).then(|| BarlowTwinsConfig {
             projector: vec![256, 64],
@@ -200,7 +201,13 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("byol.projector_hidden", "hidden width of the projector: 4096 in the paper"),
     ("byol.projector_dim", "dimension of the embedding: 256 in the paper"),
     ("byol.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
-    ("byol.tau_base", "momentum τ of the target at the first step, raised to 1 along a cosine"),
+    ("byol.tau_base", "momentum τ of the target at the first step"),
+    ("byol.tau_schedule", "cosine: τ is raised to 1 along a cosine; constant: it stays"),
+    ("byol.predictor", "false takes the predictor away, as an experiment: it collapses"),
+    (
+        "byol.stop_gradient",
+        "false lets the gradient into the target, as an experiment: it collapses",
+    ),
     ("barlow_twins.projector", "widths of the projector: three of 8192 in the paper"),
     ("barlow_twins.lambda", "weight of the redundancy-reduction term: 0.0051 in the paper"),
     ("barlow_twins.loss_scale", "factor on the whole loss"),

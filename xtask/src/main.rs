@@ -11,11 +11,14 @@ mod device;
 mod embed;
 mod eval;
 mod evaluate;
+mod failure;
 mod fidelity;
 mod gallery;
+mod methods;
 mod precision;
 mod pretrain;
 mod progress;
+mod replay;
 mod report;
 mod run_folder;
 mod usage;
@@ -47,6 +50,7 @@ enum Command {
     Pretrain(pretrain::PretrainArgs),
     Eval(eval::EvalArgs),
     Embed(embed::EmbedArgs),
+    Replay(replay::ReplayArgs),
     Dataset(dataset::DatasetArgs),
     Augment(augment::AugmentArgs),
     Config(config::ConfigArgs),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Embed(args) => embed::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Dataset(args) => dataset::run(&args),
         Command::Augment(args) => augment::run(&args),
         Command::Config(args) => config::run(&args),

@@ -17,8 +17,19 @@ const NORM_FLOOR: f32 = 1e-12;
 ///
 /// 0 for parallel vectors, 4 for opposite ones; invariant to a positive scaling of either side.
 pub fn regression_loss(prediction: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
-    let q = l2_normalize(at_least_f32(prediction));
-    let z = l2_normalize(at_least_f32(target.detach()));
+    normalized_distance(prediction, target.detach())
+}
+
+/// `mean_i ‖â_i − b̂_i‖²`, [`regression_loss`] without its stop-gradient: differentiable in both.
+///
+/// What networks collapse under (Chen & He, 2021, section 4.1), so there is no method that should minimise
+/// it; it is here for the experiment.
+///
+/// - `a`, `b`: `[batch, dim]`, any float type, computed in f32 at least.
+/// - returns a scalar `[1]` in `[0, 4]`.
+pub fn normalized_distance(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
+    let q = l2_normalize(at_least_f32(a));
+    let z = l2_normalize(at_least_f32(b));
     // ‖q̂ − ẑ'‖² and 2 − 2·cos are the same number; the difference form keeps its precision
     // where training ends, at cos → 1, and cannot fall below zero.
     (q - z).square().sum_dim(1).mean()

@@ -18,7 +18,7 @@ mod barlow_twins;
 mod byol;
 
 pub use barlow_twins::{BarlowTwinsLoss, BarlowTwinsTerms, standardize};
-pub use byol::{ByolLoss, regression_loss};
+pub use byol::{ByolLoss, normalized_distance, regression_loss};
 
 use burn::tensor::{FloatDType, Tensor};
 

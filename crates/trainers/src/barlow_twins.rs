@@ -5,7 +5,7 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, MethodLoss, TrainError};
+use crate::{Method, MethodLoss, Projections, TrainError};
 
 /// The projector and the loss of Barlow Twins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,5 +100,10 @@ impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
 
     fn encoder(&self) -> &E {
         &self.encoder
+    }
+
+    fn projections(&self, views: [Tensor<4>; 2]) -> Projections {
+        let views = views.map(|view| self.projector.forward(self.encoder.forward(view)));
+        Projections { views, prediction: None, target: None }
     }
 }

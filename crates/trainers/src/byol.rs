@@ -1,13 +1,13 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
-use selfsame_losses::ByolLoss;
+use selfsame_losses::{ByolLoss, normalized_distance};
 use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, MethodLoss, MomentumTau, TrainError, update_target};
+use crate::{Method, MethodLoss, MomentumTau, Projections, TauSchedule, TrainError, update_target};
 
-/// The heads and the momentum of BYOL.
+/// The heads and the momentum of BYOL, and what it can do without at its peril.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ByolConfig {
@@ -17,8 +17,39 @@ pub struct ByolConfig {
     pub projector_dim: usize,
     /// Hidden width of the predictor: 4096 in the paper.
     pub predictor_hidden: usize,
-    /// τ at the first step, raised to 1 along a cosine: 0.996 in the paper.
+    /// τ at the first step: 0.996 in the paper.
     pub tau_base: f64,
+    /// How τ goes on from there.
+    #[serde(default)]
+    pub tau_schedule: TauSchedule,
+    /// Without the predictor, targets are matched by the projections themselves, which ends in one point
+    /// (Grill et al., 2020, table 5b).
+    #[serde(default = "yes")]
+    pub predictor: bool,
+    /// Without stop-gradient, the target network is the online network and the gradient flows through
+    /// it, which ends in one point (Chen & He, 2021, section 4.1).
+    #[serde(default = "yes")]
+    pub stop_gradient: bool,
+}
+
+/// Settings from before there was a choice have neither switch.
+fn yes() -> bool {
+    true
+}
+
+impl Default for ByolConfig {
+    /// The paper's.
+    fn default() -> Self {
+        Self {
+            projector_hidden: 4096,
+            projector_dim: 256,
+            predictor_hidden: 4096,
+            tau_base: 0.996,
+            tau_schedule: TauSchedule::Cosine,
+            predictor: true,
+            stop_gradient: true,
+        }
+    }
 }
 
 impl ByolConfig {
@@ -36,7 +67,7 @@ impl ByolConfig {
                 return Err(TrainError::config(field, "must be at least 1"));
             }
         }
-        MomentumTau::new(self.tau_base).map(|_| ())
+        MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
     }
 
     /// Builds BYOL around an encoder; the target starts as a copy of the online network.
@@ -61,10 +92,12 @@ impl ByolConfig {
         let predictor =
             MlpConfig::byol(self.projector_dim, self.predictor_hidden, self.projector_dim)
                 .init(&mut WeightInit::new(seed, 2, device))?;
+        let predictor = self.predictor.then_some(predictor);
         // A plain clone would share its running statistics with the original; the way through a
         // validation snapshot does not.
         let target = online.valid().train().no_grad();
-        Ok(Byol { online, predictor, target, tau_base: self.tau_base })
+        let tau = MomentumTau::new(self.tau_base, self.tau_schedule)?;
+        Ok(Byol { online, predictor, target, tau, stop_gradient: self.stop_gradient })
     }
 }
 
@@ -89,12 +122,23 @@ impl<E: Encoder + Module + ModuleDisplay> Branch<E> {
 pub struct Byol<E: Module> {
     /// Trained by gradient.
     pub online: Branch<E>,
-    /// q, on top of the online network only.
-    pub predictor: Mlp,
+    /// q, on top of the online network only; `None` in the experiment without it.
+    pub predictor: Option<Mlp>,
     /// Follows the online network as an exponential moving average; in train mode, so it
     /// normalises with its own batch's statistics.
     pub target: Branch<E>,
-    tau_base: f64,
+    #[module(skip)]
+    tau: MomentumTau,
+    stop_gradient: bool,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Byol<E> {
+    fn predict(&self, z: Tensor<2>) -> Tensor<2> {
+        match &self.predictor {
+            Some(predictor) => predictor.forward(z),
+            None => z,
+        }
+    }
 }
 
 impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
@@ -104,19 +148,33 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
-        let predictions = (self.predictor.forward(z1), self.predictor.forward(z2));
-        let targets = (self.target.project(v1).detach(), self.target.project(v2).detach());
-        let loss = ByolLoss.symmetric(predictions, targets);
+        let (q1, q2) = (self.predict(z1.clone()), self.predict(z2.clone()));
+        let loss = if self.stop_gradient {
+            let targets = (self.target.project(v1).detach(), self.target.project(v2).detach());
+            ByolLoss.symmetric((q1, q2), targets)
+        } else {
+            normalized_distance(q1, z2) + normalized_distance(q2, z1)
+        };
         MethodLoss { loss, terms: Vec::new(), embedding }
     }
 
     fn after_step(mut self, step: u64, steps: u64) -> Self {
-        let tau = MomentumTau { base: self.tau_base }.at(step, steps);
+        let tau = self.tau.at(step, steps);
         self.target = update_target(self.target, &self.online, tau);
         self
     }
 
     fn encoder(&self) -> &E {
         &self.online.encoder
+    }
+
+    fn projections(&self, [v1, v2]: [Tensor<4>; 2]) -> Projections {
+        let target = self.stop_gradient.then(|| self.target.project(v1.clone()));
+        let z1 = self.online.project(v1);
+        Projections {
+            prediction: self.predictor.as_ref().map(|q| q.forward(z1.clone())),
+            target,
+            views: [z1, self.online.project(v2)],
+        }
     }
 }

@@ -22,13 +22,29 @@ pub enum TrainError {
     /// Whatever the caller's hook reported.
     #[error(transparent)]
     Hook(Box<dyn std::error::Error + Send + Sync>),
-    /// The loss is NaN or infinite; the model has not been changed by this step.
+    /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step, running
+    /// statistics have seen its batch.
     #[error(
         "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
     )]
     NotFinite {
         /// The optimiser step, counted from 0.
         step: u64,
+        /// The loss.
+        loss: f32,
+    },
+    /// A gradient is NaN or infinite, or too large to be added up; parameters and optimiser have not
+    /// been changed by this step, running statistics have seen its batch.
+    #[error(
+        "the gradient of {parameter} is {value} at step {step} (the loss is {loss}); lower the learning rate, lengthen the warm-up, or look for broken images"
+    )]
+    GradientNotFinite {
+        /// The optimiser step, counted from 0.
+        step: u64,
+        /// The first parameter with such a gradient, by its path.
+        parameter: String,
+        /// The sum of its gradient.
+        value: f32,
         /// The loss.
         loss: f32,
     },

@@ -22,6 +22,22 @@ pub trait Method: Module {
 
     /// The encoder to evaluate and to keep: of BYOL's two, the online one.
     fn encoder(&self) -> &Self::Encoder;
+
+    /// What the networks make of two views, `[batch, 3, height, width]` each: what a diagnosis of
+    /// collapse looks at. To be asked of a validation snapshot (`valid()`), whose batch norm uses running
+    /// statistics; nothing here is differentiated.
+    fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
+}
+
+/// Where a method's embeddings are, on the way from two views to the loss.
+#[derive(Debug, Clone)]
+pub struct Projections {
+    /// The projections z of both views, `[batch, dim]` each, by the network that trains.
+    pub views: [Tensor<2>; 2],
+    /// The predictor's answer q to the first of them, `[batch, dim]`, where there is a predictor.
+    pub prediction: Option<Tensor<2>>,
+    /// The first view under the momentum target, `[batch, dim]`, where there is a target.
+    pub target: Option<Tensor<2>>,
 }
 
 /// What a method reports for one batch.

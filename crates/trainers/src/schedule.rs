@@ -3,6 +3,8 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::TrainError;
 
 /// Linear warm-up, then half a cosine (Loshchilov & Hutter, 2017) down to a final share.
@@ -36,29 +38,47 @@ impl LearningRate {
     }
 }
 
-/// The target's momentum: `τ(s) = 1 − (1 − τ_base) · (cos(π s / S) + 1) / 2`
+/// How BYOL's momentum τ goes on from its base.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TauSchedule {
+    /// Up to 1 along half a cosine, as in the paper.
+    #[default]
+    Cosine,
+    /// It stays.
+    Constant,
+}
+
+/// The target's momentum, along a cosine `τ(s) = 1 − (1 − τ_base) · (cos(π s / S) + 1) / 2`
 /// (Grill et al., 2020, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MomentumTau {
     /// τ at step 0.
     pub base: f64,
+    /// What becomes of it.
+    pub schedule: TauSchedule,
 }
 
 impl MomentumTau {
     /// # Errors
     /// A base outside `[0, 1]`.
-    pub fn new(base: f64) -> Result<Self, TrainError> {
+    pub fn new(base: f64, schedule: TauSchedule) -> Result<Self, TrainError> {
         if !(0.0..=1.0).contains(&base) {
             let reason = format!("{base} is outside [0, 1] (0.996 in the paper, 0.99 on CIFAR)");
             return Err(TrainError::config("byol.tau_base", reason));
         }
-        Ok(Self { base })
+        Ok(Self { base, schedule })
     }
 
     /// τ after optimiser step `step` of `steps`.
     pub fn at(&self, step: u64, steps: u64) -> f64 {
-        let progress = (step as f64 / steps.max(1) as f64).min(1.0);
-        1.0 - (1.0 - self.base) * ((PI * progress).cos() + 1.0) / 2.0
+        match self.schedule {
+            TauSchedule::Constant => self.base,
+            TauSchedule::Cosine => {
+                let progress = (step as f64 / steps.max(1) as f64).min(1.0);
+                1.0 - (1.0 - self.base) * ((PI * progress).cos() + 1.0) / 2.0
+            }
+        }
     }
 }
 
@@ -86,10 +106,14 @@ mod tests {
 
     #[test]
     fn tau_rises_from_its_base_to_one() {
-        let tau = MomentumTau::new(0.99).unwrap();
+        let tau = MomentumTau::new(0.99, TauSchedule::Cosine).unwrap();
         assert!((tau.at(0, 100) - 0.99).abs() < 1e-12);
         assert!((tau.at(50, 100) - 0.995).abs() < 1e-12);
         assert_eq!(tau.at(100, 100), 1.0);
-        assert!(MomentumTau::new(1.01).is_err() && MomentumTau::new(f64::NAN).is_err());
+        for base in [1.01, -0.1, f64::NAN] {
+            assert!(MomentumTau::new(base, TauSchedule::Cosine).is_err());
+        }
+        let constant = MomentumTau::new(0.5, TauSchedule::Constant).unwrap();
+        assert_eq!([0, 50, 100].map(|step| constant.at(step, 100)), [0.5; 3]);
     }
 }

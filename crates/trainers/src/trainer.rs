@@ -4,6 +4,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_kernels::on_workers;
 
+use crate::finite::first_not_finite;
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, TrainError};
 
 /// Two views of the same images, as a data loader makes them on the CPU.
@@ -141,7 +142,7 @@ impl<M: Method> Trainer<M> {
     /// Trains until the schedule ends, the source runs dry or a hook stops it.
     ///
     /// # Errors
-    /// A failing source or hook, or a loss that is not finite.
+    /// A failing source or hook, or a loss or gradient that is not finite.
     pub fn fit(
         &mut self,
         source: &mut dyn ViewSource,
@@ -166,7 +167,7 @@ impl<M: Method> Trainer<M> {
     /// One optimiser step over `micro_batches` (normally `accumulation` of them).
     ///
     /// # Errors
-    /// A loss that is not finite; weights and optimiser are then unchanged.
+    /// A loss or gradient that is not finite; parameters and optimiser are then unchanged.
     pub fn step(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let device = self.device.clone();
         on_workers(&device, || self.compute(micro_batches))
@@ -196,13 +197,12 @@ impl<M: Method> Trainer<M> {
             // Dividing before the backward pass makes the accumulated gradient the mean.
             let loss = out.loss / count;
             let gradients = loss.backward();
-            accumulator
-                .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
-
             let value = loss.into_scalar::<f32>();
             if !value.is_finite() {
                 return Err(TrainError::NotFinite { step, loss: value * count });
             }
+            accumulator
+                .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
             report.loss += value;
             report.embedding_std = embedding_std(out.embedding);
             for (i, (name, term)) in out.terms.into_iter().enumerate() {
@@ -213,8 +213,16 @@ impl<M: Method> Trainer<M> {
                 }
             }
         }
-        let method =
-            self.optimizer.step(self.method.clone(), accumulator.grads(), report.learning_rate);
+        let gradients = accumulator.grads();
+        if let Some((parameter, value)) = first_not_finite(&self.method, &gradients, &self.device) {
+            return Err(TrainError::GradientNotFinite {
+                step,
+                parameter,
+                value,
+                loss: report.loss,
+            });
+        }
+        let method = self.optimizer.step(self.method.clone(), gradients, report.learning_rate);
         self.method = method.after_step(step, self.steps());
         report.busy = start.elapsed();
         Ok(report)

@@ -16,8 +16,13 @@ fn byol(tau_base: f64) -> Byol<ResNet> {
         base_width: 2,
         zero_init_residual: false,
     };
-    let config =
-        ByolConfig { projector_hidden: 8, projector_dim: 4, predictor_hidden: 8, tau_base };
+    let config = ByolConfig {
+        projector_hidden: 8,
+        projector_dim: 4,
+        predictor_hidden: 8,
+        tau_base,
+        ..ByolConfig::default()
+    };
     config.init(&encoder, 0, &Device::flex().autodiff()).unwrap()
 }
 

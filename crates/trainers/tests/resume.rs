@@ -48,8 +48,13 @@ fn views(step: u64) -> Vec<Views> {
 
 fn byol(rule: Rule) -> Trainer<impl Method> {
     let device = Device::flex().autodiff();
-    let byol =
-        ByolConfig { projector_hidden: 16, projector_dim: 8, predictor_hidden: 16, tau_base: 0.9 };
+    let byol = ByolConfig {
+        projector_hidden: 16,
+        projector_dim: 8,
+        predictor_hidden: 16,
+        tau_base: 0.9,
+        ..ByolConfig::default()
+    };
     let method = byol.init(&encoder(2), 3, &device).unwrap();
     Trainer::new(method, config(rule, 1), &device).unwrap()
 }

@@ -8,8 +8,8 @@ use selfsame_models::{Mlp, MlpConfig};
 use selfsame_tests::fidelity::Item;
 use selfsame_tests::inputs::{fill, name_seed, noise_tensor, reference};
 use selfsame_trainers::{
-    AdamW, Lars, LearningRate, MomentumTau, Optimizer, OptimizerConfig, Rule, Sgd, TrustRatio,
-    update_target,
+    AdamW, Lars, LearningRate, MomentumTau, Optimizer, OptimizerConfig, Rule, Sgd, TauSchedule,
+    TrustRatio, update_target,
 };
 
 const STEPS: u64 = 50;
@@ -98,7 +98,7 @@ fn lars() {
 /// Puts the values of step `step` into the online network.
 #[test]
 fn momentum_target() {
-    let tau = MomentumTau::new(0.9).unwrap();
+    let tau = MomentumTau::new(0.9, TauSchedule::Cosine).unwrap();
     let (mut target, online) = (head().no_grad(), head());
     for step in 0..STEPS {
         let mut dict = state_dict(&online).unwrap();
@@ -135,7 +135,7 @@ fn schedules() {
         "with its max_steps one higher: it reaches 1 a step before the paper's equation does",
     );
     for (base, steps) in [(0.99, 10), (0.996, 1000), (0.0, 7), (1.0, 3)] {
-        let tau = MomentumTau::new(base).unwrap();
+        let tau = MomentumTau::new(base, TauSchedule::Cosine).unwrap();
         let ours: Vec<f32> = (0..=steps).map(|s| tau.at(s, steps) as f32).collect();
         let case = format!("tau/{base}/{steps}");
         item.compare(&case, &ours, &reference[&case].values);

@@ -93,8 +93,13 @@ fn encoder() -> ResNetConfig {
 
 #[test]
 fn byol() {
-    let config =
-        ByolConfig { projector_hidden: 32, projector_dim: 16, predictor_hidden: 32, tau_base: 0.9 };
+    let config = ByolConfig {
+        projector_hidden: 32,
+        projector_dim: 16,
+        predictor_hidden: 32,
+        tau_base: 0.9,
+        ..ByolConfig::default()
+    };
     follow("byol", 0.05, |device| config.init(&encoder(), 0, device).unwrap());
 }
 

@@ -1,0 +1,35 @@
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use selfsame_kernels::for_each_tensor;
+use selfsame_models::named::{NamedVisitor, visit_named};
+
+/// The first parameter whose gradient has NaN or an infinity in it, with the sum of that gradient.
+///
+/// A sum shows both, in one pass at memory's speed; it also shows gradients whose sum is beyond f32, which no
+/// step survives either.
+pub(crate) fn first_not_finite<M: Module>(
+    module: &M,
+    gradients: &GradientsParams,
+    device: &Device,
+) -> Option<(String, f32)> {
+    let mut collect = Collect { gradients, found: Vec::new() };
+    visit_named(module, &mut collect);
+    let sums = for_each_tensor(device, collect.found, |(name, gradient)| {
+        (name, gradient.sum().into_scalar::<f32>())
+    });
+    sums.into_iter().find(|(_, sum)| !sum.is_finite())
+}
+
+struct Collect<'a> {
+    gradients: &'a GradientsParams,
+    found: Vec<(String, Tensor<1>)>,
+}
+
+impl NamedVisitor for Collect<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let elements = gradient.shape().num_elements();
+        self.found.push((name.to_owned(), gradient.reshape([elements])));
+    }
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask pretrain`: everything wired together.
+
+mod hooks;
+mod session;
+mod summary;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use selfsame_data::Splits;
+
+use crate::config::{Method, Overrides, RunConfig};
+use crate::methods::with_method;
+use crate::run_folder::{RunFolder, SKIPPED};
+use crate::usage::usage;
+use session::Session;
+
+pub use session::trainer_config;
+pub use summary::Summary;
+
+/// Train an encoder on images without their labels.
+///
+/// Trains on the data set that comes with the repository unless --dataset or --images says
+/// otherwise, evaluates on images never trained on, and leaves weights, metrics and a report in
+/// the run's folder. Ctrl-C finishes the step, saves and exits; `--resume auto` goes on from there.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask pretrain byol
+  cargo xtask pretrain barlow-twins --images my-photos/ --out runs/photos
+  cargo xtask pretrain byol --dataset cifar10 --set train.epochs=200 --set encoder.base_width=64
+  cargo xtask pretrain byol --out runs/photos --resume auto")]
+pub struct PretrainArgs {
+    /// byol or barlow-twins.
+    #[arg(value_parser = Method::parse)]
+    method: Method,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// The run's folder [default: the next free runs/METHOD-DATASET].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run: the one in --out, or the latest of the default name. Starts
+    /// anew where there is none.
+    #[arg(long, value_name = "auto", value_parser = ["auto"])]
+    resume: Option<String>,
+    /// Threads to compute with [default: one per core].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print the summary as JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
+    let mut config = args.overrides.resolve(args.method)?;
+    if let Some(threads) = args.threads {
+        if threads == 0 {
+            return Err(usage("--threads: at least 1"));
+        }
+        config.data.threads.get_or_insert(threads);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let data = crate::data::open(&mut config)?;
+    let device = crate::device::parse(&config.device)?;
+
+    let resumed =
+        args.resume.as_ref().and_then(|_| RunFolder::existing(args.out.as_deref(), &config));
+    let folder = match resumed {
+        Some(folder) => {
+            let saved = RunConfig::read(&folder.file(crate::run_folder::CONFIG))?;
+            check_same(&saved, &config)?;
+            folder
+        }
+        None => RunFolder::create(args.out.as_deref(), &config)?,
+    };
+    eprintln!("{}", opening_line(&config, &data, &folder));
+    for skipped in data.skipped.iter().take(5) {
+        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+    }
+    if data.skipped.len() > 5 {
+        eprintln!(
+            "… and {} more, all in {}",
+            data.skipped.len() - 5,
+            folder.file(SKIPPED).display()
+        );
+    }
+
+    let session = Session { config: &config, data: &data, folder: &folder, device: &device };
+    let summary = with_method(&config, &device.clone().autodiff(), session)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+    } else {
+        print!("{}", summary.table(&folder));
+    }
+    Ok(())
+}
+
+/// A run can only go on under the settings it began with; where and how fast may change.
+fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
+    let mut saved = saved.clone();
+    saved.device.clone_from(&asked.device);
+    saved.data.threads = asked.data.threads;
+    saved.data.prefetch = asked.data.prefetch;
+    saved.train.stop_after = asked.train.stop_after;
+    saved.train.checkpoint_every = asked.train.checkpoint_every;
+    if saved == *asked {
+        return Ok(());
+    }
+    let (a, b) = (toml::to_string(&saved)?, toml::to_string(asked)?);
+    let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+    let (was, is) = differing.unwrap_or(("a setting", "none"));
+    anyhow::bail!(
+        "the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out"
+    )
+}
+
+fn opening_line(config: &RunConfig, data: &Splits, folder: &RunFolder) -> String {
+    let test = data.test.as_ref().map_or(0, |t| t.len());
+    let size = config.views.view(0).size;
+    format!(
+        "{} on {}: {} training images, {test} test images, views of {size}×{size}, {:?} of base width {}, {} → {}",
+        config.method.name(),
+        data.name,
+        data.train.len(),
+        config.encoder.architecture,
+        config.encoder.base_width,
+        config.device,
+        folder.path().display()
+    )
+}

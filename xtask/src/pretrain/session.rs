@@ -1,0 +1,228 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use burn::module::Module;
+use burn::tensor::Device;
+use selfsame_augment::ViewPair;
+use selfsame_data::{LoaderConfig, Shard, Skipped, Splits, ViewLoader, write_skipped};
+use selfsame_models::weights::{state_dict, to_safetensors};
+use selfsame_trainers::{Checkpoint, LearningRate, Method, Trainer, TrainerConfig};
+use serde_json::json;
+
+use super::Summary;
+use super::hooks::{RunHooks, RunState};
+use crate::bridge::LoaderSource;
+use crate::config::RunConfig;
+use crate::evaluate::Judge;
+use crate::failure::Failure;
+use crate::methods::MethodTask;
+use crate::progress::Progress;
+use crate::report;
+use crate::run_folder::{
+    ENCODER, LAST_CHECKPOINT, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes,
+};
+
+/// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the report.
+pub struct Session<'a> {
+    pub config: &'a RunConfig,
+    pub data: &'a Splits,
+    pub folder: &'a RunFolder,
+    pub device: &'a Device,
+}
+
+impl MethodTask for Session<'_> {
+    type Output = Summary;
+
+    fn run<M: Method>(self, method: M) -> anyhow::Result<Summary> {
+        self.train(method)
+    }
+}
+
+impl Session<'_> {
+    fn train<M: Method>(&self, method: M) -> anyhow::Result<Summary> {
+        let wall = Instant::now();
+        let config = self.config;
+        let train = &config.train;
+        let pair = ViewPair::new(config.views.view(0), config.views.view(1))?;
+        let loader = ViewLoader::new(
+            self.data.train.clone(),
+            Arc::new(pair),
+            &LoaderConfig {
+                batch_size: train.batch_size / train.accumulation,
+                seed: config.seed,
+                prefetch: config.data.prefetch,
+                threads: config.data.threads,
+                shard: Shard::default(),
+            },
+        )?;
+        let accumulation = train.accumulation as u64;
+        let steps = train.epochs * loader.batches_per_epoch() / accumulation;
+        anyhow::ensure!(steps > 0, "the training images do not fill a single step");
+        let steps_per_epoch = steps as f64 / train.epochs as f64;
+        let autodiff = self.device.clone().autodiff();
+        let mut trainer = Trainer::new(method, trainer_config(config, steps), &autodiff)?;
+
+        let judge = Judge::new(config, self.data, self.device)?;
+        let pixels = judge.pixels()?;
+        // Also when resuming: the initial weights follow from the seed.
+        let random_init = judge.knn(&judge.features(&trainer.method().encoder().valid())?)?;
+        if let (Some(pixels), Some(random)) = (pixels, random_init) {
+            eprintln!(
+                "baselines: k-NN on raw pixels {:.2} %, on the untrained encoder {:.2} %",
+                100.0 * pixels,
+                100.0 * random
+            );
+        }
+
+        let mut state = RunState::default();
+        let last = self.folder.file(LAST_CHECKPOINT);
+        if last.is_file() {
+            let checkpoint = Checkpoint::read(&last)?;
+            checkpoint.restore(&mut trainer)?;
+            state = serde_json::from_value(checkpoint.header.run.clone())
+                .with_context(|| format!("{}: the run's state", last.display()))?;
+            eprintln!("resumed after step {} of {steps}", trainer.steps_done());
+        }
+
+        let first_step = trainer.steps_done();
+        let last_step = match train.stop_after {
+            Some(epochs) => (epochs as f64 * steps_per_epoch).round() as u64,
+            None => steps,
+        };
+        let mut hooks = RunHooks {
+            session: self,
+            judge: &judge,
+            metrics: self.folder.metrics(first_step)?,
+            progress: Progress::new(first_step, steps, steps_per_epoch.round() as u64),
+            steps_per_epoch,
+            last_step,
+            interrupted: interrupt_flag()?,
+            evaluating: Duration::ZERO,
+            state,
+        };
+        let mut source =
+            LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
+        let start = Instant::now();
+        if first_step < last_step {
+            let precision = config.precision.into();
+            let result =
+                selfsame_kernels::autocast(precision, || trainer.fit(&mut source, &mut hooks));
+            if let Err(error) = result {
+                hooks.progress.finish();
+                if let Some(failure) = Failure::of(&error) {
+                    let first = failure.step * accumulation;
+                    let mut batch = LoaderSource(loader.stream(first, first + accumulation));
+                    failure.save(&trainer, &mut batch, self.folder)?;
+                    let run = self.folder.path().display();
+                    return Err(anyhow::Error::from(error).context(format!(
+                        "training stopped; the batch and the state are saved, see them again with `cargo xtask replay {run}`"
+                    )));
+                }
+                return Err(error.into());
+            }
+        }
+        hooks.state.train_seconds += (start.elapsed() - hooks.evaluating).as_secs_f64();
+        hooks.state.waited_seconds += source.0.waited().as_secs_f64();
+        drop(source);
+        hooks.progress.finish();
+        self.write_skipped(&loader)?;
+        hooks.state.save(&trainer, self.folder)?;
+        let interrupted = hooks.interrupted.load(Ordering::Relaxed);
+        if interrupted {
+            eprintln!(
+                "interrupted after step {} of {steps}; everything is saved, go on with\n  cargo xtask pretrain {} --out {} --resume auto (and the settings of this run)",
+                trainer.steps_done(),
+                config.method.name(),
+                self.folder.path().display()
+            );
+        }
+
+        let encoder = trainer.method().encoder().valid();
+        self.write_encoder(&encoder)?;
+        let features = judge.features(&encoder)?;
+        let evaluation = judge.evaluate(&features, config.eval.linear_probe && !interrupted)?;
+        let state = hooks.state;
+        let summary = Summary {
+            method: config.method.name(),
+            dataset: self.data.name.clone(),
+            device: config.device.clone(),
+            seed: config.seed,
+            epochs: trainer.steps_done() as f64 / steps_per_epoch,
+            epochs_planned: train.epochs,
+            steps: trainer.steps_done(),
+            steps_planned: steps,
+            finished: trainer.steps_done() == steps,
+            train_images: self.data.train.len(),
+            test_images: judge.test.as_ref().map_or(0, |_| evaluation.test_images),
+            skipped_images: self.data.skipped.len() + loader.skipped().len(),
+            images_per_second: state.images as f64 / state.train_seconds.max(1e-9),
+            train_seconds: state.train_seconds,
+            data_wait_seconds: state.waited_seconds,
+            wall_seconds: wall.elapsed().as_secs_f64(),
+            peak_rss_bytes: peak_rss_bytes(),
+            final_loss: state.mean_loss(),
+            knn_top1: evaluation.knn_top1,
+            knn_top1_random_init: random_init,
+            knn_top1_pixels: pixels,
+            linear_top1: evaluation.linear_top1,
+            embedding_std: state.embedding_std,
+            feature_std: evaluation.collapse.std,
+            effective_rank: evaluation.collapse.effective_rank,
+            effective_rank_share: evaluation.collapse.effective_rank_share,
+            git_commit: git_commit(),
+        };
+        self.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+        report::write(self.folder, config, &summary, &judge, &features)?;
+        Ok(summary)
+    }
+
+    fn write_encoder(&self, encoder: &impl Module) -> anyhow::Result<()> {
+        let config = &self.config.encoder.resnet();
+        let views = self.config.views.view(0);
+        let about = json!({
+            "role": "encoder", "encoder": config, "method": self.config.method,
+            "input": {"size": views.size, "mean": views.mean, "std": views.std},
+        });
+        self.folder.write(ENCODER, &to_safetensors(&state_dict(encoder)?, &about.to_string())?)
+    }
+
+    fn write_skipped(&self, loader: &ViewLoader) -> anyhow::Result<()> {
+        let mut skipped = self.data.skipped.clone();
+        skipped.extend(loader.skipped().into_iter().map(|(index, reason)| Skipped {
+            path: self.data.train.path(index).unwrap_or_else(|| format!("image {index}").into()),
+            reason,
+        }));
+        let mut lines = Vec::new();
+        write_skipped(&skipped, &mut lines)?;
+        if lines.is_empty() { Ok(()) } else { self.folder.write(SKIPPED, &lines) }
+    }
+}
+
+/// What a trainer needs besides the method, for a run of `steps` optimiser steps.
+pub fn trainer_config(config: &RunConfig, steps: u64) -> TrainerConfig {
+    let train = &config.train;
+    let steps_per_epoch = steps as f64 / train.epochs as f64;
+    TrainerConfig {
+        optimizer: config.optimizer.config(),
+        learning_rate: LearningRate {
+            peak: config.optimizer.peak(train.batch_size),
+            warmup_steps: (train.warmup_epochs * steps_per_epoch).round() as u64,
+            steps,
+            final_fraction: config.optimizer.final_fraction,
+        },
+        accumulation: train.accumulation,
+    }
+}
+
+/// Set by Ctrl-C or SIGTERM; a second one ends the process at once.
+fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal finds the flag unset and only sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    Ok(flag)
+}

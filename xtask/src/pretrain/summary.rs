@@ -1,0 +1,85 @@
+use serde::Serialize;
+
+use crate::run_folder::{ENCODER, REPORT, RunFolder};
+
+/// `summary.json`. Accuracies are fractions of 1.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub method: &'static str,
+    pub dataset: String,
+    pub device: String,
+    pub seed: u64,
+    pub epochs: f64,
+    pub epochs_planned: u64,
+    pub steps: u64,
+    pub steps_planned: u64,
+    pub finished: bool,
+    pub train_images: usize,
+    pub test_images: usize,
+    pub skipped_images: usize,
+    pub images_per_second: f64,
+    pub train_seconds: f64,
+    pub data_wait_seconds: f64,
+    pub wall_seconds: f64,
+    pub peak_rss_bytes: Option<u64>,
+    /// Mean over the last epoch.
+    pub final_loss: f64,
+    /// After the last step, which need not be the best.
+    pub knn_top1: Option<f64>,
+    pub knn_top1_random_init: Option<f64>,
+    pub knn_top1_pixels: Option<f64>,
+    pub linear_top1: Option<f64>,
+    /// Of the projections of the last training batch, times √dim.
+    pub embedding_std: f32,
+    /// Of the frozen features, times √dim.
+    pub feature_std: f64,
+    pub effective_rank: f64,
+    pub effective_rank_share: f64,
+    pub git_commit: Option<String>,
+}
+
+impl Summary {
+    /// Name and value of each line that people look for.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let percent = |v: Option<f64>| v.map_or("–".into(), |v| format!("{:.2} %", 100.0 * v));
+        vec![
+            ("k-NN top-1, trained encoder", percent(self.knn_top1)),
+            ("k-NN top-1, untrained encoder", percent(self.knn_top1_random_init)),
+            ("k-NN top-1, raw pixels", percent(self.knn_top1_pixels)),
+            ("linear probe top-1", percent(self.linear_top1)),
+            ("loss, last epoch", format!("{:.4}", self.final_loss)),
+            ("embedding std (0 collapsed, 1 spread)", format!("{:.3}", self.embedding_std)),
+            (
+                "effective rank of the features",
+                format!("{:.1} ({:.0} %)", self.effective_rank, 100.0 * self.effective_rank_share),
+            ),
+            (
+                "training",
+                format!(
+                    "{} steps in {:.0} s, {:.0} images/s, {:.1} s ({:.1} %) waiting for data",
+                    self.steps,
+                    self.train_seconds,
+                    self.images_per_second,
+                    self.data_wait_seconds,
+                    100.0 * self.data_wait_seconds / self.train_seconds.max(1e-9)
+                ),
+            ),
+        ]
+    }
+
+    pub fn table(&self, folder: &RunFolder) -> String {
+        let mut out = format!("\n{} on {}, seed {}\n", self.method, self.dataset, self.seed);
+        for (name, value) in self.lines() {
+            let pad = 40usize.saturating_sub(name.chars().count());
+            out += &format!("  {name}{} {value}\n", " ".repeat(pad));
+        }
+        if self.knn_top1.is_none() {
+            out += "  (no labels, so no accuracy: the collapse signals are all there is to judge by)\n";
+        }
+        out + &format!(
+            "\n  weights {}\n  report  {}\n",
+            folder.file(ENCODER).display(),
+            folder.file(REPORT).display()
+        )
+    }
+}
