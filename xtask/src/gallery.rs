@@ -5,6 +5,7 @@ use image::{Rgb, RgbImage};
 use selfsame_eval::Features;
 
 use crate::bridge::PlainImages;
+use crate::spread::spread;
 
 const QUERIES: usize = 10;
 const NEIGHBOURS: usize = 8;
@@ -45,11 +46,6 @@ pub fn neighbours(
         }
     }
     Ok(sheet)
-}
-
-/// `count` indices evenly over `0..len`.
-fn spread(len: usize, count: usize) -> Vec<usize> {
-    (0..count.min(len)).map(|i| i * len / count.min(len)).collect()
 }
 
 fn paste(

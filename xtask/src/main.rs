@@ -3,6 +3,7 @@
 mod augment;
 mod bench;
 mod bridge;
+mod checkup;
 mod config;
 mod data;
 mod dataset;
@@ -12,6 +13,7 @@ mod embed;
 mod eval;
 mod evaluate;
 mod failure;
+mod feature_cache;
 mod fidelity;
 mod gallery;
 mod methods;
@@ -21,6 +23,7 @@ mod progress;
 mod replay;
 mod report;
 mod run_folder;
+mod spread;
 mod usage;
 mod weights;
 

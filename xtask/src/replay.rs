@@ -93,6 +93,8 @@ fn describe(values: &[f32]) -> String {
 fn largest_weights<M: Method>(method: &M) -> anyhow::Result<()> {
     let mut sizes: Vec<(f32, String)> = state_dict(method)?
         .into_iter()
+        // They have seen the batch already.
+        .filter(|(name, _)| !name.contains("running_"))
         .map(|(name, array)| {
             let largest = array.values.iter().map(|v| v.abs()).fold(0.0, |a: f32, b| {
                 // `max` would drop a NaN.
@@ -102,7 +104,7 @@ fn largest_weights<M: Method>(method: &M) -> anyhow::Result<()> {
         })
         .collect();
     sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    println!("  largest absolute values before the step:");
+    println!("  largest parameters before the step, by absolute value:");
     for (size, name) in sizes.iter().take(8) {
         println!("    {size:<12.4e} {name}");
     }

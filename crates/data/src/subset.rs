@@ -34,6 +34,11 @@ impl Subset {
         Self { inner, indices }
     }
 
+    /// Where the images stand in the other set.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
     /// About the first `n` images: `n / classes` from each class in the order of their indices
     /// when everything is labelled, the first `n` otherwise.
     pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {

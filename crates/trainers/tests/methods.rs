@@ -1,29 +1,35 @@
 //! What BYOL and Barlow Twins promise about their networks.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::{StateDict, state_dict};
-use selfsame_models::{Architecture, ResNet, ResNetConfig, Stem};
+use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    Byol, ByolConfig, LearningRate, Method, OptimizerConfig, Rule, Sgd, TrainError, Trainer,
-    TrainerConfig, Views,
+    Byol, ByolConfig, LearningRate, Method, MethodLoss, OptimizerConfig, Projections, Rule, Sgd,
+    TrainError, Trainer, TrainerConfig, Views,
 };
 
-fn byol(tau_base: f64) -> Byol<ResNet> {
-    let encoder = ResNetConfig {
+fn encoder() -> ResNetConfig {
+    ResNetConfig {
         architecture: Architecture::ResNet18,
         stem: Stem::Cifar,
         base_width: 2,
         zero_init_residual: false,
-    };
-    let config = ByolConfig {
+    }
+}
+
+fn small(tau_base: f64) -> ByolConfig {
+    ByolConfig {
         projector_hidden: 8,
         projector_dim: 4,
         predictor_hidden: 8,
         tau_base,
         ..ByolConfig::default()
-    };
-    config.init(&encoder, 0, &Device::flex().autodiff()).unwrap()
+    }
+}
+
+fn byol(tau_base: f64) -> Byol<ResNet> {
+    small(tau_base).init(&encoder(), 0, &Device::flex().autodiff()).unwrap()
 }
 
 fn images(seed: f32) -> Tensor<4> {
@@ -31,7 +37,7 @@ fn images(seed: f32) -> Tensor<4> {
     Tensor::random([4, 3, 8, 8], Distribution::Normal(f64::from(seed), 1.0), &device)
 }
 
-fn trainer(method: Byol<ResNet>, accumulation: usize) -> Trainer<Byol<ResNet>> {
+fn trainer<M: Method>(method: M, accumulation: usize) -> Trainer<M> {
     let config = TrainerConfig {
         optimizer: OptimizerConfig {
             rule: Rule::Sgd(Sgd { momentum: 0.9, nesterov: false }),
@@ -129,9 +135,84 @@ fn a_loss_that_is_not_finite_ends_the_run_and_changes_no_weight() {
     assert_eq!(trainer.steps_done(), 0);
 }
 
+/// `L = √(0 · w)`: a loss of 0 whose gradient is ∞ · 0.
+#[derive(Module, Debug)]
+struct Edge {
+    weight: Param<Tensor<1>>,
+}
+
+impl Encoder for Edge {
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        images.flatten(1, 3)
+    }
+    fn feature_dim(&self) -> usize {
+        1
+    }
+}
+
+impl Method for Edge {
+    type Encoder = Self;
+    fn loss(&self, [view, _]: [Tensor<4>; 2]) -> MethodLoss {
+        let loss = self.weight.val().mul_scalar(0.0).sqrt();
+        MethodLoss { loss, terms: Vec::new(), embedding: self.forward(view) }
+    }
+    fn encoder(&self) -> &Self {
+        self
+    }
+    fn projections(&self, views: [Tensor<4>; 2]) -> Projections {
+        Projections { views: views.map(|v| self.forward(v)), prediction: None, target: None }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_named_and_changes_no_weight() {
+    let device = Device::flex().autodiff();
+    let method = Edge { weight: Param::from_tensor(Tensor::from_floats([1.5], &device)) };
+    let mut trainer = trainer(method, 1);
+    let error = trainer.step(vec![batch(wave)]).unwrap_err();
+    let TrainError::GradientNotFinite { step: 0, parameter, value, loss } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((parameter.as_str(), *loss), ("weight", 0.0));
+    assert!(value.is_nan());
+    assert_eq!(state_dict(trainer.method()).unwrap()["weight"].values, [1.5]);
+    assert_eq!(trainer.steps_done(), 0);
+}
+
+/// Without the predictor, online and target networks are compared as they are; without stop-gradient there
+/// is no target, and the gradient comes from both sides.
+#[test]
+fn byol_can_do_without_its_parts() {
+    let device = Device::flex().autodiff();
+    let whole = byol(0.9);
+    let names = |method: &Byol<ResNet>| state_dict(method).unwrap().into_keys().collect::<Vec<_>>();
+    let config = ByolConfig { predictor: false, ..small(0.9) };
+    let bare = config.init(&encoder(), 0, &device).unwrap();
+    assert!(names(&whole).iter().any(|n| n.starts_with("predictor.")));
+    assert!(!names(&bare).iter().any(|n| n.starts_with("predictor.")));
+    assert_eq!(names(&bare).len() + 7, names(&whole).len());
+    // Of one view, both networks make the same projection as long as they are equal.
+    let same = images(0.0);
+    let loss = bare.loss([same.clone(), same.clone()]).loss.into_scalar::<f32>();
+    assert!(loss < 1e-6, "{loss}");
+    let on_plain = |x: &Tensor<4>| x.clone().inner();
+    let projections = bare.valid().projections([on_plain(&same), on_plain(&images(1.0))]);
+    assert!(projections.prediction.is_none() && projections.target.is_some());
+
+    let gradient = |stop_gradient: bool| {
+        let config = ByolConfig { stop_gradient, ..small(0.0) };
+        let mut trainer = trainer(config.init(&encoder(), 0, &device).unwrap(), 1);
+        let report = trainer.step(vec![batch(wave)]).unwrap();
+        let weights = state_dict(trainer.method()).unwrap();
+        (report.loss, weights["online.encoder.conv1.weight"].values.clone())
+    };
+    let ((loss_with, with), (loss_without, without)) = (gradient(true), gradient(false));
+    assert!((loss_with - loss_without).abs() < 1e-5, "{loss_with} {loss_without}");
+    assert_ne!(with, without);
+}
+
 #[test]
 fn evaluation_is_of_the_online_encoder_and_does_not_disturb_training() {
-    use selfsame_models::Encoder;
     let method = byol(0.9);
     let before = state_dict(&method).unwrap();
     let encoder = method.encoder().valid();

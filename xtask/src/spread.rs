@@ -1,0 +1,5 @@
+/// `count` indices evenly over `0..len`, or all.
+pub fn spread(len: usize, count: usize) -> Vec<usize> {
+    let count = count.min(len);
+    (0..count).map(|i| i * len / count).collect()
+}
