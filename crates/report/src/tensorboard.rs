@@ -79,8 +79,8 @@ impl From<u64> for At {
 
 /// Writes one event file.
 ///
-/// A tag with slashes, `train/loss`, is shown in the group `train`. After an error the file is as it was
-/// before the event, and writing may go on.
+/// A tag with slashes, `train/loss`, is shown in the group `train`. Writing may go on after an error: what a
+/// failed write left of its record is taken away before the next one.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
