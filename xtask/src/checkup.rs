@@ -12,6 +12,7 @@ use selfsame_trainers::{Method, Projections};
 use serde_json::{Value, json};
 
 use crate::config::{self, RunConfig};
+use crate::evaluate::Evaluation;
 use crate::spread::spread;
 
 /// Not an epoch of any training run, so that nobody trains on these very views.
@@ -147,18 +148,22 @@ fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
 
 impl Examination {
     /// The verdict, with what is known of the encoder's features.
-    pub fn diagnose(&self, features: &Judged, untrained: Option<(&Self, &Judged)>) -> Diagnosis {
+    pub fn diagnose(
+        &self,
+        features: &Evaluation,
+        untrained: Option<(&Self, &Evaluation)>,
+    ) -> Diagnosis {
         Evidence {
             trained: Some(self.trained),
             features: Some(&features.spread),
             projections: Some(&self.projections),
-            untrained_features: untrained.map(|(_, judged)| &judged.spread),
+            untrained_features: untrained.map(|(_, evaluation)| &evaluation.spread),
             untrained_projections: untrained.map(|(examination, _)| &examination.projections),
             pair: Some(&self.pair),
             predictor: self.predictor.as_ref(),
             target: self.target,
             knn_top1: features.knn_top1,
-            untrained_knn_top1: untrained.and_then(|(_, judged)| judged.knn_top1),
+            untrained_knn_top1: untrained.and_then(|(_, evaluation)| evaluation.knn_top1),
         }
         .diagnose()
     }
@@ -183,13 +188,6 @@ impl Examination {
         }
         figures
     }
-}
-
-/// The encoder's features, as an evaluation judged them.
-#[derive(Debug, Clone)]
-pub struct Judged {
-    pub spread: Spread,
-    pub knn_top1: Option<f64>,
 }
 
 fn append(all: &mut Vec<f32>, part: Tensor<2>) -> anyhow::Result<()> {

@@ -227,6 +227,9 @@ pub struct RunConfig {
     pub train: TrainSection,
     pub optimizer: OptimizerSection,
     pub eval: EvalSection,
+    /// Runs from before there was a doctor have none.
+    #[serde(default)]
+    pub doctor: DoctorSection,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -409,6 +412,20 @@ impl EvalSection {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoctorSection {
+    pub images: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u32>,
+}
+
+impl Default for DoctorSection {
+    fn default() -> Self {
+        Self { images: 512, stop_after: None }
+    }
+}
+
 impl RunConfig {
     /// Everything that can be checked without data.
     fn validate(&self) -> anyhow::Result<()> {
@@ -477,6 +494,16 @@ impl RunConfig {
             ),
         )?;
         check(self.eval.batch_size >= 1, "eval.batch_size: at least 1".into())?;
+        check(self.doctor.images >= 2, "doctor.images: at least 2".into())?;
+        check(
+            self.doctor.stop_after != Some(0),
+            "doctor.stop_after: at least 1; leave it out to never stop".into(),
+        )?;
+        check(
+            self.doctor.stop_after.is_none() || self.eval.every > 0,
+            "doctor.stop_after: the doctor comes with the evaluations, and eval.every = 0 has none"
+                .into(),
+        )?;
         check(train.checkpoint_every >= 1, "train.checkpoint_every: at least 1 epoch".into())?;
         self.data.validate()?;
         self.eval.labels()?;

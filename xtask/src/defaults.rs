@@ -5,8 +5,8 @@ use selfsame_models::Architecture;
 use selfsame_trainers::{BarlowTwinsConfig, ByolConfig, TrustRatio};
 
 use crate::config::{
-    EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName, OptimizerSection,
-    RunConfig, TrainSection, ViewsConfig,
+    DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName,
+    OptimizerSection, RunConfig, TrainSection, ViewsConfig,
 };
 use crate::data::{DataConfig, Pack};
 use crate::precision::Precision;
@@ -94,6 +94,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             labels: None,
             batch_size: 256,
         },
+        doctor: DoctorSection::default(),
     }
 }
 
@@ -252,4 +253,9 @@ pub const COMMENTS: &[(&str, &str)] = &[
         "labels that the probes know: a share such as \"1%\", or a number for each class such as 10; all if unset",
     ),
     ("eval.batch_size", "images at a time through the frozen encoder"),
+    ("doctor.images", "images whose two views are looked at for collapse, at every evaluation"),
+    (
+        "doctor.stop_after",
+        "stop training when so many evaluations in a row, the first not counted, find a collapse; never if unset",
+    ),
 ];

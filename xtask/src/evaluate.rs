@@ -5,12 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
-use selfsame_eval::{
-    CollapseSignals, Features, Labelled, LabelledImages, Probe, collapse_signals, extract,
-    raw_pixels,
-};
+use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract, raw_pixels};
 use selfsame_models::Encoder;
-use serde::Serialize;
 
 use crate::bridge::PlainImages;
 use crate::config::{EvalSection, RunConfig};
@@ -25,13 +21,12 @@ pub struct Judge {
 }
 
 /// What an evaluation found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Evaluation {
     pub knn_top1: Option<f64>,
     pub linear_top1: Option<f64>,
-    #[serde(flatten)]
-    pub collapse: CollapseSignals,
-    pub test_images: usize,
+    /// Of the features of held-out images, where there are some.
+    pub spread: Spread,
 }
 
 /// The training images that probes learn from: those with a label, as many as the settings allow, or all
@@ -104,12 +99,7 @@ impl Judge {
         };
         // Held-out images where there are some: collapse on new images is what matters.
         let judged = features.test.as_ref().unwrap_or(&features.train);
-        Ok(Evaluation {
-            knn_top1: self.knn(features)?,
-            linear_top1,
-            collapse: collapse_signals(judged)?,
-            test_images: judged.rows(),
-        })
+        Ok(Evaluation { knn_top1: self.knn(features)?, linear_top1, spread: Spread::of(judged)? })
     }
 
     fn score(&self, probe: &impl Probe, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {

@@ -1,12 +1,9 @@
 //! A run on disk: complete in itself and readable by other tools.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
 
 use crate::config::RunConfig;
 
@@ -76,23 +73,6 @@ impl RunFolder {
             .and_then(|()| std::fs::rename(&new, &path))
             .with_context(|| format!("cannot write {}", path.display()))
     }
-
-    /// The metrics, opened to append, with what lies after `step` cut off.
-    pub fn metrics(&self, step: u64) -> anyhow::Result<Metrics> {
-        let path = self.file(METRICS);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let kept = text.lines().filter(|line| {
-            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step)
-        });
-        let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-        self.write(METRICS, kept.as_bytes())?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Metrics { file, path })
-    }
 }
 
 /// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
@@ -110,23 +90,6 @@ fn default_names(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
         1 => workspace.join("runs").join(&stem),
         n => workspace.join("runs").join(format!("{stem}-{n}")),
     })
-}
-
-/// `metrics.jsonl`, a line at a time.
-pub struct Metrics {
-    file: File,
-    path: PathBuf,
-}
-
-impl Metrics {
-    pub fn log(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        // One write per line: a reader never sees half a line.
-        self.file
-            .write_all(text.as_bytes())
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
 }
 
 /// The commit that the program was run from, if git knows.

@@ -3,15 +3,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
+use selfsame_eval::{Level, Watch};
 use selfsame_trainers::{Checkpoint, Flow, Hooks, Method, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::evaluate::{Evaluation, Judge};
+use crate::evaluate::Judge;
+use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::run_folder::{BEST_CHECKPOINT, LAST_CHECKPOINT, Metrics, RunFolder};
+use crate::run_folder::{BEST_CHECKPOINT, LAST_CHECKPOINT, RunFolder};
 
-use super::session::Session;
+use super::session::{Doctor, Session};
 
 /// What a checkpoint keeps of the run besides the trainer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -25,6 +27,15 @@ pub struct RunState {
     pub train_seconds: f64,
     pub waited_seconds: f64,
     pub best_knn: Option<f64>,
+    /// Of collapsed diagnoses.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+    /// The doctor's last headline, so that it is not said again.
+    #[serde(default)]
+    pub said: Option<String>,
+    /// The doctor ended the run here.
+    #[serde(default)]
+    pub collapsed: bool,
 }
 
 impl RunState {
@@ -50,6 +61,7 @@ impl RunState {
 pub struct RunHooks<'a> {
     pub session: &'a Session<'a>,
     pub judge: &'a Judge,
+    pub doctor: &'a Doctor,
     pub metrics: Metrics,
     pub progress: Progress,
     pub steps_per_epoch: f64,
@@ -87,7 +99,7 @@ impl RunHooks<'_> {
         for (name, value) in &report.terms {
             line[*name] = json!(value);
         }
-        self.metrics.log(&line)?;
+        self.metrics.step(&line)?;
         self.progress.step(report);
 
         let stop = self.interrupted.load(Ordering::Relaxed) || report.step >= self.last_step;
@@ -95,50 +107,72 @@ impl RunHooks<'_> {
         let whole = epoch.floor() as u64;
         let ended = whole > ((report.step - 1) as f64 / self.steps_per_epoch).floor() as u64;
         self.state.epoch_ended = ended;
+        let mut collapsed = false;
         if ended && !stop {
             let settings = &self.session.config;
             let every = settings.eval.every;
             if every > 0 && whole.is_multiple_of(every) {
-                self.evaluate(trainer, report.step, whole)?;
+                collapsed = self.evaluate(trainer, report.step, whole)?;
             }
             if whole.is_multiple_of(settings.train.checkpoint_every) {
                 self.state.save(trainer, self.session.folder)?;
             }
         }
-        Ok(if stop { Flow::Stop } else { Flow::Continue })
+        Ok(if stop || collapsed { Flow::Stop } else { Flow::Continue })
     }
 }
 
 impl RunHooks<'_> {
+    /// Scores the encoder and has the doctor look; whether training should end because of what was found.
     fn evaluate<M: Method>(
         &mut self,
         trainer: &Trainer<M>,
         step: u64,
         epoch: u64,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let start = Instant::now();
+        let method = trainer.method().valid();
         // What is measured does not depend on how it was trained.
-        let features = selfsame_kernels::autocast(selfsame_kernels::Precision::F32, || {
-            self.judge.features(&trainer.method().encoder().valid())
-        })?;
-        let evaluation: Evaluation = self.judge.evaluate(&features, false)?;
-        self.progress.evaluated(
-            epoch,
-            evaluation.knn_top1,
-            evaluation.collapse.std,
-            evaluation.collapse.effective_rank,
-        );
-        self.metrics.log(&json!({
+        let (evaluation, examination) =
+            selfsame_kernels::autocast(selfsame_kernels::Precision::F32, || {
+                let features = self.judge.features(method.encoder())?;
+                let evaluation = self.judge.evaluate(&features, false)?;
+                anyhow::Ok((evaluation, self.doctor.checkup.examine(&method)?))
+            })?;
+        let spread = &evaluation.spread;
+        self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
+        let diagnosis = self.doctor.diagnose(&examination, &evaluation);
+        if diagnosis.level >= Level::Warning
+            && self.state.said.as_deref() != Some(&*diagnosis.headline)
+        {
+            self.progress.say(&format!("  doctor: {}", diagnosis.headline));
+            self.state.said = Some(diagnosis.headline.clone());
+        }
+        let mut line = json!({
             "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
-            "feature_std": evaluation.collapse.std,
-            "effective_rank": evaluation.collapse.effective_rank,
-        }))?;
+            "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
+            "diagnosis": diagnosis.headline,
+        });
+        if let (Some(line), Value::Object(figures)) = (line.as_object_mut(), examination.figures())
+        {
+            line.extend(figures);
+        }
+        self.metrics.evaluation(&line)?;
         if evaluation.knn_top1 > self.state.best_knn {
             self.state.best_knn = evaluation.knn_top1;
             let state = serde_json::to_value(&self.state)?;
             Checkpoint::save(trainer, &state, &self.session.folder.file(BEST_CHECKPOINT))?;
         }
         self.evaluating += start.elapsed();
-        Ok(())
+        let patience = self.session.config.doctor.stop_after.unwrap_or(0);
+        let watch = self.state.watch.get_or_insert(Watch::new(patience, 1));
+        self.state.collapsed = watch.observe(&diagnosis);
+        if self.state.collapsed {
+            self.progress.say(&format!("stopped after epoch {epoch}: {}", diagnosis.headline));
+            for advice in diagnosis.findings.iter().filter_map(|f| f.advice.as_deref()).take(1) {
+                self.progress.say(&format!("  {advice}"));
+            }
+        }
+        Ok(self.state.collapsed)
     }
 }

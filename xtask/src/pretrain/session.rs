@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_augment::ViewPair;
 use selfsame_data::{LoaderConfig, Shard, Skipped, Splits, ViewLoader, write_skipped};
+use selfsame_eval::{Diagnosis, LabelledImages};
 use selfsame_models::weights::{state_dict, to_safetensors};
 use selfsame_trainers::{Checkpoint, LearningRate, Method, Trainer, TrainerConfig};
 use serde_json::json;
@@ -14,10 +15,12 @@ use serde_json::json;
 use super::Summary;
 use super::hooks::{RunHooks, RunState};
 use crate::bridge::LoaderSource;
+use crate::checkup::{Checkup, Examination};
 use crate::config::RunConfig;
-use crate::evaluate::Judge;
+use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
 use crate::methods::MethodTask;
+use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::report;
 use crate::run_folder::{
@@ -30,6 +33,35 @@ pub struct Session<'a> {
     pub data: &'a Splits,
     pub folder: &'a RunFolder,
     pub device: &'a Device,
+}
+
+/// Watches a run for collapse, with the untrained networks to compare with.
+pub struct Doctor {
+    pub checkup: Checkup,
+    pub untrained: (Examination, Evaluation),
+}
+
+impl Doctor {
+    fn new<M: Method>(
+        config: &RunConfig,
+        data: &Splits,
+        judge: &Judge,
+        method: &M,
+        device: &Device,
+    ) -> anyhow::Result<Self> {
+        let images = data.test.as_ref().unwrap_or(&data.train);
+        let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
+        let method = method.valid();
+        let evaluation = judge.evaluate(&judge.features(method.encoder())?, false)?;
+        let untrained = (checkup.examine(&method)?, evaluation);
+        Ok(Self { checkup, untrained })
+    }
+
+    /// The verdict on a visit.
+    pub fn diagnose(&self, examination: &Examination, evaluation: &Evaluation) -> Diagnosis {
+        let (before, features) = &self.untrained;
+        examination.diagnose(evaluation, Some((before, features)))
+    }
 }
 
 impl MethodTask for Session<'_> {
@@ -67,7 +99,8 @@ impl Session<'_> {
         let judge = Judge::new(config, self.data, self.device)?;
         let pixels = judge.pixels()?;
         // Also when resuming: the initial weights follow from the seed.
-        let random_init = judge.knn(&judge.features(&trainer.method().encoder().valid())?)?;
+        let doctor = Doctor::new(config, self.data, &judge, trainer.method(), self.device)?;
+        let random_init = doctor.untrained.1.knn_top1;
         if let (Some(pixels), Some(random)) = (pixels, random_init) {
             eprintln!(
                 "baselines: k-NN on raw pixels {:.2} %, on the untrained encoder {:.2} %",
@@ -94,7 +127,8 @@ impl Session<'_> {
         let mut hooks = RunHooks {
             session: self,
             judge: &judge,
-            metrics: self.folder.metrics(first_step)?,
+            doctor: &doctor,
+            metrics: Metrics::open(self.folder, first_step, steps_per_epoch)?,
             progress: Progress::new(first_step, steps, steps_per_epoch.round() as u64),
             steps_per_epoch,
             last_step,
@@ -139,10 +173,13 @@ impl Session<'_> {
             );
         }
 
-        let encoder = trainer.method().encoder().valid();
-        self.write_encoder(&encoder)?;
-        let features = judge.features(&encoder)?;
+        let method = trainer.method().valid();
+        let encoder = method.encoder();
+        self.write_encoder(encoder)?;
+        let features = judge.features(encoder)?;
         let evaluation = judge.evaluate(&features, config.eval.linear_probe && !interrupted)?;
+        let examination = doctor.checkup.examine(&method)?;
+        let diagnosis = doctor.diagnose(&examination, &evaluation);
         let state = hooks.state;
         let summary = Summary {
             method: config.method.name(),
@@ -155,7 +192,7 @@ impl Session<'_> {
             steps_planned: steps,
             finished: trainer.steps_done() == steps,
             train_images: self.data.train.len(),
-            test_images: judge.test.as_ref().map_or(0, |_| evaluation.test_images),
+            test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
             skipped_images: self.data.skipped.len() + loader.skipped().len(),
             images_per_second: state.images as f64 / state.train_seconds.max(1e-9),
             train_seconds: state.train_seconds,
@@ -168,9 +205,11 @@ impl Session<'_> {
             knn_top1_pixels: pixels,
             linear_top1: evaluation.linear_top1,
             embedding_std: state.embedding_std,
-            feature_std: evaluation.collapse.std,
-            effective_rank: evaluation.collapse.effective_rank,
-            effective_rank_share: evaluation.collapse.effective_rank_share,
+            feature_std: evaluation.spread.mean_std,
+            effective_rank: evaluation.spread.effective_rank,
+            effective_rank_share: evaluation.spread.effective_rank_share(),
+            stopped_by_doctor: state.collapsed,
+            diagnosis,
             git_commit: git_commit(),
         };
         self.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())?;

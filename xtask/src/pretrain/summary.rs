@@ -1,3 +1,4 @@
+use selfsame_eval::Diagnosis;
 use serde::Serialize;
 
 use crate::run_folder::{ENCODER, REPORT, RunFolder};
@@ -35,6 +36,9 @@ pub struct Summary {
     pub feature_std: f64,
     pub effective_rank: f64,
     pub effective_rank_share: f64,
+    /// The collapse doctor's verdict at the end.
+    pub diagnosis: Diagnosis,
+    pub stopped_by_doctor: bool,
     pub git_commit: Option<String>,
 }
 
@@ -53,6 +57,7 @@ impl Summary {
                 "effective rank of the features",
                 format!("{:.1} ({:.0} %)", self.effective_rank, 100.0 * self.effective_rank_share),
             ),
+            ("collapse doctor", self.diagnosis.headline.clone()),
             (
                 "training",
                 format!(

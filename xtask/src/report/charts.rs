@@ -1,0 +1,168 @@
+//! Curves of a run, from its `metrics.jsonl`.
+
+use selfsame_report::{Chart, Line, Role};
+use serde_json::Value;
+
+use super::Material;
+
+/// Points that a curve of single steps is thinned to.
+const POINTS: usize = 400;
+
+/// Everything that is drawn over training, and the spectra.
+pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
+    let summary = material.summary;
+    let mut charts = vec![chart(
+        "Loss",
+        "Of single steps, thinned to some hundred points by taking means.",
+        "loss",
+        vec![line("loss", thinned(series(lines, "loss")))],
+    )];
+    for (name, caption) in [
+        ("invariance", "Barlow Twins' first term, Σ (1 − C_ii)²: what keeps the views of an image apart."),
+        ("redundancy", "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other."),
+    ] {
+        let points = thinned(series(lines, name));
+        if !points.is_empty() {
+            charts.push(chart(&title(name), caption, name, vec![line(name, points)]));
+        }
+    }
+
+    let mut knn = series(lines, "knn_top1");
+    // The untrained encoder is where the curve begins, the final evaluation where it ends.
+    knn.splice(0..0, summary.knn_top1_random_init.map(|start| [0.0, start]));
+    knn.extend(summary.knn_top1.map(|end| [summary.epochs, end]));
+    if !knn.is_empty() {
+        let level = |name: &str, value: Option<f64>| {
+            let points = value.map(|v| vec![[0.0, v], [summary.epochs, v]]);
+            points.map(|points| Line { name: name.into(), points, role: Role::Baseline })
+        };
+        let mut lines = vec![line("trained encoder", knn)];
+        lines.extend(level("raw pixels", summary.knn_top1_pixels));
+        lines.extend(level("untrained encoder", summary.knn_top1_random_init));
+        charts.push(chart("k-NN accuracy", "Top-1 on held-out images.", "top-1", lines));
+    }
+
+    for (title, caption, label, names) in COLLAPSE {
+        let lines: Vec<Line> = names
+            .iter()
+            .map(|(key, name)| line(name, series(lines, key)))
+            .filter(|line| !line.points.is_empty())
+            .collect();
+        if !lines.is_empty() {
+            charts.push(chart(title, caption, label, lines));
+        }
+    }
+    charts.extend(spectra(material));
+    charts
+}
+
+/// Title, caption, what is measured, and the lines by their names in the metrics.
+type Watched =
+    (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const COLLAPSE: [Watched; 5] = [
+    (
+        "Spread",
+        "Standard deviation of the l2-normalised embeddings times √dim: 0 is one point, 1 is spread evenly.",
+        "std × √dim",
+        &[("feature_std", "features"), ("projection_std", "projections")],
+    ),
+    (
+        "Effective rank",
+        "RankMe: how many directions the embeddings fill, were they all equal.",
+        "effective rank",
+        &[
+            ("effective_rank", "features"),
+            ("projection_rank", "projections"),
+            ("predictor_rank", "predictor"),
+        ],
+    ),
+    (
+        "Alignment",
+        "Mean squared distance of the two views of an image on the sphere: lower is more invariant, 0 of \
+         everything is collapse.",
+        "alignment",
+        &[("alignment", "projections")],
+    ),
+    (
+        "Uniformity",
+        "log E exp(−2 d²) over pairs of images: lower is more evenly spread, 0 is one point.",
+        "uniformity",
+        &[("uniformity", "projections")],
+    ),
+    (
+        "Online and target network",
+        "1 − mean cosine of their projections of the same images, and the relative distance of their weights.",
+        "distance",
+        &[
+            ("target_projection_distance", "projections"),
+            ("target_weight_distance", "weights"),
+        ],
+    ),
+];
+
+fn spectra(material: &Material<'_>) -> Vec<Chart> {
+    let (examination, evaluation) = &material.doctor.untrained;
+    let pairs = [
+        ("Singular values of the features", &evaluation.spread, &material.evaluation.spread),
+        (
+            "Singular values of the projections",
+            &examination.projections,
+            &material.examination.projections,
+        ),
+    ];
+    let caption = "Of the centred embeddings, largest first, over the largest. A cliff is a dimensional collapse.";
+    let spectrum = |name: &str, values: &[f64], role| {
+        let largest = values.first().copied().unwrap_or_default().max(f64::MIN_POSITIVE);
+        let points = values.iter().enumerate().map(|(i, v)| [(i + 1) as f64, v / largest]);
+        // What rounding leaves of a direction that is not used would stretch the axis by decades.
+        let points = points.filter(|[_, v]| *v > 1e-6).collect();
+        Line { name: name.into(), points, role }
+    };
+    let charts = pairs.map(|(title, before, after)| Chart {
+        title: title.into(),
+        caption: caption.into(),
+        x_label: "direction".into(),
+        y_label: "relative size".into(),
+        log_y: true,
+        lines: vec![
+            spectrum("trained", &after.spectrum, Role::Measured),
+            spectrum("untrained", &before.spectrum, Role::Baseline),
+        ],
+    });
+    charts.into()
+}
+
+fn chart(title: &str, caption: &str, y_label: &str, lines: Vec<Line>) -> Chart {
+    Chart {
+        title: title.into(),
+        caption: caption.into(),
+        x_label: "epoch".into(),
+        y_label: y_label.into(),
+        log_y: false,
+        lines,
+    }
+}
+
+fn line(name: &str, points: Vec<[f64; 2]>) -> Line {
+    Line { name: name.into(), points, role: Role::Measured }
+}
+
+fn title(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// One value of each line that has it, against the epoch.
+fn series(lines: &[Value], key: &str) -> Vec<[f64; 2]> {
+    lines.iter().filter_map(|l| Some([l["epoch"].as_f64()?, l[key].as_f64()?])).collect()
+}
+
+/// Means of as many neighbouring points as leave [`POINTS`] of them.
+fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    let size = points.len().div_ceil(POINTS).max(1);
+    let mean = |chunk: &[[f64; 2]], i: usize| {
+        chunk.iter().map(|p| p[i]).sum::<f64>() / chunk.len() as f64
+    };
+    points.chunks(size).map(|chunk| [mean(chunk, 0), mean(chunk, 1)]).collect()
+}
