@@ -2,7 +2,7 @@
 //!
 //! `extract` turns labelled images into [`Features`] with an encoder in evaluation mode and
 //! without augmentation; a [`Probe`] scores them against labels ([`Knn`], [`LinearProbe`]);
-//! [`collapse_signals`] needs no labels at all.
+//! collapse is told without labels: [`Spread`] and its like measure, [`Evidence::diagnose`] says what it means.
 //!
 //! Without the default feature `burn` there is no `extract`, and no deep-learning framework: features
 //! from anywhere can be judged.
@@ -18,7 +18,11 @@ mod lbfgs;
 mod linear;
 mod probe;
 
-pub use collapse::{CollapseSignals, collapse_signals};
+pub use collapse::{
+    CollapseSignals, Diagnosis, Evidence, Finding, Kind, Level, PairSignals, PredictorSpectrum,
+    Spread, TargetDistance, Trained, Watch, collapse_signals, effective_rank, participation_ratio,
+    projection_distance, thresholds, weight_distance,
+};
 pub use error::EvalError;
 #[cfg(feature = "burn")]
 pub use extract::extract;
