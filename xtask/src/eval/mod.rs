@@ -1,19 +1,65 @@
-use std::path::PathBuf;
+//! `cargo xtask eval`: is the representation any good?
 
+mod finetuning;
+mod outcome;
+mod probes;
+mod representation;
+mod robustness;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
 use clap::Args;
-use serde_json::json;
+use selfsame_data::Splits;
+use selfsame_eval::{Diagnosis, Evidence, LabelledImages};
+use selfsame_models::ResNet;
+use selfsame_models::init::WeightInit;
+use selfsame_models::weights::load_state_dict;
+use selfsame_trainers::{Checkpoint, Method};
 
+use crate::checkup::{Checkup, Examination};
 use crate::config::RunConfig;
-use crate::evaluate::Judge;
-use crate::run_folder::CONFIG;
+use crate::evaluate::{Evaluation, Judge};
+use crate::feature_cache::FeatureCache;
+use crate::invariance::{augmentations, factors};
+use crate::methods::{MethodTask, with_method};
+use crate::report;
+use crate::run_folder::{CONFIG, LAST_CHECKPOINT, REPORT_DATA};
 use crate::usage::usage;
 use crate::weights::load_encoder;
 
-/// Score the encoder of a run: k-NN, linear probe, collapse signals, beside the raw pixels.
+pub use outcome::Outcome;
+
+/// Say how good the encoder of a run is, beside what it has to be better than.
+///
+/// Scores its frozen features on images never trained on: weighted k-NN with the run's k and T and with those
+/// chosen on held-out training images, a linear probe, linear probes that know few labels, and k-means; beside raw
+/// pixels, their principal components, the untrained encoder, and the same encoder trained on the labels. Then fine-tuning,
+/// the fifteen corruptions of CIFAR-10-C, and what the features are invariant to. Test images are looked at once,
+/// everything is chosen on training images. Features are kept in the run's folder, the figures go to eval.json and into
+/// the run's report.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask eval runs/byol-fashion-mini
+  cargo xtask eval runs/photos --dataset cifar10 --quick     # transfer to other images
+  cargo xtask eval runs/byol-shapes                          # of shapes, also which factors can be read")]
 pub struct EvalArgs {
     /// The run's folder.
     run: PathBuf,
+    /// Judge on another data set: probes are trained and tested there, the encoder stays as it is.
+    #[arg(long, value_name = "NAME", conflicts_with = "images")]
+    dataset: Option<String>,
+    /// Judge on a folder of images with class sub-folders.
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Leave out what takes minutes: fine-tuning, the supervised encoder, corruptions.
+    #[arg(long)]
+    quick: bool,
+    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few labels.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    seeds: u64,
     /// Another weight file than the run's own: a checkpoint, or weights in torchvision's names.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -25,41 +71,191 @@ pub struct EvalArgs {
     json: bool,
 }
 
+/// What all parts of an evaluation share.
+pub struct Setting<'a> {
+    /// Of the run, with the data that it is judged on.
+    pub config: &'a RunConfig,
+    pub judge: &'a Judge,
+    pub cache: &'a FeatureCache,
+    /// A plain one.
+    pub device: &'a Device,
+    pub seeds: u64,
+}
+
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
+    if args.seeds == 0 {
+        return Err(usage("--seeds: at least 1"));
+    }
     let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
         config.device.clone_from(device);
     }
+    let transfer = args.dataset.is_some() || args.images.is_some();
+    if transfer {
+        transfer_to(&mut config, args);
+    }
     let device = crate::device::parse(&config.device)?;
-    let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
+    let trained = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
+    let untrained: ResNet =
+        config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, &device))?;
     let data = crate::data::open(&mut config)?;
     let judge = Judge::new(&config, &data, &device)?;
-    let features = judge.features(&encoder)?;
-    let evaluation = judge.evaluate(&features, true)?;
-    let pixels = judge.pixels()?;
-    if args.json {
-        let mut out = serde_json::to_value(evaluation)?;
-        out["knn_top1_pixels"] = json!(pixels);
-        out["dataset"] = json!(data.name);
-        println!("{}", serde_json::to_string_pretty(&out)?);
-        return Ok(());
+    let cache = FeatureCache::new(&args.run, &config, &device);
+    let setting =
+        Setting { config: &config, judge: &judge, cache: &cache, device: &device, seeds: args.seeds };
+    let outcome = evaluate(args, &setting, &data, transfer, &trained, &untrained)?;
+
+    let name = if transfer { format!("eval-{}.json", data.name) } else { "eval.json".into() };
+    let path = args.run.join(name.replace(['/', '\\'], "-"));
+    std::fs::write(&path, serde_json::to_string_pretty(&outcome)?)
+        .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))?;
+    // A run that has been cut short has no report yet.
+    let page = args.run.join(REPORT_DATA).is_file() && args.weights.is_none();
+    if page {
+        let mut page = report::load(&args.run)?;
+        report::add_evaluation(&mut page, &outcome);
+        report::save(&args.run, &page)?;
     }
-    let percent = |v: Option<f64>| v.map_or("–".into(), |v| format!("{:.2} %", 100.0 * v));
-    println!("{} on {}, {} images", args.run.display(), data.name, evaluation.test_images);
-    println!("  k-NN top-1              {}", percent(evaluation.knn_top1));
-    println!("  k-NN top-1, raw pixels  {}", percent(pixels));
-    println!("  linear probe top-1      {}", percent(evaluation.linear_top1));
-    println!("  feature std             {:.3} (0 collapsed, 1 spread)", evaluation.collapse.std);
-    println!(
-        "  effective rank          {:.1} ({:.0} %)",
-        evaluation.collapse.effective_rank,
-        100.0 * evaluation.collapse.effective_rank_share
-    );
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        print!("{}", outcome.text());
+        println!("\n  figures {}", path.display());
+        if page {
+            println!("  report  {}", args.run.join(crate::run_folder::REPORT).display());
+        }
+    }
     Ok(())
 }
 
+/// The same encoder and views on other images: all of them, with the run's statistics.
+fn transfer_to(config: &mut RunConfig, args: &EvalArgs) {
+    config.data.dataset.clone_from(&args.dataset);
+    config.data.images.clone_from(&args.images);
+    (config.data.limit, config.data.test_limit, config.data.fraction) = (None, None, None);
+    config.data.validation = None;
+}
+
+fn evaluate(
+    args: &EvalArgs,
+    setting: &Setting<'_>,
+    data: &Splits,
+    transfer: bool,
+    trained: &ResNet,
+    untrained: &ResNet,
+) -> anyhow::Result<Outcome> {
+    let Setting { config, judge, cache, device, .. } = setting;
+    let say = |what: &str| eprintln!("{what} …");
+    say("features");
+    let features = judge.cached_features(trained, cache)?;
+    let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
+    let untrained_features = judge.cached_features(untrained, cache)?;
+    let random = judge.knn(&untrained_features)?;
+    let diagnosis = diagnose(args, config, data, &evaluation, random, device)?;
+
+    let labelled = judge.test.is_some();
+    let mut representations = Vec::new();
+    let mut finetuning = Vec::new();
+    let mut corruptions = Vec::new();
+    if labelled {
+        let mut subjects = representation::all(setting, trained, untrained)?;
+        if !args.quick {
+            say("the same encoder trained on the labels, and fine-tuning");
+            let (rows, supervised) = finetuning::rows(setting, data, trained)?;
+            finetuning = rows;
+            subjects.push(supervised);
+        }
+        for subject in &subjects {
+            say(&format!("probes of {}", subject.name));
+            representations.push(probes::scores(setting, subject)?);
+        }
+        if !args.quick {
+            say("corruptions");
+            corruptions = robustness::rows(setting, &subjects)?;
+        }
+    }
+    say("invariance");
+    let both = |images: &dyn LabelledImages| {
+        let batch = config.eval.batch_size;
+        Ok([
+            selfsame_eval::extract(untrained, images, batch, device)?,
+            selfsame_eval::extract(trained, images, batch, device)?,
+        ])
+    };
+    let judged = judge.test.as_ref().unwrap_or(&judge.train);
+    let augmentations = augmentations(config, judged, &both)?;
+    let factors = match data.name == "shapes" {
+        true => factors(config, &both)?,
+        false => Vec::new(),
+    };
+    let spread = &evaluation.spread;
+    Ok(Outcome {
+        run: report::name(&args.run),
+        dataset: data.name.clone(),
+        transfer,
+        train_images: judge.train.len(),
+        test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
+        seeds: setting.seeds,
+        knn_top1: evaluation.knn_top1,
+        knn_top1_random_init: random,
+        knn_top1_pixels: judge.pixels()?,
+        linear_top1: evaluation.linear_top1,
+        feature_std: spread.mean_std,
+        effective_rank: spread.effective_rank,
+        effective_rank_share: spread.effective_rank_share(),
+        diagnosis,
+        representations,
+        finetuning,
+        corruptions,
+        augmentations,
+        factors,
+    })
+}
+
+/// The doctor's verdict: on the features alone, or on the projections too where the run's own networks are judged and
+/// still there.
+fn diagnose(
+    args: &EvalArgs,
+    config: &RunConfig,
+    data: &Splits,
+    evaluation: &Evaluation,
+    random: Option<f64>,
+    device: &Device,
+) -> anyhow::Result<Diagnosis> {
+    let checkpoint = args.run.join(LAST_CHECKPOINT);
+    if args.weights.is_none() && checkpoint.is_file() {
+        let images = data.test.as_ref().unwrap_or(&data.train);
+        let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
+        let task = Visit { checkup: &checkup, checkpoint: &checkpoint };
+        let examination = with_method(config, &device.clone().autodiff(), task)?;
+        return Ok(examination.diagnose(evaluation, random));
+    }
+    let evidence = Evidence {
+        features: Some(&evaluation.spread),
+        knn_top1: evaluation.knn_top1,
+        untrained_knn_top1: random,
+        ..Evidence::default()
+    };
+    Ok(evidence.diagnose())
+}
+
+/// Examines the networks of a checkpoint.
+struct Visit<'a> {
+    checkup: &'a Checkup,
+    checkpoint: &'a Path,
+}
+
+impl MethodTask for Visit<'_> {
+    type Output = Examination;
+
+    fn run<M: Method>(self, method: M) -> anyhow::Result<Examination> {
+        let weights = Checkpoint::read(self.checkpoint)?.weights("");
+        self.checkup.examine(&load_state_dict(method, &weights)?.valid())
+    }
+}
+
 /// The settings of the run in `folder`.
-pub fn run_config(folder: &std::path::Path) -> anyhow::Result<RunConfig> {
+pub fn run_config(folder: &Path) -> anyhow::Result<RunConfig> {
     let path = folder.join(CONFIG);
     if !path.is_file() {
         return Err(usage(format!(

@@ -3,6 +3,8 @@
 use selfsame_eval::{Diagnosis, Interval};
 use serde::Serialize;
 
+use crate::invariance::{AugmentationRow, FactorRow};
+
 /// Everything that `cargo xtask eval` measured. Accuracies are fractions of 1.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
@@ -114,24 +116,4 @@ pub struct CorruptionScore {
     pub representation: &'static str,
     pub by_severity: Vec<f64>,
     pub mean: f64,
-}
-
-/// How far one augmentation alone moves an image, relative to the distance between different images.
-#[derive(Debug, Clone, Serialize)]
-pub struct AugmentationRow {
-    pub augmentation: String,
-    pub pixels: f64,
-    pub untrained: f64,
-    pub trained: f64,
-}
-
-/// How well a linear model reads a factor from the embedding: R², or accuracy for classes.
-#[derive(Debug, Clone, Serialize)]
-pub struct FactorRow {
-    pub factor: &'static str,
-    /// What guessing scores: 0 for R², the largest class's share for accuracy.
-    pub chance: f64,
-    pub pixels: f64,
-    pub untrained: f64,
-    pub trained: f64,
 }

@@ -1,151 +1,166 @@
-//! `report.html`: one page that needs nothing else.
+//! What a run shows: `report.json`, and the page made of it.
 
-use std::fmt::Write;
-use std::io::Cursor;
+mod charts;
+mod pictures;
+mod tables;
 
-use anyhow::anyhow;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use image::ImageFormat;
-use plotters::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use burn::tensor::Device;
+use selfsame_data::{ImageDataset, Splits, Subset};
+use selfsame_eval::{Features, LabelledImages, extract};
+use selfsame_models::Encoder;
+use selfsame_report::{Heatmap, RunReport, page};
 use serde_json::Value;
 
+use crate::bridge::PlainImages;
+use crate::checkup::Examination;
 use crate::config::RunConfig;
-use crate::evaluate::{Judge, SplitFeatures};
-use crate::gallery;
-use crate::pretrain::Summary;
-use crate::run_folder::{METRICS, REPORT, RunFolder};
+use crate::evaluate::Evaluation;
+use crate::gallery::sheet;
+use crate::invariance::augmentations;
+use crate::machine::describe;
+use crate::pretrain::{Doctor, Summary};
+use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
+use crate::spread::spread;
+use pictures::{Thumbnails, gallery, maps};
 
-const NEIGHBOURS: &str = "neighbours.png";
+pub use tables::{add_evaluation, verdict};
 
-/// Writes the page, and the gallery of nearest neighbours as a picture of its own.
-pub fn write(
-    folder: &RunFolder,
-    config: &RunConfig,
-    summary: &Summary,
-    judge: &Judge,
-    features: &SplitFeatures,
-) -> anyhow::Result<()> {
-    let sheet = match (&judge.test, &features.test) {
-        (Some(test), Some(queries)) => {
-            gallery::neighbours(test, queries, &judge.train, &features.train)?
-        }
-        _ => gallery::neighbours(&judge.train, &features.train, &judge.train, &features.train)?,
-    };
-    let mut png = Vec::new();
-    sheet.write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
-    folder.write(NEIGHBOURS, &png)?;
+/// Images that galleries are filled from; of larger sets, some.
+const BANK: usize = 10_000;
+/// Images on a map.
+const MAPPED: usize = 1_000;
+/// Dimensions of a correlation matrix that are drawn.
+const DRAWN_DIMENSIONS: usize = 256;
 
+/// What a finished run knows about itself.
+pub struct Material<'a> {
+    pub folder: &'a RunFolder,
+    pub config: &'a RunConfig,
+    pub data: &'a Splits,
+    pub summary: &'a Summary,
+    pub doctor: &'a Doctor,
+    pub examination: &'a Examination,
+    pub evaluation: &'a Evaluation,
+    pub device: &'a Device,
+}
+
+/// Writes the report's data and its page, and the gallery as a picture of its own, whose bytes are returned.
+pub fn write<E: Encoder>(
+    material: &Material<'_>,
+    untrained: &E,
+    trained: &E,
+) -> anyhow::Result<Vec<u8>> {
+    let Material { folder, config, data, summary, .. } = material;
     let metrics = std::fs::read_to_string(folder.file(METRICS))?;
     let lines: Vec<Value> =
         metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let mut page = String::new();
-    let title = format!("{} on {}", config.method.name(), escape(&summary.dataset));
-    write!(page, "{}", HEAD.replace("TITLE", &title))?;
-    write!(page, "<h1>{title}</h1><table>")?;
-    for (name, value) in summary.lines() {
-        write!(page, "<tr><th>{name}</th><td>{}</td></tr>", escape(&value))?;
-    }
-    write!(page, "</table>")?;
 
-    write!(page, "<h2>Training</h2>")?;
-    write!(page, "{}", chart("loss", &[("loss", series(&lines, "loss"))])?)?;
-    let mut knn = vec![("k-NN top-1", series(&lines, "knn_top1"))];
-    // The untrained encoder is where the curve begins, the final evaluation where it ends.
-    if let Some(start) = summary.knn_top1_random_init {
-        knn[0].1.insert(0, (0.0, start));
-    }
-    knn[0].1.extend(summary.knn_top1.map(|end| (summary.epochs, end)));
-    let span = |value: Option<f64>| -> Vec<(f64, f64)> {
-        value.map(|v| vec![(0.0, v), (summary.epochs, v)]).unwrap_or_default()
+    let bank = sample(&data.train, BANK, config)?;
+    let queries = sample(data.test.as_ref().unwrap_or(&data.train), MAPPED, config)?;
+    let features = |encoder: &E, images: &dyn LabelledImages| {
+        extract(encoder, images, config.eval.batch_size, material.device)
     };
-    knn.push(("raw pixels", span(summary.knn_top1_pixels)));
-    knn.push(("untrained encoder", span(summary.knn_top1_random_init)));
-    write!(page, "{}", chart("k-NN top-1 on held-out images", &knn)?)?;
-    let std = [("embedding std × √dim", series(&lines, "embedding_std"))];
-    write!(page, "{}", chart("collapse: 0 is one point, 1 is spread evenly", &std)?)?;
+    let after = [features(trained, &queries)?, features(trained, &bank)?];
+    let before = [features(untrained, &queries)?, features(untrained, &bank)?];
 
-    write!(
-        page,
-        "<h2>Nearest neighbours</h2><p>Left: an image never trained on. Right: the training images \
-         nearest to it in the encoder's features. A red frame marks another class.</p>\
-         <img alt=\"nearest neighbours\" src=\"data:image/png;base64,{}\">",
-        BASE64_STANDARD.encode(&png)
-    )?;
-    write!(page, "<h2>Settings</h2><pre>{}</pre>", escape(&toml::to_string(config)?))?;
-    let commit = summary.git_commit.as_deref().unwrap_or("unknown");
-    write!(page, "<p>Commit {}</p></main></body></html>", escape(commit))?;
-    folder.write(REPORT, page.as_bytes())
+    let png = sheet(&queries, &after[0], &bank, &after[1])?;
+    folder.write(NEIGHBOURS, &png)?;
+
+    let mut thumbnails = Thumbnails::new(&queries, &bank, config.views.view(0).size);
+    let caption = "Left: images never trained on. Right: the training images nearest to them in the encoder's features.";
+    let galleries = vec![
+        gallery("Before training", caption, &before[0], &before[1], &mut thumbnails)?,
+        gallery("After training", caption, &after[0], &after[1], &mut thumbnails)?,
+    ];
+    let mut drawn = maps("", &after[0], &mut thumbnails)?;
+    drawn.extend(maps(", before training", &before[0], &mut thumbnails)?);
+
+    let report = RunReport {
+        title: format!("{} on {}", config.method.title(), summary.dataset),
+        name: name(folder.path()),
+        verdict: Some(verdict(&summary.diagnosis)),
+        figures: tables::figures(summary),
+        tables: vec![tables::augmentations(&augmentations(
+            config,
+            &queries,
+            &|images| Ok([features(untrained, images)?, features(trained, images)?]),
+        )?)],
+        charts: charts::charts(material, &lines),
+        galleries,
+        maps: drawn,
+        heatmaps: vec![correlation(material.examination)],
+        class_names: data.train.class_names().to_vec(),
+        sprite: Some(thumbnails.sprite()?),
+        settings: toml::to_string(config)?,
+        machine: describe(summary.git_commit.as_deref()),
+    };
+    save(folder.path(), &report)?;
+    Ok(png)
 }
 
-const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-<link rel=\"icon\" href=\"data:,\"><title>TITLE</title><style>\
-:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:0}\
-main{max-width:46rem;margin:auto;padding:1rem}table{border-collapse:collapse;width:100%}\
-th{text-align:left;font-weight:normal;opacity:.75}th,td{padding:.25rem .5rem;border-bottom:1px solid #8884}\
-td{text-align:right;font-variant-numeric:tabular-nums}svg,img{max-width:100%;height:auto;background:#fff;border-radius:6px}\
-figure{margin:1rem 0}pre{overflow:auto;font-size:13px;padding:1rem;background:#8881;border-radius:6px}\
-</style></head><body><main>";
-
-/// One value of each line that has it, against the epoch.
-fn series(lines: &[Value], key: &str) -> Vec<(f64, f64)> {
-    lines.iter().filter_map(|l| Some((l["epoch"].as_f64()?, l[key].as_f64()?))).collect()
+/// Up to `count` images, evenly over the set.
+fn sample(
+    images: &Arc<dyn ImageDataset>,
+    count: usize,
+    config: &RunConfig,
+) -> anyhow::Result<PlainImages> {
+    let chosen = spread(images.len(), count).into_iter().map(|i| i as u32).collect();
+    PlainImages::new(Arc::new(Subset::new(images.clone(), chosen)), config)
 }
 
-/// Lines over epochs as an SVG figure; nothing where there are no points.
-fn chart(title: &str, lines: &[(&str, Vec<(f64, f64)>)]) -> anyhow::Result<String> {
-    let points = || lines.iter().flat_map(|(_, points)| points).filter(|(_, y)| y.is_finite());
-    let Some(x_end) = points().map(|p| p.0).reduce(f64::max) else { return Ok(String::new()) };
-    let low = points().map(|p| p.1).fold(f64::INFINITY, f64::min);
-    let high = points().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
-    let margin = ((high - low) * 0.08).max(1e-3);
-    let mut svg = String::new();
-    {
-        let plot_error = |e: &dyn std::fmt::Display| anyhow!("drawing the chart of {title}: {e}");
-        let area = SVGBackend::with_string(&mut svg, (720, 280)).into_drawing_area();
-        let mut chart = ChartBuilder::on(&area)
-            .margin(12)
-            .x_label_area_size(32)
-            .y_label_area_size(52)
-            .build_cartesian_2d(0.0..x_end.max(1e-9), low - margin..high + margin)
-            .map_err(|e| plot_error(&e))?;
-        chart
-            .configure_mesh()
-            .x_desc("epoch")
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(|e| plot_error(&e))?;
-        let colors = [RGBColor(31, 95, 180), RGBColor(190, 120, 20), RGBColor(120, 120, 120)];
-        for ((name, points), color) in lines.iter().zip(colors) {
-            if points.is_empty() {
-                continue;
-            }
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))
-                .map_err(|e| plot_error(&e))?
-                .label(*name)
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2))
-                });
-        }
-        if lines.len() > 1 {
-            chart
-                .configure_series_labels()
-                .border_style(TRANSPARENT)
-                .background_style(WHITE.mix(0.8))
-                .position(SeriesLabelPosition::LowerRight)
-                .draw()
-                .map_err(|e| plot_error(&e))?;
-        }
-        area.present().map_err(|e| plot_error(&e))?;
+/// The cross-correlation of the two views' projections, of as many dimensions as can be drawn.
+fn correlation(examination: &Examination) -> Heatmap {
+    let pair = &examination.pair;
+    let side = pair.dim.min(DRAWN_DIMENSIONS);
+    let rows = pair.cross_correlation.chunks(pair.dim.max(1)).take(side);
+    let values = rows.flat_map(|row| row.iter().take(side).copied()).collect();
+    let some = match pair.dim > side {
+        true => format!(" The first {side} of {} dimensions.", pair.dim),
+        false => String::new(),
+    };
+    Heatmap {
+        title: "Cross-correlation of the views".into(),
+        caption: format!(
+            "Of the projections of two views of the same images, dimension by dimension. A bright diagonal: the \
+             views agree. Anything off it: dimensions that repeat each other.{some}"
+        ),
+        rows: side,
+        columns: side,
+        values,
     }
-    // A view box lets the page scale it.
-    let svg =
-        svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escape(title)), 1);
-    Ok(format!("<figure><figcaption>{}</figcaption>{svg}</figure>", escape(title)))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// The name of a run: its folder's.
+pub fn name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Writes `report.json` and `report.html`.
+pub fn save(folder: &Path, report: &RunReport) -> anyhow::Result<()> {
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        let new = path.with_extension("new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    };
+    write(REPORT_DATA, report.to_json()?)?;
+    write(REPORT, page(report)?)
+}
+
+/// The report of the run in `folder`.
+pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
+    let path = folder.join(REPORT_DATA);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "cannot read {}; a run has it when it has ended, and runs from before there was one do not",
+            path.display()
+        )
+    })?;
+    RunReport::from_json(&text).with_context(|| path.display().to_string())
 }

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use image::imageops::{FilterType, replace, resize};
 use image::{ImageFormat, RgbImage};
-use selfsame_eval::{Features, LabelledImages, Pca, nearest, tsne};
+use selfsame_eval::{Features, LabelledImages, Pca, TSne, nearest};
 use selfsame_report::{Gallery, GalleryRow, Map, Neighbour, Sprite};
 
 use crate::bridge::PlainImages;
@@ -99,7 +99,6 @@ pub fn gallery(
 pub fn maps(
     suffix: &str,
     features: &Features,
-    seed: u64,
     thumbnails: &mut Thumbnails<'_>,
 ) -> anyhow::Result<Vec<Map>> {
     let unit = features.normalized();
@@ -125,7 +124,7 @@ pub fn maps(
         );
         maps.push(map(format!("PCA{suffix}"), &caption, points));
     }
-    if let Ok(points) = tsne(&unit, seed) {
+    if let Ok(points) = TSne::default().map(&unit) {
         let caption = "Neighbours on this map are neighbours among the features; distances between groups say little.";
         maps.push(map(format!("t-SNE{suffix}"), caption, points));
     }

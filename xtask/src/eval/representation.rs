@@ -1,0 +1,89 @@
+use selfsame_eval::{Features, Labelled, LabelledImages, Pca, raw_pixels};
+use selfsame_models::ResNet;
+
+use super::Setting;
+
+/// The most principal components of pixels that are kept.
+const MOST_COMPONENTS: usize = 256;
+
+/// Something that turns an image into a vector, with the vectors of all labelled images.
+pub struct Representation {
+    pub name: &'static str,
+    pub train: Labelled,
+    pub test: Labelled,
+    /// How further images are represented.
+    pub embed: Embed,
+    /// For each test image, whether the classifier that it was trained as is right.
+    pub classified: Option<Vec<bool>>,
+}
+
+pub enum Embed {
+    Encoder(ResNet),
+    Pixels,
+    Components(Pca),
+}
+
+impl Embed {
+    pub fn features(
+        &self,
+        setting: &Setting<'_>,
+        images: &dyn LabelledImages,
+    ) -> anyhow::Result<Features> {
+        let batch = setting.config.eval.batch_size;
+        Ok(match self {
+            Self::Encoder(encoder) => selfsame_eval::extract(encoder, images, batch, setting.device)?,
+            Self::Pixels => raw_pixels(images)?,
+            Self::Components(pca) => pca.transform(&raw_pixels(images)?)?,
+        })
+    }
+}
+
+/// The trained encoder, and what it has to be better than. There are labels.
+pub fn all(
+    setting: &Setting<'_>,
+    trained: &ResNet,
+    untrained: &ResNet,
+) -> anyhow::Result<Vec<Representation>> {
+    let judge = setting.judge;
+    let mut all = vec![
+        of_encoder(setting, "trained encoder", trained.clone())?,
+        of_encoder(setting, "untrained encoder", untrained.clone())?,
+    ];
+    let Some(test) = &judge.test else { return Ok(all) };
+    let (pixels, test_pixels) = (raw_pixels(&judge.train)?, raw_pixels(test)?);
+    let components = MOST_COMPONENTS.min(pixels.rows() - 1).min(pixels.dim());
+    // Too many pixels of too many images are refused, and then there is one baseline less.
+    if let Ok(pca) = Pca::fit(&pixels, components) {
+        let reduced = [pca.transform(&pixels)?, pca.transform(&test_pixels)?];
+        all.push(of_features(setting, "PCA of pixels", reduced, Embed::Components(pca))?);
+    }
+    all.push(of_features(setting, "raw pixels", [pixels, test_pixels], Embed::Pixels)?);
+    Ok(all)
+}
+
+pub fn of_encoder(
+    setting: &Setting<'_>,
+    name: &'static str,
+    encoder: ResNet,
+) -> anyhow::Result<Representation> {
+    let features = setting.judge.cached_features(&encoder, setting.cache)?;
+    let test = features.test.ok_or_else(|| anyhow::anyhow!("there are no test images"))?;
+    of_features(setting, name, [features.train, test], Embed::Encoder(encoder))
+}
+
+fn of_features(
+    setting: &Setting<'_>,
+    name: &'static str,
+    [train, test]: [Features; 2],
+    embed: Embed,
+) -> anyhow::Result<Representation> {
+    let judge = setting.judge;
+    let labels = judge.test.as_ref().map(LabelledImages::labels).unwrap_or_default();
+    Ok(Representation {
+        name,
+        train: Labelled::new(&train, &judge.train.labels())?,
+        test: Labelled::new(&test, &labels)?,
+        embed,
+        classified: None,
+    })
+}
