@@ -7,17 +7,27 @@
 //! Without the default feature `burn` there is no `extract`, and no deep-learning framework: features
 //! from anywhere can be judged.
 
+mod agreement;
+mod bootstrap;
 mod collapse;
 mod error;
 #[cfg(feature = "burn")]
 mod extract;
+mod factors;
 mod features;
+mod gram;
 mod images;
+mod invariance;
+mod kmeans;
 mod knn;
 mod lbfgs;
 mod linear;
+mod map;
+mod pca;
 mod probe;
 
+pub use agreement::{adjusted_rand_index, assignment_accuracy, normalized_mutual_information};
+pub use bootstrap::{Bootstrap, Interval, MeanDeviation, mean_and_deviation};
 pub use collapse::{
     CollapseSignals, Diagnosis, Evidence, Finding, Kind, Level, PairSignals, PredictorSpectrum,
     Spread, TargetDistance, Trained, Watch, collapse_signals, effective_rank, participation_ratio,
@@ -26,8 +36,13 @@ pub use collapse::{
 pub use error::EvalError;
 #[cfg(feature = "burn")]
 pub use extract::extract;
+pub use factors::{Factor, FactorReader, FactorScore, read_factor};
 pub use features::Features;
 pub use images::{LabelledImages, raw_pixels};
+pub use invariance::{Invariance, invariance};
+pub use kmeans::{Clustering, KMeans};
 pub use knn::Knn;
 pub use linear::LinearProbe;
+pub use map::{TSne, trustworthiness};
+pub use pca::Pca;
 pub use probe::{Labelled, Probe, ProbeScore};
