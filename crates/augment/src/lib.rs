@@ -7,6 +7,8 @@
 //! DINO ([`MultiCrop`]). It knows no deep-learning framework: pixels go in as interleaved RGB8, views
 //! come out as planar or interleaved `f32` or as 8-bit images ([`ViewBuffer`]), in the caller's memory.
 //!
+//! [`Corruption`] has the fifteen corruptions of ImageNet-C and CIFAR-10-C, for measuring robustness.
+//!
 //! Randomness is counter-based ([`ViewKey`]): a view depends on the seed, the epoch, the image's
 //! index and the view's number, and on nothing else, so neither the number of threads nor their
 //! timing can change a run.
@@ -28,6 +30,7 @@ mod aligned;
 mod batch;
 mod buffer;
 mod config;
+mod corrupt;
 mod error;
 mod image_buffer;
 mod ops;
@@ -42,6 +45,7 @@ mod views;
 pub use batch::render_batch;
 pub use buffer::ViewBuffer;
 pub use config::ViewConfig;
+pub use corrupt::{Corruption, CorruptionFamily, Severity};
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{
