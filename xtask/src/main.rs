@@ -12,6 +12,8 @@ mod embed;
 mod eval;
 mod evaluate;
 mod fidelity;
+#[cfg_attr(not(test), expect(dead_code, reason = "`eval` will call it"))]
+mod finetune;
 mod gallery;
 mod precision;
 mod pretrain;

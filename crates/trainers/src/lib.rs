@@ -14,6 +14,7 @@ mod error;
 mod method;
 mod optimizer;
 mod schedule;
+mod supervised;
 mod trainer;
 
 pub use barlow_twins::{BarlowTwins, BarlowTwinsConfig};
@@ -24,4 +25,8 @@ pub use error::TrainError;
 pub use method::{Method, MethodLoss};
 pub use optimizer::{AdamW, Lars, Optimizer, OptimizerConfig, Rule, Sgd, TrustRatio};
 pub use schedule::{LearningRate, MomentumTau};
+pub use supervised::{
+    Classifier, LabelledBatch, LabelledSource, SupervisedConfig, SupervisedReport,
+    SupervisedTrainer, classes, cross_entropy,
+};
 pub use trainer::{Flow, Hooks, Outcome, StepReport, Trainer, TrainerConfig, ViewSource, Views};
