@@ -270,6 +270,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         if !value.is_finite() {
             return Err(TrainError::NotFinite { step, loss: value });
         }
+        let predictions = classes(logits.inner())?;
         let Classifier { encoder, head } = self.classifier.clone();
         let of_encoder = GradientsParams::from_module(&mut gradients, &encoder);
         let of_head = GradientsParams::from_grads(gradients, &head);
@@ -279,7 +280,6 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
             encoder: self.encoder.step(encoder, of_encoder, encoder_rate),
             head: self.head.step(head, of_head, learning_rate),
         };
-        let predictions = classes(logits.inner())?;
         Ok(SupervisedReport {
             step: step + 1,
             steps: self.steps(),
