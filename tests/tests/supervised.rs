@@ -81,13 +81,15 @@ fn assert_near(got: &[f32], expected: &[f32], relative: f32) {
     }
 }
 
-/// PyTorch 2.15 in f64: `F.cross_entropy(logits, labels, label_smoothing=s)` and its gradient. The second
+/// Logits, labels, smoothing; then PyTorch 2.15's `F.cross_entropy(logits, labels, label_smoothing=s)` in f64
+/// and its gradient. The second
 /// batch overflows any softmax that is not taken in the log domain.
 #[test]
 fn cross_entropy_is_pytorchs() {
     let moderate = [2.0, -1.0, 0.5, 0.0, 0.75, 1.5, -0.75, 3.0, -3.0, 4.0, -2.0, 4.5];
     let extreme = [1000.0, -1000.0, 999.0, 0.0, 1e4, 1e4, -1e4, 0.0];
-    let cases: [(&[f32], &[u32], f32, f32, &[f32]); 4] = [
+    type Case<'a> = (&'a [f32], &'a [u32], f32, f32, &'a [f32]);
+    let cases: [Case<'_>; 4] = [
         (
             &moderate,
             &[0, 2, 1],
@@ -181,7 +183,9 @@ fn a_separable_set_is_learned_in_full() {
 #[test]
 fn a_prediction_does_not_depend_on_the_batch() {
     let mut trainer = trainer(0.05, 10);
-    (0..5).for_each(|seed| drop(trainer.step(batch(seed, 16)).unwrap()));
+    for seed in 0..5 {
+        trainer.step(batch(seed, 16)).unwrap();
+    }
     let all = batch(9, 4);
     let together = values(logits(trainer.classifier(), &all));
     for image in 0..4 {
@@ -224,7 +228,9 @@ fn the_pretrained_encoder_is_not_changed() {
         let classifier = Classifier::new(&pretrained, CLASSES as usize, 5).unwrap();
         assert_eq!(state_dict(&classifier.encoder).unwrap(), start);
         let mut trainer = SupervisedTrainer::new(classifier, config(0.05, 10)).unwrap();
-        (0..3).for_each(|seed| drop(trainer.step(batch(seed, 8)).unwrap()));
+        for seed in 0..3 {
+            trainer.step(batch(seed, 8)).unwrap();
+        }
         assert_eq!(state_dict(&pretrained).unwrap(), start);
         let end = state_dict(&trainer.classifier().encoder).unwrap();
         for (name, array) in &end {

@@ -76,7 +76,7 @@ impl ImageDataset for Watched {
         self.0.image(index)
     }
     fn label(&self, index: usize) -> Option<u32> {
-        self.0.label(index).filter(|_| index % 2 == 0)
+        self.0.label(index).filter(|_| index.is_multiple_of(2))
     }
     fn class_names(&self) -> &[String] {
         self.0.class_names()
