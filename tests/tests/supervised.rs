@@ -8,7 +8,7 @@ use selfsame_models::{Architecture, ResNet, ResNetConfig, Stem};
 use selfsame_tests::inputs::{noise, tensor, unit, values};
 use selfsame_trainers::{
     Classifier, Flow, LabelledBatch, LabelledSource, LearningRate, OptimizerConfig, Outcome, Rule,
-    Sgd, SupervisedConfig, SupervisedTrainer, TrainError, classes, cross_entropy,
+    Sgd, SupervisedConfig, SupervisedTrainer, TrainError, cross_entropy, predicted_classes,
 };
 
 const SIDE: usize = 8;
@@ -82,8 +82,7 @@ fn assert_near(got: &[f32], expected: &[f32], relative: f32) {
 }
 
 /// Logits, labels, smoothing; then PyTorch 2.15's `F.cross_entropy(logits, labels, label_smoothing=s)` in f64
-/// and its gradient. The second
-/// batch overflows any softmax that is not taken in the log domain.
+/// and its gradient. The second batch overflows any softmax that is not taken in the log domain.
 #[test]
 fn cross_entropy_is_pytorchs() {
     let moderate = [2.0, -1.0, 0.5, 0.0, 0.75, 1.5, -0.75, 3.0, -3.0, 4.0, -2.0, 4.5];
@@ -176,7 +175,7 @@ fn a_separable_set_is_learned_in_full() {
     assert_eq!(outcome.unwrap(), Outcome::Finished);
     assert_eq!(steps, (1..=90).collect::<Vec<_>>());
     let unseen = batch(1000, 64);
-    assert_eq!(classes(logits(trainer.classifier(), &unseen)).unwrap(), unseen.labels);
+    assert_eq!(predicted_classes(logits(trainer.classifier(), &unseen)).unwrap(), unseen.labels);
 }
 
 /// The running statistics, not the batch's, normalise what is predicted.

@@ -13,10 +13,9 @@ use selfsame_eval::LabelledImages;
 use selfsame_models::ResNet;
 use selfsame_models::init::WeightInit;
 use selfsame_trainers::{
-    Classifier, LabelledBatch, LabelledSource, LearningRate, OptimizerConfig, Outcome, Rule, Sgd,
-    SupervisedConfig, SupervisedReport, SupervisedTrainer, classes,
+    Classifier, Flow, LabelledBatch, LabelledSource, LearningRate, OptimizerConfig, Outcome, Rule,
+    Sgd, SupervisedConfig, SupervisedReport, SupervisedTrainer, TrainError, predicted_classes,
 };
-use selfsame_trainers::{Flow, TrainError};
 use serde::Serialize;
 
 use crate::bridge::PlainImages;
@@ -58,9 +57,9 @@ impl Default for FinetuneSettings {
     /// See `docs/decisions/0010-finetuning.md`.
     fn default() -> Self {
         Self {
-            epochs: 20,
+            epochs: 10,
             min_steps: 600,
-            batch_size: 64,
+            batch_size: 32,
             learning_rate: 0.05,
             encoder_rate: 1.0,
             weight_decay: 1e-3,
@@ -71,8 +70,10 @@ impl Default for FinetuneSettings {
 }
 
 /// What training on labels led to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug)]
 pub struct FinetuneResult {
+    /// As trained, in evaluation mode.
+    pub encoder: ResNet,
     /// For each test image that has a label, in their order, whether it is predicted.
     pub correct: Vec<bool>,
     /// The share of them that is.
@@ -133,9 +134,11 @@ impl Finetune<'_> {
         let train_seconds = begin.elapsed().as_secs_f64();
         ensure!(outcome == Outcome::Finished, "fine-tuning was stopped");
 
-        let correct = self.test(&trainer.classifier().valid())?;
+        let classifier = trainer.classifier().valid();
+        let correct = self.test(&classifier)?;
         let top1 = correct.iter().filter(|c| **c).count() as f64 / correct.len() as f64;
-        Ok(FinetuneResult { correct, top1, epochs, steps, train_seconds })
+        let encoder = classifier.encoder;
+        Ok(FinetuneResult { encoder, correct, top1, epochs, steps, train_seconds })
     }
 
     fn loader(&self, seed: u64) -> anyhow::Result<ViewLoader> {
@@ -200,7 +203,8 @@ impl Finetune<'_> {
             let mut pixels = Vec::new();
             let [c, h, w] = images.read(range.clone(), &mut pixels).map_err(TrainError::Source)?;
             let data = TensorData::new(pixels, [range.len(), c, h, w]);
-            let predictions = classes(classifier.predict(Tensor::from_data(data, self.device))?)?;
+            let predictions =
+                predicted_classes(classifier.predict(Tensor::from_data(data, self.device))?)?;
             correct.extend(range.zip(predictions).filter_map(|(index, predicted)| {
                 images.label(index).map(|label| label == predicted)
             }));

@@ -4,7 +4,8 @@
 //! ([`Byol`]) and Barlow Twins ([`BarlowTwins`]) stand in a file each that reads like the paper.
 //! A [`Trainer`] owns a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts
 //! optimiser steps; [`Checkpoint`] keeps all of it in one file. Batches come through the
-//! [`ViewSource`] trait, so this crate knows nothing of data sets.
+//! [`ViewSource`] trait, so this crate knows nothing of data sets. [`SupervisedTrainer`] trains a
+//! [`Classifier`] on labels: fine-tuning, and the supervised baseline.
 
 mod barlow_twins;
 mod byol;
@@ -27,6 +28,6 @@ pub use optimizer::{AdamW, Lars, Optimizer, OptimizerConfig, Rule, Sgd, TrustRat
 pub use schedule::{LearningRate, MomentumTau};
 pub use supervised::{
     Classifier, LabelledBatch, LabelledSource, SupervisedConfig, SupervisedReport,
-    SupervisedTrainer, classes, cross_entropy,
+    SupervisedTrainer, cross_entropy, predicted_classes,
 };
 pub use trainer::{Flow, Hooks, Outcome, StepReport, Trainer, TrainerConfig, ViewSource, Views};

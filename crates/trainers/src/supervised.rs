@@ -145,7 +145,7 @@ pub struct SupervisedConfig {
     pub optimizer: OptimizerConfig,
     /// Of the head, by optimiser step; its `steps` is the length of the run.
     pub learning_rate: LearningRate,
-    /// The encoder's learning rate over the head's, above 0: 1 for one rate.
+    /// The encoder's learning rate over the head's, above 0: 1 for one rate, less in Barlow Twins' code.
     pub encoder_rate: f64,
     /// See [`cross_entropy`].
     pub label_smoothing: f32,
@@ -239,8 +239,8 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     ///
     /// # Errors
     /// A batch of fewer than two images, whose statistics batch norm cannot take; pixels or labels that
-    /// do not fit the shape; a class out of range; a loss that is not finite. Weights and optimisers are
-    /// then unchanged.
+    /// do not fit the shape; a class out of range; a loss that is not finite. Parameters and optimisers
+    /// are then unchanged; only after the last of these have running statistics seen the batch.
     pub fn step(&mut self, batch: LabelledBatch) -> Result<SupervisedReport, TrainError> {
         let [images, channels, height, width] = batch.shape;
         if images < 2 {
@@ -270,7 +270,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         if !value.is_finite() {
             return Err(TrainError::NotFinite { step, loss: value });
         }
-        let predictions = classes(logits.inner())?;
+        let predictions = predicted_classes(logits.inner())?;
         let Classifier { encoder, head } = self.classifier.clone();
         let of_encoder = GradientsParams::from_module(&mut gradients, &encoder);
         let of_head = GradientsParams::from_grads(gradients, &head);
@@ -296,7 +296,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
 ///
 /// # Errors
 /// Logits that are not finite, or that the device cannot hand back.
-pub fn classes(logits: Tensor<2>) -> Result<Vec<u32>, TrainError> {
+pub fn predicted_classes(logits: Tensor<2>) -> Result<Vec<u32>, TrainError> {
     let [_, classes] = logits.dims();
     let unreadable = |reason: String| selfsame_models::ModelError::Device(reason);
     let data = logits.try_into_data_dtype(DType::F32).map_err(|e| unreadable(format!("{e:?}")))?;

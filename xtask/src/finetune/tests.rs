@@ -117,77 +117,38 @@ fn what_cannot_be_learned_from_is_refused() {
     assert!(tune().run(Start::Scratch, 0, &mut stop).is_err());
 }
 
-/// The sweep of the decision note; see there.
+/// The table of `docs/decisions/0010-finetuning.md`, with the encoder of the run that `SELFSAME_RUN` names.
 #[test]
-#[ignore]
-fn sweep() {
-    let run = std::env::var("SWEEP_RUN").unwrap();
-    let budgets = std::env::var("SWEEP_BUDGETS").unwrap();
-    let starts = std::env::var("SWEEP_STARTS").unwrap();
-    let variants = std::env::var("SWEEP_VARIANTS").unwrap();
-    let seeds: u64 = std::env::var("SWEEP_SEEDS").unwrap().parse().unwrap();
-    let mut config = crate::eval::run_config(std::path::Path::new(&run)).unwrap();
+#[ignore = "trains for minutes"]
+fn figures() {
+    let Some(run) = std::env::var_os("SELFSAME_RUN").map(std::path::PathBuf::from) else {
+        panic!("SELFSAME_RUN: the folder of a run of `cargo xtask pretrain`");
+    };
+    let mut config = crate::eval::run_config(&run).unwrap();
     let device = crate::device::parse(&config.device).unwrap();
-    let encoder =
-        crate::weights::load_encoder(std::path::Path::new(&run), &config, None, &device).unwrap();
+    let encoder = crate::weights::load_encoder(&run, &config, None, &device).unwrap();
     let data = crate::data::open(&mut config).unwrap();
-    for budget in budgets.split(',') {
-        let labels = match budget.strip_suffix('%') {
-            Some(p) => Labels::Share(p.parse::<f64>().unwrap() / 100.0),
-            None => Labels::PerClass(budget.parse().unwrap()),
-        };
-        for variant in variants.split(';') {
-            let mut settings = serde_json::to_value(FinetuneSettings::default()).unwrap();
-            for pair in variant.split(',').filter(|p| !p.is_empty()) {
-                let (key, value) = pair.split_once('=').unwrap();
-                settings[key] = serde_json::from_str(value).unwrap();
-            }
-            let f = |k: &str| settings[k].as_f64().unwrap();
-            let settings = FinetuneSettings {
-                epochs: f("epochs") as u64,
-                min_steps: f("min_steps") as u64,
-                batch_size: f("batch_size") as usize,
-                learning_rate: f("learning_rate"),
-                encoder_rate: f("encoder_rate"),
-                weight_decay: f("weight_decay"),
-                warmup: f("warmup"),
-                label_smoothing: f("label_smoothing") as f32,
-            };
-            for start in starts.split(',') {
-                let mut tops = Vec::new();
-                let mut seconds = 0.0;
-                let mut last = 0.0;
-                let mut epochs = 0;
-                for seed in 0..seeds {
-                    let train =
-                        Arc::new(Subset::labelled(data.train.clone(), labels, seed).unwrap());
-                    let finetune = Finetune {
-                        config: &config,
-                        train,
-                        test: data.test.clone().unwrap(),
-                        settings: settings.clone(),
-                        device: &device,
-                    };
-                    let start = match start {
-                        "scratch" => Start::Scratch,
-                        _ => Start::Pretrained(&encoder),
-                    };
-                    match finetune.run(start, seed, &mut |r| {
-                        last = r.loss;
-                        Flow::Continue
-                    }) {
-                        Ok(result) => {
-                            tops.push((result.top1 * 10000.0).round() / 10000.0);
-                            seconds += result.train_seconds;
-                            epochs = result.epochs;
-                        }
-                        Err(error) => eprintln!("{error}"),
-                    }
-                }
-                let mean = tops.iter().sum::<f64>() / tops.len() as f64;
-                eprintln!(
-                    "{budget:>5} {start:10} {variant:40} {mean:.4} {tops:?} epochs {epochs} loss {last:.3} {:.1} s",
-                    seconds / seeds as f64
+    for (labels, seeds) in [
+        (Labels::PerClass(10), 3),
+        (Labels::Share(0.01), 3),
+        (Labels::Share(0.1), 2),
+        (Labels::Share(1.0), 1),
+    ] {
+        for start in [Start::Pretrained(&encoder), Start::Scratch] {
+            for seed in 0..seeds {
+                let known = Subset::labelled(data.train.clone(), labels, seed).unwrap();
+                let tune = Finetune {
+                    config: &config,
+                    train: Arc::new(known),
+                    test: data.test.clone().unwrap(),
+                    settings: FinetuneSettings::default(),
+                    device: &device,
+                };
+                let result = tune.run(start, seed, &mut go_on).unwrap();
+                let start = if matches!(start, Start::Scratch) { "scratch" } else { "pretrained" };
+                println!(
+                    "{labels:?}, {start}, seed {seed}: {:.4}, {} steps, {:.0} s",
+                    result.top1, result.steps, result.train_seconds
                 );
             }
         }
