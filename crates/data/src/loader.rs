@@ -17,7 +17,7 @@ use crate::{DataError, ImageDataset};
 /// How a [`ViewLoader`] makes its batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderConfig {
-    /// Images in a batch.
+    /// Images in a batch; the most in one for [`ViewLoader::every_image`].
     pub batch_size: usize,
     /// Of shuffling and views.
     pub seed: u64,
@@ -63,7 +63,8 @@ pub struct ViewBatch {
 ///
 /// The order of an epoch and every view depend on the seed, the epoch and the image alone, so a
 /// stream that starts in the middle goes on exactly as one that got there. An incomplete batch at
-/// the end of an epoch is dropped: batch norm and batch-wide losses want full ones.
+/// the end of an epoch is dropped, since batch norm and batch-wide losses want full ones; unless every
+/// image counts: [`every_image`](Self::every_image).
 pub struct ViewLoader {
     work: Arc<Work>,
     prefetch: usize,
@@ -72,7 +73,10 @@ pub struct ViewLoader {
 struct Work {
     dataset: Arc<dyn ImageDataset>,
     generator: Arc<dyn ViewGenerator>,
-    batch_size: usize,
+    /// In an epoch of one shard.
+    batches: usize,
+    /// In an epoch of one shard, divided evenly among its batches.
+    images: usize,
     seed: u64,
     shard: Shard,
     pool: ThreadPool,
@@ -87,12 +91,48 @@ impl ViewLoader {
         generator: Arc<dyn ViewGenerator>,
         config: &LoaderConfig,
     ) -> Result<Self, DataError> {
+        let batches = |images: usize| images.checked_div(config.batch_size).unwrap_or(0);
+        let images = |images: usize| batches(images) * config.batch_size;
+        Self::divided(dataset, generator, config, batches, images)
+    }
+
+    /// A loader for few images: none of them is left out of an epoch, and a batch may be larger than the
+    /// data set.
+    ///
+    /// An epoch is divided into the fewest batches of at most `batch_size` images, as equal in size as can be:
+    /// 100 images in batches of 64 make two of 50. No batch has a single image, which batch norm could
+    /// not train on; three images in batches of 2 make one of 3. (The rest that does not divide among
+    /// several shards is still left out.)
+    ///
+    /// # Errors
+    /// No image, a batch size of 0, or threads that the system will not start.
+    pub fn every_image(
+        dataset: Arc<dyn ImageDataset>,
+        generator: Arc<dyn ViewGenerator>,
+        config: &LoaderConfig,
+    ) -> Result<Self, DataError> {
+        let batches = |images: usize| match config.batch_size {
+            0 => 0,
+            size => images.div_ceil(size).min(images / 2).max(images.min(1)),
+        };
+        Self::divided(dataset, generator, config, batches, |images| images)
+    }
+
+    /// `batches` and `images` say how many of them an epoch has, of the images that are there for a shard.
+    fn divided(
+        dataset: Arc<dyn ImageDataset>,
+        generator: Arc<dyn ViewGenerator>,
+        config: &LoaderConfig,
+        batches: impl Fn(usize) -> usize,
+        images: impl Fn(usize) -> usize,
+    ) -> Result<Self, DataError> {
         let Shard { index, count } = config.shard;
         if index >= count {
             return Err(DataError::Request(format!("shard {index} of {count} does not exist")));
         }
         let (batch_size, len) = (config.batch_size, dataset.len());
-        if batch_size == 0 || batch_size > len / count {
+        let (batches, images) = (batches(len / count), images(len / count));
+        if batches == 0 {
             let of = if count > 1 { format!(" in {count} parts") } else { String::new() };
             return Err(DataError::Request(format!(
                 "a batch of {batch_size} cannot be filled from {len} training images{of}"
@@ -109,7 +149,8 @@ impl ViewLoader {
         let work = Work {
             dataset,
             generator,
-            batch_size,
+            batches,
+            images,
             seed: config.seed,
             shard: config.shard,
             pool,
@@ -118,10 +159,9 @@ impl ViewLoader {
         Ok(Self { work: Arc::new(work), prefetch: config.prefetch })
     }
 
-    /// Full batches in an epoch, for each shard.
+    /// Batches in an epoch, for each shard.
     pub fn batches_per_epoch(&self) -> u64 {
-        let Work { dataset, shard, batch_size, .. } = &*self.work;
-        (dataset.len() / shard.count / batch_size) as u64
+        self.work.batches as u64
     }
 
     /// Batches `first .. last`, counted from the beginning of the run through all epochs.
@@ -156,8 +196,9 @@ impl Work {
                 ordered = Some(epoch);
             }
             let Shard { index, count } = self.shard;
-            let places = (place * self.batch_size..(place + 1) * self.batch_size)
-                .map(|i| order[i * count + index] as usize);
+            let start = |place| place * self.images / self.batches;
+            let places =
+                (start(place)..start(place + 1)).map(|i| order[i * count + index] as usize);
             let indices: Vec<usize> = places.collect();
             let result = self.pool.install(|| self.make(&indices, epoch));
             let failed = result.is_err();
@@ -356,6 +397,48 @@ mod tests {
         let shard = Shard { index: 2, count: 2 };
         let absent = LoaderConfig { batch_size: 1, shard, ..config };
         assert!(ViewLoader::new(shapes, pair(), &absent).is_err());
+    }
+
+    #[test]
+    fn few_images_are_all_seen_in_batches_of_about_one_size() {
+        for (len, batch_size, sizes) in [
+            (100, 64, &[50, 50][..]),
+            (10, 64, &[10]),
+            (8, 4, &[4, 4]),
+            (9, 4, &[3, 3, 3]),
+            (3, 2, &[3]),
+            (7, 2, &[2, 2, 3]),
+            (1, 64, &[1]),
+        ] {
+            let config = LoaderConfig {
+                batch_size,
+                seed: 0,
+                prefetch: 1,
+                threads: Some(1),
+                shard: Shard::default(),
+            };
+            let shapes = Arc::new(ShapesDataset::new(0, 0, len));
+            let loader = ViewLoader::every_image(shapes, pair(), &config).unwrap();
+            let per_epoch = loader.batches_per_epoch();
+            for epoch in 0..2 {
+                let made = batches(&loader, epoch * per_epoch, (epoch + 1) * per_epoch);
+                assert_eq!(made.iter().map(|b| b.batch).collect::<Vec<_>>(), sizes);
+                let mut all: Vec<usize> = made.into_iter().flat_map(|b| b.indices).collect();
+                all.sort_unstable();
+                assert_eq!(all, (0..len).collect::<Vec<_>>());
+            }
+        }
+        let none = LoaderConfig {
+            batch_size: 0,
+            seed: 0,
+            prefetch: 1,
+            threads: Some(1),
+            shard: Shard::default(),
+        };
+        let shapes = |len| Arc::new(ShapesDataset::new(0, 0, len));
+        assert!(ViewLoader::every_image(shapes(5), pair(), &none).is_err());
+        let some = LoaderConfig { batch_size: 4, ..none };
+        assert!(ViewLoader::every_image(shapes(0), pair(), &some).is_err());
     }
 
     /// Two processes together see what one would, each image once.

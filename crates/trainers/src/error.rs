@@ -48,6 +48,17 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
+    /// A labelled batch that cannot be trained on.
+    #[error("batch: {0}")]
+    Batch(String),
+    /// A class out of range.
+    #[error("a label is {label}, but there are {classes} classes, numbered from 0")]
+    Label {
+        /// The label.
+        label: u32,
+        /// How many classes there are.
+        classes: usize,
+    },
     /// A checkpoint could not be written or read.
     #[error("checkpoint {path}: {reason}")]
     Checkpoint {
