@@ -1,2 +1,26 @@
 //! What people look at after training: a self-contained page and TensorBoard event files, made from plain
 //! data. Knows neither encoders nor data sets.
+
+mod axis;
+mod chart;
+mod comparison;
+mod data;
+mod error;
+mod gallery;
+mod heatmap;
+mod html;
+mod map;
+mod numbers;
+mod page;
+mod settings;
+mod sprite;
+mod table;
+mod verdict;
+
+pub use comparison::comparison;
+pub use data::{
+    Better, Cell, Chart, Figure, Finding, Gallery, GalleryRow, Heatmap, Level, Line, Map,
+    Neighbour, Rank, Role, RunReport, Sprite, Table, Verdict,
+};
+pub use error::ReportError;
+pub use page::page;
