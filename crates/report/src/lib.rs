@@ -4,3 +4,26 @@
 mod tensorboard;
 
 pub use tensorboard::{At, EventError, EventWriter, code_block};
+mod axis;
+mod chart;
+mod comparison;
+mod data;
+mod error;
+mod gallery;
+mod heatmap;
+mod html;
+mod map;
+mod numbers;
+mod page;
+mod settings;
+mod sprite;
+mod table;
+mod verdict;
+
+pub use comparison::comparison;
+pub use data::{
+    Better, Cell, Chart, Figure, Finding, Gallery, GalleryRow, Heatmap, Level, Line, Map,
+    Neighbour, Rank, Role, RunReport, Sprite, Table, Verdict,
+};
+pub use error::ReportError;
+pub use page::page;

@@ -1,0 +1,48 @@
+use thiserror::Error;
+
+/// Why there is no page.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// A comparison of nothing.
+    #[error("a comparison needs one run at least")]
+    NoRuns,
+    /// A heat map whose values are not as many as its rows and columns say, or too many.
+    #[error(
+        "the heat map \"{title}\" says {rows} rows of {columns} (1 to {most} each) and holds {values} values",
+        most = crate::Heatmap::MOST_SIDE
+    )]
+    Heatmap {
+        /// Its title.
+        title: String,
+        /// What it says.
+        rows: usize,
+        /// What it says.
+        columns: usize,
+        /// What it holds.
+        values: usize,
+    },
+    /// A map whose lists differ in length, or too long.
+    #[error(
+        "the map \"{title}\" has {points} points (at most {most}), {classes} classes and {images} images",
+        most = crate::Map::MOST_POINTS
+    )]
+    Map {
+        /// Its title.
+        title: String,
+        /// Points it holds.
+        points: usize,
+        /// Classes it holds: none, or one for each point.
+        classes: usize,
+        /// Images it holds: none, or one for each point.
+        images: usize,
+    },
+    /// Thumbnails that are no PNG, or do not fit in it.
+    #[error("the sprite of thumbnails: {0}")]
+    Sprite(String),
+    /// A heat map that could not be written as PNG.
+    #[error("writing a picture: {0}")]
+    Png(#[from] png::EncodingError),
+    /// A report that could not be read.
+    #[error("report.json: {0}")]
+    Json(#[from] serde_json::Error),
+}

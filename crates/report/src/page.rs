@@ -1,0 +1,42 @@
+//! The page of one run.
+
+use crate::chart::{Plot, charts};
+use crate::gallery::galleries;
+use crate::heatmap::heatmaps;
+use crate::html::{Document, escape, mark};
+use crate::map::{Shown, maps};
+use crate::settings::listing;
+use crate::sprite::Tiles;
+use crate::table::tables;
+use crate::verdict::{facts, figures, verdict};
+use crate::{ReportError, RunReport};
+
+/// The page of one run: a complete HTML document that needs no other file and no network.
+///
+/// # Errors
+/// Data that contradicts itself: a matrix or a map whose lists differ in length, a sprite that is no PNG or too
+/// small for its tiles.
+pub fn page(run: &RunReport) -> Result<String, ReportError> {
+    let tiles = Tiles::new(run.sprite.as_ref(), 0, &run.class_names)?;
+    let head = format!(
+        "<p class=\"name\">{}{}</p><h1>{}</h1>{}{}",
+        mark(),
+        escape(&run.name),
+        escape(&run.title),
+        run.verdict.as_ref().map_or(String::new(), verdict),
+        figures(&run.figures)
+    );
+    let mut document = Document::new(&run.title, head);
+    document.style(&tiles.style());
+    document.section("Evaluation", &tables(&run.tables));
+    document.section("Training", &charts(&run.charts.iter().map(Plot::from).collect::<Vec<_>>()));
+    document.section("Nearest neighbours", &galleries(&run.galleries, &tiles));
+    let shown: Vec<Shown> =
+        run.maps.iter().map(|map| Shown { title: map.title.clone(), map, tiles: &tiles }).collect();
+    document.section("Maps", &maps(&shown)?);
+    let matrices: Vec<_> = run.heatmaps.iter().map(|m| (m.title.clone(), m)).collect();
+    document.section("Correlation", &heatmaps(&matrices)?);
+    document.section("Settings", &listing(&run.settings));
+    document.section("Machine", &facts(&run.machine));
+    Ok(document.finish())
+}

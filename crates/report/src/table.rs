@@ -1,0 +1,141 @@
+//! Tables of figures, with confidence intervals drawn where they are known.
+
+use std::fmt::Write;
+
+use crate::html::{escape, heading};
+use crate::numbers::coordinate;
+use crate::{Cell, Table};
+
+/// Tables one below the other.
+pub fn tables(tables: &[Table]) -> String {
+    tables.iter().map(table).collect()
+}
+
+fn table(table: &Table) -> String {
+    let columns = table.rows.iter().map(Vec::len).chain([table.header.len()]).max().unwrap_or(0);
+    let at = |row: usize, column: usize| table.rows[row].get(column);
+    let columns: Vec<Column> = (0..columns)
+        .map(|c| {
+            Column::of(
+                (0..table.rows.len()).filter_map(|r| at(r, c)).collect::<Vec<_>>().as_slice(),
+            )
+        })
+        .collect();
+    let mut html = format!(
+        "<figure class=\"table\"><figcaption>{}</figcaption><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"{}\"><table><thead><tr>",
+        heading(&table.title, &table.caption),
+        escape(&table.title)
+    );
+    for (i, column) in columns.iter().enumerate() {
+        let text = table.header.get(i).map_or("", String::as_str);
+        let _ = write!(html, "<th scope=\"col\"{}>{}</th>", column.class(), escape(text));
+    }
+    html.push_str("</tr></thead><tbody>");
+    for row in &table.rows {
+        html.push_str("<tr>");
+        for (i, column) in columns.iter().enumerate() {
+            let empty = Cell::default();
+            let cell = row.get(i).unwrap_or(&empty);
+            match i {
+                0 => html.push_str(&row_name(cell)),
+                _ => html.push_str(&column.cell(cell, "")),
+            }
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div></figure>");
+    html
+}
+
+/// The first cell of a row.
+pub fn row_name(cell: &Cell) -> String {
+    let text = escape(&cell.text);
+    let text = if cell.strong { format!("<b>{text}</b>") } else { text };
+    format!("<th scope=\"row\">{text}</th>")
+}
+
+/// What the cells of a column have in common.
+pub struct Column {
+    numeric: bool,
+    /// The span of all intervals, with a margin.
+    span: Option<(f64, f64)>,
+}
+
+impl Column {
+    /// From all cells of the column.
+    pub fn of(cells: &[&Cell]) -> Self {
+        let filled = || cells.iter().filter(|c| !c.text.is_empty());
+        let numbers = filled().filter(|c| is_number(&c.text)).count();
+        let ends = cells.iter().filter_map(|c| drawable(c)).flatten();
+        let (low, high) =
+            ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        Self {
+            numeric: numbers > 0 && numbers * 2 >= filled().count(),
+            span: (low < high).then(|| (low - 0.04 * (high - low), high + 0.04 * (high - low))),
+        }
+    }
+
+    /// The class attribute of the column's cells.
+    pub fn class(&self) -> &'static str {
+        if self.numeric { " class=\"number\"" } else { "" }
+    }
+
+    /// A cell, with its interval on the column's scale and a `mark` (a class) of its own.
+    pub fn cell(&self, cell: &Cell, mark: &str) -> String {
+        let text = escape(&cell.text);
+        let text = if cell.strong { format!("<b>{text}</b>") } else { text };
+        let class = format!("{} {mark}", if self.numeric { "number" } else { "" });
+        let class = match class.trim() {
+            "" => String::new(),
+            class => format!(" class=\"{class}\""),
+        };
+        let interval = match (self.span, drawable(cell)) {
+            (Some((low, high)), Some(ends)) => {
+                let [from, at, to] = ends.map(|v| 100.0 * (v - low) / (high - low));
+                format!(
+                    "<span class=\"interval\" aria-hidden=\"true\"><i style=\"left:{}%;width:{}%\"></i>\
+                     <b style=\"left:{}%\"></b></span>",
+                    coordinate(from),
+                    coordinate(to - from),
+                    coordinate(at)
+                )
+            }
+            _ => String::new(),
+        };
+        format!("<td{class}>{text}{interval}</td>")
+    }
+}
+
+fn drawable(cell: &Cell) -> Option<[f64; 3]> {
+    cell.interval.filter(|i| i.iter().all(|v| v.abs() < 1e100) && i[0] <= i[1] && i[1] <= i[2])
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim_start_matches(['-', '−', '+', '±', '≈', '<', '>', ' '])
+        .starts_with(|c: char| c.is_ascii_digit())
+        || text == "–"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_row_is_filled_up_and_numbers_stand_right() {
+        let rows = vec![vec!["k-NN".into(), "75.5 %".into()], vec!["linear".into()]];
+        let header = vec!["probe".into(), "top-1".into()];
+        let html = table(&Table { header, rows, ..Table::default() });
+        assert!(html.contains("<th scope=\"col\" class=\"number\">top-1</th>"));
+        assert!(html.contains("<th scope=\"row\">linear</th><td class=\"number\"></td>"));
+    }
+
+    #[test]
+    fn an_interval_that_is_none_is_not_drawn() {
+        let interval = |i| Cell { text: "1".into(), interval: Some(i), strong: false };
+        let cells = [[0.2, 0.4, 0.6], [f64::NAN, 0.5, 0.6], [0.9, 0.5, 0.6]].map(interval);
+        let column = Column::of(&cells.iter().collect::<Vec<_>>());
+        let drawn = cells.map(|c| column.cell(&c, "").contains("interval"));
+        assert_eq!(drawn, [true, false, false]);
+    }
+}

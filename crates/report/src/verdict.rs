@@ -1,0 +1,133 @@
+//! The answer first: the verdict and the key figures.
+
+use std::fmt::Write;
+
+use crate::html::{escape, paragraph};
+use crate::{Figure, Level, Verdict};
+
+/// Figures that are shown large.
+const LARGE: usize = 4;
+
+impl Level {
+    fn class(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Warning => "warning",
+            Self::Collapsed => "collapsed",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Warning => "Warning",
+            Self::Collapsed => "Collapsed",
+        }
+    }
+
+    /// A sign whose shape says as much as its colour.
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Healthy => {
+                "<circle cx=\"10\" cy=\"10\" r=\"9\"/><path d=\"M5.8 10.4l2.9 2.9 5.6-6.2\"/>"
+            }
+            Self::Warning => {
+                "<path class=\"fill\" d=\"M10 1.6L19.2 18H.8z\"/><path d=\"M10 7.6v4.6m0 2.6v.1\"/>"
+            }
+            Self::Collapsed => {
+                "<rect x=\"1\" y=\"1\" width=\"18\" height=\"18\" rx=\"3\"/><path d=\"M6 6l8 8m0-8l-8 8\"/>"
+            }
+        }
+    }
+}
+
+fn sign(level: Level) -> String {
+    format!(
+        "<svg class=\"sign {}\" viewBox=\"0 0 20 20\" role=\"img\" aria-label=\"{}\">{}</svg>",
+        level.class(),
+        level.word(),
+        level.sign()
+    )
+}
+
+/// The verdict with all it rests on.
+pub fn verdict(verdict: &Verdict) -> String {
+    let mut html = format!(
+        "<div class=\"verdict {}\"><p class=\"headline\">{}<b>{}.</b> {}</p>",
+        verdict.level.class(),
+        sign(verdict.level),
+        verdict.level.word(),
+        escape(&verdict.headline)
+    );
+    if !verdict.findings.is_empty() {
+        html.push_str("<ul>");
+        for finding in &verdict.findings {
+            let advice = paragraph("advice", finding.advice.as_deref().unwrap_or(""));
+            let _ = write!(
+                html,
+                "<li>{}<div><p>{}</p>{advice}</div></li>",
+                sign(finding.level),
+                escape(&finding.text)
+            );
+        }
+        html.push_str("</ul>");
+    }
+    html.push_str("</div>");
+    html
+}
+
+/// The sign and the word, for a table.
+pub fn short(verdict: Option<&Verdict>) -> String {
+    verdict.map_or("–".into(), |v| {
+        format!(
+            "<span class=\"level {}\">{}{}</span>",
+            v.level.class(),
+            sign(v.level),
+            v.level.word()
+        )
+    })
+}
+
+/// Key figures: the first ones large, the others as a list.
+pub fn figures(figures: &[Figure]) -> String {
+    if figures.is_empty() {
+        return String::new();
+    }
+    let (large, others) = figures.split_at(figures.len().min(LARGE));
+    format!(
+        "{}{}",
+        list("figures", large),
+        if others.is_empty() { String::new() } else { list("facts", others) }
+    )
+}
+
+fn list(class: &str, figures: &[Figure]) -> String {
+    let mut html = format!("<dl class=\"{class}\">");
+    for figure in figures {
+        let note = match figure.note.as_str() {
+            "" => String::new(),
+            note => format!("<dd class=\"note\">{}</dd>", escape(note)),
+        };
+        let _ = write!(
+            html,
+            "<div><dt>{}</dt><dd class=\"value\">{}</dd>{note}</div>",
+            escape(&figure.name),
+            escape(&figure.value)
+        );
+    }
+    html.push_str("</dl>");
+    html
+}
+
+/// Names and values, for the machine.
+pub fn facts(pairs: &[(String, String)]) -> String {
+    let figures: Vec<Figure> = pairs
+        .iter()
+        .map(|(name, value)| Figure {
+            name: name.clone(),
+            value: value.clone(),
+            ..Figure::default()
+        })
+        .collect();
+    if figures.is_empty() { String::new() } else { list("facts", &figures) }
+}
