@@ -30,6 +30,11 @@ impl PlainImages {
         self.dataset.path(index)
     }
 
+    /// The images themselves, to choose some of them.
+    pub fn shared(&self) -> Arc<dyn ImageDataset> {
+        self.dataset.clone()
+    }
+
     pub fn dataset(&self) -> &dyn ImageDataset {
         &*self.dataset
     }

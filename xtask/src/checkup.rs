@@ -36,6 +36,14 @@ struct Embeddings {
     target: Option<Features>,
 }
 
+/// What there is to compare with.
+#[derive(Default)]
+pub struct Untrained<'a> {
+    pub features: Option<&'a Spread>,
+    pub projections: Option<&'a Spread>,
+    pub knn_top1: Option<f64>,
+}
+
 /// What a visit found, without the encoder's features.
 #[derive(Debug, Clone)]
 pub struct Examination {
@@ -147,23 +155,19 @@ fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
 }
 
 impl Examination {
-    /// The verdict, with what is known of the encoder's features.
-    pub fn diagnose(
-        &self,
-        features: &Evaluation,
-        untrained: Option<(&Self, &Evaluation)>,
-    ) -> Diagnosis {
+    /// The verdict, with what is known of the encoder's features, and of the networks before training.
+    pub fn diagnose(&self, features: &Evaluation, untrained: &Untrained<'_>) -> Diagnosis {
         Evidence {
             trained: Some(self.trained),
             features: Some(&features.spread),
             projections: Some(&self.projections),
-            untrained_features: untrained.map(|(_, evaluation)| &evaluation.spread),
-            untrained_projections: untrained.map(|(examination, _)| &examination.projections),
+            untrained_features: untrained.features,
+            untrained_projections: untrained.projections,
             pair: Some(&self.pair),
             predictor: self.predictor.as_ref(),
             target: self.target,
             knn_top1: features.knn_top1,
-            untrained_knn_top1: untrained.and_then(|(_, evaluation)| evaluation.knn_top1),
+            untrained_knn_top1: untrained.knn_top1,
         }
         .diagnose()
     }

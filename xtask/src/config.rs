@@ -197,6 +197,14 @@ impl Method {
         }
     }
 
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Byol => "BYOL",
+            Self::BarlowTwins => "Barlow Twins",
+        }
+    }
+
     /// Where the encoder's weights stand among the method's.
     pub fn encoder_prefix(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract, raw_pixels};
@@ -10,6 +11,7 @@ use selfsame_models::Encoder;
 
 use crate::bridge::PlainImages;
 use crate::config::{EvalSection, RunConfig};
+use crate::feature_cache::FeatureCache;
 
 /// The images that an encoder is judged by.
 pub struct Judge {
@@ -72,6 +74,16 @@ impl Judge {
             |images: &PlainImages| extract(encoder, images, self.settings.batch_size, &self.device);
         let test = self.test.as_ref().map(extract).transpose()?;
         Ok(SplitFeatures { train: extract(&self.train)?, test })
+    }
+
+    /// [`features`](Self::features) that are kept in a run's folder.
+    pub fn cached_features(
+        &self,
+        encoder: &(impl Encoder + Module),
+        cache: &FeatureCache,
+    ) -> anyhow::Result<SplitFeatures> {
+        let test = self.test.as_ref().map(|test| cache.features(encoder, test)).transpose()?;
+        Ok(SplitFeatures { train: cache.features(encoder, &self.train)?, test })
     }
 
     /// Raw pixels under k-NN, the baseline that needs no encoder.

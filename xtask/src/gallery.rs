@@ -1,8 +1,10 @@
-//! Nearest neighbours as a picture: what the encoder takes to be alike.
+//! Nearest neighbours: what the encoder takes to be alike, and a picture of it.
+
+use std::io::Cursor;
 
 use image::imageops::{FilterType, resize};
-use image::{Rgb, RgbImage};
-use selfsame_eval::Features;
+use image::{ImageFormat, Rgb, RgbImage};
+use selfsame_eval::{Features, nearest};
 
 use crate::bridge::PlainImages;
 use crate::spread::spread;
@@ -12,40 +14,46 @@ const NEIGHBOURS: usize = 8;
 const TILE: u32 = 56;
 const GAP: u32 = 4;
 
-/// A sheet of rows: a query on the left, its nearest training images by cosine similarity beside
-/// it. A neighbour of another class than the query's has a red frame.
-pub fn neighbours(
-    queries: &PlainImages,
-    query_features: &Features,
-    bank: &PlainImages,
-    bank_features: &Features,
-) -> anyhow::Result<RgbImage> {
-    let chosen = spread(query_features.rows(), QUERIES);
+/// A query and the images of the bank that are nearest to it, by their indices, with their cosine similarities.
+pub struct Row {
+    pub query: usize,
+    pub neighbours: Vec<(usize, f32)>,
+}
+
+/// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are in the bank too, where
+/// each is its own nearest.
+pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Vec<Row>> {
+    let chosen = spread(queries.rows(), QUERIES);
+    let values = chosen.iter().flat_map(|i| queries.iter().nth(*i).into_iter().flatten().copied());
+    let some = Features::new(values.collect(), chosen.len(), queries.dim())?;
+    let found = nearest(bank, &some, NEIGHBOURS + usize::from(own))?;
+    let rows = chosen.into_iter().zip(found.iter()).map(|(query, (indices, similarities))| {
+        let all = indices.iter().zip(similarities).map(|(i, s)| (*i as usize, *s));
+        Row { query, neighbours: all.skip(usize::from(own)).collect() }
+    });
+    Ok(rows.collect())
+}
+
+/// A sheet of rows as a PNG: a query on the left, its neighbours beside it. A neighbour of another class than the
+/// query's has a red frame.
+pub fn sheet(rows: &[Row], queries: &PlainImages, bank: &PlainImages) -> anyhow::Result<Vec<u8>> {
     let width = (NEIGHBOURS as u32 + 1) * (TILE + GAP) + 3 * GAP;
-    let height = chosen.len() as u32 * (TILE + GAP) + GAP;
+    let height = rows.len() as u32 * (TILE + GAP) + GAP;
     let mut sheet = RgbImage::from_pixel(width, height, Rgb([255, 255, 255]));
-    let (bank_unit, query_unit) = (bank_features.normalized(), query_features.normalized());
-    for (row, query) in chosen.into_iter().enumerate() {
-        let y = GAP + row as u32 * (TILE + GAP);
-        paste(&mut sheet, queries, query, GAP, y, None)?;
-        let Some(vector) = query_unit.iter().nth(query) else { continue };
-        let mut order: Vec<(f32, usize)> = bank_unit
-            .iter()
-            .map(|other| vector.iter().zip(other).map(|(a, b)| a * b).sum())
-            .zip(0..)
-            .collect();
-        order.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let label = queries.dataset().label(query);
-        // An image is its own nearest neighbour where queries come from the bank itself.
-        let nearest = order.iter().filter(|(s, i)| !(*s > 0.999_999 && *i == query));
-        for (column, (_, index)) in nearest.take(NEIGHBOURS).enumerate() {
+    for (y, row) in rows.iter().enumerate() {
+        let y = GAP + y as u32 * (TILE + GAP);
+        paste(&mut sheet, queries, row.query, GAP, y, None)?;
+        let label = queries.dataset().label(row.query);
+        for (column, (index, _)) in row.neighbours.iter().enumerate() {
             let x = 3 * GAP + (column as u32 + 1) * (TILE + GAP);
             let other = bank.dataset().label(*index);
             let wrong = label.is_some() && other.is_some() && label != other;
             paste(&mut sheet, bank, *index, x, y, wrong.then_some(Rgb([220, 40, 40])))?;
         }
     }
-    Ok(sheet)
+    let mut png = Vec::new();
+    sheet.write_to(&mut Cursor::new(&mut png), ImageFormat::Png)?;
+    Ok(png)
 }
 
 fn paste(

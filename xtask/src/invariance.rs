@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use selfsame_augment::{RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewKey, ViewPair};
 use selfsame_data::{Factors, ImageDataset, ShapesDataset};
-use selfsame_eval::{
-    Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels,
-};
+use selfsame_eval::{Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels};
 use serde::Serialize;
 
 use crate::bridge::PlainImages;
@@ -42,7 +40,10 @@ pub fn augmentations(
     let plain = ViewConfig::plain(view.size).normalize(view.mean, view.std);
     let mut rows = Vec::new();
     for (augmentation, config) in [
-        ("crop to 20–100 % of the area", plain.clone().random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0])),
+        (
+            "crop to 20–100 % of the area",
+            plain.clone().random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0]),
+        ),
         ("horizontal flip", plain.clone().horizontal_flip(1.0)),
         ("brightness ± 40 %", plain.clone().color_jitter(1.0, [0.4, 0.0, 0.0, 0.0])),
         ("contrast ± 40 %", plain.clone().color_jitter(1.0, [0.0, 0.4, 0.0, 0.0])),

@@ -18,6 +18,7 @@ mod fidelity;
 #[cfg_attr(not(test), expect(dead_code, reason = "`eval` will call it"))]
 mod finetune;
 mod gallery;
+mod invariance;
 mod machine;
 mod methods;
 mod metrics;

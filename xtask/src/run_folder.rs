@@ -14,6 +14,8 @@ pub const ENCODER: &str = "encoder.safetensors";
 pub const LAST_CHECKPOINT: &str = "checkpoints/last.safetensors";
 pub const BEST_CHECKPOINT: &str = "checkpoints/best.safetensors";
 pub const REPORT: &str = "report.html";
+pub const REPORT_DATA: &str = "report.json";
+pub const NEIGHBOURS: &str = "neighbours.png";
 pub const SKIPPED: &str = "skipped.jsonl";
 
 /// The folder of one run.

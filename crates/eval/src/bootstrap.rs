@@ -175,7 +175,10 @@ pub fn mean_and_deviation(values: &[f64]) -> Option<MeanDeviation> {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    Some(MeanDeviation { mean, deviation: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()) })
+    Some(MeanDeviation {
+        mean,
+        deviation: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::weights::load_state_dict;
 use selfsame_trainers::{Checkpoint, Method};
 
-use crate::checkup::{Checkup, Examination};
+use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
 use crate::feature_cache::FeatureCache;
@@ -101,8 +101,13 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let data = crate::data::open(&mut config)?;
     let judge = Judge::new(&config, &data, &device)?;
     let cache = FeatureCache::new(&args.run, &config, &device);
-    let setting =
-        Setting { config: &config, judge: &judge, cache: &cache, device: &device, seeds: args.seeds };
+    let setting = Setting {
+        config: &config,
+        judge: &judge,
+        cache: &cache,
+        device: &device,
+        seeds: args.seeds,
+    };
     let outcome = evaluate(args, &setting, &data, transfer, &trained, &untrained)?;
 
     let name = if transfer { format!("eval-{}.json", data.name) } else { "eval.json".into() };
@@ -228,7 +233,8 @@ fn diagnose(
         let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
         let task = Visit { checkup: &checkup, checkpoint: &checkpoint };
         let examination = with_method(config, &device.clone().autodiff(), task)?;
-        return Ok(examination.diagnose(evaluation, random));
+        let untrained = Untrained { knn_top1: random, ..Untrained::default() };
+        return Ok(examination.diagnose(evaluation, &untrained));
     }
     let evidence = Evidence {
         features: Some(&evaluation.spread),

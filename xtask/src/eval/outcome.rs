@@ -1,6 +1,6 @@
 //! What an evaluation found: `eval.json`.
 
-use selfsame_eval::{Diagnosis, Interval};
+use selfsame_eval::{Diagnosis, Interval, MeanDeviation};
 use serde::Serialize;
 
 use crate::invariance::{AugmentationRow, FactorRow};
@@ -71,7 +71,7 @@ pub struct FewScore {
     pub labels: String,
     pub images: usize,
     /// Over the seeds that draw the labelled images.
-    pub top1: MeanOfSeeds,
+    pub top1: MeanDeviation,
 }
 
 /// k-means with as many clusters as classes, on unit vectors.
@@ -79,16 +79,9 @@ pub struct FewScore {
 pub struct ClusterScore {
     pub clusters: usize,
     /// Normalised mutual information with the classes.
-    pub nmi: MeanOfSeeds,
+    pub nmi: MeanDeviation,
     /// Adjusted Rand index.
-    pub ari: MeanOfSeeds,
-}
-
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct MeanOfSeeds {
-    pub mean: f64,
-    /// Standard deviation; none of a single seed.
-    pub deviation: Option<f64>,
+    pub ari: MeanDeviation,
 }
 
 /// The whole network trained on labels, from the pretrained encoder and from initial weights.
@@ -96,8 +89,8 @@ pub struct MeanOfSeeds {
 pub struct FinetuneRow {
     pub labels: String,
     pub images: usize,
-    pub pretrained: MeanOfSeeds,
-    pub from_scratch: MeanOfSeeds,
+    pub pretrained: MeanDeviation,
+    pub from_scratch: MeanDeviation,
     pub epochs: u64,
     pub seconds: f64,
 }

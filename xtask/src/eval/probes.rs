@@ -1,11 +1,9 @@
 //! Scores of frozen features.
 
-use std::sync::Arc;
-
 use selfsame_data::{Labels, Subset};
 use selfsame_eval::{
-    Bootstrap, KMeans, Knn, KnnGrid, Labelled, LinearProbe, adjusted_rand_index,
-    mean_and_deviation, normalized_mutual_information,
+    Bootstrap, KMeans, Knn, KnnGrid, Labelled, Probe, adjusted_rand_index, mean_and_deviation,
+    normalized_mutual_information,
 };
 
 use super::Setting;
@@ -49,4 +47,52 @@ pub fn share(right: &[bool]) -> anyhow::Result<selfsame_eval::Interval> {
 /// Whether each prediction is the label.
 pub fn right(predictions: &[u32], test: &Labelled) -> Vec<bool> {
     predictions.iter().zip(&test.labels).map(|(p, l)| p == l).collect()
+}
+
+fn of_knn(knn: Knn, train: &Labelled, test: &Labelled) -> anyhow::Result<KnnScore> {
+    let predictions = knn.predict(train, &test.features)?;
+    let top1 = share(&right(&predictions, test))?;
+    Ok(KnnScore { k: knn.k, temperature: knn.temperature, top1 })
+}
+
+/// Linear probes that know few labels, a draw for each seed.
+fn few(setting: &Setting<'_>, train: &Labelled, test: &Labelled) -> anyhow::Result<Vec<FewScore>> {
+    let images = setting.judge.train.shared();
+    let mut scores = Vec::new();
+    for (name, budget) in BUDGETS {
+        let (mut top1, mut known) = (Vec::new(), 0);
+        for seed in 0..setting.seeds {
+            // The training images of a judge all have labels, so their features are in the same order.
+            let subset = Subset::labelled(images.clone(), budget, seed)?;
+            let indices: Vec<usize> = subset.indices().iter().map(|i| *i as usize).collect();
+            let few = train.select(&indices);
+            known = few.labels.len();
+            let predictions = setting.config.eval.linear().predict(&few, &test.features)?;
+            let right = right(&predictions, test);
+            top1.push(right.iter().filter(|r| **r).count() as f64 / right.len() as f64);
+        }
+        let Some(top1) = mean_and_deviation(&top1) else { continue };
+        // Of a small set, a share may be everything or next to nothing.
+        if known < train.labels.len() {
+            scores.push(FewScore { labels: name.into(), images: known, top1 });
+        }
+    }
+    Ok(scores)
+}
+
+/// k-means on the normalised test features, with as many clusters as there are classes.
+fn clusters(setting: &Setting<'_>, test: &Labelled) -> anyhow::Result<Option<ClusterScore>> {
+    let clusters = test.classes();
+    if clusters < 2 || test.labels.len() < clusters {
+        return Ok(None);
+    }
+    let unit = test.features.normalized();
+    let (mut nmi, mut ari) = (Vec::new(), Vec::new());
+    for seed in 0..setting.seeds {
+        let found = KMeans { seed, ..KMeans::new(clusters) }.fit(&unit)?;
+        nmi.push(normalized_mutual_information(&found.assignments, &test.labels)?);
+        ari.push(adjusted_rand_index(&found.assignments, &test.labels)?);
+    }
+    let means = mean_and_deviation(&nmi).zip(mean_and_deviation(&ari));
+    Ok(means.map(|(nmi, ari)| ClusterScore { clusters, nmi, ari }))
 }

@@ -31,7 +31,9 @@ impl Embed {
     ) -> anyhow::Result<Features> {
         let batch = setting.config.eval.batch_size;
         Ok(match self {
-            Self::Encoder(encoder) => selfsame_eval::extract(encoder, images, batch, setting.device)?,
+            Self::Encoder(encoder) => {
+                selfsame_eval::extract(encoder, images, batch, setting.device)?
+            }
             Self::Pixels => raw_pixels(images)?,
             Self::Components(pca) => pca.transform(&raw_pixels(images)?)?,
         })

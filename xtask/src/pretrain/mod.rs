@@ -15,7 +15,7 @@ use crate::run_folder::{RunFolder, SKIPPED};
 use crate::usage::usage;
 use session::Session;
 
-pub use session::trainer_config;
+pub use session::{Doctor, trainer_config};
 pub use summary::Summary;
 
 /// Train an encoder on images without their labels.

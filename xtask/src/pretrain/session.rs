@@ -15,14 +15,14 @@ use serde_json::json;
 use super::Summary;
 use super::hooks::{RunHooks, RunState};
 use crate::bridge::LoaderSource;
-use crate::checkup::{Checkup, Examination};
+use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
 use crate::methods::MethodTask;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::report;
+use crate::report::{self, Material};
 use crate::run_folder::{
     ENCODER, LAST_CHECKPOINT, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes,
 };
@@ -60,7 +60,12 @@ impl Doctor {
     /// The verdict on a visit.
     pub fn diagnose(&self, examination: &Examination, evaluation: &Evaluation) -> Diagnosis {
         let (before, features) = &self.untrained;
-        examination.diagnose(evaluation, Some((before, features)))
+        let untrained = Untrained {
+            features: Some(&features.spread),
+            projections: Some(&before.projections),
+            knn_top1: features.knn_top1,
+        };
+        examination.diagnose(evaluation, &untrained)
     }
 }
 
@@ -100,6 +105,7 @@ impl Session<'_> {
         let pixels = judge.pixels()?;
         // Also when resuming: the initial weights follow from the seed.
         let doctor = Doctor::new(config, self.data, &judge, trainer.method(), self.device)?;
+        let untrained = trainer.method().encoder().valid();
         let random_init = doctor.untrained.1.knn_top1;
         if let (Some(pixels), Some(random)) = (pixels, random_init) {
             eprintln!(
@@ -180,7 +186,7 @@ impl Session<'_> {
         let evaluation = judge.evaluate(&features, config.eval.linear_probe && !interrupted)?;
         let examination = doctor.checkup.examine(&method)?;
         let diagnosis = doctor.diagnose(&examination, &evaluation);
-        let state = hooks.state;
+        let state = &hooks.state;
         let summary = Summary {
             method: config.method.name(),
             dataset: self.data.name.clone(),
@@ -213,7 +219,18 @@ impl Session<'_> {
             git_commit: git_commit(),
         };
         self.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-        report::write(self.folder, config, &summary, &judge, &features)?;
+        let material = Material {
+            folder: self.folder,
+            config,
+            data: self.data,
+            summary: &summary,
+            doctor: &doctor,
+            examination: &examination,
+            evaluation: &evaluation,
+            device: self.device,
+        };
+        let gallery = report::write(&material, &untrained, encoder)?;
+        hooks.metrics.picture("neighbours", summary.steps, &gallery)?;
         Ok(summary)
     }
 

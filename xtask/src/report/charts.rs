@@ -18,8 +18,14 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
         vec![line("loss", thinned(series(lines, "loss")))],
     )];
     for (name, caption) in [
-        ("invariance", "Barlow Twins' first term, Σ (1 − C_ii)²: what keeps the views of an image apart."),
-        ("redundancy", "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other."),
+        (
+            "invariance",
+            "Barlow Twins' first term, Σ (1 − C_ii)²: what keeps the views of an image apart.",
+        ),
+        (
+            "redundancy",
+            "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other.",
+        ),
     ] {
         let points = thinned(series(lines, name));
         if !points.is_empty() {
@@ -57,8 +63,7 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
 }
 
 /// Title, caption, what is measured, and the lines by their names in the metrics.
-type Watched =
-    (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Watched = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const COLLAPSE: [Watched; 5] = [
     (
@@ -94,10 +99,7 @@ const COLLAPSE: [Watched; 5] = [
         "Online and target network",
         "1 − mean cosine of their projections of the same images, and the relative distance of their weights.",
         "distance",
-        &[
-            ("target_projection_distance", "projections"),
-            ("target_weight_distance", "weights"),
-        ],
+        &[("target_projection_distance", "projections"), ("target_weight_distance", "weights")],
     ),
 ];
 
@@ -161,8 +163,7 @@ fn series(lines: &[Value], key: &str) -> Vec<[f64; 2]> {
 /// Means of as many neighbouring points as leave [`POINTS`] of them.
 fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     let size = points.len().div_ceil(POINTS).max(1);
-    let mean = |chunk: &[[f64; 2]], i: usize| {
-        chunk.iter().map(|p| p[i]).sum::<f64>() / chunk.len() as f64
-    };
+    let mean =
+        |chunk: &[[f64; 2]], i: usize| chunk.iter().map(|p| p[i]).sum::<f64>() / chunk.len() as f64;
     points.chunks(size).map(|chunk| [mean(chunk, 0), mean(chunk, 1)]).collect()
 }

@@ -19,7 +19,7 @@ use crate::bridge::PlainImages;
 use crate::checkup::Examination;
 use crate::config::RunConfig;
 use crate::evaluate::Evaluation;
-use crate::gallery::sheet;
+use crate::gallery::{rows, sheet};
 use crate::invariance::augmentations;
 use crate::machine::describe;
 use crate::pretrain::{Doctor, Summary};
@@ -27,7 +27,7 @@ use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
 use crate::spread::spread;
 use pictures::{Thumbnails, gallery, maps};
 
-pub use tables::{add_evaluation, verdict};
+pub use tables::{add_evaluation, augmentation_table, percent};
 
 /// Images that galleries are filled from; of larger sets, some.
 const BANK: usize = 10_000;
@@ -67,14 +67,16 @@ pub fn write<E: Encoder>(
     let after = [features(trained, &queries)?, features(trained, &bank)?];
     let before = [features(untrained, &queries)?, features(untrained, &bank)?];
 
-    let png = sheet(&queries, &after[0], &bank, &after[1])?;
+    let own = data.test.is_none();
+    let near = [rows(&before[0], &before[1], own)?, rows(&after[0], &after[1], own)?];
+    let png = sheet(&near[1], &queries, &bank)?;
     folder.write(NEIGHBOURS, &png)?;
 
     let mut thumbnails = Thumbnails::new(&queries, &bank, config.views.view(0).size);
     let caption = "Left: images never trained on. Right: the training images nearest to them in the encoder's features.";
     let galleries = vec![
-        gallery("Before training", caption, &before[0], &before[1], &mut thumbnails)?,
-        gallery("After training", caption, &after[0], &after[1], &mut thumbnails)?,
+        gallery("Before training", caption, &near[0], &mut thumbnails),
+        gallery("After training", caption, &near[1], &mut thumbnails),
     ];
     let mut drawn = maps("", &after[0], &mut thumbnails)?;
     drawn.extend(maps(", before training", &before[0], &mut thumbnails)?);
@@ -82,13 +84,11 @@ pub fn write<E: Encoder>(
     let report = RunReport {
         title: format!("{} on {}", config.method.title(), summary.dataset),
         name: name(folder.path()),
-        verdict: Some(verdict(&summary.diagnosis)),
+        verdict: Some(tables::verdict(&summary.diagnosis)),
         figures: tables::figures(summary),
-        tables: vec![tables::augmentations(&augmentations(
-            config,
-            &queries,
-            &|images| Ok([features(untrained, images)?, features(trained, images)?]),
-        )?)],
+        tables: vec![augmentation_table(&augmentations(config, &queries, &|images| {
+            Ok([features(untrained, images)?, features(trained, images)?])
+        })?)],
         charts: charts::charts(material, &lines),
         galleries,
         maps: drawn,

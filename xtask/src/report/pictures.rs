@@ -5,17 +5,15 @@ use std::io::Cursor;
 
 use image::imageops::{FilterType, replace, resize};
 use image::{ImageFormat, RgbImage};
-use selfsame_eval::{Features, LabelledImages, Pca, TSne, nearest};
+use selfsame_eval::{Features, LabelledImages, Pca, TSne};
 use selfsame_report::{Gallery, GalleryRow, Map, Neighbour, Sprite};
 
 use crate::bridge::PlainImages;
-use crate::spread::spread;
+use crate::gallery::Row;
 
 /// The largest side of a thumbnail.
 const LARGEST_TILE: u32 = 48;
 const COLUMNS: u32 = 32;
-const QUERIES: usize = 10;
-const NEIGHBOURS: usize = 8;
 
 /// Collects the images that a page shows, each once.
 pub struct Thumbnails<'a> {
@@ -63,36 +61,29 @@ impl<'a> Thumbnails<'a> {
     }
 }
 
-/// Some queries with the images of the bank that are nearest to them.
+/// Queries with the images of the bank that are nearest to them.
 pub fn gallery(
     title: &str,
     caption: &str,
-    queries: &Features,
-    bank: &Features,
+    rows: &[Row],
     thumbnails: &mut Thumbnails<'_>,
-) -> anyhow::Result<Gallery> {
-    let chosen = spread(queries.rows(), QUERIES);
-    let values = chosen.iter().flat_map(|i| queries.iter().nth(*i).into_iter().flatten().copied());
-    let some = Features::new(values.collect(), chosen.len(), queries.dim())?;
-    let found = nearest(bank, &some, NEIGHBOURS)?;
-    let rows = chosen.into_iter().zip(found.iter()).map(|(query, (indices, similarities))| {
-        let [query_set, bank_set] = thumbnails.sets;
-        GalleryRow {
-            query: thumbnails.place(QUERY, query),
-            query_label: query_set.label(query),
-            neighbours: indices
-                .iter()
-                .zip(similarities)
-                .map(|(index, similarity)| Neighbour {
-                    image: thumbnails.place(BANK, *index as usize),
-                    similarity: *similarity,
-                    label: bank_set.label(*index as usize),
-                })
-                .collect(),
-        }
+) -> Gallery {
+    let [queries, bank] = thumbnails.sets;
+    let rows = rows.iter().map(|row| GalleryRow {
+        query: thumbnails.place(QUERY, row.query),
+        query_label: queries.label(row.query),
+        neighbours: row
+            .neighbours
+            .iter()
+            .map(|(index, similarity)| Neighbour {
+                image: thumbnails.place(BANK, *index),
+                similarity: *similarity,
+                label: bank.label(*index),
+            })
+            .collect(),
     });
     let rows = rows.collect();
-    Ok(Gallery { title: title.into(), caption: caption.into(), rows })
+    Gallery { title: title.into(), caption: caption.into(), rows }
 }
 
 /// Maps of the queries' features: PCA and t-SNE.

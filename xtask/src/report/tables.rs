@@ -81,7 +81,7 @@ pub fn percent(share: f64) -> String {
 const AUGMENTATIONS: &str = "Invariance to each augmentation";
 
 /// How far each augmentation alone moves an image.
-pub fn augmentations(rows: &[AugmentationRow]) -> Table {
+pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
     let cell = |ratio: Option<f64>| Cell::from(ratio.map_or("–".into(), |r| format!("{r:.3}")));
     Table {
         title: AUGMENTATIONS.into(),
