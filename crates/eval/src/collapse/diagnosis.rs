@@ -18,7 +18,7 @@ pub enum Level {
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case", tag = "name")]
 pub enum Kind {
     /// Every image has the same embedding.
     CompleteCollapse,
@@ -38,6 +38,8 @@ pub enum Kind {
     },
     /// All embeddings point nearly the same way.
     SmallDifferences,
+    /// The features use fewer directions than before training.
+    LostDirections,
     /// Some dimensions never change.
     DeadDimensions {
         /// How many.

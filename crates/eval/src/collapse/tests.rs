@@ -302,6 +302,19 @@ fn byols_target_is_judged_by_its_distance() {
 }
 
 #[test]
+fn a_fall_of_rank_against_the_untrained_features_is_said() {
+    let (wide, narrow) = (features(normal(500 * 64), 64), rank(20, 500, 64));
+    let (wide, narrow) = (Spread::of(&wide).unwrap(), Spread::of(&narrow).unwrap());
+    let with = |now, before| {
+        let (features, untrained_features) = (Some(now), Some(before));
+        Evidence { features, untrained_features, ..Evidence::default() }.diagnose()
+    };
+    assert_eq!(with(&narrow, &wide).kind, Some(Kind::LostDirections));
+    assert_eq!(with(&wide, &narrow).level, Level::Healthy);
+    assert_eq!(with(&narrow, &narrow).level, Level::Healthy);
+}
+
+#[test]
 fn no_better_than_untrained_is_said() {
     let spread = Spread::of(&features(normal(500 * 64), 64)).unwrap();
     let with = |knn_top1| Evidence {
@@ -322,7 +335,7 @@ fn a_diagnosis_survives_json() {
     let diagnosis = verdict(&rank(12, 1000, 256));
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert!(
-        json.contains(r#""kind":{"kind":"dimensional-collapse","used":12,"of":256}"#),
+        json.contains(r#""kind":{"name":"dimensional-collapse","used":12,"of":256}"#),
         "{json}"
     );
     assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), diagnosis);
