@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::{PairSignals, PredictorSpectrum, Spread, rules};
@@ -161,7 +163,7 @@ impl Evidence<'_> {
     pub fn diagnose(&self) -> Diagnosis {
         let mut findings = rules::findings(self);
         // Stable: of equally bad findings the first rule's stands first.
-        findings.sort_by(|a, b| b.level.cmp(&a.level));
+        findings.sort_by_key(|f| Reverse(f.level));
         let level = findings.first().map_or(Level::Unknown, |f| f.level);
         let worst = findings.iter().find(|f| f.level == level && f.kind.is_some());
         let headline = match (worst, level) {

@@ -254,7 +254,7 @@ fn the_fitted_map_of_a_linear_predictor_has_its_weights_spectrum() {
 #[test]
 fn identical_whitened_views_correlate_as_the_identity() {
     // Columns of a Hadamard matrix but the constant one.
-    let hadamard = |i: u32, j: u32| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let hadamard = |i: u32, j: u32| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let white: Vec<f32> = (0..32).flat_map(|i| (1..8).map(move |j| hadamard(i % 8, j))).collect();
     let p = PairSignals::of(&features(white.clone(), 7), &features(white, 7)).unwrap();
     let identity = (0..49).map(|k| f32::from(u8::from(k % 8 == 0)));
