@@ -19,18 +19,18 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
             "something must keep the embeddings apart: a stop-gradient with a predictor, a term against \
              redundancy or for variance, or negatives; then a lower learning rate"
         }
-        (Kind::DimensionalCollapse { .. }, Some(Byol)) => {
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Byol)) => {
             "train longer before judging, since BYOL starts with few directions; then lower \
              optimizer.weight_decay, give the predictor a higher learning rate or width \
              (byol.predictor_hidden), strengthen the views so that one shortcut cannot explain them, and keep \
              byol.predictor and byol.stop_gradient on"
         }
-        (Kind::DimensionalCollapse { .. }, Some(BarlowTwins)) => {
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(BarlowTwins)) => {
             "raise barlow_twins.lambda (0.0051 in the paper; at 0 nothing keeps dimensions apart), raise \
              train.batch_size, and check that the last width of barlow_twins.projector is not far above the \
              batch size"
         }
-        (Kind::DimensionalCollapse { .. }, None) => {
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, None) => {
             "strengthen the augmentations if one shortcut explains the views, lower the weight decay, or add \
              a term against redundancy"
         }

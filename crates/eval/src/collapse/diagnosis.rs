@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::{PairSignals, PredictorSpectrum, Spread, rules};
@@ -18,7 +20,7 @@ pub enum Level {
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case", tag = "name")]
 pub enum Kind {
     /// Every image has the same embedding.
     CompleteCollapse,
@@ -38,6 +40,8 @@ pub enum Kind {
     },
     /// All embeddings point nearly the same way.
     SmallDifferences,
+    /// The features use fewer directions than before training.
+    LostDirections,
     /// Some dimensions never change.
     DeadDimensions {
         /// How many.
@@ -159,7 +163,7 @@ impl Evidence<'_> {
     pub fn diagnose(&self) -> Diagnosis {
         let mut findings = rules::findings(self);
         // Stable: of equally bad findings the first rule's stands first.
-        findings.sort_by(|a, b| b.level.cmp(&a.level));
+        findings.sort_by_key(|f| Reverse(f.level));
         let level = findings.first().map_or(Level::Unknown, |f| f.level);
         let worst = findings.iter().find(|f| f.level == level && f.kind.is_some());
         let headline = match (worst, level) {

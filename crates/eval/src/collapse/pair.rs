@@ -23,7 +23,8 @@ pub struct PairSignals {
     /// Row-major `[dim, dim]`, `C_ij` the correlation of dimension i of the first with dimension j of the
     /// second view over the images (Zbontar et al., 2021, eq. 2), in `[−1, 1]`; 0 where a dimension is
     /// constant. The mean is subtracted and the variance biased, as in the loss; the 1e-5 that the loss adds
-    /// to the variance is left out here, so that scale does not matter.
+    /// to the variance is left out here, so that scale does not matter. Large in JSON: empty it where only the
+    /// figures are kept.
     pub cross_correlation: Vec<f32>,
     /// `Σ_i (1 − C_ii)²`, Barlow Twins' invariance term.
     pub on_diagonal: f64,

@@ -9,10 +9,10 @@ use super::{PairSignals, PredictorSpectrum, Spread, advice};
 /// line may demand full rank, and none may condemn projections that features survive.
 pub mod thresholds {
     /// Below this share of the variance on the sphere all embeddings are one point: a mean standard
-    /// deviation of 0.01 at most, where Chen & He (2021, figure 2) see 0 for SimSiam without
-    /// stop-gradient and 1 for a healthy run. A randomly initialised projector has been seen at 0.0015, so
-    /// the line is below that.
-    pub const COMPLETE: f64 = 1e-4;
+    /// deviation of 0.02 at most, where Chen & He (2021, figure 2) see 0 for SimSiam without
+    /// stop-gradient and 1 for a healthy run. Small BYOL without predictor and stop-gradient has projections at
+    /// 1e-4 after 80 steps, an untrained network in evaluation mode at 1.5e-3: the line is between.
+    pub const COMPLETE: f64 = 5e-4;
     /// Below this share differences are small: a mean standard deviation of 0.1 at most, mean cosine
     /// similarity above 0.99. Untrained networks start there and training should leave it.
     pub const SMALL: f64 = 1e-2;
@@ -38,8 +38,11 @@ pub mod thresholds {
     pub const DISAGREE: f64 = 0.1;
     /// Alignment below this, with uniformity above [`CROWDED`], is the loss's optimum reached by collapse.
     pub const ALIGNED: f64 = 0.01;
-    /// Uniformity above this: any two images are within a distance of 0.16 of each other.
-    pub const CROWDED: f64 = -0.05;
+    /// Uniformity above this says what [`COMPLETE`] says: near 0 it is −4 times the variance on the sphere.
+    pub const CROWDED: f64 = -4.0 * COMPLETE;
+    /// Share of the untrained features' effective rank (centred) below which training has lost
+    /// directions. Healthy small runs keep 0.75 and more, BYOL without predictor and stop-gradient 0.39.
+    pub const LOST: f64 = 0.5;
     /// Participation ratio of the predictor's squared singular values below which it passes one direction
     /// only. That of the default small run is 2.5 of 128.
     pub const NARROW_PREDICTOR: f64 = 1.5;
@@ -158,6 +161,27 @@ fn of_spread(
     }
     of_directions(stage, spread, untrained, findings);
     of_dead(name, spread, findings);
+    if let (Stage::Features, Some(untrained)) = (stage, untrained) {
+        findings.extend(of_lost(spread, untrained));
+    }
+}
+
+/// Collapse on its way: the projections are one point first, the features behind them narrow slowly.
+fn of_lost(trained: &Spread, untrained: &Spread) -> Option<Finding> {
+    let comparable = trained.rows >= t::ROWS_FOR_DIRECTIONS
+        && trained.most_directions() == untrained.most_directions();
+    let (now, before) = (trained.centred_effective_rank, untrained.centred_effective_rank);
+    let kept = now / before;
+    if !comparable || kept >= t::LOST {
+        return None;
+    }
+    let measure = "features.centred_effective_rank".into();
+    Some(Finding {
+        text: format!(
+            "directions were lost in training: effective rank {now:.1}, {before:.1} untrained (features)"
+        ),
+        ..finding(Level::Warning, Some(Kind::LostDirections), measure, kept, t::LOST)
+    })
 }
 
 fn of_directions(

@@ -1,4 +1,4 @@
-use faer::MatRef;
+use faer::{Mat, MatRef};
 use serde::{Deserialize, Serialize};
 
 use super::spectrum::{effective_rank, gram, participation_ratio, roots};
@@ -98,21 +98,12 @@ impl Spread {
         spectrum.iter_mut().for_each(|s| *s /= n.sqrt());
 
         // X = X_c + 1 mᵀ: its Gram matrix needs no second product, and adding loses nothing to cancellation.
-        let side = gram.nrows();
         if dim <= rows {
-            for j in 0..side {
-                for i in 0..side {
-                    gram[(i, j)] += n * raw.mean[i] * raw.mean[j];
-                }
-            }
+            add(&mut gram, |i, j| n * raw.mean[i] * raw.mean[j]);
         } else {
             let dot = |row: &[f64]| row.iter().zip(&raw.mean).map(|(v, m)| v * m).sum::<f64>();
             let along: Vec<f64> = values.chunks_exact(dim).map(dot).collect();
-            for j in 0..side {
-                for i in 0..side {
-                    gram[(i, j)] += along[i] + along[j] + squared_mean;
-                }
-            }
+            add(&mut gram, |i, j| along[i] + along[j] + squared_mean);
         }
 
         Ok(Self {
@@ -146,6 +137,14 @@ fn directions(spectrum: &[f64]) -> usize {
     let strongest = spectrum.first().copied().unwrap_or(0.0);
     let used = spectrum.iter().filter(|s| **s > 0.0 && **s >= DIRECTION_FLOOR * strongest);
     used.count()
+}
+
+fn add(matrix: &mut Mat<f64>, entry: impl Fn(usize, usize) -> f64) {
+    for j in 0..matrix.ncols() {
+        for i in 0..matrix.nrows() {
+            matrix[(i, j)] += entry(i, j);
+        }
+    }
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {

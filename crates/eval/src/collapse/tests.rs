@@ -254,7 +254,7 @@ fn the_fitted_map_of_a_linear_predictor_has_its_weights_spectrum() {
 #[test]
 fn identical_whitened_views_correlate_as_the_identity() {
     // Columns of a Hadamard matrix but the constant one.
-    let hadamard = |i: u32, j: u32| if (i & j).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+    let hadamard = |i: u32, j: u32| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
     let white: Vec<f32> = (0..32).flat_map(|i| (1..8).map(move |j| hadamard(i % 8, j))).collect();
     let p = PairSignals::of(&features(white.clone(), 7), &features(white, 7)).unwrap();
     let identity = (0..49).map(|k| f32::from(u8::from(k % 8 == 0)));
@@ -302,6 +302,19 @@ fn byols_target_is_judged_by_its_distance() {
 }
 
 #[test]
+fn a_fall_of_rank_against_the_untrained_features_is_said() {
+    let (wide, narrow) = (features(normal(500 * 64), 64), rank(20, 500, 64));
+    let (wide, narrow) = (Spread::of(&wide).unwrap(), Spread::of(&narrow).unwrap());
+    let with = |now, before| {
+        let (features, untrained_features) = (Some(now), Some(before));
+        Evidence { features, untrained_features, ..Evidence::default() }.diagnose()
+    };
+    assert_eq!(with(&narrow, &wide).kind, Some(Kind::LostDirections));
+    assert_eq!(with(&wide, &narrow).level, Level::Healthy);
+    assert_eq!(with(&narrow, &narrow).level, Level::Healthy);
+}
+
+#[test]
 fn no_better_than_untrained_is_said() {
     let spread = Spread::of(&features(normal(500 * 64), 64)).unwrap();
     let with = |knn_top1| Evidence {
@@ -322,7 +335,7 @@ fn a_diagnosis_survives_json() {
     let diagnosis = verdict(&rank(12, 1000, 256));
     let json = serde_json::to_string(&diagnosis).unwrap();
     assert!(
-        json.contains(r#""kind":{"kind":"dimensional-collapse","used":12,"of":256}"#),
+        json.contains(r#""kind":{"name":"dimensional-collapse","used":12,"of":256}"#),
         "{json}"
     );
     assert_eq!(serde_json::from_str::<Diagnosis>(&json).unwrap(), diagnosis);
