@@ -19,6 +19,7 @@ mod fidelity;
 mod finetune;
 mod gallery;
 mod invariance;
+mod joined;
 mod machine;
 mod methods;
 mod metrics;
@@ -28,6 +29,7 @@ mod progress;
 mod replay;
 mod report;
 mod run_folder;
+mod search;
 mod spread;
 mod usage;
 mod weights;
@@ -58,6 +60,8 @@ enum Command {
     Pretrain(pretrain::PretrainArgs),
     Eval(eval::EvalArgs),
     Embed(embed::EmbedArgs),
+    Search(search::SearchArgs),
+    Report(report::ReportArgs),
     Replay(replay::ReplayArgs),
     Dataset(dataset::DatasetArgs),
     Augment(augment::AugmentArgs),
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Embed(args) => embed::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Dataset(args) => dataset::run(&args),
         Command::Augment(args) => augment::run(&args),

@@ -29,7 +29,10 @@ const MAX_PNG_METADATA_BYTES: u64 = 64 << 20;
 
 /// Decodes one file by its content, whatever its extension says, turned upright by its EXIF
 /// orientation, in RGB.
-pub(crate) fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
+///
+/// # Errors
+/// A file that is not there, not an image of a known kind, damaged, or beyond the limits on size.
+pub fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
     // Before opening: that would wait for a writer at the other end of a pipe.
     let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
     if !metadata.is_file() {

@@ -1,11 +1,10 @@
 //! Accuracy on corrupted images.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use image::RgbImage;
+use rayon::prelude::*;
 use selfsame_augment::{Corruption, RgbSource, Severity};
-use selfsame_data::{DataError, ImageDataset, Subset};
+use selfsame_data::{ImageDataset, InMemory, Subset};
 use selfsame_eval::{LabelledImages, LinearFit};
 
 use super::Setting;
@@ -42,7 +41,7 @@ pub fn rows(
     for (done, corruption) in Corruption::ALL.into_iter().enumerate() {
         let mut top1 = vec![Vec::new(); subjects.len()];
         for (level, severity) in Severity::ALL.into_iter().enumerate() {
-            let corrupted = Corrupted { clean: clean.clone(), corruption, severity }.in_memory()?;
+            let corrupted = corrupted(&*clean, &labels, corruption, severity)?;
             let images = PlainImages::new(Arc::new(corrupted), setting.config)?;
             for ((subject, probe), top1) in subjects.iter().zip(&probes).zip(&mut top1) {
                 let features = subject.embed.features(setting, &images)?;
@@ -68,56 +67,20 @@ pub fn rows(
     Ok(rows)
 }
 
-/// Images with one corruption. What is drawn for an image depends on its index alone.
-struct Corrupted {
-    clean: Arc<dyn ImageDataset>,
+/// All images with one corruption, on all threads. What is drawn for an image depends on its index alone.
+fn corrupted(
+    clean: &dyn ImageDataset,
+    labels: &[Option<u32>],
     corruption: Corruption,
     severity: Severity,
-}
-
-impl Corrupted {
-    /// All of them made, once for all representations, on all threads.
-    fn in_memory(&self) -> anyhow::Result<InMemory> {
-        use rayon::prelude::*;
-        let images = (0..self.clean.len())
-            .into_par_iter()
-            .map(|index| {
-                let image = self.clean.image(index)?;
-                let mut rng = self.corruption.key(self.severity, SEED, index as u64).rng();
-                let source = RgbSource::try_from(&*image)?;
-                Ok(Arc::new(self.corruption.apply(self.severity, source, &mut rng)))
-            })
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(InMemory { images, clean: self.clean.clone() })
-    }
-}
-
-struct InMemory {
-    images: Vec<Arc<RgbImage>>,
-    clean: Arc<dyn ImageDataset>,
-}
-
-impl ImageDataset for InMemory {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
-        match self.images.get(index) {
-            Some(image) => Ok(image.clone()),
-            None => self.clean.image(index),
-        }
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.clean.label(index)
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.clean.class_names()
-    }
-
-    fn path(&self, index: usize) -> Option<PathBuf> {
-        self.clean.path(index)
-    }
+) -> anyhow::Result<InMemory> {
+    let images = (0..clean.len())
+        .into_par_iter()
+        .map(|index| {
+            let image = clean.image(index)?;
+            let mut rng = corruption.key(severity, SEED, index as u64).rng();
+            Ok(corruption.apply(severity, RgbSource::try_from(&*image)?, &mut rng))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(InMemory::new(images, labels.to_vec(), clean.class_names().to_vec())?)
 }

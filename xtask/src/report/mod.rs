@@ -1,6 +1,7 @@
 //! What a run shows: `report.json`, and the page made of it.
 
 mod charts;
+mod command;
 mod pictures;
 mod tables;
 
@@ -27,6 +28,7 @@ use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
 use crate::spread::spread;
 use pictures::{Thumbnails, gallery, maps};
 
+pub use command::{ReportArgs, run};
 pub use tables::{add_evaluation, augmentation_table, percent};
 
 /// Images that galleries are filled from; of larger sets, some.

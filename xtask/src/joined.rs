@@ -1,0 +1,61 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+use selfsame_data::{ContentKey, DataError, ImageDataset};
+use sha2::{Digest, Sha256};
+
+/// Data sets one after the other, as one: a training set and its test set, to search in both.
+pub struct Joined(pub Vec<Arc<dyn ImageDataset>>);
+
+impl Joined {
+    /// The set that an image is in, and its index there; beyond the end, the last set and an index that it refuses.
+    pub fn place(&self, mut index: usize) -> Option<(usize, usize)> {
+        let last = self.0.len().checked_sub(1)?;
+        for (part, set) in self.0.iter().enumerate() {
+            if part == last || index < set.len() {
+                return Some((part, index));
+            }
+            index -= set.len();
+        }
+        None
+    }
+
+    fn set(&self, index: usize) -> Option<(&dyn ImageDataset, usize)> {
+        let (part, index) = self.place(index)?;
+        Some((&**self.0.get(part)?, index))
+    }
+}
+
+impl ImageDataset for Joined {
+    fn len(&self) -> usize {
+        self.0.iter().map(|set| set.len()).sum()
+    }
+
+    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+        match self.set(index) {
+            Some((set, index)) => set.image(index),
+            None => Err(DataError::Request("there are no images".into())),
+        }
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.set(index).and_then(|(set, index)| set.label(index))
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.0.first().map(|set| set.class_names()).unwrap_or_default()
+    }
+
+    fn path(&self, index: usize) -> Option<PathBuf> {
+        self.set(index).and_then(|(set, index)| set.path(index))
+    }
+
+    fn content_key(&self) -> Option<ContentKey> {
+        let mut key = Sha256::new();
+        for set in &self.0 {
+            key.update(set.content_key()?.0);
+        }
+        Some(ContentKey(key.finalize().into()))
+    }
+}
