@@ -65,7 +65,7 @@ impl Ice {
         let film = Plasma::new(width, height, 2.0, rng);
         for (i, value) in ice.thickness.iter_mut().enumerate() {
             // Light is scattered once: more ice is whiter, but never more than white.
-            *value = 1.0 - (-*value).exp() + 0.8 * film.at(i % width, i / width);
+            *value = 1.0 - (-*value).exp() + 1.3 * film.at(i % width, i / width);
         }
         ice.standardise();
         ice

@@ -44,9 +44,9 @@ pub fn compress(source: RgbSource<'_>, quality: u32) -> RgbImage {
 }
 
 /// libjpeg's scaling of a table.
-fn table(base: &[u16; 64], quality: u32) -> [f32; 64] {
+fn table(base: &[u16; 64], quality: u32) -> [i32; 64] {
     let scale = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
-    base.map(|step| ((u32::from(step) * scale + 50) / 100).clamp(1, 255) as f32)
+    base.map(|step| ((u32::from(step) * scale + 50) / 100).clamp(1, 255) as i32)
 }
 
 /// Levels from 0 to 255 in whole blocks: what is beyond the image repeats its last row and column.
@@ -143,56 +143,45 @@ fn to_rgb(luma: i32, blue: i32, red: i32) -> [u8; 3] {
     .map(|level| level.clamp(0, 255) as u8)
 }
 
-/// To the two binary places that libjpeg keeps between rows and columns. An image that was a JPEG file before
-/// has many coefficients just between two steps, which this decides.
-fn quarters(value: f32) -> f32 {
-    (value * 4.0 + 0.5).floor() / 4.0
-}
+type Block = [[i32; 8]; 8];
 
-type Block = [[f32; 8]; 8];
-
-/// The cosine transform of 8 × 8 levels.
+/// The cosine transform of 8 × 8 levels in the whole numbers of libjpeg. An image that was a JPEG file before
+/// has many coefficients just between two steps, where the last bit decides.
 struct Transform {
-    /// Rows times √8: the first and the fifth are then whole numbers, so that coefficients that lie
-    /// between two steps are found there.
+    /// √8 times the transform's matrix, with 13 binary places.
     cosines: Block,
     turned: Block,
 }
 
 impl Transform {
     fn new() -> Self {
-        let mut cosines = [[1.0; 8]; 8];
-        for (k, row) in cosines.iter_mut().enumerate().skip(1) {
-            for (i, value) in row.iter_mut().enumerate() {
-                let angle = (2 * i + 1) as f64 * k as f64 * std::f64::consts::PI / 16.0;
-                *value = (2f64.sqrt() * angle.cos()) as f32;
-            }
-        }
+        let cosines = cosines();
         Self { cosines, turned: transposed(&cosines) }
     }
 
-    /// Rounds the coefficients to whole steps.
-    fn lose(&self, plane: &mut Plane, steps: &[f32; 64]) {
+    /// Rounds the coefficients to whole steps. Between rows and columns two binary places are kept.
+    fn lose(&self, plane: &mut Plane, steps: &[i32; 64]) {
         let pitch = plane.pitch;
         for band in plane.levels.chunks_exact_mut(8 * pitch) {
             for x in (0..pitch).step_by(8) {
-                let mut block = [[0.0; 8]; 8];
+                let mut block = [[0; 8]; 8];
                 for (y, row) in block.iter_mut().enumerate() {
                     for (value, level) in row.iter_mut().zip(&band[y * pitch + x..]) {
-                        *value = (level - 128) as f32;
+                        *value = level - 128;
                     }
                 }
-                let rows = product(&block, &self.turned).map(|row| row.map(quarters));
-                let mut block = product(&self.cosines, &rows);
+                let rows = product(&block, &self.turned, 13 - 2);
+                // Eighths of coefficients.
+                let mut block = product(&self.cosines, &rows, 13 + 2);
                 for (value, step) in block.as_flattened_mut().iter_mut().zip(steps) {
-                    // Eighths of coefficients are whole numbers before they are divided.
-                    *value = ((*value + 0.5).floor() / (8.0 * step)).round() * step;
+                    let whole = (value.abs() + 4 * step) / (8 * step);
+                    *value = whole * step * value.signum();
                 }
-                let columns = product(&self.turned, &block).map(|row| row.map(quarters));
-                let block = product(&columns, &self.cosines);
+                let columns = product(&self.turned, &block, 13 - 2);
+                let block = product(&columns, &self.cosines, 13 + 2 + 3);
                 for (y, row) in block.iter().enumerate() {
                     for (value, level) in row.iter().zip(&mut band[y * pitch + x..]) {
-                        *level = ((value / 8.0 + 128.5).floor() as i32).clamp(0, 255);
+                        *level = (value + 128).clamp(0, 255);
                     }
                 }
             }
@@ -200,8 +189,40 @@ impl Transform {
     }
 }
 
+/// The matrix that the factorisation of Loeffler, Ligtenberg and Moschytz (1989) comes to when its constants
+/// are rounded to 13 binary places, as libjpeg has them.
+fn cosines() -> Block {
+    let fixed = |value: f64| (value * 8192.0).round() as i32;
+    let one = fixed(1.0);
+    // Of the coefficients 2 and 6.
+    let (turn, near, far) = (fixed(0.541196100), fixed(0.765366865), fixed(1.847759065));
+    let (a, b) = (turn + near, far - turn);
+    // The odd coefficients share these sums: one of all, four of pairs, and one for each input.
+    let all = fixed(1.175875602);
+    let [outer, inner, third, fourth] =
+        [0.899976223, 2.562915447, 1.961570560, 0.390180644].map(fixed);
+    let [own_7, own_5, own_3, own_1] =
+        [0.298631336, 2.053119869, 3.072711026, 1.501321110].map(fixed);
+    // What each odd coefficient takes of the differences of pixels 0 and 7, 1 and 6, 2 and 5, 3 and 4.
+    let odd = [
+        [own_1 - outer - fourth + all, all, all - fourth, all - outer],
+        [all, own_3 - inner - third + all, all - inner, all - third],
+        [all - fourth, all - inner, own_5 - inner - fourth + all, all],
+        [all - outer, all - third, all, own_7 - outer - third + all],
+    ];
+    let even = [[one; 4], [a, turn, -turn, -a], [one, -one, -one, one], [turn, -b, b, -turn]];
+    let mut rows = [[0; 8]; 8];
+    for i in 0..4 {
+        for k in 0..4 {
+            (rows[2 * i][k], rows[2 * i][7 - k]) = (even[i][k], even[i][k]);
+            (rows[2 * i + 1][k], rows[2 * i + 1][7 - k]) = (odd[i][k], -odd[i][k]);
+        }
+    }
+    rows
+}
+
 fn transposed(block: &Block) -> Block {
-    let mut out = [[0.0; 8]; 8];
+    let mut out = [[0; 8]; 8];
     for (y, row) in block.iter().enumerate() {
         for (x, value) in row.iter().enumerate() {
             out[x][y] = *value;
@@ -210,8 +231,10 @@ fn transposed(block: &Block) -> Block {
     out
 }
 
-fn product(a: &Block, b: &Block) -> Block {
-    let mut out = [[0.0; 8]; 8];
+/// With so many binary places less, rounded. The transforms of levels, and of their coefficients moved by half a
+/// step of at most 255, stay within 30 bits.
+fn product(a: &Block, b: &Block, places: u32) -> Block {
+    let mut out = [[1 << (places - 1); 8]; 8];
     for (to, weights) in out.iter_mut().zip(a) {
         for (from, weight) in b.iter().zip(weights) {
             for (to, value) in to.iter_mut().zip(from) {
@@ -219,7 +242,7 @@ fn product(a: &Block, b: &Block) -> Block {
             }
         }
     }
-    out
+    out.map(|row| row.map(|value| value >> places))
 }
 
 #[cfg(test)]
@@ -232,6 +255,17 @@ mod tests {
         let source = RgbSource::new(&pixels, 13, 9).unwrap();
         for quality in [1, 7, 50, 100] {
             assert_eq!(compress(source, quality).as_raw(), &pixels);
+        }
+    }
+
+    #[test]
+    fn the_matrix_is_the_cosine_transform() {
+        for (k, row) in cosines().iter().enumerate() {
+            for (i, value) in row.iter().enumerate() {
+                let angle = (2 * i + 1) as f64 * k as f64 * std::f64::consts::PI / 16.0;
+                let scale = if k == 0 { 1.0 } else { 2f64.sqrt() };
+                assert!((f64::from(*value) / 8192.0 - scale * angle.cos()).abs() < 5e-4, "{k} {i}");
+            }
         }
     }
 
