@@ -165,6 +165,7 @@ def main(path, folder):
                 context = browser.new_context(
                     viewport={"width": width, "height": 900},
                     color_scheme=theme,
+                    reduced_motion="reduce",
                     has_touch=touch,
                     is_mobile=touch,
                     device_scale_factor=2 if touch else 1,

@@ -72,7 +72,7 @@ impl<'a> From<&'a Chart> for Plot<'a> {
     }
 }
 
-/// Charts side by side.
+/// Charts in rows of two: names at the lines' ends need the room.
 pub fn charts(plots: &[Plot]) -> String {
     if plots.is_empty() {
         return String::new();

@@ -43,22 +43,26 @@ pub fn comparison(runs: &[RunReport]) -> Result<String, ReportError> {
     document.section("Evaluation", &joined_tables(&runs));
     document.section("Training", &overlays(&runs));
     document.section("Nearest neighbours", &joined_galleries(&runs, &tiles));
-    let mut shown = Vec::new();
+    let mut groups = Vec::new();
     for title in titles(&runs, |r| r.maps.iter().map(|m| &m.title)) {
+        let mut group = Vec::new();
         for ((label, run), tiles) in runs.iter().zip(&tiles) {
             let own = run.maps.iter().filter(|m| m.title == title);
-            shown.extend(own.map(|map| Shown { title: format!("{title}: {label}"), map, tiles }));
+            group.extend(own.map(|map| Shown { title: format!("{title}: {label}"), map, tiles }));
         }
+        groups.push(group);
     }
-    document.section("Maps", &maps(&shown)?);
-    let mut matrices = Vec::new();
+    document.section("Maps", &maps(&groups)?);
+    let mut correlation = String::new();
     for title in titles(&runs, |r| r.heatmaps.iter().map(|m| &m.title)) {
+        let mut group = Vec::new();
         for (label, run) in &runs {
             let own = run.heatmaps.iter().filter(|m| m.title == title);
-            matrices.extend(own.map(|m| (format!("{title}: {label}"), m)));
+            group.extend(own.map(|m| (format!("{title}: {label}"), m)));
         }
+        correlation.push_str(&heatmaps(&group)?);
     }
-    document.section("Correlation", &heatmaps(&matrices)?);
+    document.section("Correlation", &correlation);
     document.section("Settings that differ", &differing(&runs));
     Ok(document.finish())
 }
@@ -147,13 +151,13 @@ fn overview(runs: &[Named]) -> String {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escape(name));
         for (i, figure) in figures.iter().enumerate() {
             let (value, note) = figure.map_or(("–", ""), |f| (f.value.as_str(), f.note.as_str()));
-            let mark = if best.contains(&i) { " best" } else { "" };
-            let _ = write!(
-                html,
-                "<td class=\"value{mark}\">{}{}</td>",
-                escape(value),
-                paragraph("note", note)
-            );
+            let value = escape(value);
+            let value = if best.contains(&i) {
+                format!("<b>{value}</b><span class=\"best\">best</span>")
+            } else {
+                value
+            };
+            let _ = write!(html, "<td>{value}{}</td>", paragraph("note", note));
         }
         html.push_str("</tr>");
     }
@@ -295,7 +299,7 @@ fn joined_table(runs: &[Named], title: &str, own: &[Option<&Table>]) -> String {
     let several = width > 2;
     let mut html = String::from("<thead>");
     if several {
-        let _ = write!(html, "<tr><td></td>");
+        let _ = write!(html, "<tr><td class=\"corner\"></td>");
         for column in 1..width {
             let _ = write!(
                 html,
@@ -321,8 +325,8 @@ fn joined_table(runs: &[Named], title: &str, own: &[Option<&Table>]) -> String {
         html.push_str(&row_name(row));
         for (i, column) in columns.iter().enumerate() {
             for run in 0..runs.len() {
-                let mark = if several && run == 0 { "first" } else { "" };
-                html.push_str(&column.cell(cell(row, run, i + 1).unwrap_or(&missing), mark));
+                let shown = cell(row, run, i + 1).unwrap_or(&missing);
+                html.push_str(&column.cell(shown, &format!("k{}", run % 10)));
             }
         }
         html.push_str("</tr>");

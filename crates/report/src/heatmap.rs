@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::html::{escape, heading};
+use crate::html::{escape, grid, heading};
 use crate::numbers::significant;
 use crate::{Heatmap, ReportError};
 
@@ -21,17 +21,14 @@ const LIGHT: [Rgb; 5] =
 const DARK: [Rgb; 5] =
     [[255, 205, 150], [196, 106, 32], [30, 32, 37], [56, 110, 190], [170, 208, 255]];
 
-/// Heat maps side by side.
+/// Heat maps with their titles, side by side.
 ///
 /// # Errors
 /// A matrix whose values are not as many as it says.
 pub fn heatmaps(maps: &[(String, &Heatmap)]) -> Result<String, ReportError> {
-    if maps.is_empty() {
-        return Ok(String::new());
-    }
     let figures: Vec<String> =
         maps.iter().map(|(title, map)| figure(title, map)).collect::<Result<_, _>>()?;
-    Ok(format!("<div class=\"grid thirds\">{}</div>", figures.concat()))
+    Ok(grid(&figures))
 }
 
 fn figure(title: &str, map: &Heatmap) -> Result<String, ReportError> {

@@ -45,6 +45,15 @@ pub fn heading(title: &str, caption: &str) -> String {
     format!("<h3>{}</h3>{}", escape(title), paragraph("caption", caption))
 }
 
+/// Figures side by side: two in a row, or three where there are more than two.
+pub fn grid(figures: &[String]) -> String {
+    if figures.is_empty() {
+        return String::new();
+    }
+    let thirds = if figures.len() > 2 { " thirds" } else { "" };
+    format!("<div class=\"grid{thirds}\">{}</div>", figures.concat())
+}
+
 /// A page in the making: sections are added in reading order, and the table of contents comes by itself.
 pub struct Document {
     title: String,

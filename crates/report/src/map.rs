@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::html::{escape, heading};
+use crate::html::{escape, grid, heading};
 use crate::numbers::coordinate;
 use crate::sprite::Tiles;
 use crate::{Map, ReportError};
@@ -51,13 +51,13 @@ pub struct Shown<'a> {
     pub tiles: &'a Tiles<'a>,
 }
 
-/// Maps side by side under one legend.
+/// Maps under one legend, those of a group side by side.
 ///
 /// # Errors
 /// Lists of different lengths, or too many points.
-pub fn maps(shown: &[Shown]) -> Result<String, ReportError> {
-    let Some(first) = shown.first() else { return Ok(String::new()) };
-    let classes = Classes::of(shown.iter().map(|s| s.map));
+pub fn maps(groups: &[Vec<Shown>]) -> Result<String, ReportError> {
+    let Some(first) = groups.iter().flatten().next() else { return Ok(String::new()) };
+    let classes = Classes::of(groups.iter().flatten().map(|s| s.map));
     let mut legend = String::new();
     for (slot, class) in classes.colored.iter().enumerate() {
         let _ = write!(
@@ -70,12 +70,16 @@ pub fn maps(shown: &[Shown]) -> Result<String, ReportError> {
     }
     if !legend.is_empty() {
         legend = format!(
-            "<fieldset class=\"legend\"><legend>Classes: choose some to set them off</legend>{legend}</fieldset>"
+            "<fieldset class=\"legend\"><legend>Select classes to set them off</legend>{legend}</fieldset>"
         );
     }
-    let figures: Vec<String> =
-        shown.iter().map(|s| figure(s, &classes)).collect::<Result<_, _>>()?;
-    Ok(format!("<div class=\"maps\">{legend}<div class=\"grid\">{}</div></div>", figures.concat()))
+    let mut grids = String::new();
+    for group in groups {
+        let figures: Vec<String> =
+            group.iter().map(|s| figure(s, &classes)).collect::<Result<_, _>>()?;
+        grids.push_str(&grid(&figures));
+    }
+    Ok(format!("<div class=\"maps\">{legend}{grids}</div>"))
 }
 
 fn figure(shown: &Shown, classes: &Classes) -> Result<String, ReportError> {

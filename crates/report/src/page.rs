@@ -33,7 +33,7 @@ pub fn page(run: &RunReport) -> Result<String, ReportError> {
     document.section("Nearest neighbours", &galleries(&run.galleries, &tiles));
     let shown: Vec<Shown> =
         run.maps.iter().map(|map| Shown { title: map.title.clone(), map, tiles: &tiles }).collect();
-    document.section("Maps", &maps(&shown)?);
+    document.section("Maps", &maps(&[shown])?);
     let matrices: Vec<_> = run.heatmaps.iter().map(|m| (m.title.clone(), m)).collect();
     document.section("Correlation", &heatmaps(&matrices)?);
     document.section("Settings", &listing(&run.settings));

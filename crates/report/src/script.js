@@ -9,7 +9,11 @@
     if (cls) e.className = cls;
     return e;
   };
+  let byKeys = false;
   const hide = () => { tip.hidden = true; };
+  // A tap on one figure takes the focus from another after its own read-out is shown.
+  const unlessPointed = (leave) => () => { if (byKeys) leave(); };
+  const unlessTouch = (leave) => (event) => { if (event.pointerType === 'mouse') leave(); };
   const show = (x, y, lines, tile, position) => {
     text.replaceChildren(...lines);
     big.removeAttribute('style');
@@ -39,6 +43,7 @@
     element.addEventListener('keydown', (event) => {
       if (event.key === 'Escape') { hide(); return; }
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      byKeys = true;
       if (step && move(...step) !== false) { event.preventDefault(); say(); }
     });
   };
@@ -91,8 +96,8 @@
     if (!places.length) continue;
     plot.addEventListener('pointermove', point);
     plot.addEventListener('pointerdown', point);
-    plot.addEventListener('pointerleave', leave);
-    plot.addEventListener('blur', leave);
+    plot.addEventListener('pointerleave', unlessTouch(leave));
+    plot.addEventListener('blur', unlessPointed(leave));
     keys(plot, `${svg.getAttribute('aria-label')} Arrow keys read the values.`, (dx) => {
       if (!dx) return false;
       read(Math.max(0, Math.min(places.length - 1, at + dx)));
@@ -136,8 +141,8 @@
     };
     map.addEventListener('pointermove', point);
     map.addEventListener('pointerdown', point);
-    map.addEventListener('pointerleave', (event) => { if (event.pointerType === 'mouse') leave(); });
-    map.addEventListener('blur', leave);
+    map.addEventListener('pointerleave', unlessTouch(leave));
+    map.addEventListener('blur', unlessPointed(leave));
     keys(map, `${svg.getAttribute('aria-label')} Arrow keys go from point to point.`, (dx, dy) => {
       const from = at || { x: 500, y: 500 };
       let best = null, least = Infinity;
@@ -161,16 +166,18 @@
     };
     const over = (event) => { const tile = event.target.closest('.tile'); if (tile) read(tile); else hide(); };
     gallery.addEventListener('pointerover', over);
-    gallery.addEventListener('pointerleave', hide);
-    gallery.addEventListener('blur', hide);
+    gallery.addEventListener('pointerleave', unlessTouch(hide));
+    gallery.addEventListener('blur', unlessPointed(hide));
     if (!tiles.length) continue;
     keys(gallery, `${gallery.querySelector('h3').textContent}. Arrow keys go through the pictures.`, (dx, dy) => {
       at = Math.max(0, Math.min(tiles.length - 1, at + (dx || dy * 9)));
-      tiles[at].scrollIntoView({ block: 'nearest' });
+      tiles[at].scrollIntoView({ block: 'nearest', behavior: 'instant' });
       read(tiles[at]);
     });
   }
-  document.addEventListener('scroll', hide, { passive: true });
+  for (const kind of ['pointermove', 'pointerdown'])
+    document.addEventListener(kind, () => { byKeys = false; }, { passive: true, capture: true });
+  document.addEventListener('scroll', () => { if (!byKeys) hide(); }, { passive: true });
   document.addEventListener('pointerdown', (event) => { if (!event.target.closest('.plot, .field, .gallery')) hide(); });
 
   // Contents: which section is being read.

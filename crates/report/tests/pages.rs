@@ -83,7 +83,8 @@ fn a_comparison_overlays_what_has_one_title_and_takes_missing_parts() {
 #[test]
 fn json_gives_back_the_report() {
     let run = small();
-    assert_eq!(RunReport::from_json(&run.to_json().unwrap()).unwrap(), run);
+    // Without printing megabytes where they differ.
+    assert!(RunReport::from_json(&run.to_json().unwrap()).unwrap() == run);
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn everywhere(run: &mut RunReport, text: &str) {
     for figure in &mut run.figures {
         (figure.name, figure.value, figure.note) = (hostile(), hostile(), hostile());
     }
-    for verdict in &mut run.verdict {
+    if let Some(verdict) = &mut run.verdict {
         verdict.headline = hostile();
         for finding in &mut verdict.findings {
             (finding.text, finding.advice) = (hostile(), Some(hostile()));

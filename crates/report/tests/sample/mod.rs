@@ -38,10 +38,16 @@ impl Numbers {
     }
 }
 
+/// JSON's reader may be wrong in the last digit of long numbers.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
 /// A run of `quality` 0 (untrained) to 1, over `images` images.
 pub fn run(method: &str, name: &str, quality: f64, images: u32, seed: u64) -> RunReport {
     let labels: Vec<u32> = (0..images).map(|i| i % 10).collect();
     let knn = 0.62 + 0.2 * quality;
+    let side = if images < 1000 { 48 } else { 256 };
     RunReport {
         title: format!("{method} on drawn shapes"),
         name: name.into(),
@@ -58,14 +64,14 @@ pub fn run(method: &str, name: &str, quality: f64, images: u32, seed: u64) -> Ru
             map("t-SNE after training", 2.0 - 1.4 * quality, &labels, seed + 1),
         ],
         heatmaps: vec![
-            heatmap("Before training", 64, 0.2, seed),
-            heatmap("After training", 256, quality, seed),
+            heatmap("Before training", side / 4, 0.2, seed),
+            heatmap("After training", side, quality, seed),
         ],
         class_names: NAMES.map(String::from).to_vec(),
         sprite: Some(sprite(&labels)),
         settings: format!(
             "seed = {seed}\nmethod = \"{}\"\n\n[data]\ndataset = \"shapes\"\nlimit = 8000\nviews = 2\n\n[train]\n\
-             # The learning rate is for a batch of 256 images.\nepochs = 20\nbatch_size = 128\nlearning_rate = {}\n\
+             # The learning rate is for a batch of 256 images.\nepochs = 20\nbatch_size = 128\nlearning_rate = {:.2}\n\
              weight_decay = 1e-6\nwarmup_epochs = 2\n\n[encoder]\nname = \"resnet18\"\nwidth = 16\n\n[projector]\n\
              hidden = 512\noutput = 256\n\n[augment]\ncrop_scale = [0.2, 1.0]\nflip = 0.5\njitter = 0.8\n\
              grayscale = 0.2\nblur = [0.5, 0.1]\nsolarize = [0.0, 0.2]\n",
@@ -136,7 +142,7 @@ fn figures(quality: f64, knn: f64) -> Vec<Figure> {
         note: note.into(),
         rank,
     };
-    let rank = |number, better| Some(Rank { number, better });
+    let rank = |number, better| Some(Rank { number: rounded(number), better });
     let percent = |v: f64| format!("{:.1} %", 100.0 * v);
     let speed = 812.0 - 90.0 * quality;
     vec![
@@ -175,7 +181,7 @@ fn figures(quality: f64, knn: f64) -> Vec<Figure> {
 fn tables(quality: f64, knn: f64) -> Vec<Table> {
     let share = |v: f64, strong| Cell {
         text: format!("{:.1} %", 100.0 * v),
-        interval: Some([v - 0.018, v, v + 0.016]),
+        interval: Some([v - 0.018, v, v + 0.016].map(rounded)),
         strong,
     };
     let row = |name: &str, knn: f64, linear: f64, few: f64, strong| {
@@ -219,7 +225,7 @@ fn charts(quality: f64, knn: f64, seed: u64) -> Vec<Chart> {
             .map(|i| {
                 let t = f64::from(i) / f64::from(n);
                 let value = to + (from - to) * (-5.0 * t).exp();
-                [t * end, value + noise * numbers.normal()]
+                [rounded(t * end), rounded(value + noise * numbers.normal())]
             })
             .collect()
     };
@@ -238,7 +244,7 @@ fn charts(quality: f64, knn: f64, seed: u64) -> Vec<Chart> {
         lines,
     };
     let spectrum = |decay: f64| {
-        (1..=256).map(|k| [f64::from(k), 40.0 * (-f64::from(k) / decay).exp()]).collect()
+        (1..=256).map(|k| [f64::from(k), rounded(40.0 * (-f64::from(k) / decay).exp())]).collect()
     };
     vec![
         chart(
