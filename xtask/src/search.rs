@@ -71,11 +71,8 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     let data = selfsame_data::open(&config.data.source(), &crate::data::datasets_root())?;
     settle_views(&mut config, &data)?;
     // The queries first: a wrong name is said before the work, not after it.
-    let queries = args
-        .query
-        .iter()
-        .map(|path| Ok(decode_file(path)?))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let queries =
+        args.query.iter().map(|path| Ok(decode_file(path)?)).collect::<anyhow::Result<Vec<_>>>()?;
     let labels = vec![None; queries.len()];
     let queries = PlainImages::new(Arc::new(InMemory::new(queries, labels, Vec::new())?), &config)?;
     let looked_for = extract(&encoder, &queries, config.eval.batch_size, &device)?;
@@ -90,7 +87,9 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
 
     let name = |index: usize| match (images.path(index), joined.place(index)) {
         (Some(path), _) => path.display().to_string(),
-        (None, Some((part, index))) => format!("{} {} {index}", data.name, ["train", "test"][part.min(1)]),
+        (None, Some((part, index))) => {
+            format!("{} {} {index}", data.name, ["train", "test"][part.min(1)])
+        }
         (None, None) => index.to_string(),
     };
     let mut results = Vec::new();
@@ -100,18 +99,18 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         results.push((path, near));
     }
     if let Some(out) = &args.out {
-        let rows = results.iter().enumerate().map(|(query, (_, neighbours))| Row {
-            query,
-            neighbours: neighbours.clone(),
-        });
+        let rows = results
+            .iter()
+            .enumerate()
+            .map(|(query, (_, neighbours))| Row { query, neighbours: neighbours.clone() });
         let png = sheet(&rows.collect::<Vec<_>>(), &queries, &images)?;
         std::fs::write(out, png).with_context(|| format!("cannot write {}", out.display()))?;
     }
     if args.json {
         let found = results.iter().map(|(path, near)| {
-            let near = near.iter().map(|(index, similarity)| {
-                json!({"image": name(*index), "similarity": similarity})
-            });
+            let near = near.iter().map(
+                |(index, similarity)| json!({"image": name(*index), "similarity": similarity}),
+            );
             json!({"query": path, "found": near.collect::<Vec<_>>()})
         });
         println!("{}", serde_json::to_string_pretty(&found.collect::<Vec<_>>())?);

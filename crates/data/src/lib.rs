@@ -46,8 +46,8 @@ pub use catalog::{
 };
 pub use cifar::open_cifar;
 pub use content::ContentKey;
-pub use decode::decode_file;
 pub use dataset::{ImageDataset, InMemory, Splits, channel_statistics};
+pub use decode::decode_file;
 pub use download::{DownloadEvent, DownloadOptions, DownloadReport, Mirror, download};
 pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::{ImageFolder, open_image_folder};

@@ -93,7 +93,7 @@ impl<'a> FactorReader<'a> {
         test: &Features,
         test_factor: &Factor<'_>,
     ) -> Result<FactorScore, EvalError> {
-        check_dims(self.train, test)?;
+        check_dims(self.train.dim(), test.dim())?;
         if let (Factor::Class(train_labels), Factor::Class(labels)) = (train_factor, test_factor) {
             return self.read_class(train_labels, test, labels);
         }

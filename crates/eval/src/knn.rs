@@ -1,19 +1,15 @@
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::probe::check_dims;
+use crate::neighbours::{Neighbours, nearest};
+use crate::probe::correct;
 use crate::{EvalError, Features, Labelled, Probe};
 
 /// Weighted k-nearest neighbours on frozen features (Wu et al., 2018, section 3.4).
 ///
 /// With cosine similarities `s_i` to the k nearest training vectors, class `c` scores
 /// `Σ_{i: y_i = c} exp(s_i / T)`, and the highest score wins (the lowest class on a tie). Among
-/// equally near vectors the one that comes first is the nearer.
-///
-/// Similarities are computed in blocks of 64 queries, so memory is `64 · bank` floats per thread.
-/// The result does not depend on the number of threads.
+/// equally near vectors the one that comes first is the nearer ([`nearest`]).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Knn {
     /// Neighbours that vote; all of the bank if it has fewer.
@@ -30,8 +26,6 @@ impl Default for Knn {
 }
 
 impl Knn {
-    const BLOCK: usize = 64;
-
     /// # Errors
     /// k of 0, or a temperature that is not above 0.
     pub fn validate(&self) -> Result<(), EvalError> {
@@ -45,56 +39,118 @@ impl Knn {
         Ok(())
     }
 
-    fn vote(&self, similarities: &[f32], order: &mut Vec<u32>, bank: &Labelled) -> u32 {
-        let k = self.k.min(similarities.len());
-        let nearer = |a: &u32, b: &u32| {
-            let (sa, sb) = (similarities[*a as usize], similarities[*b as usize]);
-            sb.total_cmp(&sa).then(a.cmp(b))
+    /// The class of every query, from neighbours that have been found before: one search serves every `k` up
+    /// to the one it was made with, and every temperature.
+    ///
+    /// `labels`: one per vector of the bank.
+    ///
+    /// # Errors
+    /// Settings out of range, fewer neighbours than `k` though the bank has more, or a neighbour without
+    /// a label.
+    pub fn vote(&self, neighbours: &Neighbours, labels: &[u32]) -> Result<Vec<u32>, EvalError> {
+        self.validate()?;
+        let k = self.k.min(neighbours.k());
+        // All but the query itself may have been searched.
+        if k < self.k && neighbours.k() + 1 < labels.len() {
+            return Err(EvalError::Request(format!("k of {} from {k} neighbours", self.k)));
+        }
+        if neighbours.indices().iter().any(|i| *i as usize >= labels.len()) {
+            let n = labels.len();
+            return Err(EvalError::Request(format!("{n} labels for a larger bank")));
+        }
+        let classes = labels.iter().max().map_or(0, |l| *l as usize + 1);
+        let queries: Vec<_> = neighbours.iter().collect();
+        let vote = |scores: &mut Vec<f64>, (indices, similarities): &(&[u32], &[f32])| {
+            scores.fill(0.0);
+            for (i, s) in indices.iter().zip(*similarities).take(k) {
+                // Relative to the nearest, so that no temperature is too small for the exponential.
+                let exponent = f64::from(s - similarities[0]) / f64::from(self.temperature);
+                scores[labels[*i as usize] as usize] += exponent.exp();
+            }
+            let best = scores.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
+            best.map_or(0, |(class, _)| class as u32)
         };
-        order.clear();
-        order.extend(0..similarities.len() as u32);
-        if k < order.len() {
-            order.select_nth_unstable_by(k, nearer);
-            order.truncate(k);
-        }
-        // A fixed order of summation.
-        order.sort_unstable_by(nearer);
-        let mut scores = vec![0f64; bank.classes()];
-        for i in order.iter() {
-            let weight = f64::from(similarities[*i as usize] / self.temperature).exp();
-            scores[bank.labels[*i as usize] as usize] += weight;
-        }
-        let best = scores.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
-        best.map_or(0, |(class, _)| class as u32)
+        Ok(queries.par_iter().map_init(|| vec![0f64; classes], vote).collect())
     }
 }
 
 impl Probe for Knn {
     fn predict(&self, train: &Labelled, test: &Features) -> Result<Vec<u32>, EvalError> {
         self.validate()?;
-        check_dims(&train.features, test)?;
-        let (bank, queries) = (train.features.normalized(), test.normalized());
-        let (rows, dim) = (bank.rows(), bank.dim());
-        if u32::try_from(rows).is_err() {
-            return Err(EvalError::Request(format!("{rows} training vectors are too many")));
+        self.vote(&nearest(&train.features, test, self.k)?, &train.labels)
+    }
+}
+
+/// Settings of k-NN to choose from: every `k` with every temperature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnnGrid {
+    /// Candidates for k.
+    pub k: Vec<usize>,
+    /// Candidates for T.
+    pub temperatures: Vec<f32>,
+}
+
+impl Default for KnnGrid {
+    /// k of 1, 5, 10, 20, 50, 100 and 200; T of 0.02, 0.05, 0.07, 0.1, 0.2 and 0.5.
+    fn default() -> Self {
+        Self {
+            k: vec![1, 5, 10, 20, 50, 100, 200],
+            temperatures: vec![0.02, 0.05, 0.07, 0.1, 0.2, 0.5],
         }
-        let bank_matrix = MatRef::from_row_major_slice(bank.values(), rows, dim);
-        let blocks: Vec<Vec<u32>> = queries
-            .values()
-            .par_chunks(Self::BLOCK * dim)
-            .map_init(
-                || (Vec::new(), Vec::new()),
-                |(similarities, order), block| {
-                    let n = block.len() / dim;
-                    similarities.resize(n * rows, 0f32);
-                    let out = MatMut::from_row_major_slice_mut(similarities, n, rows);
-                    let block = MatRef::from_row_major_slice(block, n, dim);
-                    matmul(out, Accum::Replace, block, bank_matrix.transpose(), 1.0, Par::Seq);
-                    similarities.chunks_exact(rows).map(|s| self.vote(s, order, train)).collect()
-                },
-            )
+    }
+}
+
+/// What was chosen from a [`KnnGrid`], and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KnnChoice {
+    /// The best on the held-out part; the first of equally good ones, in the order of `cells`.
+    pub best: Knn,
+    /// What each setting scored there: all temperatures of the first k, then of the next one.
+    pub cells: Vec<KnnCell>,
+}
+
+/// A setting and its accuracy on the held-out part of the training features.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct KnnCell {
+    /// The setting.
+    #[serde(flatten)]
+    pub knn: Knn,
+    /// Share of correct predictions.
+    pub top1: f64,
+}
+
+impl KnnGrid {
+    /// Scores every setting on a fifth of the training features with the rest as the bank, and chooses the
+    /// best. One search serves them all. Test features play no part in it: score them once with what is
+    /// chosen, by [`Probe::score`].
+    ///
+    /// # Errors
+    /// No setting, one out of range, or training features that leave nothing to hold out: five of a class.
+    pub fn choose(&self, train: &Labelled) -> Result<KnnChoice, EvalError> {
+        let settings: Vec<Knn> = self
+            .k
+            .iter()
+            .flat_map(|k| self.temperatures.iter().map(|t| Knn { k: *k, temperature: *t }))
             .collect();
-        Ok(blocks.concat())
+        settings.iter().try_for_each(Knn::validate)?;
+        let Some(k) = settings.iter().map(|knn| knn.k).max() else {
+            return Err(EvalError::Request("k-NN has no settings to choose from".into()));
+        };
+        let (bank, held) = train.hold_out();
+        if held.labels.is_empty() {
+            return Err(EvalError::Request(
+                "choosing among settings of k-NN needs five features of a class".into(),
+            ));
+        }
+        let neighbours = nearest(&bank.features, &held.features, k)?;
+        let mut cells: Vec<KnnCell> = Vec::with_capacity(settings.len());
+        for knn in settings {
+            let top1 = correct(&knn.vote(&neighbours, &bank.labels)?, &held.labels);
+            cells.push(KnnCell { knn, top1 });
+        }
+        let best = cells.iter().rev().max_by(|a, b| a.top1.total_cmp(&b.top1));
+        let best = best.map_or_else(Knn::default, |cell| cell.knn);
+        Ok(KnnChoice { best, cells })
     }
 }
 
@@ -177,6 +233,57 @@ mod tests {
         let query = features(vec![1.0], 1);
         assert_eq!(Knn { k: 4, temperature: 0.1 }.predict(&train, &query).unwrap(), [1]);
         assert_eq!(Knn { k: 1, temperature: 0.1 }.predict(&train, &query).unwrap(), [2]);
+    }
+
+    #[test]
+    fn a_small_temperature_is_the_nearest_neighbour() {
+        let train =
+            Labelled { features: features(vec![1.0, 0.0, 0.9, 0.1], 2), labels: vec![0, 1] };
+        let query = features(vec![0.9, 0.09], 2);
+        assert_eq!(Knn { k: 2, temperature: 1e-6 }.predict(&train, &query).unwrap(), [1]);
+    }
+
+    fn noisy(rows: usize, dim: usize) -> Labelled {
+        let mut state = 7u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let labels: Vec<u32> = (0..rows as u32).map(|i| i % 3).collect();
+        let values = labels
+            .iter()
+            .flat_map(|l| {
+                (0..dim).map(|d| next() + 0.2 * f32::from(d % 3 == *l as usize)).collect::<Vec<_>>()
+            })
+            .collect();
+        Labelled { features: features(values, dim), labels }
+    }
+
+    #[test]
+    fn every_cell_of_a_grid_is_what_the_probe_scores_and_the_best_is_chosen() {
+        let train = noisy(200, 8);
+        let grid = KnnGrid { k: vec![1, 7, 500], temperatures: vec![0.05, 0.5] };
+        let choice = grid.choose(&train).unwrap();
+        let (bank, held) = train.hold_out();
+        assert_eq!(choice.cells.len(), 6);
+        for cell in &choice.cells {
+            assert_eq!(cell.knn.score(&bank, &held).unwrap().top1, cell.top1, "{cell:?}");
+        }
+        let most = choice.cells.iter().map(|c| c.top1).fold(0.0, f64::max);
+        let first = choice.cells.iter().find(|c| c.top1 == most).unwrap();
+        assert_eq!(choice.best, first.knn);
+        assert!(KnnGrid { k: vec![], ..grid.clone() }.choose(&train).is_err());
+        assert!(grid.choose(&noisy(12, 2)).is_err());
+    }
+
+    #[test]
+    fn a_vote_needs_its_neighbours_and_labels() {
+        let train = noisy(20, 4);
+        let neighbours = nearest(&train.features, &train.features, 5).unwrap();
+        let knn = |k| Knn { k, temperature: 0.1 };
+        assert!(knn(5).vote(&neighbours, &train.labels).is_ok());
+        assert!(knn(6).vote(&neighbours, &train.labels).is_err());
+        assert!(knn(5).vote(&neighbours, &train.labels[..3]).is_err());
     }
 
     #[test]

@@ -1,10 +1,14 @@
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, MatMut, MatRef, Par, Spec};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::lbfgs::minimize;
-use crate::probe::check_dims;
-use crate::{EvalError, Features, Labelled, Probe};
+use crate::lbfgs::{End, minimize};
+use crate::probe::{check_dims, correct};
+use crate::softmax::{BLOCK, Design, Objective, Scaler};
+use crate::{EvalError, Features, Labelled, Probe, ProbeScore};
 
 /// Linear probe: multinomial logistic regression on standardised frozen features.
 ///
@@ -15,7 +19,7 @@ use crate::{EvalError, Features, Labelled, Probe};
 ///
 /// C is chosen on a fifth of the training features that the fit does not see (every fifth of each
 /// class, the whole of it deterministic), then everything is fitted again with it. The test set
-/// is looked at once.
+/// is looked at once. The result does not depend on the number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearProbe {
     /// Candidates for C, the inverse strength of the regularisation. With one candidate there is
@@ -26,15 +30,15 @@ pub struct LinearProbe {
 }
 
 impl Default for LinearProbe {
+    /// C from 1e-4 to 10 by decades.
     fn default() -> Self {
-        Self { c: vec![1e-3, 1e-2, 1e-1, 1.0], max_iterations: 300 }
+        Self { c: vec![1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0], max_iterations: 300 }
     }
 }
 
 impl LinearProbe {
     /// Largest gradient component over the number of samples at which a fit is done.
     const TOLERANCE: f64 = 1e-5;
-    const HOLD_OUT: usize = 5;
 
     /// # Errors
     /// No candidate, or one that is not a finite number above 0.
@@ -48,171 +52,258 @@ impl LinearProbe {
         Ok(())
     }
 
-    fn choose(&self, train: &Labelled) -> Result<f64, EvalError> {
-        let mut seen = vec![0usize; train.classes()];
-        let (mut fit, mut held) = (Vec::new(), Vec::new());
-        for (i, label) in train.labels.iter().enumerate() {
-            let seen = &mut seen[*label as usize];
-            *seen += 1;
-            if seen.is_multiple_of(Self::HOLD_OUT) { held.push(i) } else { fit.push(i) }
+    /// Chooses C and fits with it. Each fit starts from the one before, the strongest regularisation first;
+    /// of equally good candidates the strongest is chosen.
+    ///
+    /// # Errors
+    /// Candidates that are no numbers above 0, or nothing to learn from.
+    pub fn fit(&self, train: &Labelled) -> Result<LinearFit, EvalError> {
+        self.validate()?;
+        let classes = train.classes();
+        if classes == 0 {
+            return Err(EvalError::Request("the linear probe needs labelled features".into()));
         }
-        let Some(first) = self.c.first().copied() else { return Ok(1.0) };
-        if self.c.len() == 1 || held.is_empty() {
-            return Ok(first);
-        }
-        let (fit, held) = (train.select(&fit), train.select(&held));
-        let mut best = (first, -1.0);
-        for c in &self.c {
-            let model = Model::fit(&fit, *c, self.max_iterations, train.classes());
-            let predictions = model.predict(&held.features);
-            let right = predictions.iter().zip(&held.labels).filter(|(p, l)| p == l).count();
-            if right as f64 > best.1 {
-                best = (*c, right as f64);
+        let mut candidates = self.c.clone();
+        candidates.sort_by(f64::total_cmp);
+        candidates.dedup();
+        let (part, held) = train.hold_out();
+        let mut validation = Vec::new();
+        let mut chosen = (candidates[0], None::<Vec<f64>>);
+        if candidates.len() > 1 && !held.labels.is_empty() {
+            let problem = Problem::new(&part, classes);
+            let mut weights = vec![0.0; problem.design.weights(classes)];
+            let mut most = None;
+            for c in &candidates {
+                let model = problem.fit(*c, &mut weights, self.max_iterations).0;
+                let top1 = correct(&model.predict(&held.features), &held.labels);
+                validation.push(ValidationScore { c: *c, top1 });
+                if most.is_none_or(|most| top1 > most) {
+                    most = Some(top1);
+                    chosen = (*c, Some(weights.clone()));
+                }
             }
         }
-        Ok(best.0)
+        let problem = Problem::new(train, classes);
+        let (c, weights) = chosen;
+        let mut weights = weights.unwrap_or_else(|| vec![0.0; problem.design.weights(classes)]);
+        let (model, end) = problem.fit(c, &mut weights, self.max_iterations);
+        Ok(LinearFit {
+            c,
+            validation,
+            objective: end.value,
+            iterations: end.iterations,
+            converged: end.converged,
+            model,
+        })
     }
 }
 
 impl Probe for LinearProbe {
     fn predict(&self, train: &Labelled, test: &Features) -> Result<Vec<u32>, EvalError> {
-        self.validate()?;
-        check_dims(&train.features, test)?;
-        let c = self.choose(train)?;
-        Ok(Model::fit(train, c, self.max_iterations, train.classes()).predict(test))
+        self.fit(train)?.predict(test)
+    }
+
+    fn score(&self, train: &Labelled, test: &Labelled) -> Result<ProbeScore, EvalError> {
+        self.fit(train)?.score(test)
     }
 }
 
+/// A linear probe that has been fitted, and how.
+#[derive(Debug, Clone)]
+pub struct LinearFit {
+    /// The C it was fitted with.
+    pub c: f64,
+    /// What each candidate scored on the held-out part, in ascending order of C; empty if there was nothing
+    /// to choose.
+    pub validation: Vec<ValidationScore>,
+    /// The minimum: the objective over `C` and the number of samples.
+    pub objective: f64,
+    /// Iterations of the last fit.
+    pub iterations: usize,
+    /// Whether the last fit came to its tolerance within the limit of iterations.
+    pub converged: bool,
+    model: Model,
+}
+
+/// A candidate and its accuracy on the held-out part of the training features.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ValidationScore {
+    /// Inverse strength of the regularisation.
+    pub c: f64,
+    /// Share of correct predictions.
+    pub top1: f64,
+}
+
+impl LinearFit {
+    /// The class of every row.
+    ///
+    /// # Errors
+    /// Features of another length than those of the fit.
+    pub fn predict(&self, features: &Features) -> Result<Vec<u32>, EvalError> {
+        check_dims(self.model.dim(), features.dim())?;
+        Ok(self.model.predict(features))
+    }
+
+    /// Top-1, and top-5 where there are more than five classes.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn score(&self, test: &Labelled) -> Result<ProbeScore, EvalError> {
+        check_dims(self.model.dim(), test.features.dim())?;
+        let ranks = self.model.ranks(test);
+        let share = |k: usize| {
+            let right = ranks.iter().filter(|rank| **rank < k).count();
+            right as f64 / test.labels.len() as f64
+        };
+        let top5 = (self.model.classes > 5).then(|| share(5));
+        Ok(ProbeScore { top1: share(1), top5, images: test.labels.len() })
+    }
+
+    /// Whether C is the smallest or largest of several candidates: a wider grid could have a better one.
+    pub fn at_the_end_of_the_grid(&self) -> bool {
+        let [first, .., last] = self.validation.as_slice() else { return false };
+        self.c == first.c || self.c == last.c
+    }
+}
+
+/// What is to be fitted, for any C.
+struct Problem<'a> {
+    design: Design,
+    labels: &'a [u32],
+    classes: usize,
+    scaler: Scaler,
+    /// Second moments of the design, where it is narrow enough to make use of them.
+    gram: Option<Vec<f32>>,
+}
+
+impl<'a> Problem<'a> {
+    /// Factors of a wider matrix take longer than the iterations that they save.
+    const WIDEST: usize = 2048 + 64;
+
+    fn new(train: &'a Labelled, classes: usize) -> Self {
+        let scaler = Scaler::of(&train.features);
+        let design = Design::new(&train.features, &scaler);
+        // A sample of the rows is enough for a guess.
+        let gram = (design.stride <= Self::WIDEST).then(|| design.gram(4 * design.stride));
+        Self { design, labels: &train.labels, classes, scaler, gram }
+    }
+
+    /// Fits, from `weights` on, which are moved to the minimum.
+    fn fit(&self, c: f64, weights: &mut [f64], max_iterations: usize) -> (Model, End) {
+        let Self { design, classes, .. } = self;
+        let decay = 1.0 / (c * self.labels.len() as f64);
+        let objective = Objective { design, labels: self.labels, classes: *classes, decay };
+        let inverse = self
+            .gram
+            .as_ref()
+            .and_then(|gram| inverse_hessian(gram, design.stride, *classes, decay));
+        let precondition = |vector: &mut [f64]| {
+            if let Some(inverse) = &inverse {
+                multiply(vector, inverse, design.stride);
+            }
+        };
+        let f = |w: &[f64], g: &mut [f64]| objective.evaluate(w, g);
+        let end = minimize(f, precondition, weights, LinearProbe::TOLERANCE, max_iterations);
+        let weights = weights.iter().map(|w| *w as f32).collect();
+        (Model { weights, classes: *classes, scaler: self.scaler.clone() }, end)
+    }
+}
+
+/// The inverse of `Σ / classes + decay`: the Hessian of one class's weights where all classes are equally
+/// probable, as they are for weights of zero. `None` if it cannot be inverted.
+fn inverse_hessian(gram: &[f32], width: usize, classes: usize, decay: f64) -> Option<Vec<f64>> {
+    let mut hessian: Vec<f64> = gram.iter().map(|g| f64::from(*g) / classes as f64).collect();
+    // Sums of f32 are that far from definite, and the columns that pad the design are zeros.
+    let decay = decay + 1e-6;
+    hessian.iter_mut().step_by(width + 1).for_each(|h| *h += decay);
+    let mut factor = MatMut::from_row_major_slice_mut(&mut hessian, width, width);
+    let stack = llt::factor::cholesky_in_place_scratch::<f64>(width, Par::Seq, Spec::default())
+        .or(llt::inverse::inverse_scratch::<f64>(width, Par::Seq));
+    let mut memory = MemBuffer::new(stack);
+    let stack = MemStack::new(&mut memory);
+    llt::factor::cholesky_in_place(
+        factor.as_mut(),
+        Default::default(),
+        Par::Seq,
+        stack,
+        Spec::default(),
+    )
+    .ok()?;
+    let mut inverse = vec![0f64; width * width];
+    let out = MatMut::from_row_major_slice_mut(&mut inverse, width, width);
+    llt::inverse::inverse(out, factor.as_ref(), Par::Seq, stack);
+    for i in 0..width {
+        for j in i + 1..width {
+            inverse[i * width + j] = inverse[j * width + i];
+        }
+    }
+    Some(inverse)
+}
+
+/// Every line of `width` values times a symmetric matrix.
+fn multiply(lines: &mut [f64], matrix: &[f64], width: usize) {
+    const LINES: usize = 5;
+    let matrix = MatRef::from_row_major_slice(matrix, width, width);
+    lines.par_chunks_mut(LINES * width).for_each(|lines| {
+        let from = lines.to_vec();
+        let n = from.len() / width;
+        let from = MatRef::from_row_major_slice(&from, n, width);
+        let to = MatMut::from_row_major_slice_mut(lines, n, width);
+        matmul(to, Accum::Replace, from, matrix, 1.0, Par::Seq);
+    });
+}
+
 /// A fitted classifier.
+#[derive(Debug, Clone)]
 struct Model {
-    /// Row-major `[classes, dim + 1]`, the intercept last.
+    /// `[classes, stride]` of the design.
     weights: Vec<f32>,
     classes: usize,
     scaler: Scaler,
 }
 
 impl Model {
-    fn fit(train: &Labelled, c: f64, max_iterations: usize, classes: usize) -> Self {
-        let scaler = Scaler::of(&train.features);
-        let x = scaler.apply(&train.features);
-        let mut weights = vec![0f64; classes * (train.features.dim() + 1)];
-        let objective = Objective { x: &x, labels: &train.labels, classes, c };
-        let tolerance = LinearProbe::TOLERANCE;
-        minimize(|w, g| objective.evaluate(w, g), &mut weights, tolerance, max_iterations);
-        Self { weights: weights.into_iter().map(|w| w as f32).collect(), classes, scaler }
+    fn dim(&self) -> usize {
+        self.scaler.dim()
     }
 
-    fn predict(&self, test: &Features) -> Vec<u32> {
-        let x = self.scaler.apply(test);
-        let scores = scores(&x, &self.weights, test.rows(), self.classes);
+    fn predict(&self, features: &Features) -> Vec<u32> {
+        self.of_rows(features, |scores, _, row| {
+            let scores = scores.iter().map(|s| s[row]).enumerate();
+            // The lowest class on a tie.
+            scores.rev().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(class, _)| class as u32)
+        })
+    }
+
+    /// How many classes come before the right one; all of them if it is none of the known ones.
+    fn ranks(&self, test: &Labelled) -> Vec<usize> {
+        self.of_rows(&test.features, |scores, first, row| {
+            let label = test.labels[first + row] as usize;
+            let Some(own) = scores.get(label).map(|s| s[row]) else { return self.classes };
+            let before = |(class, s): (usize, &[f32; BLOCK])| {
+                s[row] > own || (s[row] == own && class < label)
+            };
+            scores.iter().enumerate().filter(|s| before(*s)).count()
+        })
+    }
+
+    /// `f(scores of a block [class][row], the block's first row, row in the block)` of every row.
+    fn of_rows<T>(
+        &self,
+        features: &Features,
+        f: impl Fn(&[[f32; BLOCK]], usize, usize) -> T,
+    ) -> Vec<T> {
+        let design = Design::new(features, &self.scaler);
+        let scores = design.scores(&self.weights, self.classes);
+        let f = &f;
         scores
             .chunks_exact(self.classes)
-            .map(|row| {
-                let best = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
-                best.map_or(0, |(class, _)| class as u32)
+            .enumerate()
+            .flat_map(|(i, scores)| {
+                let first = i * BLOCK;
+                (0..BLOCK.min(design.rows - first)).map(move |row| f(scores, first, row))
             })
             .collect()
-    }
-}
-
-/// `x Wᵀ`: `[rows, classes]`.
-fn scores(x: &[f32], weights: &[f32], rows: usize, classes: usize) -> Vec<f32> {
-    let width = x.len() / rows.max(1);
-    let mut out = vec![0f32; rows * classes];
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut out, rows, classes),
-        Accum::Replace,
-        MatRef::from_row_major_slice(x, rows, width),
-        MatRef::from_row_major_slice(weights, classes, width).transpose(),
-        1.0,
-        Par::Seq,
-    );
-    out
-}
-
-struct Objective<'a> {
-    /// `[rows, dim + 1]`, the last column all ones.
-    x: &'a [f32],
-    labels: &'a [u32],
-    classes: usize,
-    c: f64,
-}
-
-impl Objective<'_> {
-    /// The objective over `c · rows`, which has the same minimum and a gradient of moderate size.
-    fn evaluate(&self, weights: &[f64], gradient: &mut [f64]) -> f64 {
-        let (rows, classes) = (self.labels.len(), self.classes);
-        let width = self.x.len() / rows;
-        let narrow: Vec<f32> = weights.iter().map(|w| *w as f32).collect();
-        let mut residual = scores(self.x, &narrow, rows, classes);
-        let mut loss = 0.0;
-        for (row, label) in residual.chunks_exact_mut(classes).zip(self.labels) {
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let true_score = row[*label as usize] - max;
-            let mut sum = 0f32;
-            for score in row.iter_mut() {
-                *score = (*score - max).exp();
-                sum += *score;
-            }
-            loss += f64::from(sum.ln() - true_score);
-            row.iter_mut().for_each(|p| *p /= sum);
-            row[*label as usize] -= 1.0;
-        }
-        let mut product = vec![0f32; classes * width];
-        matmul(
-            MatMut::from_row_major_slice_mut(&mut product, classes, width),
-            Accum::Replace,
-            MatRef::from_row_major_slice(&residual, rows, classes).transpose(),
-            MatRef::from_row_major_slice(self.x, rows, width),
-            1.0,
-            Par::Seq,
-        );
-        let n = rows as f64;
-        let decay = 1.0 / (self.c * n);
-        let mut penalty = 0.0;
-        for (i, ((g, p), w)) in gradient.iter_mut().zip(&product).zip(weights).enumerate() {
-            let regularised = i % width != width - 1;
-            let w = if regularised { *w } else { 0.0 };
-            *g = f64::from(*p) / n + decay * w;
-            penalty += w * w;
-        }
-        loss / n + decay * penalty / 2.0
-    }
-}
-
-struct Scaler {
-    mean: Vec<f64>,
-    scale: Vec<f64>,
-}
-
-impl Scaler {
-    fn of(features: &Features) -> Self {
-        let (n, dim) = (features.rows() as f64, features.dim());
-        let mut mean = vec![0f64; dim];
-        for row in features.iter() {
-            mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v) / n);
-        }
-        let mut variance = vec![0f64; dim];
-        for row in features.iter() {
-            for ((s, m), v) in variance.iter_mut().zip(&mean).zip(row) {
-                *s += (f64::from(*v) - m).powi(2) / n;
-            }
-        }
-        // A dead dimension stays as it is.
-        let scale =
-            variance.into_iter().map(|s| if s > 1e-20 { 1.0 / s.sqrt() } else { 1.0 }).collect();
-        Self { mean, scale }
-    }
-
-    /// `[rows, dim + 1]`, standardised, with a column of ones for the intercept.
-    fn apply(&self, features: &Features) -> Vec<f32> {
-        let mut out = Vec::with_capacity(features.rows() * (features.dim() + 1));
-        for row in features.iter() {
-            let scaled = row.iter().zip(self.mean.iter().zip(&self.scale));
-            out.extend(scaled.map(|(v, (m, s))| ((f64::from(*v) - m) * s) as f32));
-            out.push(1.0);
-        }
-        out
     }
 }
 
@@ -234,36 +325,79 @@ mod tests {
         Labelled { features: Features::new(values, n, 2).unwrap(), labels }
     }
 
-    #[test]
-    fn the_gradient_agrees_with_finite_differences() {
-        let data = clusters(30, 2.0);
-        let x = Scaler::of(&data.features).apply(&data.features);
-        let objective = Objective { x: &x, labels: &data.labels, classes: 3, c: 0.7 };
-        let w: Vec<f64> = (0..9).map(|i| (i as f64 * 0.7).sin()).collect();
-        let mut gradient = vec![0.0; 9];
+    /// The gradient of the objective at a fit's weights.
+    fn gradient(data: &Labelled, fit: &LinearFit) -> Vec<f64> {
+        let problem = Problem::new(data, 3);
+        let decay = 1.0 / (fit.c * data.labels.len() as f64);
+        let objective =
+            Objective { design: &problem.design, labels: &data.labels, classes: 3, decay };
+        let w: Vec<f64> = fit.model.weights.iter().map(|w| f64::from(*w)).collect();
+        let mut gradient = vec![0.0; w.len()];
         objective.evaluate(&w, &mut gradient);
-        for i in 0..9 {
-            let mut ends = [1e-2, -1e-2].map(|h| {
-                let mut moved = w.clone();
-                moved[i] += h;
-                objective.evaluate(&moved, &mut [0.0; 9])
-            });
-            ends[0] -= ends[1];
-            let numeric = ends[0] / 2e-2;
-            assert!((numeric - gradient[i]).abs() < 1e-3, "{i}: {numeric} {}", gradient[i]);
-        }
+        gradient
     }
 
     #[test]
     fn a_fit_ends_where_the_gradient_vanishes() {
         let data = clusters(300, 2.5);
-        let model = Model::fit(&data, 1.0, 300, 3);
-        let x = model.scaler.apply(&data.features);
-        let objective = Objective { x: &x, labels: &data.labels, classes: 3, c: 1.0 };
-        let w: Vec<f64> = model.weights.iter().map(|w| f64::from(*w)).collect();
-        let mut gradient = vec![0.0; w.len()];
-        objective.evaluate(&w, &mut gradient);
-        assert!(gradient.iter().all(|g| g.abs() < 1e-4), "{gradient:?}");
+        for c in [1e-4, 1.0, 100.0] {
+            let fit = LinearProbe { c: vec![c], max_iterations: 300 }.fit(&data).unwrap();
+            assert!(fit.converged && fit.validation.is_empty(), "{fit:?}");
+            let gradient = gradient(&data, &fit);
+            assert!(gradient.iter().all(|g| g.abs() < 2e-5), "{gradient:?}");
+        }
+    }
+
+    #[test]
+    fn the_best_candidate_on_the_held_out_part_is_chosen_and_all_are_told() {
+        let data = clusters(300, 2.5);
+        let probe = LinearProbe { c: vec![1.0, 1e-6, 1e-2], max_iterations: 300 };
+        let fit = probe.fit(&data).unwrap();
+        let told: Vec<f64> = fit.validation.iter().map(|v| v.c).collect();
+        assert_eq!(told, [1e-6, 1e-2, 1.0]);
+        let most = fit.validation.iter().map(|v| v.top1).fold(0.0, f64::max);
+        let first = fit.validation.iter().find(|v| v.top1 == most).unwrap();
+        assert_eq!(fit.c, first.c);
+        assert_eq!(fit.at_the_end_of_the_grid(), fit.c != 1e-2);
+        // A warm start ends where a cold one does.
+        let cold = LinearProbe { c: vec![fit.c], ..probe }.fit(&data).unwrap();
+        assert!((fit.objective - cold.objective).abs() < 1e-7);
+    }
+
+    #[test]
+    fn the_fit_does_not_depend_on_the_number_of_threads() {
+        let data = clusters(1000, 2.5);
+        let fits = [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| LinearProbe::default().fit(&data).unwrap())
+        });
+        assert_eq!(fits[0].model.weights, fits[1].model.weights);
+        assert_eq!(fits[0].validation, fits[1].validation);
+    }
+
+    #[test]
+    fn top5_counts_the_five_highest_scores() {
+        // Class i at i on a line; a linear classifier orders the classes by their distance to the ends.
+        let labels: Vec<u32> = (0..140).map(|i| i % 7).collect();
+        let values: Vec<f32> =
+            (0..140).flat_map(|i| (0..7).map(move |d| f32::from(d == i % 7))).collect();
+        let data = Labelled { features: Features::new(values, 140, 7).unwrap(), labels };
+        let fit = LinearProbe { c: vec![1.0], max_iterations: 100 }.fit(&data).unwrap();
+        assert_eq!(fit.score(&data).unwrap().top5, Some(1.0));
+        let mut wrong = data.clone();
+        wrong.labels.iter_mut().for_each(|l| *l = (*l + 1) % 7);
+        let score = fit.score(&wrong).unwrap();
+        assert_eq!(score.top1, 0.0);
+        // The other six are equal, so that the lowest four of them are among the five.
+        let expected = (0..7).filter(|own| {
+            let label = (own + 1) % 7;
+            (0..label).filter(|c| c != own).count() < 4
+        });
+        assert_eq!(score.top5, Some(expected.count() as f64 / 7.0));
+        assert_eq!(
+            LinearProbe::default().score(&clusters(60, 1.0), &clusters(60, 1.0)).unwrap().top5,
+            None
+        );
     }
 
     #[test]

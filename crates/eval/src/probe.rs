@@ -35,7 +35,21 @@ impl Labelled {
         self.labels.iter().max().map_or(0, |l| *l as usize + 1)
     }
 
-    pub(crate) fn select(&self, indices: &[usize]) -> Self {
+    /// Every fifth of each class, held out of the rest: `(rest, held out)`, for choosing settings. The second
+    /// is empty where no class has five.
+    pub fn hold_out(&self) -> (Self, Self) {
+        const SHARE: usize = 5;
+        let mut seen = vec![0usize; self.classes()];
+        let (rest, held): (Vec<usize>, Vec<usize>) = (0..self.labels.len()).partition(|i| {
+            let seen = &mut seen[self.labels[*i] as usize];
+            *seen += 1;
+            !seen.is_multiple_of(SHARE)
+        });
+        (self.select(&rest), self.select(&held))
+    }
+
+    /// Some of the rows, in the order of `indices`; those out of range are left out.
+    pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             features: self.features.select(indices),
             labels: indices.iter().filter_map(|i| self.labels.get(*i)).copied().collect(),
@@ -60,11 +74,8 @@ pub trait Probe {
     /// As [`predict`](Self::predict).
     fn score(&self, train: &Labelled, test: &Labelled) -> Result<ProbeScore, EvalError> {
         let predictions = self.predict(train, &test.features)?;
-        let correct = predictions.iter().zip(&test.labels).filter(|(p, l)| p == l).count();
-        Ok(ProbeScore {
-            top1: correct as f64 / test.labels.len() as f64,
-            images: test.labels.len(),
-        })
+        let top1 = correct(&predictions, &test.labels);
+        Ok(ProbeScore { top1, top5: None, images: test.labels.len() })
     }
 }
 
@@ -73,14 +84,24 @@ pub trait Probe {
 pub struct ProbeScore {
     /// Share of correct predictions.
     pub top1: f64,
+    /// Share of images whose class is among the five most likely, from probes that rank more than five.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top5: Option<f64>,
     /// Test images that had a label.
     pub images: usize,
 }
 
-pub(crate) fn check_dims(train: &Features, test: &Features) -> Result<(), EvalError> {
-    if train.dim() != test.dim() {
-        let (a, b) = (train.dim(), test.dim());
-        return Err(EvalError::Request(format!("features of length {a} and of length {b}")));
+/// The share of predictions that are the label.
+pub(crate) fn correct(predictions: &[u32], labels: &[u32]) -> f64 {
+    let right = predictions.iter().zip(labels).filter(|(p, l)| p == l).count();
+    right as f64 / labels.len() as f64
+}
+
+/// # Errors
+/// Features of different lengths.
+pub(crate) fn check_dims(train: usize, test: usize) -> Result<(), EvalError> {
+    if train != test {
+        return Err(EvalError::Request(format!("features of length {train} and of length {test}")));
     }
     Ok(())
 }
@@ -97,5 +118,14 @@ mod tests {
         assert_eq!((labelled.labels.clone(), labelled.classes()), (vec![4, 0], 5));
         assert!(Labelled::new(&features, &[None; 3]).is_err());
         assert!(Labelled::new(&features, &[None; 2]).is_err());
+    }
+
+    #[test]
+    fn every_fifth_of_each_class_is_held_out() {
+        let features = Features::new((0..23u8).map(f32::from).collect(), 23, 1).unwrap();
+        let labels = (0..23).map(|i| u32::from(i >= 12)).collect();
+        let (rest, held) = Labelled { features, labels }.hold_out();
+        assert_eq!(held.features.values(), [4.0, 9.0, 16.0, 21.0]);
+        assert_eq!((held.labels, rest.labels.len()), (vec![0, 0, 1, 1], 19));
     }
 }

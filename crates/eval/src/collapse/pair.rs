@@ -76,7 +76,7 @@ impl PairSignals {
 }
 
 pub(super) fn check_pair(a: &Features, b: &Features) -> Result<(), EvalError> {
-    check_dims(a, b)?;
+    check_dims(a.dim(), b.dim())?;
     let (rows, others) = (a.rows(), b.rows());
     if rows != others || rows < 2 {
         let message = format!("two views need as many rows, two at least: {rows} and {others}");
