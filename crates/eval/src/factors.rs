@@ -10,11 +10,11 @@ use crate::{EvalError, Features, Labelled, LinearProbe, Probe};
 pub enum Factor<'a> {
     /// A number: brightness, scale, a coordinate.
     Continuous(&'a [f32]),
-    /// Several numbers of the same unit that belong together, `[columns][images]`: red, green and blue; x
-    /// and y. Their squared errors and their variances are added.
+    /// Several numbers of the same unit that belong together, `[columns][images]`: red, green and
+    /// blue; x and y. Their squared errors and their variances are added.
     Vector(&'a [&'a [f32]]),
-    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`: 1 for what looks the same only after a whole
-    /// turn, 4 for a square.
+    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`: 1 for what looks the same only
+    /// after a whole turn, 4 for a square.
     Angle {
         /// θ of every image.
         radians: &'a [f32],
@@ -31,8 +31,8 @@ pub struct FactorScore {
     /// Of a class: the share of test images whose category is predicted. Else R² on the test images,
     /// `1 − Σ ‖y − ŷ‖² / Σ ‖y − ȳ‖²`, as it is: below 0 where the prediction is worse than the mean.
     pub score: f64,
-    /// The score of someone who does not look: of a class, the share of test images in the most frequent category of
-    /// the training images; else 0.
+    /// The score of someone who does not look: of a class, the share of test images in the most
+    /// frequent category of the training images; else 0.
     pub chance: f64,
 }
 
@@ -40,11 +40,13 @@ pub struct FactorScore {
 /// position or colour, and what it has become invariant to.
 ///
 /// Numbers are read by ridge regression on standardised features with an intercept (Hoerl &
-/// Kennard, 1970): `w = (XᵀX + λI)⁻¹ Xᵀ y`. λ minimises the generalised cross-validation of Golub, Heath & Wahba (1979,
-/// eq. 1.4), `(RSS / n) / (1 − df / n)²`, `df = 1 + Σ_k Λ_k / (Λ_k + λ)`, on the training images alone, among
-/// n times the powers of ten from 1e-6 to 1e2. Categories are read by the [`LinearProbe`].
+/// Kennard, 1970): `w = (XᵀX + λI)⁻¹ Xᵀ y`. λ minimises the generalised cross-validation error of
+/// Golub, Heath & Wahba (1979), `(RSS / n) / (1 − df / n)²`, `df = 1 + Σ_k Λ_k / (Λ_k + λ)`, on the
+/// training images alone, among n times the powers of ten from 1e-6 to 1e2. Categories are read by
+/// the [`LinearProbe`].
 ///
-/// One eigendecomposition of the features' smaller Gram matrix, with eigenvalues Λ, serves all factors and all λ.
+/// One eigendecomposition of the features' smaller Gram matrix, with eigenvalues Λ, serves all
+/// factors and all λ.
 #[derive(Debug)]
 pub struct FactorReader<'a> {
     train: &'a Features,
@@ -141,7 +143,7 @@ impl<'a> FactorReader<'a> {
         let n = self.train.rows();
         let means: Vec<f64> = columns.iter().map(|c| average(c)).collect();
         let y = Mat::from_fn(n, columns.len(), |i, j| columns[j][i] - means[j]);
-        // Coordinates of y along the left singular vectors, Uᵀ y; with X = U √Λ Vᵀ, Uᵀ y = Vᵀ Xᵀ y / √Λ.
+        // Coordinates of y along the left singular vectors; X = U √Λ Vᵀ, so Uᵀ y = Vᵀ Xᵀ y / √Λ.
         let mut along = if self.by_columns {
             self.vectors.transpose() * self.scaling.combination(self.train, y.as_ref())
         } else {

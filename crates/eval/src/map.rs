@@ -14,14 +14,15 @@ use crate::{EvalError, Features, Pca};
 /// `q_ij ∝ 1 / (1 + ‖y_i − y_j‖²)` (eq. 4, 5):
 /// `∂/∂y_i = 4 Σ_j (p_ij − q_ij) (y_i − y_j) / (1 + ‖y_i − y_j‖²)`.
 ///
-/// Features are first reduced to at most 50 principal components. The first two, scaled to a deviation of
-/// 1e-4, are where the points start, as Kobak & Berens (2019) recommend: what is far apart then
-/// stays roughly so, and no seed matters. The schedule is scikit-learn's: P times 12 and
-/// momentum 0.5 for the first quarter, then momentum 0.8; learning rate `max(n / 48, 50)`; gains per coordinate.
+/// Features are first reduced to at most 50 principal components. The first two, scaled to a
+/// deviation of 1e-4, are where the points start, as Kobak & Berens (2019) recommend: what is far
+/// apart then stays roughly so, and no seed matters. The schedule is scikit-learn's: P times 12 and
+/// momentum 0.5 for the first quarter (at most 250 steps), then momentum 0.8; learning rate
+/// `max(n / 48, 50)`; gains per coordinate.
 ///
-/// All pairs are computed, `8 n²` bytes: 2,000 points take some seconds, and more than 8,192 are refused.
-/// Equal inputs give equal bits, on any number of threads. What the map shows is who is near whom:
-/// distances between clusters and their sizes mean little.
+/// All pairs are computed, in `8 n²` bytes: 2,000 points take some seconds, and more than 8,192 are
+/// refused. Equal inputs give equal bits, on any number of threads. What the map shows is who is
+/// near whom: distances between clusters and their sizes mean little.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TSne {
     /// Effective number of neighbours, at least 1; of fewer points, a third of the others.
@@ -235,13 +236,13 @@ impl WithSimd for Pairs<'_> {
     }
 }
 
-/// Trustworthiness of a map (Venna & Kaski, 2001, eq. 1, as normalised in scikit-learn): 1 where the `k` nearest
-/// points of every point on the map are among its `k` nearest by its features; lowered by how far
-/// down the list of neighbours those are that are not.
+/// Trustworthiness of a map (Venna & Kaski, 2001): 1 where the `k` nearest points of every point on
+/// the map are among its `k` nearest by its features; lowered by how far down the list of neighbours
+/// those are that are not.
 ///
-/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`, `r(i, j)` the rank of j among the neighbours
-/// of i by features, `U_k(i)` those only near on the map. Among equally near ones the first comes first.
-/// All pairs are sorted: for some thousand points.
+/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`, with `r(i, j)` the rank of j among
+/// the neighbours of i by features and `U_k(i)` those near on the map alone. Among equally near ones
+/// the first comes first. All pairs are sorted: for some thousand points.
 ///
 /// # Errors
 /// Another number of points than rows, k of 0, or k not below half of the rows.
