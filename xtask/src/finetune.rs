@@ -64,7 +64,7 @@ impl Default for FinetuneSettings {
             encoder_rate: 1.0,
             weight_decay: 1e-3,
             warmup: 0.1,
-            label_smoothing: 0.0,
+            label_smoothing: 0.1,
         }
     }
 }
