@@ -192,7 +192,7 @@ fn describe(plot: &Plot, lines: &[Drawn]) -> String {
     let mut text = format!("Line chart: {} over {}.", plot.title, plot.x_label);
     for line in lines.iter().take(20) {
         let finite = || line.series.points.iter().map(|p| p[1]).filter(|v| v.is_finite());
-        let (Some(first), Some(last)) = (finite().next(), finite().last()) else { continue };
+        let (Some(first), Some(last)) = (finite().next(), finite().next_back()) else { continue };
         let _ = write!(
             text,
             " {}: from {} to {}, between {} and {}.",

@@ -36,6 +36,16 @@ pub enum ReportError {
         /// Images it holds: none, or one for each point.
         images: usize,
     },
+    /// More parts than a page takes: what no run writes, but a damaged file may hold.
+    #[error("{count} {what}, at most {most}")]
+    TooMany {
+        /// Of which part.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// How many a page takes.
+        most: usize,
+    },
     /// Thumbnails that are no PNG, or do not fit in it.
     #[error("the sprite of thumbnails: {0}")]
     Sprite(String),

@@ -70,7 +70,7 @@ fn summary(map: &Heatmap) -> String {
     if map.rows != map.columns || map.rows < 2 {
         return format!("Mean {}.", number(mean(&mut map.values.iter().copied())));
     }
-    let on_diagonal = |i: usize| i % (map.columns + 1) == 0;
+    let on_diagonal = |i: usize| i.is_multiple_of(map.columns + 1);
     let diagonal = mean(&mut numbered().filter(|(i, _)| on_diagonal(*i)).map(|(_, v)| v));
     let beside = mean(&mut numbered().filter(|(i, _)| !on_diagonal(*i)).map(|(_, v)| v.abs()));
     format!("Diagonal, mean {}; beside it, mean size {}.", number(diagonal), number(beside))

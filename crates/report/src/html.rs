@@ -99,6 +99,11 @@ impl Document {
         for (id, title) in self.contents.iter().enumerate() {
             let _ = write!(links, "<li><a href=\"#s{id}\">{}</a></li>", escape(title));
         }
+        // One section is no table of contents.
+        let contents = match self.contents.len() {
+            0 | 1 => String::new(),
+            _ => format!("<nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n"),
+        };
         let title = escape(&self.title);
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
@@ -109,8 +114,7 @@ impl Document {
              <title>{title}</title>\n<style>\n{STYLE}{}</style></head>\n<body>\n\
              <a class=\"skip\" href=\"#main\">Skip to the content</a>\n\
              <header class=\"page\">{}</header>\n\
-             <nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n\
-             <main id=\"main\">\n{}</main>\n\
+             {contents}<main id=\"main\">\n{}</main>\n\
              <footer>Made by Selfsame. This page needs no network and no other file.</footer>\n\
              <div id=\"tip\" hidden><span class=\"big\"></span><div></div></div>\n\
              <div id=\"said\" class=\"unseen\" aria-live=\"polite\"></div>\n\

@@ -12,6 +12,7 @@ mod error;
 mod gallery;
 mod heatmap;
 mod html;
+mod limits;
 mod map;
 mod numbers;
 mod page;

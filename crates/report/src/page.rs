@@ -4,6 +4,7 @@ use crate::chart::{Plot, charts};
 use crate::gallery::galleries;
 use crate::heatmap::heatmaps;
 use crate::html::{Document, escape, mark};
+use crate::limits::check;
 use crate::map::{Shown, maps};
 use crate::settings::listing;
 use crate::sprite::Tiles;
@@ -15,8 +16,9 @@ use crate::{ReportError, RunReport};
 ///
 /// # Errors
 /// Data that contradicts itself: a matrix or a map whose lists differ in length, a sprite that is no PNG or too
-/// small for its tiles.
+/// small for its tiles; or more parts than a reader could want (see [`ReportError::TooMany`]).
 pub fn page(run: &RunReport) -> Result<String, ReportError> {
+    check(run)?;
     let tiles = Tiles::new(run.sprite.as_ref(), 0, &run.class_names)?;
     let head = format!(
         "<p class=\"name\">{}{}</p><h1>{}</h1>{}{}",

@@ -34,8 +34,10 @@
   const color = (path) => [...path.classList].find((c) => /^([ck]\d|grey)$/.test(c)) || 'grey';
   const number = (v) => {
     const a = Math.abs(v);
-    return (a && (a < 1e-3 || a >= 1e6) ? v.toExponential(2) : String(+v.toPrecision(a >= 1000 ? 5 : 3))).replace('-', '−');
+    if (a && (a < 1e-3 || a >= 1e6)) return v.toExponential(2).replace(/-/g, '−');
+    return (a >= 100 ? String(Math.round(v * 10) / 10) : v.toPrecision(3)).replace('-', '−');
   };
+  const place = (v) => String(+v.toPrecision(Math.abs(v) >= 1000 ? 6 : 3)).replace('-', '−');
   const keys = (element, label, move) => {
     element.tabIndex = 0;
     element.setAttribute('role', 'group');
@@ -65,7 +67,7 @@
       const x = places[index], box = plot.getBoundingClientRect(), rows = [];
       cursor.setAttribute('d', `M${x} 0V1000`);
       svg.append(cursor);
-      rows.push(make('div', `${chart.dataset.xLabel} ${number(x0 + (x / 1000) * (x1 - x0))}`));
+      rows.push(make('div', `${chart.dataset.xLabel} ${place(x0 + (x / 1000) * (x1 - x0))}`));
       for (const line of lines) {
         const first = line.points[0][0], last = line.points[line.points.length - 1][0];
         if (x < Math.min(first, last) - 25 || x > Math.max(first, last) + 25) continue;

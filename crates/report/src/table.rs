@@ -72,7 +72,7 @@ impl Column {
             ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         Self {
             numeric: numbers > 0 && numbers * 2 >= filled().count(),
-            span: (low < high).then(|| (low - 0.04 * (high - low), high + 0.04 * (high - low))),
+            span: (low < high).then_some((low - 0.04 * (high - low), high + 0.04 * (high - low))),
         }
     }
 

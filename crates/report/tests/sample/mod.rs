@@ -171,7 +171,7 @@ fn figures(quality: f64, knn: f64) -> Vec<Figure> {
             rank(401.0, Better::Lower),
         ),
         figure("Images per second", format!("{speed:.0}"), "", rank(speed, Better::Higher)),
-        figure("Embedding std × √dim", "0.94".into(), "", None),
+        figure("Embedding std × √dim", format!("{:.2}", quality.sqrt()), "", None),
         figure("Final loss", format!("{:.3}", 0.9 - 0.5 * quality), "", None),
         figure("Peak memory", "1.2 GiB".into(), "", None),
         figure("Skipped images", "0".into(), "", None),
