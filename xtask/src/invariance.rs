@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use selfsame_augment::{RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewKey, ViewPair};
-use selfsame_data::{Factors, ImageDataset, ShapesDataset};
+use selfsame_data::{Factors, ShapesDataset};
 use selfsame_eval::{Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels};
 use serde::Serialize;
 

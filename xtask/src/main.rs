@@ -15,7 +15,6 @@ mod evaluate;
 mod failure;
 mod feature_cache;
 mod fidelity;
-#[cfg_attr(not(test), expect(dead_code, reason = "`eval` will call it"))]
 mod finetune;
 mod gallery;
 mod invariance;

@@ -94,7 +94,8 @@ fn search(
     let threads = rayon::current_num_threads();
     let packed = pack(arch, queries, 0, queries.rows(), group);
     let mut lists: Vec<List> = (0..queries.rows()).map(|_| List::new(k)).collect();
-    let per_task = queries.rows().div_ceil(4 * threads).next_multiple_of(group).min(QUERIES);
+    let per_task =
+        queries.rows().div_ceil(4 * threads).next_multiple_of(group).clamp(group, QUERIES);
     let per_tile = (TILE / dim).max(threads * width).next_multiple_of(width);
     for first_row in (0..rows).step_by(per_tile) {
         let count = per_tile.min(rows - first_row);
@@ -345,6 +346,7 @@ mod tests {
 
     /// All similarities, in the same order of summation, and a full sort.
     fn brute_force(
+        arch: Arch,
         bank: &Features,
         query: &[f32],
         k: usize,
@@ -355,9 +357,13 @@ mod tests {
             row.iter().map(|v| (f64::from(*v) * scale) as f32).collect()
         };
         let query = unit(query);
+        let add = |s: f32, a: f32, b: f32| match arch {
+            Arch::Scalar => a * b + s,
+            _ => a.mul_add(b, s),
+        };
         let mut all: Vec<(u32, f32)> = bank
             .iter()
-            .map(|row| unit(row).iter().zip(&query).fold(0f32, |s, (a, b)| a.mul_add(*b, s)) + 0.0)
+            .map(|row| unit(row).iter().zip(&query).fold(0.0, |s, (a, b)| add(s, *a, *b)) + 0.0)
             .enumerate()
             .map(|(i, s)| (i as u32, s))
             .filter(|(i, _)| Some(*i as usize) != own)
@@ -393,7 +399,7 @@ mod tests {
                 prop_assert_eq!(found.k(), k.min(rows - usize::from(others)));
                 prop_assert_eq!(found.iter().len(), queries.rows());
                 for (i, (query, (indices, similarities))) in queries.iter().zip(found.iter()).enumerate() {
-                    let expected = brute_force(&bank, query, k, others.then_some(i));
+                    let expected = brute_force(arch, &bank, query, k, others.then_some(i));
                     let found = indices.iter().copied().zip(similarities.iter().copied());
                     prop_assert_eq!(found.collect::<Vec<_>>(), expected);
                 }
@@ -414,7 +420,7 @@ mod tests {
         assert_eq!(found[0], found[1]);
         for i in [0, 33, 69] {
             let query = queries.iter().nth(i).unwrap();
-            let expected = brute_force(&bank, query, 600, None);
+            let expected = brute_force(Arch::new(), &bank, query, 600, None);
             let (indices, similarities) = found[0].iter().nth(i).unwrap();
             let found: Vec<_> = indices.iter().copied().zip(similarities.iter().copied()).collect();
             assert_eq!(found, expected);
@@ -424,7 +430,7 @@ mod tests {
     #[test]
     fn equal_vectors_are_equally_near_and_a_zero_vector_to_none() {
         let bank =
-            Features::new(vec![0.0, 0.0, 3.0, 4.0, 0.3, 0.4, -1.0, 0.0, 6.0, 8.0], 5, 2).unwrap();
+            Features::new(vec![0.0, 0.0, 3.0, 4.0, -0.3, 0.4, -1.0, 0.0, 6.0, 8.0], 5, 2).unwrap();
         let query = Features::new(vec![1.0, 1.0, 0.0, 0.0], 2, 2).unwrap();
         let found = nearest(&bank, &query, 9).unwrap();
         assert_eq!(found.indices()[0], 1);
@@ -458,5 +464,7 @@ mod tests {
         assert!(nearest(&bank, &features(3, 3, 1), 1).is_err());
         assert!(nearest(&Features::new(vec![], 0, 2).unwrap(), &bank, 1).is_err());
         assert!(nearest_others(&features(1, 2, 1), 1).is_err());
+        let none = nearest(&bank, &Features::new(vec![], 0, 2).unwrap(), 1).unwrap();
+        assert_eq!(none.iter().len(), 0);
     }
 }

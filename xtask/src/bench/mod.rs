@@ -1,12 +1,13 @@
-//! `cargo xtask bench`: how fast this machine trains and augments.
+//! `cargo xtask bench`: how fast this machine trains, augments and evaluates.
 
 mod augment;
+mod eval;
 mod kernels;
 mod step;
 
 use clap::{Args, Subcommand};
 
-/// Measure how fast this machine trains and augments.
+/// Measure how fast this machine trains, augments and evaluates.
 #[derive(Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -18,6 +19,7 @@ enum What {
     Step(step::StepArgs),
     Kernels(kernels::KernelArgs),
     Augment(augment::AugmentArgs),
+    Eval(eval::EvalArgs),
 }
 
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -25,5 +27,6 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         What::Step(args) => step::run(args),
         What::Kernels(args) => kernels::run(args),
         What::Augment(args) => augment::run(args),
+        What::Eval(args) => eval::run(args),
     }
 }

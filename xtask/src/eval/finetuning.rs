@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
-use selfsame_eval::{LabelledImages, mean_and_deviation};
+use selfsame_eval::mean_and_deviation;
 use selfsame_models::ResNet;
 use selfsame_trainers::Flow;
 

@@ -9,7 +9,6 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_data::Splits;

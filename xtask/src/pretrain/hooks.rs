@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use selfsame_eval::{Level, Watch};
 use selfsame_trainers::{Checkpoint, Flow, Hooks, Method, StepReport, Trainer};
 use serde::{Deserialize, Serialize};

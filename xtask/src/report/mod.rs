@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Splits, Subset};
-use selfsame_eval::{Features, LabelledImages, extract};
+use selfsame_eval::{LabelledImages, extract};
 use selfsame_models::Encoder;
 use selfsame_report::{Heatmap, RunReport, page};
 use serde_json::Value;
