@@ -110,7 +110,7 @@ fn figure(plot: &Plot) -> String {
     let longest = named.iter().map(|l| l.end_text(named.len()).chars().count()).max().unwrap_or(0);
     let mut html = format!(
         "<figure class=\"chart{}\" data-x=\"{x_low},{x_high}\" data-y=\"{y_low},{y_high}\" data-log=\"{}\" \
-         data-x-label=\"{}\"><figcaption>{head}</figcaption>",
+         data-x-label=\"{}\" style=\"--left:{widest}ch;--right:{longest}ch\"><figcaption>{head}</figcaption>",
         if at_ends { " direct" } else { "" },
         u8::from(plot.log_y),
         escape(plot.x_label),
@@ -124,7 +124,7 @@ fn figure(plot: &Plot) -> String {
     }
     let _ = write!(
         html,
-        "<p class=\"axis\">{}</p><div class=\"plot\" style=\"--left:{widest}ch;--right:{longest}ch\">\
+        "<p class=\"axis\">{}</p><div class=\"plot\">\
          <svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{}\">{body}</svg>",
         escape(plot.y_label),
         escape(&describe(plot, &lines)),

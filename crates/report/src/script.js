@@ -13,7 +13,7 @@
   const hide = () => { tip.hidden = true; };
   // A tap on one figure takes the focus from another after its own read-out is shown.
   const unlessPointed = (leave) => () => { if (byKeys) leave(); };
-  const unlessTouch = (leave) => (event) => { if (event.pointerType === 'mouse') leave(); };
+  const unlessTouch = (leave) => (event) => { if (event.pointerType === 'mouse' && !byKeys) leave(); };
   const show = (x, y, lines, tile, position) => {
     text.replaceChildren(...lines);
     big.removeAttribute('style');
@@ -90,6 +90,7 @@
     };
     const leave = () => { cursor.remove(); hide(); };
     const point = (event) => {
+      if (byKeys) return;
       const box = plot.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * 1000;
       let best = 0;
       places.forEach((p, i) => { if (Math.abs(p - x) < Math.abs(places[best] - x)) best = i; });
@@ -130,6 +131,7 @@
     };
     const leave = () => { ring.hidden = true; hide(); };
     const point = (event) => {
+      if (byKeys) return;
       const box = map.getBoundingClientRect(), reach = event.pointerType === 'mouse' ? 22 : 34;
       const x = ((event.clientX - box.left) / box.width) * 1000, y = ((event.clientY - box.top) / box.height) * 1000;
       const live = new Map();
@@ -166,8 +168,9 @@
       const sprite = [...tile.classList].find((c) => /^t\d+$/.test(c));
       show(box.left + box.width / 2, box.top, lines, sprite, tile.style.backgroundPosition);
     };
-    const over = (event) => { const tile = event.target.closest('.tile'); if (tile) read(tile); else hide(); };
-    gallery.addEventListener('pointerover', over);
+    const over = (event) => { if (byKeys) return; const tile = event.target.closest('.tile'); if (tile) read(tile); else hide(); };
+    gallery.addEventListener('pointermove', over);
+    gallery.addEventListener('pointerdown', over);
     gallery.addEventListener('pointerleave', unlessTouch(hide));
     gallery.addEventListener('blur', unlessPointed(hide));
     if (!tiles.length) continue;
@@ -177,8 +180,14 @@
       read(tiles[at]);
     });
   }
-  for (const kind of ['pointermove', 'pointerdown'])
-    document.addEventListener(kind, () => { byKeys = false; }, { passive: true, capture: true });
+  // A page that moves beneath a resting mouse sends events, too: only a mouse that moved takes over from the keys.
+  let last = [];
+  for (const kind of ['pointerover', 'pointerout', 'pointermove', 'pointerdown']) {
+    document.addEventListener(kind, (event) => {
+      if (kind === 'pointerdown' || event.screenX !== last[0] || event.screenY !== last[1]) byKeys = false;
+      last = [event.screenX, event.screenY];
+    }, { passive: true, capture: true });
+  }
   document.addEventListener('scroll', () => { if (!byKeys) hide(); }, { passive: true });
   document.addEventListener('pointerdown', (event) => { if (!event.target.closest('.plot, .field, .gallery')) hide(); });
 

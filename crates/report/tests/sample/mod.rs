@@ -40,7 +40,7 @@ impl Numbers {
 
 /// JSON's reader may be wrong in the last digit of long numbers.
 fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
+    (number * 1e12).round() / 1e12
 }
 
 /// A run of `quality` 0 (untrained) to 1, over `images` images.
