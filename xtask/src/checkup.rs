@@ -93,6 +93,8 @@ impl Checkup {
     /// Examines `method`, a validation snapshot.
     pub fn examine<M: Method>(&self, method: &M) -> anyhow::Result<Examination> {
         let Embeddings { views: [first, second], prediction, target } = self.embeddings(method)?;
+        // The map from inputs to outputs is only determined by more images than dimensions.
+        let prediction = prediction.filter(|_| first.rows() > first.dim());
         let predictor = prediction.map(|q| PredictorSpectrum::of_map(&first, &q)).transpose()?;
         let target = match target {
             Some(target) => Some(TargetDistance {
