@@ -31,7 +31,7 @@ pub struct EvalArgs {
     #[arg(long, default_value_t = 10, value_name = "N")]
     classes: usize,
     /// Distance of the centres: the larger, the easier.
-    #[arg(long, default_value_t = 2.6, value_name = "D")]
+    #[arg(long, default_value_t = 4.0, value_name = "D")]
     distance: f32,
     /// C of the linear probe.
     #[arg(long, default_value_t = 0.01, value_name = "C")]
@@ -204,7 +204,7 @@ impl Mixture {
                 let centre = self.centres[*label as usize * self.dim + d];
                 let value = centre + self.normal() + common;
                 // Dimensions of other scales.
-                values.push(value * (0.1 + (d % 7) as f32));
+                values.push(value * (0.5 + (d % 7) as f32 / 6.0));
             }
         }
         Ok(Labelled { features: Features::new(values, rows, self.dim)?, labels })
