@@ -53,6 +53,7 @@ fn a_run_leaves_everything_it_promises_and_can_be_used() {
             "metrics.jsonl",
             "summary.json",
             "report.html",
+            "report.json",
             "encoder.safetensors",
             "neighbours.png",
             "checkpoints/last.safetensors",
@@ -65,11 +66,11 @@ fn a_run_leaves_everything_it_promises_and_can_be_used() {
         assert_eq!(steps, 6, "{metrics}");
 
         let run = run.to_str().unwrap();
-        let scored = ok(&xtask(&["eval", run, "--json"], "2"));
+        let scored = ok(&xtask(&["eval", run, "--quick", "--json"], "2"));
         assert_eq!(field(&scored, "knn_top1"), field(&summary, "knn_top1"));
         assert_eq!(field(&scored, "linear_top1"), field(&summary, "linear_top1"));
         let best = format!("{run}/checkpoints/best.safetensors");
-        ok(&xtask(&["eval", run, "--weights", &best], "2"));
+        ok(&xtask(&["eval", run, "--quick", "--weights", &best], "2"));
     }
 }
 
@@ -145,7 +146,7 @@ fn an_interrupt_saves_and_exits_cleanly() {
     assert!(stderr.contains("everything is saved"), "{stderr}");
     let summary = std::fs::read_to_string(run.join("summary.json")).unwrap();
     assert!(summary.contains("\"finished\": false"), "{summary}");
-    ok(&xtask(&["eval", out], "2"));
+    ok(&xtask(&["eval", out, "--quick"], "2"));
 }
 
 #[test]
@@ -211,6 +212,14 @@ fn wrong_usage_is_status_two() {
         (&["pretrain", "byol", "--device", "tpu"], "tpu"),
         (&["pretrain", "byol", "--config", "/nonexistent.toml"], "nonexistent.toml"),
         (&["eval", "/nonexistent"], "not the folder of a run"),
+        (&["eval", "/nonexistent", "--seeds", "0"], "--seeds"),
+        (&["search", "/nonexistent"], "--query"),
+        (&["search", "/nonexistent", "--query", "a.png"], "not the folder of a run"),
+        (&["search", "/nonexistent", "--query", "a.png", "-k", "0"], "--count"),
+        (&["report"], "RUN"),
+        (&["replay", "/nonexistent"], "not the folder of a run"),
+        (&["pretrain", "byol", "--set", "doctor.stop_after=0"], "doctor.stop_after"),
+        (&["pretrain", "byol", "--set", "doctor.images=1"], "doctor.images"),
         (&["embed", "/nonexistent", "--images", ".", "--out", "x.csv"], "safetensors or .npy"),
         (&["augment", "--images", ".", "--out", "x.gif"], ".png or .html"),
         (&["augment", "--dataset", "shapes", "--out", "x.png", "--size", "0"], "--size"),

@@ -29,7 +29,7 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     ] {
         let points = thinned(series(lines, name));
         if !points.is_empty() {
-            charts.push(chart(&title(name), caption, name, vec![line(name, points)]));
+            charts.push(chart(title, caption, name, vec![line(name, points)]));
         }
     }
 
@@ -148,11 +148,6 @@ fn chart(title: &str, caption: &str, y_label: &str, lines: Vec<Line>) -> Chart {
 
 fn line(name: &str, points: Vec<[f64; 2]>) -> Line {
     Line { name: name.into(), points, role: Role::Measured }
-}
-
-fn title(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// One value of each line that has it, against the epoch.

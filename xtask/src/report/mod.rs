@@ -80,8 +80,7 @@ pub fn write<E: Encoder>(
         gallery("Before training", caption, &near[0], &mut thumbnails),
         gallery("After training", caption, &near[1], &mut thumbnails),
     ];
-    let mut drawn = maps("", &after[0], &mut thumbnails)?;
-    drawn.extend(maps(", before training", &before[0], &mut thumbnails)?);
+    let drawn = maps(&before[0], &after[0], &mut thumbnails)?;
 
     let report = RunReport {
         title: format!("{} on {}", config.method.title(), summary.dataset),

@@ -86,38 +86,46 @@ pub fn gallery(
     Gallery { title: title.into(), caption: caption.into(), rows }
 }
 
-/// Maps of the queries' features: PCA and t-SNE.
+/// Maps of the queries' features, before and after training: PCA and t-SNE.
 pub fn maps(
-    suffix: &str,
-    features: &Features,
+    before: &Features,
+    after: &Features,
     thumbnails: &mut Thumbnails<'_>,
 ) -> anyhow::Result<Vec<Map>> {
-    let unit = features.normalized();
-    let images: Vec<u32> = (0..features.rows()).map(|i| thumbnails.place(QUERY, i)).collect();
+    let images: Vec<u32> = (0..after.rows()).map(|i| thumbnails.place(QUERY, i)).collect();
     let classes: Vec<Option<u32>> = thumbnails.sets[QUERY].labels();
     let classes = if classes.iter().any(Option::is_some) { classes } else { Vec::new() };
-    let map = |title: String, caption: &str, points: Vec<[f32; 2]>| Map {
+    let map = |title: String, caption: String, points: Vec<[f32; 2]>| Map {
         title,
-        caption: caption.into(),
+        caption,
         points,
         classes: classes.clone(),
         images: images.clone(),
     };
+    let sides = [("before training", before.normalized()), ("after training", after.normalized())];
     let mut maps = Vec::new();
-    if features.rows() > 2 && features.dim() >= 2 {
-        let plane = Pca::fit(&unit, 2)?;
-        let share: f64 = plane.explained_variance_share().iter().sum();
-        let points = plane.transform(&unit)?;
-        let points = points.iter().filter_map(|p| Some([*p.first()?, *p.get(1)?])).collect();
-        let caption = format!(
-            "The plane of the largest variance of the normalised features; it holds {:.0} % of it.",
-            100.0 * share
-        );
-        maps.push(map(format!("PCA{suffix}"), &caption, points));
+    for (side, unit) in &sides {
+        if unit.rows() > 2 && unit.dim() >= 2 {
+            let (points, share) = plane(unit)?;
+            let caption = format!(
+                "The plane of the largest variance of the normalised features; it holds {:.0} % of it.",
+                100.0 * share
+            );
+            maps.push(map(format!("PCA, {side}"), caption, points));
+        }
     }
-    if let Ok(points) = TSne::default().map(&unit) {
+    for (side, unit) in &sides {
         let caption = "Neighbours on this map are neighbours among the features; distances between groups say little.";
-        maps.push(map(format!("t-SNE{suffix}"), caption, points));
+        maps.push(map(format!("t-SNE, {side}"), caption.into(), TSne::default().map(unit)?));
     }
     Ok(maps)
+}
+
+/// The first two principal components, and the share of the variance that they hold.
+fn plane(features: &Features) -> anyhow::Result<(Vec<[f32; 2]>, f64)> {
+    let pca = Pca::fit(features, 2)?;
+    let share = pca.explained_variance_share().iter().sum();
+    let points = pca.transform(features)?;
+    let points = points.iter().filter_map(|p| Some([*p.first()?, *p.get(1)?])).collect();
+    Ok((points, share))
 }

@@ -16,14 +16,20 @@ pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
     };
     let findings = diagnosis.findings.iter().map(|finding| Finding {
         level: level(finding.level),
-        text: finding.text.clone(),
+        text: sentence(&finding.text),
         advice: finding.advice.clone(),
     });
     Verdict {
         level: level(diagnosis.level),
-        headline: diagnosis.headline.clone(),
+        headline: sentence(&diagnosis.headline),
         findings: findings.collect(),
     }
+}
+
+/// With a capital letter: on a terminal it follows a colon, on a page it stands alone.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// What people look for first.

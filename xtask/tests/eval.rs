@@ -1,0 +1,234 @@
+//! What comes after training: evaluation, reports, search, and the collapse doctor, through the real binary.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{folder_of_images, ok, png, xtask};
+use serde_json::Value;
+
+/// A run of `method` that ends in a second or two.
+fn pretrain(method: &str, out: &Path, more: &[&str]) -> (bool, String, String) {
+    let out = out.to_str().unwrap();
+    let mut args =
+        vec!["pretrain", method, "--out", out, "--json", "--set", "encoder.base_width=2"];
+    args.extend(["--set", "train.batch_size=20", "--set", "eval.knn_k=5"]);
+    args.extend(more);
+    let output = xtask(&args, "2");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+const TINY: [&str; 6] = ["--limit", "60", "--set", "data.test_limit=40", "--set", "train.epochs=2"];
+
+/// A finished run.
+fn run(folder: &Path, method: &str, more: &[&str]) -> PathBuf {
+    let run = folder.join(method);
+    let (success, _, stderr) = pretrain(method, &run, &[&TINY[..], more].concat());
+    assert!(success, "{stderr}");
+    run
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn between_0_and_1(value: &Value) -> bool {
+    value.as_f64().is_some_and(|v| (0.0..=1.0).contains(&v))
+}
+
+#[test]
+fn an_evaluation_scores_the_encoder_beside_everything_it_has_to_beat() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = run(temp.path(), "byol", &[]);
+    let folder = run.to_str().unwrap();
+    let text = ok(&xtask(&["eval", folder, "--seeds", "1", "--json"], "2"));
+    let outcome = json(&text);
+    let names: Vec<&str> = outcome["representations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "trained encoder",
+            "untrained encoder",
+            "PCA of pixels",
+            "raw pixels",
+            "supervised encoder"
+        ]
+    );
+    for representation in outcome["representations"].as_array().unwrap() {
+        for probe in ["knn", "knn_chosen", "linear"] {
+            let interval = &representation[probe]["top1"];
+            let [low, mean, high] = ["low", "mean", "high"].map(|k| interval[k].as_f64().unwrap());
+            assert!(0.0 <= low && low <= mean && mean <= high && high <= 1.0, "{representation}");
+        }
+        assert!(representation["few"].as_array().unwrap().iter().all(|few| {
+            between_0_and_1(&few["top1"]["mean"]) && few["top1"]["deviation"].is_null()
+        }));
+        assert!(between_0_and_1(&representation["clusters"]["nmi"]["mean"]));
+    }
+    assert!(between_0_and_1(&outcome["representations"][4]["classifier"]["mean"]));
+    assert_eq!(outcome["representations"][3]["dim"], 28 * 28 * 3);
+    assert_eq!(outcome["finetuning"].as_array().unwrap().len(), 3);
+    let corruptions = outcome["corruptions"].as_array().unwrap();
+    assert_eq!(corruptions.len(), 15);
+    assert!(corruptions.iter().all(|row| {
+        let scores = row["top1"].as_array().unwrap();
+        scores.len() == 5 && scores.iter().all(|s| s["by_severity"].as_array().unwrap().len() == 5)
+    }));
+    let flip = outcome["augmentations"].as_array().unwrap();
+    assert!(flip.iter().any(|row| row["augmentation"] == "horizontal flip"));
+    // Grayscale images have no hue to change.
+    assert!(!flip.iter().any(|row| row["augmentation"].as_str().unwrap().contains("hue")));
+
+    // The same figures again, now from the features that were kept.
+    let kept = |folder: &Path| {
+        let files = std::fs::read_dir(folder.join("features")).unwrap();
+        let mut files: Vec<_> = files.map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let before = kept(&run);
+    assert_eq!(before.len(), 6, "three encoders on two splits");
+    let again = json(&ok(&xtask(&["eval", folder, "--seeds", "1", "--json"], "2")));
+    assert_eq!(again["representations"], outcome["representations"]);
+    assert_eq!(again["corruptions"], outcome["corruptions"]);
+    assert_eq!(kept(&run), before);
+    // A damaged file is computed anew.
+    std::fs::write(&before[0], b"nothing").unwrap();
+    let repaired = json(&ok(&xtask(&["eval", folder, "--quick", "--json"], "2")));
+    assert_eq!(repaired["representations"][0]["knn"], outcome["representations"][0]["knn"]);
+
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    for title in ["Frozen features", "Fine-tuning", "Robustness", "gaussian noise"] {
+        assert!(page.contains(title), "{title}");
+    }
+}
+
+#[test]
+fn transfer_trains_probes_on_other_images_and_reads_the_factors_of_shapes() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);
+    let folder = run.to_str().unwrap();
+    let text = ok(&xtask(&["eval", folder, "--dataset", "shapes", "--quick", "--json"], "2"));
+    let outcome = json(&text);
+    assert_eq!((&outcome["dataset"], &outcome["transfer"]), (&"shapes".into(), &true.into()));
+    let factors = outcome["factors"].as_array().unwrap();
+    assert_eq!(factors.len(), 10);
+    // The mean colour of an image is a linear function of its pixels.
+    let background = factors.iter().find(|row| row["factor"] == "background").unwrap();
+    assert!(background["pixels"].as_f64().unwrap() > 0.5, "{background}");
+    assert!(factors.iter().all(|row| row["trained"].as_f64().unwrap() <= 1.0));
+    assert!(run.join("eval-shapes.json").is_file() && !run.join("eval.json").exists());
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("Frozen features on shapes") && page.contains("What can still be read"));
+}
+
+#[test]
+fn a_report_is_made_again_and_compares_runs() {
+    let temp = tempfile::tempdir().unwrap();
+    let first = run(temp.path(), "byol", &[]);
+    let second = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);
+    let page = std::fs::read(first.join("report.html")).unwrap();
+    ok(&xtask(&["report", first.to_str().unwrap()], "2"));
+    assert!(page == std::fs::read(first.join("report.html")).unwrap(), "the page has changed");
+
+    let out = temp.path().join("both.html");
+    let [a, b, to] = [&first, &second, &out].map(|p| p.to_str().unwrap());
+    ok(&xtask(&["report", a, b, "--out", to], "2"));
+    let page = std::fs::read_to_string(&out).unwrap();
+    for text in ["byol", "barlow-twins", "k-NN accuracy", "Singular values of the features"] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("http://") || page.contains("www.w3.org"), "a page needs no network");
+
+    std::fs::write(first.join("report.json"), b"{\"charts\": 3}").unwrap();
+    let damaged = xtask(&["report", a], "2");
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&damaged.stderr).contains("report.json"), "{damaged:?}");
+    std::fs::remove_file(first.join("report.json")).unwrap();
+    let missing = xtask(&["report", a], "2");
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("report.json"), "{missing:?}");
+}
+
+#[test]
+fn a_search_finds_the_image_itself_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = folder_of_images(temp.path(), 12);
+    let out = temp.path().join("run");
+    let images = ["--images", photos.to_str().unwrap(), "--set", "train.epochs=1"];
+    let more = [&images[..], &["--set", "train.batch_size=4"]].concat();
+    let (success, _, stderr) = pretrain("byol", &out, &more);
+    assert!(success, "{stderr}");
+    let run = out.to_str().unwrap();
+    let query = photos.join("03.png");
+    let query = query.to_str().unwrap();
+    let picture = temp.path().join("found.png");
+    let args = ["search", run, "--query", query, "-k", "4", "--json"];
+    let found =
+        json(&ok(&xtask(&[&args[..], &["--out", picture.to_str().unwrap()]].concat(), "2")));
+    let near = found[0]["found"].as_array().unwrap();
+    assert_eq!(near.len(), 4);
+    assert!(near[0]["image"].as_str().unwrap().ends_with("03.png"), "{found}");
+    assert!(near[0]["similarity"].as_f64().unwrap() > 0.9999);
+    assert!(image::open(&picture).unwrap().width() > 100);
+
+    // Another folder, more images asked for than there are, and lines for people.
+    let others = temp.path().join("others");
+    for i in 0..3u8 {
+        png(&others.join(format!("{i}.png")), 80 * i);
+    }
+    let others = others.to_str().unwrap();
+    let lines = ok(&xtask(&["search", run, "--query", query, "--images", others], "2"));
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    // A new image in the folder is found without being told.
+    png(&Path::new(others).join("new.png"), 30);
+    let lines = ok(&xtask(&["search", run, "--query", query, "--images", others], "2"));
+    assert!(lines.lines().next().unwrap().ends_with("new.png"), "{lines}");
+
+    let wrong = xtask(&["search", run, "--query", "/nonexistent.png"], "2");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("nonexistent.png"), "{wrong:?}");
+}
+
+#[test]
+fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
+    let temp = tempfile::tempdir().unwrap();
+    for (name, method, more) in [
+        ("byol", "byol", &["--set", "optimizer.learning_rate=1e20"][..]),
+        (
+            "accumulated",
+            "barlow-twins",
+            &["--set", "optimizer.learning_rate=1e12", "--set", "train.accumulation=2"],
+        ),
+    ] {
+        let run = temp.path().join(name);
+        let (success, _, stderr) = pretrain(method, &run, &[&TINY[..], more].concat());
+        assert!(!success && stderr.contains("cargo xtask replay"), "{stderr}");
+        let failure = json(&std::fs::read_to_string(run.join("failure/failure.json")).unwrap());
+        assert!(failure["message"].as_str().unwrap().contains("NaN"), "{failure}");
+        assert!(!run.join("summary.json").exists());
+        let run = run.to_str().unwrap();
+        let again = ok(&xtask(&["replay", run], "1"));
+        assert!(again.contains("reproduced"), "{again}");
+
+        // Weights from elsewhere in place of the saved ones: now the step succeeds.
+        let path = Path::new(run).join("failure/failure.json");
+        std::fs::write(&path, br#"{"step": 999, "parameter": null, "message": "another"}"#)
+            .unwrap();
+        let other = xtask(&["replay", run], "2");
+        assert_eq!(other.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&other.stderr).contains("not reproduced"), "{other:?}");
+        std::fs::write(Path::new(run).join("failure/batch.safetensors"), b"x").unwrap();
+        let damaged = xtask(&["replay", run], "2");
+        assert!(String::from_utf8_lossy(&damaged.stderr).contains("batch.safetensors"));
+    }
+    let healthy = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);
+    let nothing = xtask(&["replay", healthy.to_str().unwrap()], "2");
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing to replay"), "{nothing:?}");
+}
