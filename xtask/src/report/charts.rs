@@ -17,13 +17,15 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
         "loss",
         vec![line("loss", thinned(series(lines, "loss")))],
     )];
-    for (name, caption) in [
+    for (name, title, caption) in [
         (
             "invariance",
-            "Barlow Twins' first term, Σ (1 − C_ii)²: what keeps the views of an image apart.",
+            "Invariance term",
+            "Barlow Twins' first term, Σ (1 − C_ii)²: how far the views of an image are from agreeing.",
         ),
         (
             "redundancy",
+            "Redundancy term",
             "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other.",
         ),
     ] {
