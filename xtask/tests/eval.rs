@@ -232,3 +232,78 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing to replay"), "{nothing:?}");
 }
+
+/// Without predictor and stop-gradient nothing keeps BYOL from mapping everything to one point; Barlow Twins
+/// cannot do that, whatever its settings.
+#[test]
+fn the_doctor_sees_a_collapse_and_can_stop_the_run() {
+    let temp = tempfile::tempdir().unwrap();
+    let short = ["--limit", "400", "--set", "data.test_limit=200", "--set", "doctor.images=200"];
+    let with =
+        |more: &[&'static str]| [&short[..], &["--set", "encoder.base_width=4"], more].concat();
+
+    let bare = temp.path().join("bare");
+    let more = with(&[
+        "--set",
+        "byol.predictor=false",
+        "--set",
+        "byol.stop_gradient=false",
+        "--set",
+        "train.epochs=30",
+        "--set",
+        "optimizer.learning_rate=0.1",
+        "--set",
+        "doctor.stop_after=2",
+    ]);
+    let (success, summary, stderr) = pretrain("byol", &bare, &more);
+    assert!(success, "{stderr}");
+    let summary = json(&summary);
+    assert_eq!(summary["diagnosis"]["level"], "collapsed", "{summary}");
+    assert!(summary["diagnosis"]["headline"].as_str().unwrap().contains("complete collapse"));
+    assert_eq!(
+        (&summary["stopped_by_doctor"], &summary["finished"]),
+        (&true.into(), &false.into())
+    );
+    assert!(stderr.contains("stopped after epoch") && stderr.contains("byol."), "{stderr}");
+    let page = std::fs::read_to_string(bare.join("report.html")).unwrap();
+    assert!(page.contains("Complete collapse"), "the page does not say so");
+
+    let twins = temp.path().join("twins");
+    let more = with(&["--set", "train.epochs=3", "--set", "doctor.stop_after=1"]);
+    let (success, summary, stderr) = pretrain("barlow-twins", &twins, &more);
+    assert!(success, "{stderr}");
+    let summary = json(&summary);
+    assert_ne!(summary["diagnosis"]["level"], "collapsed", "{summary}");
+    assert_eq!(summary["stopped_by_doctor"], false);
+    let metrics = std::fs::read_to_string(twins.join("metrics.jsonl")).unwrap();
+    let visit = metrics.lines().find(|line| line.contains("uniformity")).unwrap();
+    for figure in ["alignment", "projection_rank", "off_diagonal", "effective_rank", "diagnosis"] {
+        assert!(!json(visit)[figure].is_null(), "{figure} in {visit}");
+    }
+}
+
+#[test]
+fn tensorboard_is_told_everything_and_a_resumed_run_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = temp.path().join("run");
+    let stopped = [&TINY[..], &["--set", "train.stop_after=1"]].concat();
+    let (success, _, stderr) = pretrain("byol", &run, &stopped);
+    assert!(success, "{stderr}");
+    let (success, _, stderr) = pretrain("byol", &run, &[&TINY[..], &["--resume", "auto"]].concat());
+    assert!(success, "{stderr}");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&run)
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .filter(|path| path.to_str().unwrap().contains("events.out.tfevents"))
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 2, "{files:?}");
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned())
+        .collect();
+    for tag in ["training/loss", "training/learning_rate", "neighbours"] {
+        assert!(texts.iter().all(|text| text.contains(tag)), "{tag}");
+    }
+    assert!(texts[0].contains("train.epochs") || texts[0].contains("[train]"), "the settings");
+}

@@ -18,7 +18,8 @@ use crate::{EvalError, Features, Labelled, Probe, ProbeScore};
 /// training set's mean and deviation, since a penalty on `W` means nothing across scales.
 ///
 /// C is chosen on a fifth of the training features that the fit does not see (every fifth of each
-/// class, the whole of it deterministic), then everything is fitted again with it. The test set
+/// class, the whole of it deterministic; where classes are too small for that, it is the candidate nearest to 1), then
+/// everything is fitted again with it. The test set
 /// is looked at once. The result does not depend on the number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearProbe {
@@ -68,7 +69,9 @@ impl LinearProbe {
         candidates.dedup();
         let (part, held) = train.hold_out();
         let mut validation = Vec::new();
-        let mut chosen = (candidates[0], None::<Vec<f64>>);
+        // With nothing held out to choose by, the candidate nearest to 1, scikit-learn's default.
+        let middle = candidates.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
+        let mut chosen = (middle.unwrap_or(1.0), None::<Vec<f64>>);
         if candidates.len() > 1 && !held.labels.is_empty() {
             let problem = Problem::new(&part, classes);
             let mut weights = vec![0.0; problem.design.weights(classes)];

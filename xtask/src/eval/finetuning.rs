@@ -1,7 +1,6 @@
 //! Training on labels, encoder and all.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::mean_and_deviation;
@@ -32,8 +31,7 @@ pub fn rows(
     let mut rows = Vec::new();
     let mut supervised = None;
     for (name, budget) in BUDGETS {
-        let start = Instant::now();
-        let (mut images, mut epochs) = (0, 0);
+        let (mut images, mut epochs, mut steps, mut seconds) = (0, 0, 0, 0.0);
         let (mut pretrained, mut scratch) = (Vec::new(), Vec::new());
         let seeds = if budget.is_some() { setting.seeds } else { 1 };
         for seed in 0..seeds {
@@ -57,7 +55,7 @@ pub fn rows(
                 })
             };
             let tuned = train("fine-tuning", Start::Pretrained(trained))?;
-            epochs = tuned.epochs;
+            (epochs, steps, seconds) = (tuned.epochs, tuned.steps, tuned.train_seconds);
             pretrained.push(tuned.top1);
             let fresh = train("from scratch", Start::Scratch)?;
             scratch.push(fresh.top1);
@@ -67,9 +65,16 @@ pub fn rows(
         }
         let means = mean_and_deviation(&pretrained).zip(mean_and_deviation(&scratch));
         if let Some((pretrained, from_scratch)) = means {
-            let seconds = start.elapsed().as_secs_f64();
             let labels = name.to_owned();
-            rows.push(FinetuneRow { labels, images, pretrained, from_scratch, epochs, seconds });
+            rows.push(FinetuneRow {
+                labels,
+                images,
+                pretrained,
+                from_scratch,
+                epochs,
+                steps,
+                seconds,
+            });
         }
     }
     tally.finish();

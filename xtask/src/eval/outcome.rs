@@ -92,6 +92,8 @@ pub struct FinetuneRow {
     pub pretrained: MeanDeviation,
     pub from_scratch: MeanDeviation,
     pub epochs: u64,
+    pub steps: u64,
+    /// Of one training from the pretrained encoder.
     pub seconds: f64,
 }
 

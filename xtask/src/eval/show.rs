@@ -102,6 +102,7 @@ impl Outcome {
                 Cell { strong: better, ..mean(Some(row.pretrained), percent) },
                 Cell { strong: !better, ..mean(Some(row.from_scratch), percent) },
                 Cell::from(row.epochs.to_string()),
+                Cell::from(row.steps.to_string()),
             ]
         });
         Table {
@@ -109,7 +110,7 @@ impl Outcome {
             caption: "Top-1 of the whole network trained on labels, from the pretrained encoder and from initial weights, by one \
                       recipe; few labels are drawn anew for each seed, all of them are trained on once."
                 .into(),
-            header: names(&["labels", "pretrained", "from scratch", "epochs"]),
+            header: names(&["labels", "pretrained", "from scratch", "epochs", "steps"]),
             rows: rows.collect(),
         }
     }

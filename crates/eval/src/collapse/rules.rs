@@ -331,18 +331,16 @@ fn of_pair(pair: &PairSignals, trained: Option<Trained>, findings: &mut Vec<Find
 fn of_predictor(predictor: &PredictorSpectrum) -> Finding {
     let of = predictor.singular_values.len();
     let narrow = of > 2 && predictor.participation < t::NARROW_PREDICTOR;
-    let (level, kind) = match narrow {
-        true => (Level::Warning, Some(Kind::NarrowPredictor)),
-        false => (Level::Healthy, None),
-    };
+    // A remark: healthy runs pass through it in their first epochs.
+    let kind = narrow.then_some(Kind::NarrowPredictor);
     Finding {
         text: format!(
             "the predictor passes {:.1} of {of} directions{}",
             predictor.participation,
-            if narrow { ", and what it drops dies out" } else { "" }
+            if narrow { ", and what it drops may die out" } else { "" }
         ),
         ..finding(
-            level,
+            Level::Healthy,
             kind,
             "predictor.participation".into(),
             predictor.participation,

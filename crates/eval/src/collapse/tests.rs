@@ -252,6 +252,28 @@ fn the_fitted_map_of_a_linear_predictor_has_its_weights_spectrum() {
 }
 
 #[test]
+fn a_narrow_predictor_and_a_target_that_is_the_online_network_are_named() {
+    let spread = Spread::of(&features(normal(200 * 8), 8)).unwrap();
+    let narrow =
+        PredictorSpectrum::of_weights(&[1.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.1], 3, 3);
+    let evidence = Evidence { projections: Some(&spread), ..Evidence::default() };
+    let narrow = Evidence { predictor: Some(&narrow.unwrap()), ..evidence }.diagnose();
+    // A remark, since healthy runs begin like this.
+    assert_eq!((narrow.level, narrow.kind), (Level::Healthy, Some(Kind::NarrowPredictor)));
+    assert!(narrow.headline.contains("the predictor passes 1.0 of 3 directions"), "{narrow:?}");
+
+    let target = Some(TargetDistance { weights: 0.0, projections: 0.0 });
+    let copied = Evidence { target, ..evidence }.diagnose();
+    assert_eq!((copied.level, copied.kind), (Level::Warning, Some(Kind::TargetEqualsOnline)));
+    let target = Some(TargetDistance { weights: 0.5, projections: 0.99 });
+    let behind = Evidence { target, ..evidence }.diagnose();
+    assert_eq!((behind.level, behind.kind), (Level::Warning, Some(Kind::TargetLeftBehind)));
+    let target = Some(TargetDistance { weights: 0.05, projections: 0.01 });
+    let following = Evidence { target, ..evidence }.diagnose();
+    assert_eq!((following.level, following.kind), (Level::Healthy, None));
+}
+
+#[test]
 fn identical_whitened_views_correlate_as_the_identity() {
     // Columns of a Hadamard matrix but the constant one.
     let hadamard = |i: u32, j: u32| if (i & j).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };

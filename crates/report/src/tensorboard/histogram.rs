@@ -71,8 +71,8 @@ mod tests {
     fn what_is_not_finite_is_left_out() {
         let cleaned = histogram(&[1.0, f32::NAN, 2.0, f32::INFINITY, f32::NEG_INFINITY]);
         assert_eq!(cleaned.bytes(), histogram(&[1.0, 2.0]).bytes());
-        assert_eq!(histogram(&[f32::NAN]).bytes(), []);
-        assert_eq!(histogram(&[]).bytes(), []);
+        assert!(histogram(&[f32::NAN]).bytes().is_empty());
+        assert!(histogram(&[]).bytes().is_empty());
     }
 
     /// The range of `f32` is no overflow.
