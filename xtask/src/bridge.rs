@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use selfsame_augment::{PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey};
 use selfsame_data::{ImageDataset, ViewStream};
-use selfsame_eval::LabelledImages;
+use selfsame_eval::{Features, LabelledImages, raw_pixels};
 use selfsame_trainers::{ViewSource, Views};
 
 use crate::config::RunConfig;
@@ -17,13 +17,27 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct PlainImages {
     dataset: Arc<dyn ImageDataset>,
     view: PlainView,
+    mean: [f32; 3],
+    std: [f32; 3],
 }
+
+/// Side of the images whose pixels are features.
+pub const PIXEL_SIDE: u32 = 32;
 
 impl PlainImages {
     pub fn new(dataset: Arc<dyn ImageDataset>, config: &RunConfig) -> anyhow::Result<Self> {
         let settings = config.views.view(0);
         let view = PlainView::new(settings.size, settings.mean, settings.std)?;
-        Ok(Self { dataset, view })
+        Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
+    }
+
+    /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where the views are
+    /// larger, since more pixels only make neighbours of what is aligned by chance, and take gigabytes.
+    pub fn pixels(&self) -> anyhow::Result<Features> {
+        let size = (self.view.view_size(0) as u32).min(PIXEL_SIDE);
+        let view = PlainView::new(size, self.mean, self.std)?;
+        let reduced = Self { dataset: self.dataset.clone(), view, mean: self.mean, std: self.std };
+        Ok(raw_pixels(&reduced)?)
     }
 
     pub fn path(&self, index: usize) -> Option<PathBuf> {

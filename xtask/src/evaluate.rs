@@ -6,7 +6,7 @@ use anyhow::Context;
 use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
-use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract, raw_pixels};
+use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract};
 use selfsame_models::Encoder;
 
 use crate::bridge::PlainImages;
@@ -89,8 +89,7 @@ impl Judge {
     /// Raw pixels under k-NN, the baseline that needs no encoder.
     pub fn pixels(&self) -> anyhow::Result<Option<f64>> {
         let Some(test) = &self.test else { return Ok(None) };
-        let features =
-            SplitFeatures { train: raw_pixels(&self.train)?, test: Some(raw_pixels(test)?) };
+        let features = SplitFeatures { train: self.train.pixels()?, test: Some(test.pixels()?) };
         self.knn(&features)
     }
 

@@ -9,7 +9,7 @@ use selfsame_data::{Factors, ShapesDataset};
 use selfsame_eval::{Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels};
 use serde::Serialize;
 
-use crate::bridge::PlainImages;
+use crate::bridge::{PIXEL_SIDE, PlainImages};
 use crate::config::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,32 +34,21 @@ pub fn augmentations(
     images: &PlainImages,
     both: &BothEncoders<'_>,
 ) -> anyhow::Result<Vec<AugmentationRow>> {
-    let pixels = raw_pixels(images)?;
+    let pixels = images.pixels()?;
     let [untrained, trained] = both(images)?;
     let view = config.views.view(0);
-    let plain = ViewConfig::plain(view.size).normalize(view.mean, view.std);
+    let of_size = |size| ViewConfig::plain(size).normalize(view.mean, view.std);
     let mut rows = Vec::new();
-    for (augmentation, config) in [
-        (
-            "crop to 20–100 % of the area",
-            plain.clone().random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0]),
-        ),
-        ("horizontal flip", plain.clone().horizontal_flip(1.0)),
-        ("brightness ± 40 %", plain.clone().color_jitter(1.0, [0.4, 0.0, 0.0, 0.0])),
-        ("contrast ± 40 %", plain.clone().color_jitter(1.0, [0.0, 0.4, 0.0, 0.0])),
-        ("saturation ± 40 %", plain.clone().color_jitter(1.0, [0.0, 0.0, 0.4, 0.0])),
-        ("hue ± 0.1 turns", plain.clone().color_jitter(1.0, [0.0, 0.0, 0.0, 0.1])),
-        ("grayscale", plain.clone().grayscale(1.0)),
-        ("blur σ 0.1–2 pixels", plain.clone().gaussian_blur(1.0, [0.1, 2.0])),
-        ("solarise", plain.clone().solarize(1.0, 128.0 / 255.0)),
-    ] {
-        let pair = ViewPair::new(config.clone(), config)?;
-        let augmented = Augmented { images, pair };
-        let moved = invariance(&pixels, &raw_pixels(&augmented)?)?;
+    for (augmentation, add) in AUGMENTATIONS {
+        let augmented = |size| -> anyhow::Result<Augmented<'_>> {
+            let config = add(of_size(size));
+            Ok(Augmented { images, pair: ViewPair::new(config.clone(), config)? })
+        };
+        let moved = invariance(&pixels, &raw_pixels(&augmented(view.size.min(PIXEL_SIDE))?)?)?;
         if moved.same < 1e-6 {
             continue;
         }
-        let [before, after] = both(&augmented)?;
+        let [before, after] = both(&augmented(view.size)?)?;
         rows.push(AugmentationRow {
             augmentation,
             pixels: moved.ratio,
@@ -69,6 +58,21 @@ pub fn augmentations(
     }
     Ok(rows)
 }
+
+/// One augmentation by name, and how a plain view gets it.
+type Augmentation = (&'static str, fn(ViewConfig) -> ViewConfig);
+
+const AUGMENTATIONS: [Augmentation; 9] = [
+    ("crop to 20–100 % of the area", |v| v.random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0])),
+    ("horizontal flip", |v| v.horizontal_flip(1.0)),
+    ("brightness ± 40 %", |v| v.color_jitter(1.0, [0.4, 0.0, 0.0, 0.0])),
+    ("contrast ± 40 %", |v| v.color_jitter(1.0, [0.0, 0.4, 0.0, 0.0])),
+    ("saturation ± 40 %", |v| v.color_jitter(1.0, [0.0, 0.0, 0.4, 0.0])),
+    ("hue ± 0.1 turns", |v| v.color_jitter(1.0, [0.0, 0.0, 0.0, 0.1])),
+    ("grayscale", |v| v.grayscale(1.0)),
+    ("blur σ 0.1–2 pixels", |v| v.gaussian_blur(1.0, [0.1, 2.0])),
+    ("solarise", |v| v.solarize(1.0, 128.0 / 255.0)),
+];
 
 /// The first view of each image.
 struct Augmented<'a> {
@@ -130,9 +134,9 @@ pub fn factors(config: &RunConfig, both: &BothEncoders<'_>) -> anyhow::Result<Ve
     let [untrained, trained] = both(&learn)?;
     let [untrained_test, trained_test] = both(&test)?;
     // A linear model of as many pixels would be mostly rounding.
-    let pixels = raw_pixels(&learn)?;
+    let pixels = learn.pixels()?;
     let pca = Pca::fit(&pixels, PIXEL_COMPONENTS.min(pixels.dim()))?;
-    let (pixels, pixels_test) = (pca.transform(&pixels)?, pca.transform(&raw_pixels(&test)?)?);
+    let (pixels, pixels_test) = (pca.transform(&pixels)?, pca.transform(&test.pixels()?)?);
     let readers = [
         (FactorReader::fit(&pixels)?, &pixels_test),
         (FactorReader::fit(&untrained)?, &untrained_test),

@@ -70,7 +70,8 @@ impl LinearProbe {
         let (part, held) = train.hold_out();
         let mut validation = Vec::new();
         // With nothing held out to choose by, the candidate nearest to 1, scikit-learn's default.
-        let middle = candidates.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
+        let middle =
+            candidates.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
         let mut chosen = (middle.unwrap_or(1.0), None::<Vec<f64>>);
         if candidates.len() > 1 && !held.labels.is_empty() {
             let problem = Problem::new(&part, classes);

@@ -335,6 +335,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         Self::from_inner(B::kernel_moving_average(a, b, tau))
     }
 
+    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::kernel_not_finite(x.into_primitive()))
+    }
+
     fn kernel_sgd_without_momentum(
         w: FloatTensor<Self>,
         g: FloatTensor<Self>,

@@ -267,6 +267,17 @@ pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau:
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_moving_average(average, value, tau))
 }
 
+/// The first value that is NaN or infinite, in one pass. On devices without kernels here it is the sum of all of
+/// them, which is not finite either, and neither is a sum beyond the largest float.
+pub fn not_finite<const D: usize>(x: Tensor<D>) -> Option<f32> {
+    let found = if has_kernels(&x) {
+        Tensor::<1>::from_dispatch(<Dispatch as KernelOps>::kernel_not_finite(x.into_dispatch()))
+    } else {
+        x.sum()
+    };
+    Some(found.into_scalar::<f32>()).filter(|value| !value.is_finite())
+}
+
 /// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
 /// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity is the
 /// first gradient. Returns the new parameter and, unless μ = 0, the new velocity. No gradient flows

@@ -178,6 +178,9 @@ pub trait KernelOps: Backend {
         tau: f64,
     ) -> FloatTensor<Self>;
 
+    /// The first value that is NaN or infinite, or else 0, `[1]`, without gradient.
+    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// The new parameter, without gradient.
     fn kernel_sgd_without_momentum(
         w: FloatTensor<Self>,
@@ -535,6 +538,12 @@ macro_rules! host_kernels {
                 let (shape, device) = (a.shape(), a.device());
                 let y = Self::host(a, |a| Self::host(b, |b| update::moving_average(a, b, tau)));
                 Self::from_host(y, shape, &device)
+            }
+
+            fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                let device = x.device();
+                let found = Self::host(x, update::not_finite).unwrap_or(0.0);
+                Self::from_host(vec![found], Shape::new([1]), &device)
             }
 
             fn kernel_sgd_without_momentum(

@@ -63,6 +63,26 @@ pub fn sgd_without_momentum(w: &[f32], g: &[f32], scale: f32, step: SgdStep) -> 
     })
 }
 
+/// The first value that is NaN or infinite.
+pub fn not_finite(x: &[f32]) -> Option<f32> {
+    const LANES: usize = 16;
+    let odd = |chunk: &[f32]| -> bool {
+        vectorized(|| {
+            // 0 · x is 0 but for NaN and infinities, and a sum with NaN in it stays NaN.
+            let mut sums = [0f32; LANES];
+            let (whole, rest) = chunk.as_chunks::<LANES>();
+            for x in whole {
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum += 0.0 * x;
+                }
+            }
+            sums.iter().sum::<f32>() + rest.iter().map(|x| 0.0 * x).sum::<f32>() != 0.0
+        })
+    };
+    let chunk = x.par_chunks(CHUNK).find_first(|chunk| odd(chunk))?;
+    chunk.iter().copied().find(|x| !x.is_finite())
+}
+
 /// `‖w‖`, `‖g‖` and `‖g + λ w‖`: sums of chunks in f64, added in their order.
 pub fn norms(w: &[f32], g: &[f32], decay: f64) -> [f64; 3] {
     let decay = decay as f32;

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use reference::Sum;
 use selfsame_kernels::{
     Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, linear,
-    max_pool2d, moving_average, sgd_step, update_norms,
+    max_pool2d, moving_average, not_finite, sgd_step, update_norms,
 };
 
 fn devices() -> Vec<Device> {
@@ -536,6 +536,26 @@ fn updates_of_parameters() {
         for ((averaged, a), b) in averaged.iter().zip(&w).zip(&first) {
             let expected = 0.99 * f64::from(*a) + 0.01 * f64::from(*b);
             assert!((f64::from(*averaged) - expected).abs() < 1e-6, "{averaged} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_first_value_that_is_not_finite_is_found_wherever_it_stands() {
+    for device in devices() {
+        for length in [1, 15, 16, 17, 100, (1 << 15) + 5] {
+            // As large as finite values get: their sum is beyond all bounds, and none of them is.
+            let largest = vec![f32::MAX; length];
+            assert_eq!(not_finite(tensor(&largest, [length], &device)), None, "{length}");
+            for place in [0, length / 2, length - 1] {
+                for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+                    let mut values = largest.clone();
+                    values[place] = odd;
+                    values[length - 1] = if place < length - 1 { f32::NAN } else { odd };
+                    let found = not_finite(tensor(&values, [length], &device)).unwrap();
+                    assert_eq!(found.to_bits(), odd.to_bits(), "{place} of {length}");
+                }
+            }
         }
     }
 }

@@ -45,12 +45,12 @@ pub fn heading(title: &str, caption: &str) -> String {
     format!("<h3>{}</h3>{}", escape(title), paragraph("caption", caption))
 }
 
-/// Figures side by side: two in a row, or three where there are more than two.
+/// Figures side by side: three in a row where that leaves no row unfinished, else two.
 pub fn grid(figures: &[String]) -> String {
     if figures.is_empty() {
         return String::new();
     }
-    let thirds = if figures.len() > 2 { " thirds" } else { "" };
+    let thirds = if figures.len().is_multiple_of(3) { " thirds" } else { "" };
     format!("<div class=\"grid{thirds}\">{}</div>", figures.concat())
 }
 

@@ -33,7 +33,7 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// A gradient is NaN or infinite, or too large to be added up; parameters and optimiser have not
+    /// A gradient is NaN or infinite; parameters and optimiser have not
     /// been changed by this step, running statistics have seen its batch.
     #[error(
         "the gradient of {parameter} is {value} at step {step} (the loss is {loss}); lower the learning rate, lengthen the warm-up, or look for broken images"
@@ -43,7 +43,7 @@ pub enum TrainError {
         step: u64,
         /// The first parameter with such a gradient, by its path.
         parameter: String,
-        /// The sum of its gradient.
+        /// What was found in it; on a GPU, its sum.
         value: f32,
         /// The loss.
         loss: f32,

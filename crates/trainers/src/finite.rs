@@ -1,13 +1,10 @@
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use selfsame_kernels::for_each_tensor;
+use selfsame_kernels::{for_each_tensor, not_finite};
 use selfsame_models::named::{NamedVisitor, visit_named};
 
-/// The first parameter whose gradient has NaN or an infinity in it, with the sum of that gradient.
-///
-/// A sum shows both, in one pass at memory's speed; it also shows gradients whose sum is beyond f32, which no
-/// step survives either.
+/// The first parameter whose gradient has NaN or an infinity in it, with what [`not_finite`] found there.
 pub(crate) fn first_not_finite<M: Module>(
     module: &M,
     gradients: &GradientsParams,
@@ -15,10 +12,10 @@ pub(crate) fn first_not_finite<M: Module>(
 ) -> Option<(String, f32)> {
     let mut collect = Collect { gradients, found: Vec::new() };
     visit_named(module, &mut collect);
-    let sums = for_each_tensor(device, collect.found, |(name, gradient)| {
-        (name, gradient.sum().into_scalar::<f32>())
+    let found = for_each_tensor(device, collect.found, |(name, gradient)| {
+        not_finite(gradient).map(|value| (name, value))
     });
-    sums.into_iter().find(|(_, sum)| !sum.is_finite())
+    found.into_iter().flatten().next()
 }
 
 struct Collect<'a> {

@@ -12,6 +12,7 @@ use selfsame_models::Encoder;
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::Linear;
 
+use crate::finite::first_not_finite;
 use crate::{Flow, LearningRate, Optimizer, OptimizerConfig, Outcome, TrainError};
 
 /// An encoder with a linear layer on its features.
@@ -239,7 +240,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     ///
     /// # Errors
     /// A batch of fewer than two images, whose statistics batch norm cannot take; pixels or labels that
-    /// do not fit the shape; a class out of range; a loss that is not finite. Parameters and optimisers
+    /// do not fit the shape; a class out of range; a loss or gradient that is not finite. Parameters and optimisers
     /// are then unchanged; only after the last of these have running statistics seen the batch.
     pub fn step(&mut self, batch: LabelledBatch) -> Result<SupervisedReport, TrainError> {
         let [images, channels, height, width] = batch.shape;
@@ -266,14 +267,20 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         let logits = self.classifier.forward(images);
         let loss = cross_entropy(logits.clone(), &labels, self.config.label_smoothing)?;
         let mut gradients = loss.backward();
-        let value = loss.into_scalar::<f32>();
-        if !value.is_finite() {
-            return Err(TrainError::NotFinite { step, loss: value });
+        let loss_value = loss.into_scalar::<f32>();
+        if !loss_value.is_finite() {
+            return Err(TrainError::NotFinite { step, loss: loss_value });
         }
         let predictions = predicted_classes(logits.inner())?;
         let Classifier { encoder, head } = self.classifier.clone();
         let of_encoder = GradientsParams::from_module(&mut gradients, &encoder);
         let of_head = GradientsParams::from_grads(gradients, &head);
+        let found = first_not_finite(&encoder, &of_encoder, &self.device)
+            .or_else(|| first_not_finite(&head, &of_head, &self.device));
+        if let Some((parameter, value)) = found {
+            let loss = loss_value;
+            return Err(TrainError::GradientNotFinite { step, parameter, value, loss });
+        }
         let learning_rate = self.config.learning_rate.at(step);
         let encoder_rate = learning_rate * self.config.encoder_rate;
         self.classifier = Classifier {
@@ -283,7 +290,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         Ok(SupervisedReport {
             step: step + 1,
             steps: self.steps(),
-            loss: value,
+            loss: loss_value,
             correct: predictions.iter().zip(&labels).filter(|(p, l)| p == l).count(),
             images: labels.len(),
             learning_rate,

@@ -186,8 +186,9 @@ fn evaluate(
             selfsame_eval::extract(trained, images, batch, device)?,
         ])
     };
-    let judged = judge.test.as_ref().unwrap_or(&judge.train);
-    let augmentations = augmentations(config, judged, &both)?;
+    let judged = data.test.as_ref().unwrap_or(&data.train);
+    let some = report::sample(judged, report::MAPPED, config)?;
+    let augmentations = augmentations(config, &some, &both)?;
     let factors = match data.name == "shapes" {
         true => factors(config, &both)?,
         false => Vec::new(),

@@ -1,7 +1,8 @@
-use selfsame_eval::{Features, Labelled, LabelledImages, Pca, raw_pixels};
+use selfsame_eval::{Features, Labelled, LabelledImages, Pca};
 use selfsame_models::ResNet;
 
 use super::Setting;
+use crate::bridge::PlainImages;
 
 /// The most principal components of pixels that are kept.
 const MOST_COMPONENTS: usize = 256;
@@ -27,15 +28,15 @@ impl Embed {
     pub fn features(
         &self,
         setting: &Setting<'_>,
-        images: &dyn LabelledImages,
+        images: &PlainImages,
     ) -> anyhow::Result<Features> {
         let batch = setting.config.eval.batch_size;
         Ok(match self {
             Self::Encoder(encoder) => {
                 selfsame_eval::extract(encoder, images, batch, setting.device)?
             }
-            Self::Pixels => raw_pixels(images)?,
-            Self::Components(pca) => pca.transform(&raw_pixels(images)?)?,
+            Self::Pixels => images.pixels()?,
+            Self::Components(pca) => pca.transform(&images.pixels()?)?,
         })
     }
 }
@@ -52,13 +53,11 @@ pub fn all(
         of_encoder(setting, "untrained encoder", untrained.clone())?,
     ];
     let Some(test) = &judge.test else { return Ok(all) };
-    let (pixels, test_pixels) = (raw_pixels(&judge.train)?, raw_pixels(test)?);
-    let components = MOST_COMPONENTS.min(pixels.rows() - 1).min(pixels.dim());
-    // Too many pixels of too many images are refused, and then there is one baseline less.
-    if let Ok(pca) = Pca::fit(&pixels, components) {
-        let reduced = [pca.transform(&pixels)?, pca.transform(&test_pixels)?];
-        all.push(of_features(setting, "PCA of pixels", reduced, Embed::Components(pca))?);
-    }
+    let (pixels, test_pixels) = (judge.train.pixels()?, test.pixels()?);
+    let components = MOST_COMPONENTS.min(pixels.rows()).min(pixels.dim());
+    let pca = Pca::fit(&pixels, components)?;
+    let reduced = [pca.transform(&pixels)?, pca.transform(&test_pixels)?];
+    all.push(of_features(setting, "PCA of pixels", reduced, Embed::Components(pca))?);
     all.push(of_features(setting, "raw pixels", [pixels, test_pixels], Embed::Pixels)?);
     Ok(all)
 }

@@ -33,8 +33,8 @@ pub use tables::{add_evaluation, augmentation_table, percent};
 
 /// Images that galleries are filled from; of larger sets, some.
 const BANK: usize = 10_000;
-/// Images on a map.
-const MAPPED: usize = 1_000;
+/// Images on a map, and whose augmentations are looked at.
+pub const MAPPED: usize = 1_000;
 /// Dimensions of a correlation matrix that are drawn.
 const DRAWN_DIMENSIONS: usize = 256;
 
@@ -104,7 +104,7 @@ pub fn write<E: Encoder>(
 }
 
 /// Up to `count` images, evenly over the set.
-fn sample(
+pub fn sample(
     images: &Arc<dyn ImageDataset>,
     count: usize,
     config: &RunConfig,
