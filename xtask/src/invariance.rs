@@ -144,7 +144,7 @@ pub fn factors(config: &RunConfig, both: &BothEncoders<'_>) -> anyhow::Result<Ve
     ];
     let mut rows = Vec::new();
     for (factor, columns) in COLUMNS {
-        let [learnt, tested] = [&learn_factors, &test_factors].map(|drawn| columns(drawn));
+        let [learnt, tested] = [&learn_factors, &test_factors].map(columns);
         let [learnt_columns, tested_columns] = [&learnt, &tested].map(|c| c.columns());
         let (learnt, tested) = (learnt.factor(&learnt_columns), tested.factor(&tested_columns));
         let scores = readers
@@ -187,8 +187,10 @@ impl Column {
     }
 }
 
-/// The factors by name, and how they are read off the drawings.
-const COLUMNS: [(&str, fn(&Vec<Factors>) -> Column); 10] = [
+/// A factor by name, and how it is read off the drawings.
+type NamedFactor = (&'static str, fn(&Vec<Factors>) -> Column);
+
+const COLUMNS: [NamedFactor; 10] = [
     ("shape (the class)", |drawn| Column::Class(drawn.iter().map(|f| f.shape).collect())),
     ("texture", |drawn| Column::Class(drawn.iter().map(|f| f.texture as u32).collect())),
     ("colour", |drawn| numbers(drawn, &[|f| f.color[0], |f| f.color[1], |f| f.color[2]])),

@@ -19,7 +19,7 @@ pub struct Representation {
 }
 
 pub enum Embed {
-    Encoder(ResNet),
+    Encoder(Box<ResNet>),
     Pixels,
     Components(Pca),
 }
@@ -33,7 +33,7 @@ impl Embed {
         let batch = setting.config.eval.batch_size;
         Ok(match self {
             Self::Encoder(encoder) => {
-                selfsame_eval::extract(encoder, images, batch, setting.device)?
+                selfsame_eval::extract(&**encoder, images, batch, setting.device)?
             }
             Self::Pixels => images.pixels()?,
             Self::Components(pca) => pca.transform(&images.pixels()?)?,
@@ -69,7 +69,7 @@ pub fn of_encoder(
 ) -> anyhow::Result<Representation> {
     let features = setting.judge.cached_features(&encoder, setting.cache)?;
     let test = features.test.ok_or_else(|| anyhow::anyhow!("there are no test images"))?;
-    of_features(setting, name, [features.train, test], Embed::Encoder(encoder))
+    of_features(setting, name, [features.train, test], Embed::Encoder(Box::new(encoder)))
 }
 
 fn of_features(
