@@ -29,7 +29,9 @@ fn table(table: &Table) -> String {
     );
     for (i, column) in columns.iter().enumerate() {
         let text = table.header.get(i).map_or("", String::as_str);
-        let _ = write!(html, "<th scope=\"col\"{}>{}</th>", column.class(), escape(text));
+        // The first column has names, whatever they begin with.
+        let class = if i == 0 { "" } else { column.class() };
+        let _ = write!(html, "<th scope=\"col\"{class}>{}</th>", escape(text));
     }
     html.push_str("</tr></thead><tbody>");
     for row in &table.rows {
