@@ -16,7 +16,9 @@ pub mod thresholds {
     /// Below this share differences are small: a mean standard deviation of 0.1 at most, mean cosine
     /// similarity above 0.99. Untrained networks start there and training should leave it.
     pub const SMALL: f64 = 1e-2;
-    /// Share of the possible directions up to which features are collapsed, and projections narrow.
+    /// Share of the possible directions up to which features are collapsed, and projections narrow, or
+    /// collapsed if their differences are small too: BYOL without its predictor had 3 of 128 at a mean
+    /// cosine similarity of 0.998, the default run 6 at 0.2.
     pub const FEW_DIRECTIONS: f64 = 0.05;
     /// Share of the possible directions below which there is a warning about features.
     pub const LOW_DIRECTIONS: f64 = 0.12;
@@ -210,6 +212,10 @@ fn of_directions(
         }
         (n, Stage::Features) if n < low => {
             (Level::Warning, dimensional, low, "near dimensional collapse: ")
+        }
+        // Healthy small runs have few directions too, but far apart; a collapse shrinks both.
+        (n, Stage::Projections { .. }) if n <= few && spread.spread < t::SMALL => {
+            (Level::Collapsed, dimensional, few, "dimensional collapse: hardly apart, ")
         }
         (n, Stage::Projections { features_are_wide }) if n <= few => {
             let level = if features_are_wide { Level::Healthy } else { Level::Warning };

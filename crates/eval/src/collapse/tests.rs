@@ -252,6 +252,34 @@ fn the_fitted_map_of_a_linear_predictor_has_its_weights_spectrum() {
 }
 
 #[test]
+fn few_directions_of_projections_are_a_collapse_if_they_are_hardly_apart_too() {
+    let wide = Spread::of(&features(normal(200 * 16), 16)).unwrap();
+    let diagnosis = |mean: f32| {
+        let moved = rank(3, 200, 128).values().iter().map(|v| v + mean).collect();
+        let projections = Spread::of(&features(moved, 128)).unwrap();
+        let evidence = Evidence {
+            features: Some(&wide),
+            projections: Some(&projections),
+            ..Evidence::default()
+        };
+        (projections.spread, evidence.diagnose())
+    };
+    let (apart, narrow) = diagnosis(0.0);
+    assert_eq!(
+        (narrow.level, narrow.kind),
+        (Level::Healthy, Some(Kind::NarrowProjections { used: 3, of: 128 })),
+        "{apart}"
+    );
+    let (apart, collapsed) = diagnosis(12.0);
+    assert!(apart > thresholds::COMPLETE && apart < thresholds::SMALL, "{apart}");
+    assert_eq!(
+        (collapsed.level, collapsed.kind),
+        (Level::Collapsed, Some(Kind::DimensionalCollapse { used: 3, of: 128 }))
+    );
+    assert!(collapsed.headline.contains("3 of 128 directions used"), "{}", collapsed.headline);
+}
+
+#[test]
 fn a_narrow_predictor_and_a_target_that_is_the_online_network_are_named() {
     let spread = Spread::of(&features(normal(200 * 8), 8)).unwrap();
     let narrow =
