@@ -60,24 +60,34 @@ impl LabelledImages for PlainImages {
     }
 
     fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
-        let size = self.view.view_size(0);
-        let length = 3 * size * size;
-        let mut start = out.len();
-        out.resize(start + range.len() * length, 0.0);
-        for index in range {
-            let image = self.dataset.image(index)?;
-            // A plain view draws nothing, but every view is rendered with a generator.
-            let mut rng = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 }.rng();
-            let target = ViewBuffer::Planar(&mut out[start..start + length]);
-            self.view.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
-            start += length;
-        }
-        Ok([3, size, size])
+        first_views(&*self.dataset, &self.view, range, out)
     }
 
     fn label(&self, index: usize) -> Option<u32> {
         self.dataset.label(index)
     }
+}
+
+/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns the shape of one. A view depends
+/// on the image's index and on nothing else.
+pub fn first_views(
+    images: &dyn ImageDataset,
+    generator: &dyn ViewGenerator,
+    range: Range<usize>,
+    out: &mut Vec<f32>,
+) -> Result<[usize; 3], BoxError> {
+    let size = generator.view_size(0);
+    let length = 3 * size * size;
+    let mut start = out.len();
+    out.resize(start + range.len() * length, 0.0);
+    for index in range {
+        let image = images.image(index)?;
+        let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
+        let target = ViewBuffer::Planar(&mut out[start..start + length]);
+        generator.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
+        start += length;
+    }
+    Ok([3, size, size])
 }
 
 /// A loader's stream as a source of training batches.

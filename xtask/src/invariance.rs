@@ -4,12 +4,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use selfsame_augment::{RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewKey, ViewPair};
+use selfsame_augment::{ViewConfig, ViewPair};
 use selfsame_data::{Factors, ShapesDataset};
 use selfsame_eval::{Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels};
 use serde::Serialize;
 
-use crate::bridge::{PIXEL_SIDE, PlainImages};
+use crate::bridge::{PIXEL_SIDE, PlainImages, first_views};
 use crate::config::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -86,18 +86,7 @@ impl LabelledImages for Augmented<'_> {
     }
 
     fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
-        let size = self.pair.view_size(0);
-        let length = 3 * size * size;
-        let mut start = out.len();
-        out.resize(start + range.len() * length, 0.0);
-        for index in range {
-            let image = self.images.dataset().image(index)?;
-            let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
-            let target = ViewBuffer::Planar(&mut out[start..start + length]);
-            self.pair.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
-            start += length;
-        }
-        Ok([3, size, size])
+        first_views(self.images.dataset(), &self.pair, range, out)
     }
 
     fn label(&self, index: usize) -> Option<u32> {
