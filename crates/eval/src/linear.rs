@@ -31,9 +31,9 @@ pub struct LinearProbe {
 }
 
 impl Default for LinearProbe {
-    /// C from 1e-4 to 10 by decades.
+    /// C from 1e-4 to 100 by decades.
     fn default() -> Self {
-        Self { c: vec![1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0], max_iterations: 300 }
+        Self { c: vec![1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0], max_iterations: 300 }
     }
 }
 
