@@ -246,6 +246,8 @@ fn mean(value: Option<MeanDeviation>, show: fn(f64) -> String) -> Cell {
 }
 
 fn decimal(value: f64) -> String {
+    // No −0.000.
+    let value = if value.abs() < 5e-4 { 0.0 } else { value };
     format!("{value:.3}")
 }
 
