@@ -121,7 +121,7 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
             println!("{}", path.display());
         }
         for (index, similarity) in near {
-            println!("{similarity:.3}  {}", name(*index));
+            println!("{similarity:.4}  {}", name(*index));
         }
     }
     if let Some(out) = &args.out {
