@@ -69,12 +69,16 @@ impl RunFolder {
 
     /// Replaces a file as a whole.
     pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        let path = self.file(name);
-        let new = path.with_extension("new");
-        std::fs::write(&new, bytes)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        replace(&self.file(name), bytes)
     }
+}
+
+/// Replaces a file as a whole: it is never half written.
+pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, bytes)
+        .and_then(|()| std::fs::rename(&new, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …

@@ -25,7 +25,7 @@ use crate::feature_cache::FeatureCache;
 use crate::invariance::{augmentations, factors};
 use crate::methods::{MethodTask, with_method};
 use crate::report;
-use crate::run_folder::{CONFIG, LAST_CHECKPOINT, REPORT_DATA};
+use crate::run_folder::{CONFIG, LAST_CHECKPOINT, REPORT_DATA, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
 
@@ -111,8 +111,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 
     let name = if transfer { format!("eval-{}.json", data.name) } else { "eval.json".into() };
     let path = args.run.join(name.replace(['/', '\\'], "-"));
-    std::fs::write(&path, serde_json::to_string_pretty(&outcome)?)
-        .map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))?;
+    replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
     // A run that has been cut short has no report yet.
     let page = args.run.join(REPORT_DATA).is_file() && args.weights.is_none();
     if page {

@@ -1,5 +1,6 @@
 //! Curves of a run, from its `metrics.jsonl`.
 
+use selfsame_eval::Spread;
 use selfsame_report::{Chart, Line, Role};
 use serde_json::Value;
 
@@ -105,36 +106,63 @@ const COLLAPSE: [Watched; 5] = [
     ),
 ];
 
+/// Singular values, and the deviation of every dimension, of features and projections.
 fn spectra(material: &Material<'_>) -> Vec<Chart> {
     let (examination, evaluation) = &material.doctor.untrained;
-    let pairs = [
-        ("Singular values of the features", &evaluation.spread, &material.evaluation.spread),
-        (
-            "Singular values of the projections",
-            &examination.projections,
-            &material.examination.projections,
-        ),
+    let both = [
+        ("features", &evaluation.spread, &material.evaluation.spread),
+        ("projections", &examination.projections, &material.examination.projections),
     ];
-    let caption = "Of the centred embeddings, largest first, over the largest. A cliff is a dimensional collapse.";
-    let spectrum = |name: &str, values: &[f64], role| {
-        let largest = values.first().copied().unwrap_or_default().max(f64::MIN_POSITIVE);
-        let points = values.iter().enumerate().map(|(i, v)| [(i + 1) as f64, v / largest]);
-        // What rounding leaves of a direction that is not used would stretch the axis by decades.
-        let points = points.filter(|[_, v]| *v > 1e-6).collect();
-        Line { name: name.into(), points, role }
-    };
-    let charts = pairs.map(|(title, before, after)| Chart {
+    let mut charts = Vec::new();
+    for (what, before, after) in both {
+        let relative = |spread: &Spread| {
+            let largest = spread.spectrum.first().copied().unwrap_or_default();
+            let values = spread.spectrum.iter().map(|v| v / largest.max(f64::MIN_POSITIVE));
+            // What rounding leaves of a direction that is not used would stretch the axis by decades.
+            values.filter(|v| *v > 1e-6).collect()
+        };
+        charts.push(ranked(
+            &format!("Singular values of the {what}"),
+            "Of the centred embeddings, largest first, over the largest. A cliff is a dimensional collapse.",
+            ["direction", "relative size"],
+            [relative(before), relative(after)],
+        ));
+    }
+    for (what, before, after) in both {
+        let deviations = |spread: &Spread| {
+            let mut std = spread.std.clone();
+            std.sort_by(|a, b| b.total_cmp(a));
+            std
+        };
+        let mut chart = ranked(
+            &format!("Deviation of each dimension of the {what}"),
+            "Standard deviation of the l2-normalised embedding times √dim, largest first. A dimension at 0 is dead.",
+            ["dimension", "std × √dim"],
+            [deviations(before), deviations(after)],
+        );
+        chart.log_y = false;
+        charts.push(chart);
+    }
+    charts
+}
+
+/// Values by rank, untrained and trained.
+fn ranked(title: &str, caption: &str, labels: [&str; 2], values: [Vec<f64>; 2]) -> Chart {
+    let [untrained, trained] = values.map(|values| {
+        values.into_iter().enumerate().map(|(i, v)| [(i + 1) as f64, v]).collect::<Vec<_>>()
+    });
+    let [x_label, y_label] = labels.map(str::to_owned);
+    Chart {
         title: title.into(),
         caption: caption.into(),
-        x_label: "direction".into(),
-        y_label: "relative size".into(),
+        x_label,
+        y_label,
         log_y: true,
         lines: vec![
-            spectrum("trained", &after.spectrum, Role::Measured),
-            spectrum("untrained", &before.spectrum, Role::Baseline),
+            line("trained", trained),
+            Line { name: "untrained".into(), points: untrained, role: Role::Baseline },
         ],
-    });
-    charts.into()
+    }
 }
 
 fn chart(title: &str, caption: &str, y_label: &str, lines: Vec<Line>) -> Chart {

@@ -5,10 +5,11 @@ mod command;
 mod pictures;
 mod tables;
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Splits, Subset};
 use selfsame_eval::{LabelledImages, extract};
@@ -24,7 +25,7 @@ use crate::gallery::{rows, sheet};
 use crate::invariance::augmentations;
 use crate::machine::describe;
 use crate::pretrain::{Doctor, Summary};
-use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
+use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
 use crate::spread::spread;
 use pictures::{Thumbnails, gallery, maps};
 
@@ -35,6 +36,8 @@ pub use tables::{add_evaluation, augmentation_table, percent};
 const BANK: usize = 10_000;
 /// Images on a map, and whose augmentations are looked at.
 pub const MAPPED: usize = 1_000;
+/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has some megabytes.
+const LARGEST_REPORT: u64 = 256 << 20;
 /// Dimensions of a correlation matrix that are drawn.
 const DRAWN_DIMENSIONS: usize = 256;
 
@@ -143,25 +146,23 @@ pub fn name(folder: &Path) -> String {
 
 /// Writes `report.json` and `report.html`.
 pub fn save(folder: &Path, report: &RunReport) -> anyhow::Result<()> {
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        let new = path.with_extension("new");
-        std::fs::write(&new, text)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
-    };
-    write(REPORT_DATA, report.to_json()?)?;
-    write(REPORT, page(report)?)
+    replace(&folder.join(REPORT_DATA), report.to_json()?.as_bytes())?;
+    replace(&folder.join(REPORT), page(report)?.as_bytes())
 }
 
 /// The report of the run in `folder`.
 pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
     let path = folder.join(REPORT_DATA);
-    let text = std::fs::read_to_string(&path).with_context(|| {
+    let reading = || {
         format!(
             "cannot read {}; a run has it when it has ended, and runs from before there was one do not",
             path.display()
         )
-    })?;
+    };
+    let mut text = String::new();
+    let file = std::fs::File::open(&path).with_context(reading)?;
+    file.take(LARGEST_REPORT + 1).read_to_string(&mut text).with_context(reading)?;
+    let size = text.len() as u64;
+    ensure!(size <= LARGEST_REPORT, "{}: larger than {LARGEST_REPORT} bytes", path.display());
     RunReport::from_json(&text).with_context(|| path.display().to_string())
 }
