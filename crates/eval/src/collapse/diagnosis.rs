@@ -168,6 +168,9 @@ impl Evidence<'_> {
         let worst = findings.iter().find(|f| f.level == level && f.kind.is_some());
         let headline = match (worst, level) {
             (Some(worst), Level::Healthy) => format!("no collapse, but {}", worst.text),
+            (Some(Finding { kind: Some(Kind::NothingLearnt), text, .. }), _) => {
+                format!("not collapsed, but {text}")
+            }
             (Some(worst), _) => worst.text.clone(),
             (None, Level::Unknown) => "nothing was measured".into(),
             (None, _) => match findings.first() {

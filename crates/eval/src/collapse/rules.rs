@@ -395,7 +395,7 @@ fn of_knn(trained: f64, untrained: f64) -> Finding {
     Finding {
         text: match better {
             true => format!("better than untrained: {figures}"),
-            false => format!("not collapsed, but not better than untrained: {figures}"),
+            false => format!("not better than untrained: {figures}"),
         },
         ..finding(level, kind, "knn_top1".into(), trained, untrained)
     }
