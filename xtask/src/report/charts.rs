@@ -128,6 +128,17 @@ fn spectra(material: &Material<'_>) -> Vec<Chart> {
             [relative(before), relative(after)],
         ));
     }
+    let predictors = (&examination.predictor, &material.examination.predictor);
+    if let (Some(before), Some(after)) = predictors {
+        let kept = |values: &[f64]| values.iter().copied().filter(|v| *v > 1e-6).collect();
+        charts.push(ranked(
+            "Singular values of the predictor",
+            "Of the linear map that comes nearest to it, largest first, over the largest. What it does not pass, \
+             projections lose.",
+            ["direction", "relative size"],
+            [kept(&before.singular_values), kept(&after.singular_values)],
+        ));
+    }
     for (what, before, after) in both {
         let deviations = |spread: &Spread| {
             let mut std = spread.std.clone();
