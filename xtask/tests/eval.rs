@@ -110,6 +110,28 @@ fn an_evaluation_scores_the_encoder_beside_everything_it_has_to_beat() {
 }
 
 #[test]
+fn an_evaluation_makes_do_with_two_labels_of_each_class_and_with_one_class() {
+    let temp = tempfile::tempdir().unwrap();
+    let few = run(temp.path(), "byol", &["--set", "eval.labels=2"]);
+    let text = ok(&xtask(&["eval", few.to_str().unwrap(), "--quick", "--json"], "2"));
+    let trained = &json(&text)["representations"][0];
+    // Nothing can be held out to choose by.
+    assert!(trained["knn_chosen"].is_null() && between_0_and_1(&trained["knn"]["top1"]["mean"]));
+    assert_eq!(trained["linear"]["c"], 1.0);
+
+    let one = temp.path().join("one");
+    for i in 0..14u8 {
+        let part = if i < 8 { "train" } else { "test" };
+        png(&one.join(part).join("cat").join(format!("{i}.png")), 15 * i);
+    }
+    let one = one.to_str().unwrap();
+    let text = ok(&xtask(&["eval", few.to_str().unwrap(), "--images", one, "--json"], "2"));
+    let outcome = json(&text);
+    assert_eq!(outcome["representations"][0]["knn"]["top1"]["mean"], 1.0, "{outcome}");
+    assert_eq!(outcome["finetuning"], serde_json::json!([]));
+}
+
+#[test]
 fn transfer_trains_probes_on_other_images_and_reads_the_factors_of_shapes() {
     let temp = tempfile::tempdir().unwrap();
     let run = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);

@@ -162,7 +162,9 @@ fn evaluate(
     let mut corruptions = Vec::new();
     if labelled {
         let mut subjects = representation::all(setting, trained, untrained)?;
-        if !args.quick {
+        // One class is nothing to train a classifier on.
+        let classes = subjects.first().map_or(0, |subject| subject.train.classes());
+        if !args.quick && classes >= 2 {
             say("the same encoder trained on the labels, and fine-tuning");
             let (rows, supervised) = finetuning::rows(setting, data, trained)?;
             finetuning = rows;

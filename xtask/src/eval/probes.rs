@@ -22,13 +22,14 @@ pub fn scores(setting: &Setting<'_>, subject: &Representation) -> anyhow::Result
     let Representation { train, test, .. } = subject;
     let settings = &setting.config.eval;
     let knn = settings.knn();
-    let chosen = KnnGrid::default().choose(train)?;
+    // Of classes with fewer than five images none can be held out, and there is nothing to choose by.
+    let chosen = KnnGrid::default().choose(train).ok();
     let fitted = settings.linear().fit(train)?;
     Ok(Scores {
         name: subject.name,
         dim: train.features.dim(),
         knn: Some(of_knn(knn, train, test)?),
-        knn_chosen: Some(of_knn(chosen.best, train, test)?),
+        knn_chosen: chosen.map(|chosen| of_knn(chosen.best, train, test)).transpose()?,
         linear: Some(LinearScore {
             c: fitted.c,
             top1: share(&right(&fitted.predict(&test.features)?, test))?,
