@@ -103,6 +103,12 @@ fn an_evaluation_scores_the_encoder_beside_everything_it_has_to_beat() {
     let repaired = json(&ok(&xtask(&["eval", folder, "--quick", "--json"], "2")));
     assert_eq!(repaired["representations"][0]["knn"], outcome["representations"][0]["knn"]);
 
+    // Other weights' figures are printed and do not become the run's.
+    let figures = std::fs::read(run.join("eval.json")).unwrap();
+    let best = run.join("checkpoints/best.safetensors");
+    ok(&xtask(&["eval", folder, "--quick", "--weights", best.to_str().unwrap()], "2"));
+    assert!(figures == std::fs::read(run.join("eval.json")).unwrap());
+
     let page = std::fs::read_to_string(run.join("report.html")).unwrap();
     for title in ["Frozen features", "Fine-tuning", "Robustness", "gaussian noise"] {
         assert!(page.contains(title), "{title}");

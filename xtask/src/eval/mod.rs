@@ -111,9 +111,13 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 
     let name = if transfer { format!("eval-{}.json", data.name) } else { "eval.json".into() };
     let path = args.run.join(name.replace(['/', '\\'], "-"));
-    replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
+    // Figures of other weights are not the run's.
+    let own = args.weights.is_none();
+    if own {
+        replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
+    }
     // A run that has been cut short has no report yet.
-    let page = args.run.join(REPORT_DATA).is_file() && args.weights.is_none();
+    let page = own && args.run.join(REPORT_DATA).is_file();
     if page {
         let mut page = report::load(&args.run)?;
         report::add_evaluation(&mut page, &outcome);
@@ -123,7 +127,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
     } else {
         print!("{}", outcome.text());
-        println!("\n  figures {}", path.display());
+        if own {
+            println!("\n  figures {}", path.display());
+        }
         if page {
             println!("  report  {}", args.run.join(crate::run_folder::REPORT).display());
         }
