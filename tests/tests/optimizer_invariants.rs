@@ -17,7 +17,13 @@ use selfsame_trainers::{
 /// A head of one 3 × 2 matrix.
 fn matrix(weight: &[f32]) -> Mlp {
     let device = Device::flex().autodiff();
-    let config = MlpConfig { dims: vec![2, 3], hidden_bias: false, output_bias: false };
+    let config = MlpConfig {
+        dims: vec![2, 3],
+        hidden_bias: false,
+        output_bias: false,
+        hidden_norm: true,
+        output_norm: false,
+    };
     let mut head = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
     let weight = tensor(weight.to_vec(), [3, 2], &device);
     head.layers[0].linear.weight = Param::from_tensor(weight);

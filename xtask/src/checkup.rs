@@ -11,7 +11,7 @@ use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
 use serde_json::{Value, json};
 
-use crate::config::{self, RunConfig};
+use crate::config::RunConfig;
 use crate::evaluate::Evaluation;
 use crate::spread::spread;
 
@@ -81,10 +81,7 @@ impl Checkup {
             views,
             images: sources.len(),
             size: config.views.view(0).size as usize,
-            trained: match config.method {
-                config::Method::Byol => Trained::Byol,
-                config::Method::BarlowTwins => Trained::BarlowTwins,
-            },
+            trained: config.method.trained(),
             batch_size: config.eval.batch_size,
             device: device.clone(),
         })
@@ -145,12 +142,19 @@ impl Checkup {
     }
 }
 
-/// Relative distance between the parameters of BYOL's online and target networks.
+/// Relative distance between the parameters of online and target network, or student and teacher.
 fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
     let weights = state_dict(method)?;
     let pairs = weights.iter().filter_map(|(name, online)| {
-        let rest = name.strip_prefix("online.").filter(|rest| !rest.contains("running_"))?;
-        let target = weights.get(&format!("target.{rest}"))?;
+        if name.contains("running_") {
+            return None;
+        }
+        let counterpart = match name.split_once('.')? {
+            ("online", rest) => format!("target.{rest}"),
+            ("student", rest) => format!("teacher.{rest}"),
+            _ => return None,
+        };
+        let target = weights.get(&counterpart)?;
         Some((online.values.as_slice(), target.values.as_slice()))
     });
     Ok(weight_distance(pairs)?)

@@ -7,16 +7,15 @@ use selfsame_augment::{Interpolation, ViewConfig};
 use selfsame_data::Labels;
 use selfsame_eval::{Knn, LinearProbe};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
-use selfsame_trainers::{
-    AdamW, BarlowTwinsConfig, ByolConfig, Lars, OptimizerConfig, Rule, Sgd, TrustRatio,
-};
+use selfsame_trainers::{AdamW, Lars, OptimizerConfig, Rule, Sgd, TrustRatio};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, LabelBudget};
-use crate::defaults;
+use crate::methods::{Method, MethodConfig};
 use crate::precision::Precision;
 use crate::usage::usage;
+use crate::{defaults, recipes};
 
 /// Print the settings that a run would have, with their meaning.
 #[derive(Args)]
@@ -59,6 +58,9 @@ pub struct Overrides {
     /// Train on a share of the images only, from 0 to 1, drawn evenly from the classes.
     #[arg(long, value_name = "SHARE")]
     pub fraction: Option<f64>,
+    /// Settings that have been published or chosen for a budget: one of `cargo xtask recipes`.
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
     /// Settings in a TOML file, of the form that `cargo xtask config` prints; any part of it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -90,10 +92,20 @@ impl Overrides {
                 .ok_or_else(|| usage(format!("--set {assignment}: KEY=VALUE is the form")))?;
             insert(&mut flags, key.trim(), parse_value(value.trim()))?;
         }
-        let mut given = match &self.config {
-            Some(path) => read_table(path)?,
+        let mut given = match &self.recipe {
+            Some(name) => recipes::read(method, name)?,
             None => Table::new(),
         };
+        if let Some(path) = &self.config {
+            merge(&mut given, read_table(path)?);
+        }
+        // A folder or a set named here replaces the one of the file, it does not contradict it.
+        let named = |key| flags.get("data").is_some_and(|data| data.get(key).is_some());
+        if named("images") {
+            remove(&mut given, "data", "dataset");
+        } else if named("dataset") {
+            remove(&mut given, "data", "images");
+        }
         merge(&mut given, flags);
 
         // The defaults depend on what the data are, so the data are looked up first.
@@ -109,13 +121,13 @@ impl Overrides {
             remove(&mut table, "data", "dataset");
         }
         merge(&mut table, given);
-        let config: RunConfig = table.try_into().map_err(|e: toml::de::Error| {
-            usage(format!("settings: {}", e.to_string().trim().replace('\n', " ")))
-        })?;
-        if config.method != method {
-            let (file, asked) = (config.method.name(), method.name());
-            return Err(usage(format!("the settings are for {file}, and {asked} was asked for")));
+        if let Some(other) = table.get("method").and_then(Value::as_str)
+            && other != method.name()
+        {
+            let asked = method.name();
+            return Err(usage(format!("the settings are for {other}, and {asked} was asked for")));
         }
+        let config = RunConfig::parse(table).map_err(|e| usage(format!("settings: {e}")))?;
         config.validate()?;
         Ok(config)
     }
@@ -133,7 +145,7 @@ fn parse_value(text: &str) -> Value {
     }
 }
 
-fn read_table(path: &Path) -> anyhow::Result<Table> {
+pub fn read_table(path: &Path) -> anyhow::Result<Table> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| usage(format!("cannot read the settings in {}: {e}", path.display())))?;
     text.parse().map_err(|e: toml::de::Error| usage(format!("{}: {e}", path.display())))
@@ -172,52 +184,9 @@ fn merge(into: &mut Table, from: Table) {
     }
 }
 
-/// The methods there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    Byol,
-    BarlowTwins,
-}
-
-impl Method {
-    /// For `clap`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "byol" => Ok(Self::Byol),
-            "barlow-twins" => Ok(Self::BarlowTwins),
-            _ => Err("the methods are byol and barlow-twins".into()),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Byol => "byol",
-            Self::BarlowTwins => "barlow-twins",
-        }
-    }
-
-    /// As people write it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Byol => "BYOL",
-            Self::BarlowTwins => "Barlow Twins",
-        }
-    }
-
-    /// Where the encoder's weights stand among the method's.
-    pub fn encoder_prefix(self) -> &'static str {
-        match self {
-            Self::Byol => "online.encoder.",
-            Self::BarlowTwins => "encoder.",
-        }
-    }
-}
-
 /// Every setting of a run. `None` stands for "decided by the data"; the file in the run's folder
 /// has the decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RunConfig {
     pub method: Method,
     pub seed: u64,
@@ -228,10 +197,9 @@ pub struct RunConfig {
     pub data: DataConfig,
     pub views: ViewsConfig,
     pub encoder: EncoderConfig,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub byol: Option<ByolConfig>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub barlow_twins: Option<BarlowTwinsConfig>,
+    /// The section that has the method's name.
+    #[serde(flatten)]
+    pub settings: MethodConfig,
     pub train: TrainSection,
     pub optimizer: OptimizerSection,
     pub eval: EvalSection,
@@ -339,6 +307,7 @@ pub enum OptimizerName {
 pub enum LearningRateScaling {
     None,
     Linear256,
+    Sqrt256,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -389,6 +358,7 @@ impl OptimizerSection {
         match self.scaling {
             LearningRateScaling::None => self.learning_rate,
             LearningRateScaling::Linear256 => self.learning_rate * batch as f64 / 256.0,
+            LearningRateScaling::Sqrt256 => self.learning_rate * (batch as f64 / 256.0).sqrt(),
         }
     }
 }
@@ -436,7 +406,7 @@ impl Default for DoctorSection {
 
 impl RunConfig {
     /// Everything that can be checked without data.
-    fn validate(&self) -> anyhow::Result<()> {
+    pub fn validate(&self) -> anyhow::Result<()> {
         let wrong = |e: &dyn std::fmt::Display| usage(format!("settings: {e}"));
         crate::device::parse(&self.device)?;
         for view in 0..2 {
@@ -444,18 +414,13 @@ impl RunConfig {
         }
         self.encoder.resnet().validate().map_err(|e| wrong(&format!("encoder.{e}")))?;
         self.optimizer.config().validate().map_err(|e| wrong(&e))?;
-        match (self.method, &self.byol, &self.barlow_twins) {
-            (Method::Byol, Some(byol), None) => byol.validate().map_err(|e| wrong(&e))?,
-            (Method::BarlowTwins, None, Some(barlow)) => {
-                barlow.validate().map_err(|e| wrong(&e))?;
-            }
-            (method, ..) => {
-                let name = method.name();
-                return Err(usage(format!(
-                    "settings: a run of {name} has the section of that method and of no other"
-                )));
-            }
+        if self.settings.method() != self.method {
+            let name = self.method.name();
+            return Err(usage(format!(
+                "settings: a run of {name} has the section of that method and of no other"
+            )));
         }
+        self.settings.validate().map_err(|e| wrong(&e))?;
         let train = &self.train;
         let micro = train.batch_size.checked_div(train.accumulation);
         let check = |ok: bool, message: String| match ok {
@@ -519,12 +484,26 @@ impl RunConfig {
         Ok(())
     }
 
+    /// Every key must be known, at the top too, where the method's section has a changing name.
+    fn parse(table: Table) -> Result<Self, String> {
+        let keys: Vec<String> = table.keys().cloned().collect();
+        let one_line = |text: String| text.trim().replace('\n', " ");
+        let config: Self =
+            table.try_into().map_err(|e: toml::de::Error| one_line(e.to_string()))?;
+        let known = Table::try_from(&config).map_err(|e| one_line(e.to_string()))?;
+        match keys.iter().find(|key| !known.contains_key(*key)) {
+            None => Ok(config),
+            Some(key) => Err(format!(
+                "{key}: there is no such setting or section in a run of {}",
+                config.method.name()
+            )),
+        }
+    }
+
     /// The settings of a run that has been made.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let table = read_table(path)?;
-        let config: Self = table
-            .try_into()
-            .map_err(|e: toml::de::Error| anyhow::anyhow!("{}: {e}", path.display()))?;
+        let config = Self::parse(read_table(path)?)
+            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
         config.validate()?;
         Ok(config)
     }
@@ -579,7 +558,7 @@ mod tests {
 
     #[test]
     fn defaults_are_valid_and_settings_override_them() {
-        for method in [Method::Byol, Method::BarlowTwins] {
+        for method in Method::ALL {
             resolve(method, &[]).unwrap();
         }
         let config = resolve(
@@ -594,7 +573,8 @@ mod tests {
         .unwrap();
         assert_eq!((config.train.epochs, config.optimizer.name), (3, OptimizerName::Lars));
         assert_eq!(config.views.crop_scale, [0.3, 0.9]);
-        assert_eq!(config.byol.unwrap().tau_base, 0.5);
+        let MethodConfig::Byol(byol) = config.settings else { panic!("{:?}", config.settings) };
+        assert_eq!(byol.tau_base, 0.5);
     }
 
     #[test]
@@ -635,7 +615,7 @@ mod tests {
 
     #[test]
     fn what_config_prints_can_be_read_back() {
-        for method in [Method::Byol, Method::BarlowTwins] {
+        for method in Method::ALL {
             let config = resolve(method, &[]).unwrap();
             let text = config.to_commented_toml().unwrap();
             let table: Table = text.parse().unwrap();

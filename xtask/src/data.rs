@@ -71,6 +71,16 @@ impl DataConfig {
         }
     }
 
+    /// What folders are called after: the set's name, or the last part of the folder's.
+    pub fn name(&self) -> String {
+        match (&self.images, &self.dataset) {
+            (Some(folder), _) => {
+                folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+            }
+            (None, name) => name.clone().unwrap_or_default(),
+        }
+    }
+
     /// What can be checked without the data.
     pub fn validate(&self) -> anyhow::Result<()> {
         let check = |ok: bool, message: &str| match ok {

@@ -2,13 +2,17 @@
 
 use selfsame_augment::Interpolation;
 use selfsame_models::Architecture;
-use selfsame_trainers::{BarlowTwinsConfig, ByolConfig, TrustRatio};
+use selfsame_trainers::{
+    BarlowTwinsConfig, ByolConfig, DinoConfig, LeJepaConfig, MocoV3Config, SimClrConfig,
+    SimSiamConfig, TauSchedule, TrustRatio, VicRegConfig, WMseConfig,
+};
 
 use crate::config::{
-    DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, Method, OptimizerName,
+    DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, OptimizerName,
     OptimizerSection, RunConfig, TrainSection, ViewsConfig,
 };
 use crate::data::{DataConfig, Pack};
+use crate::methods::{Method, MethodConfig};
 use crate::precision::Precision;
 
 /// Comes with the repository.
@@ -17,13 +21,115 @@ pub const DATASET: &str = "fashion-mini";
 /// Sets whose images are grayscale, so that colour jitter has nothing but lightness to change.
 const GRAYSCALE: [&str; 3] = ["fashion-mini", "fashion-mnist", "mnist"];
 
+/// What differs between the methods.
+struct Own {
+    settings: MethodConfig,
+    epochs: u64,
+    batch_size: usize,
+    /// Losses that are sums over dimensions want a smaller one than means over images.
+    learning_rate: f64,
+    weight_decay: f64,
+}
+
+fn own(method: Method) -> Own {
+    let run = |settings, epochs, batch_size, learning_rate, weight_decay| Own {
+        settings,
+        epochs,
+        batch_size,
+        learning_rate,
+        weight_decay,
+    };
+    match method {
+        Method::Byol => {
+            let byol = ByolConfig {
+                projector_hidden: 512,
+                projector_dim: 128,
+                predictor_hidden: 512,
+                tau_base: 0.995,
+                ..ByolConfig::default()
+            };
+            run(MethodConfig::Byol(byol), 12, 16, 0.05, 1e-3)
+        }
+        Method::BarlowTwins => {
+            let barlow = BarlowTwinsConfig {
+                projector: vec![256, 64],
+                lambda: 0.005,
+                ..BarlowTwinsConfig::default()
+            };
+            run(MethodConfig::BarlowTwins(barlow), 20, 32, 3e-3, 3e-3)
+        }
+        Method::SimClr => {
+            let simclr =
+                SimClrConfig { projector_hidden: 512, projector_dim: 128, temperature: 0.2 };
+            run(MethodConfig::SimClr(simclr), 20, 64, 0.1, 1e-3)
+        }
+        Method::MocoV3 => {
+            let moco = MocoV3Config {
+                projector_hidden: 512,
+                projector_dim: 128,
+                predictor_hidden: 512,
+                temperature: 0.2,
+                tau_base: 0.99,
+                tau_schedule: TauSchedule::Cosine,
+            };
+            run(MethodConfig::MocoV3(moco), 16, 64, 0.1, 1e-3)
+        }
+        Method::SimSiam => {
+            let simsiam = SimSiamConfig {
+                projector_dim: 512,
+                predictor_hidden: 128,
+                predictor: true,
+                stop_gradient: true,
+            };
+            run(MethodConfig::SimSiam(simsiam), 20, 32, 0.05, 1e-3)
+        }
+        Method::VicReg => {
+            let vicreg = VicRegConfig {
+                projector: vec![256, 64],
+                invariance: 25.0,
+                variance: 25.0,
+                covariance: 1.0,
+            };
+            run(MethodConfig::VicReg(vicreg), 20, 32, 5e-3, 1e-3)
+        }
+        Method::WMse => {
+            let w_mse = WMseConfig {
+                projector_hidden: 512,
+                projector_dim: 32,
+                sub_batch: 64,
+                epsilon: 1e-4,
+            };
+            run(MethodConfig::WMse(w_mse), 20, 64, 0.05, 1e-3)
+        }
+        Method::Dino => {
+            let dino = DinoConfig {
+                projector_hidden: 512,
+                bottleneck: 64,
+                prototypes: 512,
+                student_temperature: 0.1,
+                teacher_temperature: 0.04,
+                teacher_temperature_start: 0.04,
+                teacher_warmup: 0.3,
+                center_momentum: 0.9,
+                tau_base: 0.99,
+                tau_schedule: TauSchedule::Cosine,
+            };
+            run(MethodConfig::Dino(dino), 16, 32, 0.1, 1e-4)
+        }
+        Method::LeJepa => {
+            let lejepa = LeJepaConfig { projector: vec![512, 64], lambda: 0.05, slices: 256 };
+            run(MethodConfig::LeJepa(lejepa), 20, 64, 0.1, 1e-3)
+        }
+    }
+}
+
 /// A run of some minutes on two cores with the default data set.
 ///
 /// Chosen on the last 1,500 of `fashion-mini`'s training images; see
 /// `docs/decisions/0003-default-recipe.md`.
 pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     let grayscale = dataset.is_some_and(|name| GRAYSCALE.contains(&name));
-    let byol = method == Method::Byol;
+    let own = own(method);
     RunConfig {
         method,
         seed: 0,
@@ -49,33 +155,21 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             base_width: 8,
             zero_init_residual: false,
         },
-        byol: byol.then_some(ByolConfig {
-            projector_hidden: 512,
-            projector_dim: 128,
-            predictor_hidden: 512,
-            tau_base: 0.995,
-            ..ByolConfig::default()
-        }),
-        barlow_twins: (!byol).then(|| BarlowTwinsConfig {
-            projector: vec![256, 64],
-            lambda: 0.005,
-            loss_scale: 1.0,
-        }),
+        settings: own.settings,
         train: TrainSection {
-            epochs: if byol { 12 } else { 20 },
+            epochs: own.epochs,
             stop_after: None,
-            batch_size: if byol { 16 } else { 32 },
+            batch_size: own.batch_size,
             accumulation: 1,
             warmup_epochs: 0.5,
             checkpoint_every: 1,
         },
         optimizer: OptimizerSection {
             name: OptimizerName::Sgd,
-            // Barlow Twins' loss is a sum over its dimensions, BYOL's a mean over images.
-            learning_rate: if byol { 0.05 } else { 3e-3 },
+            learning_rate: own.learning_rate,
             scaling: LearningRateScaling::None,
             final_fraction: 0.0,
-            weight_decay: if byol { 1e-3 } else { 3e-3 },
+            weight_decay: own.weight_decay,
             exclude_bias_and_norm: true,
             momentum: 0.9,
             nesterov: false,
@@ -140,7 +234,7 @@ fn color_views() -> ViewsConfig {
 
 /// What each setting means, in the words of `cargo xtask config`.
 pub const COMMENTS: &[(&str, &str)] = &[
-    ("method", "byol or barlow-twins"),
+    ("method", "which of `cargo xtask pretrain --help`"),
     ("seed", "fixes initial weights, shuffling and augmentation"),
     ("precision", "f32, or bf16: what convolutions and linear layers multiply on a CPU"),
     ("device", "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA, needs a build with --features cuda)"),
@@ -209,9 +303,58 @@ pub const COMMENTS: &[(&str, &str)] = &[
         "byol.stop_gradient",
         "false lets the gradient into the target, as an experiment: it collapses",
     ),
+    ("byol.head_norm", "false takes batch norm out of projector and predictor, as an experiment"),
     ("barlow_twins.projector", "widths of the projector: three of 8192 in the paper"),
     ("barlow_twins.lambda", "weight of the redundancy-reduction term: 0.0051 in the paper"),
     ("barlow_twins.loss_scale", "factor on the whole loss"),
+    ("barlow_twins.head_norm", "false takes batch norm out of the projector, as an experiment"),
+    (
+        "barlow_twins.standardize",
+        "false leaves embeddings as they are before their correlation, as an experiment: it collapses",
+    ),
+    ("simclr.projector_hidden", "hidden width of the projector: 2048 in the paper"),
+    ("simclr.projector_dim", "dimension of the embedding: 128 in the paper"),
+    (
+        "simclr.temperature",
+        "0.1 on ImageNet, 0.5 on CIFAR-10 in the paper; smaller looks at hard negatives",
+    ),
+    ("moco_v3.projector_hidden", "hidden width of the projector: 4096 in the paper"),
+    ("moco_v3.projector_dim", "dimension of the embedding: 256 in the paper"),
+    ("moco_v3.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
+    ("moco_v3.temperature", "1.0 for ResNet-50 in the authors' code"),
+    ("moco_v3.tau_base", "momentum of the key encoder at the first step: 0.99 in the paper"),
+    ("moco_v3.tau_schedule", "cosine: it is raised to 1 along a cosine; constant: it stays"),
+    ("simsiam.projector_dim", "width of all layers of the projector: 2048 in the paper"),
+    ("simsiam.predictor_hidden", "hidden width of the predictor, a bottleneck: 512 in the paper"),
+    ("simsiam.predictor", "false takes the predictor away, as an experiment: it collapses"),
+    (
+        "simsiam.stop_gradient",
+        "false lets the gradient into both sides, as an experiment: it collapses",
+    ),
+    ("vicreg.projector", "widths of the projector: three of 8192 in the paper"),
+    ("vicreg.invariance", "weight of the distance between views: 25 in the paper"),
+    ("vicreg.variance", "weight of the hinge on the deviations: 25 in the paper"),
+    ("vicreg.covariance", "weight of the covariances: 1 in the paper"),
+    ("w_mse.projector_hidden", "hidden width of the projector: 1024 in the paper"),
+    ("w_mse.projector_dim", "dimension of the embedding: 64 on CIFAR in the paper"),
+    (
+        "w_mse.sub_batch",
+        "images that are whitened together; more than half of projector_dim, better twice of it",
+    ),
+    ("w_mse.epsilon", "added to the variances before whitening"),
+    ("dino.projector_hidden", "width of the head's hidden layers: 2048 in the paper"),
+    ("dino.bottleneck", "dimension that is normalised before the prototypes: 256 in the paper"),
+    ("dino.prototypes", "outputs of the head: 65536 in the paper, 4096 on CIFAR"),
+    ("dino.student_temperature", "0.1 in the paper"),
+    ("dino.teacher_temperature", "after its warm-up: 0.04 to 0.07 in the paper"),
+    ("dino.teacher_temperature_start", "at the first step: 0.04 in the paper"),
+    ("dino.teacher_warmup", "share of the run in which it gets there"),
+    ("dino.center_momentum", "how long the centre remembers: 0.9 in the paper"),
+    ("dino.tau_base", "momentum of the teacher at the first step: 0.996 in the paper"),
+    ("dino.tau_schedule", "cosine: it is raised to 1 along a cosine; constant: it stays"),
+    ("lejepa.projector", "widths of the projector"),
+    ("lejepa.lambda", "share of SIGReg in the loss: 0.05 in the paper"),
+    ("lejepa.slices", "random directions that are looked along in each step: 1024 in the paper"),
     ("train.epochs", "passes over the training images; the schedules end with them"),
     (
         "train.stop_after",
@@ -225,7 +368,7 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("optimizer.learning_rate", "at the end of the warm-up"),
     (
         "optimizer.scaling",
-        "none, or linear256: learning_rate is for 256 images and scales with batch_size",
+        "none; or linear256 or sqrt256: learning_rate is for 256 images and scales with batch_size or its root",
     ),
     ("optimizer.final_fraction", "share of the learning rate that the cosine ends at"),
     ("optimizer.weight_decay", "λ"),

@@ -25,11 +25,13 @@ mod metrics;
 mod precision;
 mod pretrain;
 mod progress;
+mod recipes;
 mod replay;
 mod report;
 mod run_folder;
 mod search;
 mod spread;
+//mod study;
 mod usage;
 mod weights;
 
@@ -58,6 +60,8 @@ struct Cli {
 enum Command {
     Pretrain(pretrain::PretrainArgs),
     Eval(eval::EvalArgs),
+    //Compare(study::compare::CompareArgs),
+    //Ablate(study::ablate::AblateArgs),
     Embed(embed::EmbedArgs),
     Search(search::SearchArgs),
     Report(report::ReportArgs),
@@ -65,6 +69,7 @@ enum Command {
     Dataset(dataset::DatasetArgs),
     Augment(augment::AugmentArgs),
     Config(config::ConfigArgs),
+    Recipes(recipes::RecipesArgs),
     Fidelity(fidelity::FidelityArgs),
     Bench(bench::BenchArgs),
 }
@@ -75,6 +80,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Eval(args) => eval::run(&args),
+        //Command::Compare(args) => study::compare::run(&args),
+        //Command::Ablate(args) => study::ablate::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Report(args) => report::run(&args),
@@ -82,6 +89,7 @@ fn main() -> ExitCode {
         Command::Dataset(args) => dataset::run(&args),
         Command::Augment(args) => augment::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Recipes(args) => recipes::run(&args),
         Command::Fidelity(args) => fidelity::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

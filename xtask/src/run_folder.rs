@@ -83,19 +83,19 @@ pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
 fn default_names(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
-    let data = match (&config.data.images, &config.data.dataset) {
-        (Some(folder), _) => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        (None, name) => name.clone().unwrap_or_default(),
-    };
-    let stem = format!("{}-{data}", config.method.name());
-    // In the workspace when Cargo runs us, else here.
-    let workspace = std::env::var_os("CARGO_MANIFEST_DIR")
-        .and_then(|dir| Some(Path::new(&dir).parent()?.to_owned()))
-        .unwrap_or_default();
+    let stem = format!("{}-{}", config.method.name(), config.data.name());
+    let workspace = workspace();
     (1..1_000_000).map(move |n| match n {
         1 => workspace.join("runs").join(&stem),
         n => workspace.join("runs").join(format!("{stem}-{n}")),
     })
+}
+
+/// The workspace when Cargo runs us, else where we are.
+pub fn workspace() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .and_then(|dir| Some(Path::new(&dir).parent()?.to_owned()))
+        .unwrap_or_default()
 }
 
 /// The commit that the program was run from, if git knows.

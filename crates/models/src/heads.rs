@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -15,6 +16,10 @@ pub struct MlpConfig {
     pub hidden_bias: bool,
     /// Whether the last linear layer has one.
     pub output_bias: bool,
+    /// Batch norm before each hidden ReLU; without it, ReLU alone.
+    pub hidden_norm: bool,
+    /// Batch norm after the last layer, with γ = 1 and β = 0 for good.
+    pub output_norm: bool,
 }
 
 impl MlpConfig {
@@ -22,14 +27,38 @@ impl MlpConfig {
     /// layer with batch norm and ReLU, and an output that is *not* normalised. As in DeepMind's
     /// code, the last layer has no bias.
     pub fn byol(input: usize, hidden: usize, output: usize) -> Self {
-        Self { dims: vec![input, hidden, output], hidden_bias: true, output_bias: false }
+        Self {
+            dims: vec![input, hidden, output],
+            hidden_bias: true,
+            output_bias: false,
+            hidden_norm: true,
+            output_norm: false,
+        }
     }
 
     /// Barlow Twins' projector (Zbontar et al., 2021, section 2.2): linear layers without bias,
     /// batch norm and ReLU after all but the last. The paper has three layers of 8192.
     pub fn barlow_twins(input: usize, widths: &[usize]) -> Self {
         let dims = std::iter::once(input).chain(widths.iter().copied()).collect();
-        Self { dims, hidden_bias: false, output_bias: false }
+        Self { dims, hidden_bias: false, output_bias: false, hidden_norm: true, output_norm: false }
+    }
+
+    /// SimSiam's projector (Chen & He, 2021, section 3): three layers of one width without bias, each
+    /// with batch norm, the last one too and without an affine map there.
+    pub fn simsiam(input: usize, width: usize) -> Self {
+        Self { output_norm: true, ..Self::barlow_twins(input, &[width; 3]) }
+    }
+
+    /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck, whose output has a bias and no norm.
+    pub fn simsiam_predictor(width: usize, bottleneck: usize) -> Self {
+        Self { output_bias: true, ..Self::barlow_twins(width, &[bottleneck, width]) }
+    }
+
+    /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 4.1, and the authors' code): no
+    /// biases, batch norm after both layers, the last one without an affine map. Its predictor is
+    /// the same without the last norm, [`barlow_twins`](Self::barlow_twins).
+    pub fn moco_v3(input: usize, hidden: usize, output: usize) -> Self {
+        Self { output_norm: true, ..Self::barlow_twins(input, &[hidden, output]) }
     }
 
     /// Builds the head.
@@ -50,10 +79,13 @@ impl MlpConfig {
             .enumerate()
             .map(|(i, pair)| {
                 let bias = if i == last { self.output_bias } else { self.hidden_bias };
-                MlpLayer {
-                    linear: Linear::new([pair[0], pair[1]], bias, init),
-                    norm: (i < last).then(|| BatchNorm::new(pair[1], 1.0, init)),
-                }
+                let norm = if i < last {
+                    self.hidden_norm.then(|| BatchNorm::new(pair[1], 1.0, init))
+                } else {
+                    self.output_norm.then(|| BatchNorm::without_affine(pair[1], init))
+                };
+                let linear = Linear::new([pair[0], pair[1]], bias, init);
+                MlpLayer { linear, norm, relu: i < last }
             })
             .collect();
         Ok(Mlp { layers })
@@ -72,8 +104,10 @@ pub struct Mlp {
 pub struct MlpLayer {
     /// The product.
     pub linear: Linear,
-    /// Batch norm, then ReLU; absent after the last layer.
+    /// Between the two.
     pub norm: Option<BatchNorm>,
+    /// After all but the last layer.
+    relu: bool,
 }
 
 impl Mlp {
@@ -81,9 +115,11 @@ impl Mlp {
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.layers.iter().fold(x, |x, layer| {
             let x = layer.linear.forward(x);
-            match &layer.norm {
-                Some(norm) => norm.forward_vectors_relu(x),
-                None => x,
+            match (&layer.norm, layer.relu) {
+                (Some(norm), true) => norm.forward_vectors_relu(x),
+                (Some(norm), false) => norm.forward(x),
+                (None, true) => relu(x),
+                (None, false) => x,
             }
         })
     }
@@ -108,6 +144,33 @@ mod tests {
         let x = Tensor::random([3, 8], Distribution::Default, &device);
         assert_eq!(byol.forward(x.clone()).dims(), [3, 4]);
         assert_eq!(barlow.forward(x).dims(), [3, 12]);
+    }
+
+    #[test]
+    fn output_norm_standardises_and_does_not_train() {
+        let device = Device::flex().autodiff();
+        let mut init = WeightInit::new(0, 0, &device);
+        let head = MlpConfig::simsiam(8, 6).init(&mut init).unwrap();
+        assert_eq!(head.layers.iter().filter(|l| l.norm.is_some()).count(), 3);
+        let norm = head.layers[2].norm.as_ref().unwrap();
+        assert!(!norm.weight.val().is_require_grad() && !norm.bias.val().is_require_grad());
+        let z = head.forward(Tensor::random([64, 8], Distribution::Default, &device));
+        let mean = z.clone().mean_dim(0).abs().max().into_scalar::<f32>();
+        let variance = z.square().mean_dim(0).into_data().try_to_vec::<f32>().unwrap();
+        assert!(mean < 1e-4, "{mean}");
+        assert!(variance.iter().all(|v| (v - 1.0).abs() < 0.02), "{variance:?}");
+    }
+
+    #[test]
+    fn without_batch_norm_hidden_layers_keep_their_relu() {
+        let mut init = WeightInit::new(0, 0, &Device::flex());
+        let plain = MlpConfig { hidden_norm: false, ..MlpConfig::byol(4, 16, 3) };
+        let head = plain.init(&mut init).unwrap();
+        assert!(head.layers.iter().all(|l| l.norm.is_none()));
+        let x = Tensor::<2>::random([5, 4], Distribution::Default, &Device::flex());
+        let linear = head.layers.iter().fold(x.clone(), |x, layer| layer.linear.forward(x));
+        let difference = (head.forward(x) - linear).abs().max().into_scalar::<f32>();
+        assert!(difference > 1e-3, "{difference}");
     }
 
     #[test]

@@ -101,6 +101,12 @@ impl BatchNorm {
         }
     }
 
+    /// γ = 1 and β = 0 that do not train: standardisation and nothing else.
+    pub fn without_affine(features: usize, init: &WeightInit) -> Self {
+        let fixed = |value| init.constant(features, value).set_require_grad(false);
+        Self { weight: fixed(1.0), bias: fixed(0.0), ..Self::new(features, 1.0, init) }
+    }
+
     /// `[batch, features, …]` → the same shape.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if !x.device().is_autodiff() {

@@ -5,7 +5,8 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, MethodLoss, Projections, TrainError};
+use crate::check;
+use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The projector and the loss of Barlow Twins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,31 @@ pub struct BarlowTwinsConfig {
     /// A factor on the whole loss. It matters only through parameters that LARS leaves out of
     /// its scaling, and with SGD; published CIFAR recipes have 0.1.
     pub loss_scale: f64,
+    /// Without batch norm in the projector.
+    #[serde(default = "yes")]
+    pub head_norm: bool,
+    /// Without standardisation, C is the plain second moment `z_aᵀ z_b / N` of the projections, as an
+    /// experiment: its diagonal can reach 1 through the mean alone, with all images at one point.
+    #[serde(default = "yes")]
+    pub standardize: bool,
+}
+
+/// Settings from before there was a choice have neither switch.
+fn yes() -> bool {
+    true
+}
+
+impl Default for BarlowTwinsConfig {
+    /// The paper's.
+    fn default() -> Self {
+        Self {
+            projector: vec![8192; 3],
+            lambda: 0.0051,
+            loss_scale: 1.0,
+            head_norm: true,
+            standardize: true,
+        }
+    }
 }
 
 impl BarlowTwinsConfig {
@@ -26,25 +52,9 @@ impl BarlowTwinsConfig {
     /// # Errors
     /// No layer, a width of 0, a negative or non-finite λ, a scale that is not positive.
     pub fn validate(&self) -> Result<(), TrainError> {
-        if self.projector.is_empty() || self.projector.contains(&0) {
-            return Err(TrainError::config(
-                "barlow_twins.projector",
-                format!("{:?}: at least one width is needed, none of them 0", self.projector),
-            ));
-        }
-        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return Err(TrainError::config(
-                "barlow_twins.lambda",
-                format!("{} is not a finite number of at least 0", self.lambda),
-            ));
-        }
-        if !(self.loss_scale > 0.0 && self.loss_scale.is_finite()) {
-            return Err(TrainError::config(
-                "barlow_twins.loss_scale",
-                format!("{} is not a finite number above 0", self.loss_scale),
-            ));
-        }
-        Ok(())
+        check::layers("barlow_twins.projector", &self.projector)?;
+        check::not_negative(&[("barlow_twins.lambda", self.lambda)])?;
+        check::positive(&[("barlow_twins.loss_scale", self.loss_scale)])
     }
 
     /// Builds Barlow Twins around an encoder. `device` must be an autodiff device.
@@ -58,12 +68,16 @@ impl BarlowTwinsConfig {
         device: &Device,
     ) -> Result<BarlowTwins<ResNet>, TrainError> {
         self.validate()?;
+        let projector = MlpConfig {
+            hidden_norm: self.head_norm,
+            ..MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+        };
         Ok(BarlowTwins {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
-                .init(&mut WeightInit::new(seed, 1, device))?,
+            projector: projector.init(&mut WeightInit::new(seed, 1, device))?,
             lambda: self.lambda,
             loss_scale: self.loss_scale,
+            standardize: self.standardize,
         })
     }
 }
@@ -77,16 +91,22 @@ pub struct BarlowTwins<E: Module> {
     pub projector: Mlp,
     lambda: f64,
     loss_scale: f64,
+    standardize: bool,
 }
 
 impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2]) -> MethodLoss {
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let z1 = self.projector.forward(self.encoder.forward(v1));
         let z2 = self.projector.forward(self.encoder.forward(v2));
         let embedding = z1.clone().detach();
-        let terms = BarlowTwinsLoss { lambda: self.lambda as f32 }.terms(z1, z2);
+        let terms = if self.standardize {
+            BarlowTwinsLoss { lambda: self.lambda as f32 }.terms(z1, z2)
+        } else {
+            let [batch, _] = z1.dims();
+            BarlowTwinsLoss::terms_of(z1.transpose().matmul(z2).div_scalar(batch as f32))
+        };
         let loss = terms.invariance.clone() + terms.redundancy.clone().mul_scalar(self.lambda);
         MethodLoss {
             loss: loss.mul_scalar(self.loss_scale),

@@ -5,7 +5,11 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{Method, MethodLoss, MomentumTau, Projections, TauSchedule, TrainError, update_target};
+use crate::branch::{Branch, momentum_copy};
+use crate::check;
+use crate::{
+    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+};
 
 /// The heads and the momentum of BYOL, and what it can do without at its peril.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub struct ByolConfig {
     /// (Grill et al., 2020, table 5b).
     #[serde(default = "yes")]
     pub predictor: bool,
+    /// Without batch norm in projector and predictor.
+    #[serde(default = "yes")]
+    pub head_norm: bool,
     /// Without stop-gradient, the target network is the online network and the gradient flows through
     /// it, which ends in one point (Chen & He, 2021, section 4.1).
     #[serde(default = "yes")]
@@ -47,6 +54,7 @@ impl Default for ByolConfig {
             tau_base: 0.996,
             tau_schedule: TauSchedule::Cosine,
             predictor: true,
+            head_norm: true,
             stop_gradient: true,
         }
     }
@@ -58,15 +66,11 @@ impl ByolConfig {
     /// # Errors
     /// Widths of 0, or τ outside `[0, 1]`.
     pub fn validate(&self) -> Result<(), TrainError> {
-        for (field, width) in [
+        check::widths(&[
             ("byol.projector_hidden", self.projector_hidden),
             ("byol.projector_dim", self.projector_dim),
             ("byol.predictor_hidden", self.predictor_hidden),
-        ] {
-            if width == 0 {
-                return Err(TrainError::config(field, "must be at least 1"));
-            }
-        }
+        ])?;
         MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
     }
 
@@ -83,37 +87,21 @@ impl ByolConfig {
         device: &Device,
     ) -> Result<Byol<ResNet>, TrainError> {
         self.validate()?;
-        let features = encoder.feature_dim();
+        let head = |input, hidden| MlpConfig {
+            hidden_norm: self.head_norm,
+            ..MlpConfig::byol(input, hidden, self.projector_dim)
+        };
+        let projector = head(encoder.feature_dim(), self.projector_hidden);
         let online = Branch {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::byol(features, self.projector_hidden, self.projector_dim)
-                .init(&mut WeightInit::new(seed, 1, device))?,
+            projector: projector.init(&mut WeightInit::new(seed, 1, device))?,
         };
-        let predictor =
-            MlpConfig::byol(self.projector_dim, self.predictor_hidden, self.projector_dim)
-                .init(&mut WeightInit::new(seed, 2, device))?;
+        let predictor = head(self.projector_dim, self.predictor_hidden)
+            .init(&mut WeightInit::new(seed, 2, device))?;
         let predictor = self.predictor.then_some(predictor);
-        // A plain clone would share its running statistics with the original; the way through a
-        // validation snapshot does not.
-        let target = online.valid().train().no_grad();
+        let target = momentum_copy(&online);
         let tau = MomentumTau::new(self.tau_base, self.tau_schedule)?;
         Ok(Byol { online, predictor, target, tau, stop_gradient: self.stop_gradient })
-    }
-}
-
-/// Encoder and projector, the part that online and target network have in common.
-#[derive(Module, Debug)]
-pub struct Branch<E: Module> {
-    /// f
-    pub encoder: E,
-    /// g
-    pub projector: Mlp,
-}
-
-impl<E: Encoder + Module + ModuleDisplay> Branch<E> {
-    /// z = g(f(v)): `[batch, 3, height, width]` → `[batch, projector_dim]`.
-    pub fn project(&self, view: Tensor<4>) -> Tensor<2> {
-        self.projector.forward(self.encoder.forward(view))
     }
 }
 
@@ -144,7 +132,7 @@ impl<E: Encoder + Module + ModuleDisplay> Byol<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2]) -> MethodLoss {
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
@@ -158,8 +146,8 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
         MethodLoss { loss, terms: Vec::new(), embedding }
     }
 
-    fn after_step(mut self, step: u64, steps: u64) -> Self {
-        let tau = self.tau.at(step, steps);
+    fn after_step(mut self, at: Position) -> Self {
+        let tau = self.tau.at(at.step, at.steps);
         self.target = update_target(self.target, &self.online, tau);
         self
     }

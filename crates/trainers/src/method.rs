@@ -11,12 +11,12 @@ pub trait Method: Module {
     type Encoder: Encoder + Module;
 
     /// The loss on two views of the same images, `[batch, 3, height, width]` each.
-    fn loss(&self, views: [Tensor<4>; 2]) -> MethodLoss;
+    fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss;
 
-    /// Called once after each *optimiser* step, also under gradient accumulation; `step` counts
-    /// from 0 and `steps` is the whole run's number. A momentum target moves here.
-    fn after_step(self, step: u64, steps: u64) -> Self {
-        let _ = (step, steps);
+    /// Called once after each *optimiser* step, also under gradient accumulation. A momentum target
+    /// moves here.
+    fn after_step(self, at: Position) -> Self {
+        let _ = at;
         self
     }
 
@@ -27,6 +27,22 @@ pub trait Method: Module {
     /// collapse looks at. To be asked of a validation snapshot (`valid()`), whose batch norm uses running
     /// statistics; nothing here is differentiated.
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
+}
+
+/// Where in its run a method stands: what its own schedules and its random draws go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Optimiser steps done before this one.
+    pub step: u64,
+    /// Optimiser steps of the whole run.
+    pub steps: u64,
+}
+
+impl Position {
+    /// From 0 to 1.
+    pub fn progress(&self) -> f64 {
+        (self.step as f64 / self.steps.max(1) as f64).min(1.0)
+    }
 }
 
 /// Where a method's embeddings are, on the way from two views to the loss.

@@ -65,7 +65,7 @@ impl MomentumTau {
     pub fn new(base: f64, schedule: TauSchedule) -> Result<Self, TrainError> {
         if !(0.0..=1.0).contains(&base) {
             let reason = format!("{base} is outside [0, 1] (0.996 in the paper, 0.99 on CIFAR)");
-            return Err(TrainError::config("byol.tau_base", reason));
+            return Err(TrainError::config("tau_base", reason));
         }
         Ok(Self { base, schedule })
     }

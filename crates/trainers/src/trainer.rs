@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_kernels::on_workers;
 
 use crate::finite::first_not_finite;
-use crate::{LearningRate, Method, Optimizer, OptimizerConfig, TrainError};
+use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, TrainError};
 
 /// Two views of the same images, as a data loader makes them on the CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,6 +176,7 @@ impl<M: Method> Trainer<M> {
     fn compute(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let start = Instant::now();
         let step = self.steps_done();
+        let at = Position { step, steps: self.steps() };
         let count = micro_batches.len() as f32;
         let mut accumulator = GradientsAccumulator::new();
         let mut report = StepReport {
@@ -193,7 +194,7 @@ impl<M: Method> Trainer<M> {
             let tensor = |pixels| -> Tensor<4> {
                 Tensor::from_data(TensorData::new(pixels, views.shape), &self.device)
             };
-            let out = self.method.loss([tensor(first), tensor(second)]);
+            let out = self.method.loss([tensor(first), tensor(second)], at);
             // Dividing before the backward pass makes the accumulated gradient the mean.
             let loss = out.loss / count;
             let gradients = loss.backward();
@@ -223,7 +224,7 @@ impl<M: Method> Trainer<M> {
             });
         }
         let method = self.optimizer.step(self.method.clone(), gradients, report.learning_rate);
-        self.method = method.after_step(step, self.steps());
+        self.method = method.after_step(at);
         report.busy = start.elapsed();
         Ok(report)
     }

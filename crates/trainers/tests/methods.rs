@@ -5,9 +5,11 @@ use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    Byol, ByolConfig, LearningRate, Method, MethodLoss, OptimizerConfig, Projections, Rule, Sgd,
-    TrainError, Trainer, TrainerConfig, Views,
+    Byol, ByolConfig, LearningRate, Method, MethodLoss, OptimizerConfig, Position, Projections,
+    Rule, Sgd, TrainError, Trainer, TrainerConfig, Views,
 };
+
+const START: Position = Position { step: 0, steps: 10 };
 
 fn encoder() -> ResNetConfig {
     ResNetConfig {
@@ -70,7 +72,7 @@ fn the_target_starts_as_the_online_network_and_gets_no_gradient() {
     let weights = state_dict(&method).unwrap();
     assert_eq!(under(&weights, "target."), under(&weights, "online."));
 
-    let gradients = method.loss([images(0.0), images(1.0)]).loss.backward();
+    let gradients = method.loss([images(0.0), images(1.0)], START).loss.backward();
     let conv = |branch: &ResNet| {
         let dict = state_dict(branch).unwrap();
         dict["conv1.weight"].clone()
@@ -83,7 +85,7 @@ fn the_target_starts_as_the_online_network_and_gets_no_gradient() {
 #[test]
 fn the_target_runs_in_train_mode_on_its_own_statistics() {
     let method = byol(0.99);
-    method.loss([images(0.0), images(3.0)]);
+    method.loss([images(0.0), images(3.0)], START);
     let weights = state_dict(&method).unwrap();
     let target = &weights["target.encoder.bn1.running_mean"];
     assert!(target.values.iter().any(|v| *v != 0.0), "running statistics did not move");
@@ -193,7 +195,7 @@ fn byol_can_do_without_its_parts() {
     assert_eq!(names(&bare).len() + 7, names(&whole).len());
     // Of one view, both networks make the same projection as long as they are equal.
     let same = images(0.0);
-    let loss = bare.loss([same.clone(), same.clone()]).loss.into_scalar::<f32>();
+    let loss = bare.loss([same.clone(), same.clone()], START).loss.into_scalar::<f32>();
     assert!(loss < 1e-6, "{loss}");
     let on_plain = |x: &Tensor<4>| x.clone().inner();
     let projections = bare.valid().projections([on_plain(&same), on_plain(&images(1.0))]);

@@ -19,7 +19,13 @@ const SCHEDULE: LearningRate =
 fn head() -> Mlp {
     let device = Device::flex().autodiff();
     let dims = vec![7, 9, 4];
-    let config = MlpConfig { dims, hidden_bias: true, output_bias: true };
+    let config = MlpConfig {
+        dims,
+        hidden_bias: true,
+        output_bias: true,
+        hidden_norm: true,
+        output_norm: false,
+    };
     fill(config.init(&mut WeightInit::new(0, 0, &device)).unwrap(), str::to_owned)
 }
 

@@ -5,7 +5,8 @@ use selfsame_data::{DataError, Labels, ShapesDataset, Subset};
 use selfsame_models::weights::state_dict;
 
 use super::*;
-use crate::config::{Method, Overrides};
+use crate::config::Overrides;
+use crate::methods::Method;
 
 fn config(threads: usize) -> RunConfig {
     let threads = format!("data.threads={threads}");

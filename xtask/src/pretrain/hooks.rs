@@ -66,7 +66,9 @@ pub struct RunHooks<'a> {
     pub steps_per_epoch: f64,
     pub last_step: u64,
     pub interrupted: Arc<AtomicBool>,
-    /// Time that was not training.
+    /// When this part of the run began.
+    pub began: Instant,
+    /// Time since then that was not training.
     pub evaluating: Duration,
     pub state: RunState,
 }
@@ -130,6 +132,7 @@ impl RunHooks<'_> {
         epoch: u64,
     ) -> anyhow::Result<bool> {
         let start = Instant::now();
+        let trained = start.duration_since(self.began).saturating_sub(self.evaluating);
         let method = trainer.method().valid();
         // What is measured does not depend on how it was trained.
         let (evaluation, examination) =
@@ -149,6 +152,7 @@ impl RunHooks<'_> {
         }
         let mut line = json!({
             "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
+            "train_seconds": self.state.train_seconds + trained.as_secs_f64(),
             "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
             "diagnosis": diagnosis.headline,
         });

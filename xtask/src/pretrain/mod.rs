@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::Args;
 use selfsame_data::Splits;
 
-use crate::config::{Method, Overrides, RunConfig};
-use crate::methods::with_method;
+use crate::config::{Overrides, RunConfig};
+use crate::methods::{Method, with_method};
 use crate::run_folder::{RunFolder, SKIPPED};
 use crate::usage::usage;
 use session::Session;
@@ -27,10 +27,11 @@ pub use summary::Summary;
 #[command(after_help = "Examples:
   cargo xtask pretrain byol
   cargo xtask pretrain barlow-twins --images my-photos/ --out runs/photos
+  cargo xtask pretrain byol --recipe cifar10-1000ep
   cargo xtask pretrain byol --dataset cifar10 --set train.epochs=200 --set encoder.base_width=64
   cargo xtask pretrain byol --out runs/photos --resume auto")]
 pub struct PretrainArgs {
-    /// byol or barlow-twins.
+    /// byol, barlow-twins, simclr, moco-v3, simsiam, vicreg, w-mse, dino or lejepa.
     #[arg(value_parser = Method::parse)]
     method: Method,
     #[command(flatten)]

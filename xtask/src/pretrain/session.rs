@@ -139,6 +139,7 @@ impl Session<'_> {
             steps_per_epoch,
             last_step,
             interrupted: interrupt_flag()?,
+            began: Instant::now(),
             evaluating: Duration::ZERO,
             state,
         };
@@ -214,6 +215,9 @@ impl Session<'_> {
             feature_std: evaluation.spread.mean_std,
             effective_rank: evaluation.spread.effective_rank,
             effective_rank_share: evaluation.spread.effective_rank_share(),
+            projection_std: examination.projections.mean_std,
+            projection_directions: examination.projections.directions,
+            projection_dim: examination.projections.dim,
             stopped_by_doctor: state.collapsed,
             diagnosis,
             git_commit: git_commit(),

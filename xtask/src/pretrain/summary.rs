@@ -36,6 +36,11 @@ pub struct Summary {
     pub feature_std: f64,
     pub effective_rank: f64,
     pub effective_rank_share: f64,
+    /// Of the projections of held-out images, times √dim.
+    pub projection_std: f64,
+    /// That the projections use, of as many as they have.
+    pub projection_directions: usize,
+    pub projection_dim: usize,
     /// The collapse doctor's verdict at the end.
     pub diagnosis: Diagnosis,
     pub stopped_by_doctor: bool,

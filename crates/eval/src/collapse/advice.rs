@@ -2,7 +2,7 @@ use super::{Kind, Trained};
 
 /// What to do, in the names of this project's settings where the method is known.
 pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
-    use Trained::{BarlowTwins, Byol};
+    use Trained::{BarlowTwins, Byol, Contrastive, Decorrelation, SelfDistillation};
     let text = match (kind, trained) {
         (Kind::CompleteCollapse, Some(Byol)) => {
             "keep the predictor (byol.predictor) and the stop-gradient (byol.stop_gradient), both of \
@@ -14,6 +14,21 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
             "its loss cannot be low on one point, so look at optimisation first: halve \
              optimizer.learning_rate, lengthen train.warmup_epochs, lower optimizer.weight_decay; \
              raise train.batch_size if it is below 32, since the loss is a statistic of the batch"
+        }
+        (Kind::CompleteCollapse, Some(Contrastive)) => {
+            "negatives keep embeddings apart, so look at optimisation first: halve optimizer.learning_rate, \
+             lengthen train.warmup_epochs, and raise the temperature if it is below 0.1; raise \
+             train.batch_size, since the other images of a batch are the negatives"
+        }
+        (Kind::CompleteCollapse, Some(SelfDistillation)) => {
+            "SimSiam needs its predictor and its stop-gradient, DINO a teacher that is centred \
+             (dino.center_momentum below 1) and sharper than the student (dino.teacher_temperature below \
+             dino.student_temperature); then halve optimizer.learning_rate and lengthen train.warmup_epochs"
+        }
+        (Kind::CompleteCollapse, Some(Decorrelation)) => {
+            "its loss cannot be low on one point, so look at optimisation first: halve \
+             optimizer.learning_rate, lengthen train.warmup_epochs, lower optimizer.weight_decay; check that \
+             the term that spreads the embeddings has a weight (vicreg.variance, lejepa.lambda)"
         }
         (Kind::CompleteCollapse, None) => {
             "something must keep the embeddings apart: a stop-gradient with a predictor, a term against \
@@ -29,6 +44,19 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
             "raise barlow_twins.lambda (0.0051 in the paper; at 0 nothing keeps dimensions apart), raise \
              train.batch_size, and check that the last width of barlow_twins.projector is not far above the \
              batch size"
+        }
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Contrastive)) => {
+            "lower the temperature, raise train.batch_size, and strengthen the views so that one shortcut \
+             cannot explain them; contrastive methods lose directions too where augmentation drowns them \
+             (Jing et al., 2022)"
+        }
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(SelfDistillation)) => {
+            "train longer before judging; then lower optimizer.weight_decay, strengthen the views, and give \
+             the predictor (SimSiam) or the number of prototypes (DINO) more room"
+        }
+        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Decorrelation)) => {
+            "raise the weight of what spreads the dimensions (vicreg.variance and vicreg.covariance, \
+             lejepa.lambda), or train.batch_size, on whose statistics it rests"
         }
         (Kind::DimensionalCollapse { .. } | Kind::LostDirections, None) => {
             "strengthen the augmentations if one shortcut explains the views, lower the weight decay, or add \
@@ -54,8 +82,12 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
             "raise barlow_twins.lambda (0.0051 in the paper) or train.batch_size; too wide a \
              barlow_twins.projector for the batch also leaves correlations"
         }
+        (Kind::Redundant, Some(Decorrelation)) => {
+            "raise vicreg.covariance, lejepa.lambda or train.batch_size; too wide a projector for the batch \
+             also leaves correlations"
+        }
         (Kind::Redundant, _) => {
-            "no harm by itself, since BYOL does not ask for uncorrelated dimensions; with a low number of \
+            "no harm by itself, since the loss does not ask for uncorrelated dimensions; with a low number of \
              directions follow the advice on dimensional collapse"
         }
         (Kind::ViewsDisagree, _) => {

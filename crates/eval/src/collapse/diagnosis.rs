@@ -111,6 +111,12 @@ pub enum Trained {
     Byol,
     /// With a cross-correlation loss.
     BarlowTwins,
+    /// With the other images of the batch as negatives: SimCLR, MoCo v3.
+    Contrastive,
+    /// With a stop-gradient and no negatives: SimSiam, DINO.
+    SelfDistillation,
+    /// With a term or a step that spreads the dimensions: VICReg, W-MSE, LeJEPA.
+    Decorrelation,
 }
 
 /// How far BYOL's target is from the online network.

@@ -297,9 +297,11 @@ fn of_pair(pair: &PairSignals, trained: Option<Trained>, findings: &mut Vec<Find
         return;
     }
     if pair.dim > 1 && pair.mean_off_diagonal > t::REDUNDANT {
-        // BYOL does not ask for anything else.
+        // Where no loss asks for anything else, it is no fault.
         let level = match trained {
-            Some(Trained::Byol) => Level::Healthy,
+            Some(Trained::Byol | Trained::Contrastive | Trained::SelfDistillation) => {
+                Level::Healthy
+            }
             _ => Level::Warning,
         };
         findings.push(Finding {

@@ -1,0 +1,200 @@
+use burn::module::{Module, ModuleDisplay, RunningState};
+use burn::tensor::{Device, Tensor};
+use selfsame_kernels::moving_average;
+use selfsame_losses::DinoLoss;
+use selfsame_models::init::WeightInit;
+use selfsame_models::layers::Linear;
+use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::branch::momentum_copy;
+use crate::check;
+use crate::{
+    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+};
+
+/// The head, the temperatures and the momenta of DINO.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DinoConfig {
+    /// Width of the head's two hidden layers: 2048 in the paper.
+    pub projector_hidden: usize,
+    /// Dimension in which vectors are normalised before the prototypes: 256 in the paper.
+    pub bottleneck: usize,
+    /// K, the outputs that a softmax goes over: 65536 in the paper, 4096 in CIFAR recipes.
+    pub prototypes: usize,
+    /// τ_s: 0.1 in the paper.
+    pub student_temperature: f64,
+    /// τ_t after its warm-up: 0.04 to 0.07 in the paper. Sharpening: the smaller, the farther from a
+    /// uniform output.
+    pub teacher_temperature: f64,
+    /// τ_t at the first step: 0.04 in the paper.
+    pub teacher_temperature_start: f64,
+    /// The share of the run in which τ_t rises linearly: 0.3 in the paper (30 of 100 epochs).
+    pub teacher_warmup: f64,
+    /// m, by which the centre remembers: 0.9 in the paper. Centring: no output can win for all images.
+    pub center_momentum: f64,
+    /// The teacher's momentum at the first step: 0.996 in the paper.
+    pub tau_base: f64,
+    /// How it goes on from there.
+    #[serde(default)]
+    pub tau_schedule: TauSchedule,
+}
+
+impl DinoConfig {
+    /// Checks the settings without building anything.
+    ///
+    /// # Errors
+    /// Widths of 0, temperatures that are not above 0, momenta or a warm-up outside `[0, 1]`.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        check::widths(&[
+            ("dino.projector_hidden", self.projector_hidden),
+            ("dino.bottleneck", self.bottleneck),
+            ("dino.prototypes", self.prototypes),
+        ])?;
+        check::positive(&[
+            ("dino.student_temperature", self.student_temperature),
+            ("dino.teacher_temperature", self.teacher_temperature),
+            ("dino.teacher_temperature_start", self.teacher_temperature_start),
+        ])?;
+        check::shares(&[
+            ("dino.teacher_warmup", self.teacher_warmup),
+            ("dino.center_momentum", self.center_momentum),
+        ])?;
+        MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
+    }
+
+    /// Builds DINO around an encoder; the teacher starts as a copy of the student. `device` must be
+    /// an autodiff device.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate), and those of the encoder's configuration.
+    pub fn init(
+        &self,
+        encoder: &ResNetConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Dino<ResNet>, TrainError> {
+        self.validate()?;
+        let widths = [self.projector_hidden, self.projector_hidden, self.bottleneck];
+        let mut init = WeightInit::new(seed, 2, device);
+        let student = Network {
+            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
+            projector: MlpConfig {
+                output_bias: true,
+                ..MlpConfig::barlow_twins(encoder.feature_dim(), &widths)
+            }
+            .init(&mut WeightInit::new(seed, 1, device))?,
+            prototypes: Linear::new([self.bottleneck, self.prototypes], false, &mut init),
+        };
+        Ok(Dino {
+            teacher: momentum_copy(&student),
+            student,
+            center: RunningState::new(Tensor::zeros([self.prototypes], device)),
+            tau: MomentumTau::new(self.tau_base, self.tau_schedule)?,
+            settings: self.clone(),
+        })
+    }
+}
+
+/// What student and teacher are both made of: encoder and head (Caron et al., 2021, appendix C).
+#[derive(Module, Debug)]
+pub struct Network<E: Module> {
+    /// f
+    pub encoder: E,
+    /// h up to its bottleneck.
+    pub projector: Mlp,
+    /// The last layer of h, whose rows count by their direction only.
+    pub prototypes: Linear,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Network<E> {
+    /// `[batch, 3, height, width]` → `[batch, bottleneck]`.
+    fn project(&self, view: Tensor<4>) -> Tensor<2> {
+        self.projector.forward(self.encoder.forward(view))
+    }
+
+    /// Cosines with the prototypes: `[batch, bottleneck]` → `[batch, prototypes]`.
+    fn logits(&self, z: Tensor<2>) -> Tensor<2> {
+        unit(z).matmul(unit(self.prototypes.weight.val()).transpose())
+    }
+}
+
+/// Rows of length 1.
+fn unit(x: Tensor<2>) -> Tensor<2> {
+    let norm = x.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+    x / norm
+}
+
+/// DINO (Caron et al., 2021, algorithm 1), with two global views and no local crops. Built by
+/// [`DinoConfig::init`].
+#[derive(Module, Debug)]
+pub struct Dino<E: Module> {
+    /// g_s, trained by gradient.
+    pub student: Network<E>,
+    /// g_t, follows the student as an exponential moving average.
+    pub teacher: Network<E>,
+    /// C, the moving mean of the teacher's outputs, `[prototypes]`.
+    pub center: RunningState<Tensor<1>>,
+    #[module(skip)]
+    tau: MomentumTau,
+    #[module(skip)]
+    settings: DinoConfig,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
+    fn teacher_temperature(&self, at: Position) -> f64 {
+        let DinoConfig { teacher_temperature_start: start, teacher_temperature: end, .. } =
+            self.settings;
+        let share = at.progress() / self.settings.teacher_warmup.max(f64::MIN_POSITIVE);
+        start + (end - start) * share.min(1.0)
+    }
+
+    /// C ← m C + (1 − m) · mean of the teacher's outputs.
+    fn update_center(&self, outputs: Tensor<2>) {
+        let [_, prototypes] = outputs.dims();
+        let mean = outputs.mean_dim(0).reshape([prototypes]);
+        let moved = moving_average(self.center.value(), mean, self.settings.center_momentum);
+        self.center.update(moved);
+        // `update` only queues the value; a checkpoint taken now would miss this step without it.
+        self.center.value_sync();
+    }
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
+    type Encoder = E;
+
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
+        let z1 = self.student.project(v1.clone());
+        let z2 = self.student.project(v2.clone());
+        let embedding = z1.clone().detach();
+        let students = (self.student.logits(z1), self.student.logits(z2));
+        let teach = |view| self.teacher.logits(self.teacher.project(view)).detach();
+        let (t1, t2) = (teach(v1), teach(v2));
+        let loss = DinoLoss { student_temperature: self.settings.student_temperature as f32 }
+            .symmetric(
+                students,
+                (t1.clone(), t2.clone()),
+                self.center.value(),
+                self.teacher_temperature(at) as f32,
+            );
+        self.update_center(Tensor::cat(vec![t1, t2], 0));
+        MethodLoss { loss, terms: Vec::new(), embedding }
+    }
+
+    fn after_step(mut self, at: Position) -> Self {
+        let tau = self.tau.at(at.step, at.steps);
+        self.teacher = update_target(self.teacher, &self.student, tau);
+        self
+    }
+
+    fn encoder(&self) -> &E {
+        &self.student.encoder
+    }
+
+    fn projections(&self, [v1, v2]: [Tensor<4>; 2]) -> Projections {
+        let target = Some(self.teacher.project(v1.clone()));
+        let views = [self.student.project(v1), self.student.project(v2)];
+        Projections { views, prediction: None, target }
+    }
+}

@@ -1,0 +1,101 @@
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+use selfsame_losses::{LeJepaLoss, SigReg};
+use selfsame_models::init::WeightInit;
+use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::check;
+use crate::{Method, MethodLoss, Position, Projections, TrainError};
+
+/// The projector of LeJEPA, and how its loss is weighed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeJepaConfig {
+    /// Widths of the projector's layers; the last is the dimension that becomes Gaussian.
+    pub projector: Vec<usize>,
+    /// λ, the share of SIGReg in the loss; the rest is the distance between the views.
+    pub lambda: f64,
+    /// Random directions that are looked along, new ones in every step.
+    pub slices: usize,
+}
+
+impl LeJepaConfig {
+    /// Checks the settings without building anything.
+    ///
+    /// # Errors
+    /// No layer, a width or a number of slices of 0, λ outside `[0, 1]`.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        check::layers("lejepa.projector", &self.projector)?;
+        check::widths(&[("lejepa.slices", self.slices)])?;
+        check::shares(&[("lejepa.lambda", self.lambda)])
+    }
+
+    /// Builds LeJEPA around an encoder. `device` must be an autodiff device.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate), and those of the encoder's configuration.
+    pub fn init(
+        &self,
+        encoder: &ResNetConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<LeJepa<ResNet>, TrainError> {
+        self.validate()?;
+        Ok(LeJepa {
+            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
+            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+                .init(&mut WeightInit::new(seed, 1, device))?,
+            lambda: self.lambda,
+            slices: self.slices,
+        })
+    }
+}
+
+/// LeJEPA (Balestriero & LeCun, 2025, algorithm 2), with two views: they are brought together, and
+/// SIGReg makes the embeddings an isotropic Gaussian. Built by [`LeJepaConfig::init`].
+#[derive(Module, Debug)]
+pub struct LeJepa<E: Module> {
+    /// The backbone.
+    pub encoder: E,
+    /// What the loss looks through.
+    pub projector: Mlp,
+    lambda: f64,
+    slices: usize,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> LeJepa<E> {
+    fn project(&self, view: Tensor<4>) -> Tensor<2> {
+        self.projector.forward(self.encoder.forward(view))
+    }
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Method for LeJepa<E> {
+    type Encoder = E;
+
+    fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss {
+        let [z1, z2] = views.map(|view| self.project(view));
+        let embedding = z1.clone().detach();
+        let sigreg = SigReg { slices: self.slices, ..SigReg::default() };
+        let loss = LeJepaLoss { lambda: self.lambda as f32, sigreg };
+        let terms = loss.terms(z1, z2, at.step);
+        MethodLoss {
+            loss: terms.prediction.clone().mul_scalar(1.0 - self.lambda)
+                + terms.sigreg.clone().mul_scalar(self.lambda),
+            terms: vec![
+                ("prediction", terms.prediction.detach()),
+                ("sigreg", terms.sigreg.detach()),
+            ],
+            embedding,
+        }
+    }
+
+    fn encoder(&self) -> &E {
+        &self.encoder
+    }
+
+    fn projections(&self, views: [Tensor<4>; 2]) -> Projections {
+        let views = views.map(|view| self.project(view));
+        Projections { views, prediction: None, target: None }
+    }
+}

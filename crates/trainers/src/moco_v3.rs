@@ -1,0 +1,122 @@
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+use selfsame_losses::MocoV3Loss;
+use selfsame_models::init::WeightInit;
+use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::branch::{Branch, momentum_copy};
+use crate::check;
+use crate::{
+    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+};
+
+/// The heads, the temperature and the momentum of MoCo v3.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MocoV3Config {
+    /// Hidden width of the projector: 4096 in the paper.
+    pub projector_hidden: usize,
+    /// Dimension of the embedding: 256 in the paper.
+    pub projector_dim: usize,
+    /// Hidden width of the predictor: 4096 in the paper.
+    pub predictor_hidden: usize,
+    /// The smaller, the more the hardest negatives count: 1.0 for ResNet-50, 0.2 for ViT in the
+    /// authors' code.
+    pub temperature: f64,
+    /// The key encoder's momentum at the first step: 0.99 in the paper.
+    pub tau_base: f64,
+    /// How it goes on from there.
+    #[serde(default)]
+    pub tau_schedule: TauSchedule,
+}
+
+impl MocoV3Config {
+    /// Checks the settings without building anything.
+    ///
+    /// # Errors
+    /// Widths of 0, a temperature that is not above 0, a momentum outside `[0, 1]`.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        check::widths(&[
+            ("moco_v3.projector_hidden", self.projector_hidden),
+            ("moco_v3.projector_dim", self.projector_dim),
+            ("moco_v3.predictor_hidden", self.predictor_hidden),
+        ])?;
+        check::positive(&[("moco_v3.temperature", self.temperature)])?;
+        MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
+    }
+
+    /// Builds MoCo v3 around an encoder; the key encoder starts as a copy. `device` must be an
+    /// autodiff device.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate), and those of the encoder's configuration.
+    pub fn init(
+        &self,
+        encoder: &ResNetConfig,
+        seed: u64,
+        device: &Device,
+    ) -> Result<MocoV3<ResNet>, TrainError> {
+        self.validate()?;
+        let (hidden, dim) = (self.projector_hidden, self.projector_dim);
+        let online = Branch {
+            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
+            projector: MlpConfig::moco_v3(encoder.feature_dim(), hidden, dim)
+                .init(&mut WeightInit::new(seed, 1, device))?,
+        };
+        let predictor = MlpConfig::barlow_twins(dim, &[self.predictor_hidden, dim])
+            .init(&mut WeightInit::new(seed, 2, device))?;
+        let target = momentum_copy(&online);
+        let tau = MomentumTau::new(self.tau_base, self.tau_schedule)?;
+        Ok(MocoV3 { online, predictor, target, tau, temperature: self.temperature })
+    }
+}
+
+/// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder and the
+/// other images of the batch as negatives; there is no queue any more. Built by [`MocoV3Config::init`].
+#[derive(Module, Debug)]
+pub struct MocoV3<E: Module> {
+    /// f_q without its predictor: backbone and projector.
+    pub online: Branch<E>,
+    /// The rest of f_q.
+    pub predictor: Mlp,
+    /// f_k: follows as an exponential moving average.
+    pub target: Branch<E>,
+    #[module(skip)]
+    tau: MomentumTau,
+    temperature: f64,
+}
+
+impl<E: Encoder + Module + ModuleDisplay> Method for MocoV3<E> {
+    type Encoder = E;
+
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
+        let z1 = self.online.project(v1.clone());
+        let z2 = self.online.project(v2.clone());
+        let embedding = z1.clone().detach();
+        let queries = (self.predictor.forward(z1), self.predictor.forward(z2));
+        let keys = (self.target.project(v1).detach(), self.target.project(v2).detach());
+        let loss = MocoV3Loss { temperature: self.temperature as f32 }.symmetric(queries, keys);
+        MethodLoss { loss, terms: Vec::new(), embedding }
+    }
+
+    fn after_step(mut self, at: Position) -> Self {
+        let tau = self.tau.at(at.step, at.steps);
+        self.target = update_target(self.target, &self.online, tau);
+        self
+    }
+
+    fn encoder(&self) -> &E {
+        &self.online.encoder
+    }
+
+    fn projections(&self, [v1, v2]: [Tensor<4>; 2]) -> Projections {
+        let target = self.target.project(v1.clone());
+        let z1 = self.online.project(v1);
+        Projections {
+            prediction: Some(self.predictor.forward(z1.clone())),
+            target: Some(target),
+            views: [z1, self.online.project(v2)],
+        }
+    }
+}
