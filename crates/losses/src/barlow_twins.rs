@@ -1,5 +1,6 @@
 use burn::tensor::Tensor;
 
+use crate::statistics::{diagonal, off_diagonal};
 use crate::{JointEmbeddingLoss, at_least_f32};
 
 /// Added to the batch variance; PyTorch's batch-norm default, which the original code relies on.
@@ -41,18 +42,20 @@ pub struct BarlowTwinsTerms {
 impl BarlowTwinsLoss {
     /// Both terms apart, for logging; the loss is `invariance + λ · redundancy`.
     pub fn terms(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
-        let [batch, dim] = z_a.dims();
-        let device = z_a.device();
+        let [batch, _] = z_a.dims();
         let c = standardize(z_a).transpose().matmul(standardize(z_b)).div_scalar(batch as f32);
+        Self::terms_of(c)
+    }
 
-        let eye = Tensor::<2>::eye(dim, &device);
-        let diagonal = (c.clone() * eye.clone()).sum_dim(1);
-        // Masking rather than subtracting the diagonal's squares from the total: the two are
-        // equal on paper, but near the optimum the subtraction cancels to noise.
-        let off_diagonal = c * eye.neg().add_scalar(1.0);
+    /// Both terms of a given cross-correlation `C`, for experiments that make it in another way
+    /// (without standardisation, say).
+    ///
+    /// `c`: `[dim, dim]`, any float type; computed in f32 at least.
+    pub fn terms_of(c: Tensor<2>) -> BarlowTwinsTerms {
+        let c = at_least_f32(c);
         BarlowTwinsTerms {
-            invariance: diagonal.neg().add_scalar(1.0).square().sum(),
-            redundancy: off_diagonal.square().sum(),
+            invariance: diagonal(c.clone()).neg().add_scalar(1.0).square().sum(),
+            redundancy: off_diagonal(c).square().sum(),
         }
     }
 }

@@ -1,11 +1,7 @@
 use burn::tensor::Tensor;
 
+use crate::normalize::l2_normalize;
 use crate::{JointEmbeddingLoss, at_least_f32};
-
-/// Norms below this are treated as this, so that a zero vector has a finite gradient.
-///
-/// The value is the one PyTorch's `normalize` uses, which the reference runs rely on.
-const NORM_FLOOR: f32 = 1e-12;
 
 /// BYOL's normalised regression loss (Grill et al., 2020, eq. 2), for one direction.
 ///
@@ -33,13 +29,6 @@ pub fn normalized_distance(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
     // ‖q̂ − ẑ'‖² and 2 − 2·cos are the same number; the difference form keeps its precision
     // where training ends, at cos → 1, and cannot fall below zero.
     (q - z).square().sum_dim(1).mean()
-}
-
-fn l2_normalize(z: Tensor<2>) -> Tensor<2> {
-    // Clamping the squared norm instead of the norm keeps sqrt away from 0, where its
-    // gradient is infinite.
-    let norm = z.clone().square().sum_dim(1).clamp_min(NORM_FLOOR * NORM_FLOOR).sqrt();
-    z / norm
 }
 
 /// BYOL's symmetric loss (Grill et al., 2020, section 3.1): both directions **summed**.
