@@ -2,7 +2,8 @@
 
 Everything is computed in f64 by PyTorch, torchvision, lightly and scikit-learn of the versions in
 requirements.txt, from inputs of common.py; where no package has the rule (LARS with the combined
-trust ratio, the paper's τ), it is written out here in NumPy from the paper's equation.
+trust ratio, the paper's τ, the losses of MoCo v3, W-MSE and LeJEPA as we have them), it is written out
+here in NumPy or PyTorch from the paper's equation.
 Augmentations are the exception: they are computed as torchvision's users have them, in f32 and in
 8 bits.
 """
@@ -20,6 +21,7 @@ import trajectories
 
 FILES = {
     "losses": objectives.losses,
+    "methods": objectives.methods,
     "layers": networks.layers,
     "resnets": networks.resnets,
     "torchvision-names": networks.torchvision_file,

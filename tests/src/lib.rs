@@ -1,5 +1,7 @@
 //! What the cross-crate tests share: exact inputs, reference files, and the record of how near
 //! each reference was met.
 
+pub mod batches;
 pub mod fidelity;
 pub mod inputs;
+pub mod objectives;

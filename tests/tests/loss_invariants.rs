@@ -1,72 +1,11 @@
 //! Property-based tests of what the losses' documentation promises, on both CPU backends.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use selfsame_losses::{
     BarlowTwinsLoss, ByolLoss, JointEmbeddingLoss, regression_loss, standardize,
 };
-
-/// Both CPU backends, so that an invariant cannot hold by accident of one.
-fn devices() -> [Device; 2] {
-    #[expect(deprecated, reason = "built and tested until Burn removes it")]
-    [Device::flex(), Device::ndarray()]
-}
-
-#[derive(Debug, Clone)]
-struct Batch {
-    rows: usize,
-    dim: usize,
-    values: Vec<f32>,
-}
-
-impl Batch {
-    fn tensor(&self, device: &Device) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(self.values.clone(), [self.rows, self.dim]), device)
-    }
-
-    fn map(&self, f: impl Fn(usize, usize, f32) -> f32) -> Self {
-        let values = self.values.iter().enumerate();
-        let values = values.map(|(i, v)| f(i / self.dim, i % self.dim, *v)).collect();
-        Self { values, ..self.clone() }
-    }
-
-    /// Rows in another order, the same for every batch of as many rows.
-    fn permuted(&self, shift: usize) -> Self {
-        let values = (0..self.rows)
-            .flat_map(|r| {
-                let from = (self.rows - 1 - r + shift) % self.rows;
-                self.values[from * self.dim..(from + 1) * self.dim].to_vec()
-            })
-            .collect();
-        Self { values, ..self.clone() }
-    }
-}
-
-/// `n` batches of one shape with at least `min_rows` rows, values in [-2.5, 2.5] and, from two rows
-/// on, no dimension nearly constant: the first two rows are at least 1 apart.
-fn batches<const N: usize>(min_rows: usize) -> impl Strategy<Value = [Batch; N]> {
-    (min_rows..24usize, 1usize..12).prop_flat_map(|(rows, dim)| {
-        proptest::array::uniform(proptest::collection::vec(-1.0f32..1.0, rows * dim)).prop_map(
-            move |all: [Vec<f32>; N]| {
-                all.map(|values| {
-                    Batch { rows, dim, values }.map(|r, _, v| match r {
-                        0 => v + 1.5,
-                        1 => v - 1.5,
-                        _ => v,
-                    })
-                })
-            },
-        )
-    })
-}
-
-fn scalar(loss: Tensor<1>) -> f32 {
-    loss.into_scalar::<f32>()
-}
-
-fn close(a: f32, b: f32, tolerance: f32) -> bool {
-    (a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs()))
-}
+use selfsame_tests::batches::{Batch, batches, close, devices, scalar};
 
 fn barlow(a: &Batch, b: &Batch, device: &Device) -> f32 {
     scalar(BarlowTwinsLoss::default().forward(a.tensor(device), b.tensor(device)))

@@ -4,5 +4,6 @@
 mod evaluation;
 mod layers;
 mod losses;
+mod methods;
 mod optimization;
 mod resnets;

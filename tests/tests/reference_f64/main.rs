@@ -7,6 +7,7 @@
 //! process, hence a test program of its own.
 
 mod gradients;
+mod methods;
 mod trajectories;
 
 use std::sync::OnceLock;
