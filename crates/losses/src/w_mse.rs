@@ -189,6 +189,25 @@ mod tests {
         }
     }
 
+    /// A feature that the others explain up to the rounding of its mean: whitened, rounding would be a feature as large
+    /// as any other, with gradients as steep as rounding is small.
+    #[test]
+    fn rounding_is_not_whitened() {
+        let device = Device::flex().autodiff();
+        for vectors in 32..64 {
+            let z = noise([vectors, 8], &device);
+            let explained = z.clone().narrow(1, 0, 1) * 3.0 + z.clone().narrow(1, 1, 1);
+            let z = Tensor::cat(vec![z, explained], 1) * 1e-3 + 1.0;
+            let steepest = |z: Tensor<2>| {
+                let (_, gradient) = loss_and_gradient(z, 0.0);
+                gradient.into_iter().fold(0.0, |steepest: f32, g| steepest.max(g.abs()))
+            };
+            let with = steepest(z.clone());
+            let without = steepest(z.narrow(1, 0, 8));
+            assert!(with < 10.0 * without, "{vectors}: {with} {without}");
+        }
+    }
+
     #[test]
     fn what_is_not_finite_comes_out_as_nan() {
         let device = Device::flex().autodiff();
