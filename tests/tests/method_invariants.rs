@@ -45,8 +45,10 @@ fn spanning<const N: usize>() -> impl Strategy<Value = [Batch; N]> {
     batches_of(24..48, 2..8)
 }
 
-/// Every loss as a function of its learning tensor and the other one.
-fn all_losses() -> [(&'static str, fn(Tensor<2>, Tensor<2>) -> Tensor<1>); 8] {
+/// A loss as a function of its learning tensor and the other one.
+type Loss = fn(Tensor<2>, Tensor<2>) -> Tensor<1>;
+
+fn all_losses() -> [(&'static str, Loss); 8] {
     [
         ("NT-Xent", |a, b| NtXentLoss { temperature: 0.05 }.forward(a, b)),
         ("MoCo v3", |a, b| MocoV3Loss { temperature: 0.05 }.forward(a, b)),

@@ -21,8 +21,13 @@ use crate::{JointEmbeddingLoss, at_least_f32};
 ///
 /// The paper slices the **views** apart as well (batch slicing, its figure 3, and the authors' code: each V_i^j holds
 /// one view and gets its own W and μ). Here both views of a slice are whitened together, as eq. 4–5 have it: with one
+<<<<<<< HEAD
 /// map for both, the loss is invariant to any invertible linear map of the features, and 0 exactly when views agree
 /// in direction, which holds for no pair of maps; and W comes from twice as many vectors.
+=======
+/// map for both, the loss is invariant to any invertible linear map of the features and compares the views in one
+/// coordinate system, and W comes from twice as many vectors.
+>>>>>>> losses
 ///
 /// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least, the factorisation in f64 on the host.
 ///   A slice should hold at least `dim` images (2·dim vectors): with dim + 1 vectors or fewer whitening makes a
@@ -189,6 +194,28 @@ mod tests {
         }
     }
 
+<<<<<<< HEAD
+=======
+    /// A feature that the others explain up to the rounding of its mean: whitened, rounding would be a feature as large
+    /// as any other, with gradients as steep as rounding is small.
+    #[test]
+    fn rounding_is_not_whitened() {
+        let device = Device::flex().autodiff();
+        for vectors in 32..64 {
+            let z = noise([vectors, 8], &device);
+            let explained = z.clone().narrow(1, 0, 1) * 3.0 + z.clone().narrow(1, 1, 1);
+            let z = Tensor::cat(vec![z, explained], 1) * 1e-3 + 1.0;
+            let steepest = |z: Tensor<2>| {
+                let (_, gradient) = loss_and_gradient(z, 0.0);
+                gradient.into_iter().fold(0.0, |steepest: f32, g| steepest.max(g.abs()))
+            };
+            let with = steepest(z.clone());
+            let without = steepest(z.narrow(1, 0, 8));
+            assert!(with < 10.0 * without, "{vectors}: {with} {without}");
+        }
+    }
+
+>>>>>>> losses
     #[test]
     fn what_is_not_finite_comes_out_as_nan() {
         let device = Device::flex().autodiff();

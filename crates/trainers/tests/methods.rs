@@ -154,7 +154,7 @@ impl Encoder for Edge {
 
 impl Method for Edge {
     type Encoder = Self;
-    fn loss(&self, [view, _]: [Tensor<4>; 2]) -> MethodLoss {
+    fn loss(&self, [view, _]: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let loss = self.weight.val().mul_scalar(0.0).sqrt();
         MethodLoss { loss, terms: Vec::new(), embedding: self.forward(view) }
     }
