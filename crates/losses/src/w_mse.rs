@@ -21,13 +21,8 @@ use crate::{JointEmbeddingLoss, at_least_f32};
 ///
 /// The paper slices the **views** apart as well (batch slicing, its figure 3, and the authors' code: each V_i^j holds
 /// one view and gets its own W and μ). Here both views of a slice are whitened together, as eq. 4–5 have it: with one
-<<<<<<< HEAD
-/// map for both, the loss is invariant to any invertible linear map of the features, and 0 exactly when views agree
-/// in direction, which holds for no pair of maps; and W comes from twice as many vectors.
-=======
 /// map for both, the loss is invariant to any invertible linear map of the features and compares the views in one
 /// coordinate system, and W comes from twice as many vectors.
->>>>>>> losses
 ///
 /// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least, the factorisation in f64 on the host.
 ///   A slice should hold at least `dim` images (2·dim vectors): with dim + 1 vectors or fewer whitening makes a
@@ -194,8 +189,6 @@ mod tests {
         }
     }
 
-<<<<<<< HEAD
-=======
     /// A feature that the others explain up to the rounding of its mean: whitened, rounding would be a feature as large
     /// as any other, with gradients as steep as rounding is small.
     #[test]
@@ -215,7 +208,6 @@ mod tests {
         }
     }
 
->>>>>>> losses
     #[test]
     fn what_is_not_finite_comes_out_as_nan() {
         let device = Device::flex().autodiff();
