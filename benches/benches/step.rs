@@ -57,7 +57,11 @@ fn steps(c: &mut Criterion) {
         tau_base: 0.99,
         ..ByolConfig::default()
     };
-    let barlow = BarlowTwinsConfig { projector: vec![256, 256], lambda: 0.005, loss_scale: 1.0 };
+    let barlow = BarlowTwinsConfig {
+        projector: vec![256, 256],
+        lambda: 0.005,
+        ..BarlowTwinsConfig::default()
+    };
     bench(c, "BYOL", byol.init(&encoder, 0, &device).expect("valid"), &device);
     bench(c, "Barlow Twins", barlow.init(&encoder, 0, &device).expect("valid"), &device);
 }

@@ -36,7 +36,12 @@ fn byol() -> ByolConfig {
 }
 
 fn barlow_twins(loss_scale: f64) -> BarlowTwinsConfig {
-    BarlowTwinsConfig { projector: vec![8, 8], lambda: 0.005, loss_scale }
+    BarlowTwinsConfig {
+        projector: vec![8, 8],
+        lambda: 0.005,
+        loss_scale,
+        ..BarlowTwinsConfig::default()
+    }
 }
 
 fn views(step: u64) -> Views {

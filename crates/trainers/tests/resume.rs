@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use selfsame_models::weights::state_dict;
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
-    AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, Lars, LearningRate, Method, OptimizerConfig,
-    Rule, Sgd, TrainError, Trainer, TrainerConfig, Views,
+    AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, DinoConfig, Lars, LeJepaConfig, LearningRate,
+    Method, OptimizerConfig, Rule, Sgd, TauSchedule, TrainError, Trainer, TrainerConfig, Views,
 };
 
 const STEPS: u64 = 6;
@@ -61,7 +61,8 @@ fn byol(rule: Rule) -> Trainer<impl Method> {
 
 fn barlow_twins(rule: Rule) -> Trainer<impl Method> {
     let device = Device::flex().autodiff();
-    let barlow = BarlowTwinsConfig { projector: vec![16, 8], lambda: 0.005, loss_scale: 1.0 };
+    let barlow =
+        BarlowTwinsConfig { projector: vec![16, 8], lambda: 0.005, ..BarlowTwinsConfig::default() };
     let method = barlow.init(&encoder(2), 3, &device).unwrap();
     Trainer::new(method, config(rule, 1), &device).unwrap()
 }
@@ -107,6 +108,39 @@ fn barlow_twins_resumes_bit_for_bit_with_every_optimizer() {
     for rule in rules() {
         continues_exactly(|| barlow_twins(rule.clone()));
     }
+}
+
+/// Its centre is a state that no optimiser knows.
+#[test]
+fn dino_resumes_bit_for_bit() {
+    let config = DinoConfig {
+        projector_hidden: 16,
+        bottleneck: 8,
+        prototypes: 12,
+        student_temperature: 0.1,
+        teacher_temperature: 0.07,
+        teacher_temperature_start: 0.04,
+        teacher_warmup: 0.9,
+        center_momentum: 0.9,
+        tau_base: 0.9,
+        tau_schedule: TauSchedule::Cosine,
+    };
+    continues_exactly(|| {
+        let device = Device::flex().autodiff();
+        let method = config.init(&encoder(2), 3, &device).unwrap();
+        Trainer::new(method, self::config(rules()[0].clone(), 1), &device).unwrap()
+    });
+}
+
+/// Its random directions go by the step.
+#[test]
+fn lejepa_resumes_bit_for_bit() {
+    let config = LeJepaConfig { projector: vec![16, 8], lambda: 0.05, slices: 16 };
+    continues_exactly(|| {
+        let device = Device::flex().autodiff();
+        let method = config.init(&encoder(2), 3, &device).unwrap();
+        Trainer::new(method, self::config(rules()[0].clone(), 1), &device).unwrap()
+    });
 }
 
 #[test]

@@ -105,6 +105,10 @@ fn byol() {
 
 #[test]
 fn barlow_twins() {
-    let config = BarlowTwinsConfig { projector: vec![32, 32], lambda: 0.0051, loss_scale: 1.0 };
+    let config = BarlowTwinsConfig {
+        projector: vec![32, 32],
+        lambda: 0.0051,
+        ..BarlowTwinsConfig::default()
+    };
     follow("barlow-twins", 0.002, |device| config.init(&encoder(), 0, device).unwrap());
 }
