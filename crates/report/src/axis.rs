@@ -14,7 +14,18 @@ pub enum Kind {
     Nice,
     /// Logarithmic.
     Log,
+    /// Logarithmic, with ticks at the values themselves where they are few.
+    Marks,
 }
+
+impl Kind {
+    fn logarithmic(self) -> bool {
+        matches!(self, Self::Log | Self::Marks)
+    }
+}
+
+/// Most values that are ticks of their own.
+const MOST_MARKS: usize = 8;
 
 /// A span of values with its ticks.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +41,10 @@ pub struct Axis {
 impl Axis {
     /// The axis that spans `values`, with `most` ticks or a few less. `None` where no value can be drawn.
     pub fn fit(values: impl Iterator<Item = f64>, kind: Kind, most: usize) -> Option<Self> {
+        let values: Vec<f64> = values.collect();
         let (low, high) = values
+            .iter()
+            .copied()
             .filter(|v| drawable(*v, kind))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         if low > high {
@@ -38,6 +52,7 @@ impl Axis {
         }
         Some(match kind {
             Kind::Log => Self::logarithmic(low, high, most),
+            Kind::Marks => Self::marks(values, most),
             Kind::Tight | Kind::Nice => Self::linear(low, high, kind, most),
         })
     }
@@ -86,12 +101,30 @@ impl Axis {
         Self { kind: Kind::Log, low: bottom, high: top, ticks, step: 0.0 }
     }
 
+    /// From the least to the greatest with a margin, so that no whisker lies on an edge.
+    fn marks(mut values: Vec<f64>, most: usize) -> Self {
+        values.retain(|v| drawable(*v, Kind::Marks));
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        let (first, last) = (values[0].log10(), values[values.len() - 1].log10());
+        let margin = (0.06 * (last - first)).max(0.02);
+        let mut axis = Self::logarithmic(10f64.powf(first), 10f64.powf(last), most);
+        // Marks that lie closer than their texts are wide would not be read.
+        let apart = values.windows(2).all(|w| w[1].log10() - w[0].log10() > 0.09 * (last - first));
+        if values.len() <= MOST_MARKS && apart {
+            axis.ticks = values;
+            axis.kind = Kind::Marks;
+        }
+        (axis.low, axis.high) = (first - margin, last + margin);
+        axis
+    }
+
     /// Where `value` lies: 0 at the low end, 1 at the high end. `None` for what cannot be drawn.
     pub fn place(&self, value: f64) -> Option<f64> {
         if !drawable(value, self.kind) {
             return None;
         }
-        let value = if self.kind == Kind::Log { value.log10() } else { value };
+        let value = if self.kind.logarithmic() { value.log10() } else { value };
         Some((value - self.low) / (self.high - self.low))
     }
 
@@ -111,6 +144,10 @@ impl Axis {
     }
 
     fn label(&self, tick: f64, largest: f64) -> String {
+        if self.kind == Kind::Marks {
+            let text = tick.to_string();
+            return if text.len() <= 6 { text } else { crate::numbers::significant(tick, 3) };
+        }
         if self.kind == Kind::Log {
             let power = tick.log10().floor();
             return if (-3.0..5.0).contains(&power) {
@@ -136,7 +173,7 @@ impl Axis {
 }
 
 fn drawable(value: f64, kind: Kind) -> bool {
-    value.abs() <= LARGEST && (kind != Kind::Log || value >= 1.0 / LARGEST)
+    value.abs() <= LARGEST && (!kind.logarithmic() || value >= 1.0 / LARGEST)
 }
 
 #[cfg(test)]

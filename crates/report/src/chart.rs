@@ -16,6 +16,8 @@ const LABEL: f64 = 17.0;
 const MOST_POINTS: usize = 800;
 /// The longest name that is written at a line's end rather than in a legend only.
 const LONGEST_LABEL: usize = 20;
+/// Points of a line beyond which whiskers would be a grey wall.
+const MOST_WHISKERS: usize = 60;
 /// Most lines that are named at their ends.
 const MOST_LABELS: usize = 8;
 
@@ -25,6 +27,8 @@ pub struct Series<'a> {
     pub name: String,
     /// `[x, y]`.
     pub points: &'a [[f64; 2]],
+    /// `[low, high]` of each point, or empty.
+    pub ranges: &'a [[f64; 2]],
     /// The colour's number in the style sheet, or none for grey.
     pub color: Option<usize>,
     /// Which of the dash patterns; 0 is solid.
@@ -43,6 +47,8 @@ pub struct Plot<'a> {
     pub y_label: &'a str,
     /// Whether upwards is logarithmic.
     pub log_y: bool,
+    /// Whether rightwards is logarithmic.
+    pub log_x: bool,
     /// The lines.
     pub series: Vec<Series<'a>>,
 }
@@ -59,7 +65,8 @@ impl<'a> From<&'a Chart> for Plot<'a> {
                 Role::Measured => measured += 1,
                 Role::Baseline => baselines += 1,
             }
-            Series { name: line.name.clone(), points: &line.points, color, dash }
+            let (points, ranges) = (&line.points[..], &line.ranges[..]);
+            Series { name: line.name.clone(), points, ranges, color, dash }
         });
         Self {
             title: &chart.title,
@@ -67,6 +74,7 @@ impl<'a> From<&'a Chart> for Plot<'a> {
             x_label: &chart.x_label,
             y_label: &chart.y_label,
             log_y: chart.log_y,
+            log_x: chart.log_x,
             series: series.collect(),
         }
     }
@@ -80,13 +88,47 @@ pub fn charts(plots: &[Plot]) -> String {
     format!("<div class=\"grid\">{}</div>", plots.iter().map(figure).collect::<String>())
 }
 
-fn figure(plot: &Plot) -> String {
+/// The two axes, which hold every point that can be drawn and its range.
+pub fn axes(plot: &Plot) -> (Option<Axis>, Option<Axis>) {
     let all = || plot.series.iter().flat_map(|s| s.points);
+    let x_kind = if plot.log_x { Kind::Marks } else { Kind::Tight };
     let y_kind = if plot.log_y { Kind::Log } else { Kind::Nice };
-    let axes = (
-        Axis::fit(all().map(|p| p[0]), Kind::Tight, 6),
-        Axis::fit(all().filter(|p| p[0].is_finite()).map(|p| p[1]), y_kind, 4),
-    );
+    let finite = |p: &&[f64; 2]| p[0].is_finite();
+    let ranges = plot.series.iter().flat_map(Series::whiskers).flat_map(|(_, range)| range);
+    (
+        Axis::fit(all().map(|p| p[0]), x_kind, 6),
+        Axis::fit(all().filter(finite).map(|p| p[1]).chain(ranges), y_kind, 4),
+    )
+}
+
+impl Series<'_> {
+    /// Each point's place and its range, where the range can be drawn.
+    pub fn whiskers(&self) -> impl Iterator<Item = (f64, [f64; 2])> {
+        let few = if self.points.len() <= MOST_WHISKERS { self.ranges } else { &[] };
+        self.points
+            .iter()
+            .zip(few)
+            .filter(|(p, [low, high])| {
+                p.iter().chain([low, high]).all(|v| v.is_finite()) && low <= high
+            })
+            .map(|(p, range)| (p[0], *range))
+    }
+}
+
+/// Upright strokes from low to high: all ranges that lie on both axes.
+fn whiskers(series: &Series, x: &Axis, y: &Axis) -> String {
+    let mut path = String::new();
+    for (at, [low, high]) in series.whiskers() {
+        if let (Some(at), Some(low), Some(high)) = (x.place(at), y.place(low), y.place(high)) {
+            let up = |place: f64| coordinate(1000.0 * (1.0 - place));
+            let _ = write!(path, "M{} {}V{}", coordinate(1000.0 * at), up(low), up(high));
+        }
+    }
+    path
+}
+
+fn figure(plot: &Plot) -> String {
+    let axes = axes(plot);
     let head = heading(plot.title, plot.caption);
     let (Some(x), Some(y)) = axes else {
         return format!(
@@ -102,17 +144,18 @@ fn figure(plot: &Plot) -> String {
 
     let mut body = rules(&y);
     for line in &lines {
-        body.push_str(&line.svg());
+        body.push_str(&line.svg(&whiskers(line.series, &x, &y)));
     }
     let (x_low, x_high) = x.ends();
     let (y_low, y_high) = y.ends();
     let widest = y.ticks().iter().map(|(_, t)| t.chars().count()).max().unwrap_or(1);
     let longest = named.iter().map(|l| l.end_text(named.len()).chars().count()).max().unwrap_or(0);
     let mut html = format!(
-        "<figure class=\"chart{}\" data-x=\"{x_low},{x_high}\" data-y=\"{y_low},{y_high}\" data-log=\"{}\" \
+        "<figure class=\"chart{}\" data-x=\"{x_low},{x_high}\" data-y=\"{y_low},{y_high}\" data-log=\"{}\" data-log-x=\"{}\" \
          data-x-label=\"{}\" style=\"--left:{widest}ch;--right:{longest}ch\"><figcaption>{head}</figcaption>",
         if at_ends { " direct" } else { "" },
         u8::from(plot.log_y),
+        u8::from(plot.log_x),
         escape(plot.x_label),
     );
     if lines.len() > 1 {
@@ -143,7 +186,7 @@ fn figure(plot: &Plot) -> String {
     let _ = write!(html, "</div><p class=\"axis x-axis\">{}</p>", escape(plot.x_label));
     if left_out > 0 {
         let these = if left_out == 1 { "1 value is" } else { &format!("{left_out} values are") };
-        let why = if plot.log_y { "no positive number" } else { "no finite number" };
+        let why = if plot.log_y || plot.log_x { "no positive number" } else { "no finite number" };
         let _ = write!(html, "<p class=\"warn\">{these} {why} and left out.</p>");
     }
     html.push_str("</figure>");
@@ -247,8 +290,13 @@ impl<'a> Drawn<'a> {
         format!("{color} d{}", dash.min(3))
     }
 
-    fn svg(&self) -> String {
-        let mut svg = format!(
+    fn svg(&self, whiskers: &str) -> String {
+        let mut svg = match whiskers {
+            "" => String::new(),
+            d => format!("<path class=\"whisker {}\" d=\"{d}\"/>", self.class()),
+        };
+        let _ = write!(
+            svg,
             "<path class=\"line {}\" data-name=\"{}\" d=\"{}\"/>",
             self.class(),
             escape(&self.series.name),
@@ -316,7 +364,7 @@ mod tests {
     use crate::Line;
 
     fn chart(points: Vec<[f64; 2]>) -> Chart {
-        let line = Line { name: "loss".into(), points, role: Role::Measured };
+        let line = Line::measured("loss", points);
         Chart { title: "Loss".into(), lines: vec![line], ..Chart::default() }
     }
 
@@ -346,10 +394,9 @@ mod tests {
     #[test]
     fn labels_at_the_ends_do_not_touch() {
         let lines: Vec<Line> = (0..6)
-            .map(|i| Line {
-                name: format!("run {i}"),
-                points: vec![[0.0, 0.0], [1.0, 1.0 + f64::from(i) * 1e-3]],
-                role: Role::Measured,
+            .map(|i| {
+                let points = vec![[0.0, 0.0], [1.0, 1.0 + f64::from(i) * 1e-3]];
+                Line::measured(format!("run {i}"), points)
             })
             .collect();
         let html = figure(&Plot::from(&Chart { lines, ..Chart::default() }));

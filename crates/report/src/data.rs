@@ -145,12 +145,15 @@ pub struct Chart {
     pub y_label: String,
     /// A logarithmic vertical axis; values that are not positive are left out.
     pub log_y: bool,
+    /// A logarithmic horizontal axis, with ticks at the lines' own values where these are few (batch sizes); values
+    /// that are not positive are left out.
+    pub log_x: bool,
     /// The lines, most important first.
     pub lines: Vec<Line>,
 }
 
 /// One line of a chart.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// Its name in the legend.
     pub name: String,
@@ -159,13 +162,30 @@ pub struct Line {
     pub points: Vec<[f64; 2]>,
     /// Measured, or something to compare with.
     pub role: Role,
+    /// `[low, high]` of each point, drawn as a whisker; or empty. A range that is not finite or upside down is not
+    /// drawn, neither is one without its point, nor those of a line of more than 60 points.
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<[f64; 2]>,
+}
+
+impl Line {
+    /// What was measured, without ranges.
+    pub fn measured(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
+        Self { name: name.into(), points, ..Self::default() }
+    }
+
+    /// What the measured lines are compared with, without ranges.
+    pub fn baseline(name: impl Into<String>, points: Vec<[f64; 2]>) -> Self {
+        Self { role: Role::Baseline, ..Self::measured(name, points) }
+    }
 }
 
 /// What a line stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// What this run measured: solid, in colour.
+    #[default]
     Measured,
     /// What it is compared with: dashed, grey.
     Baseline,

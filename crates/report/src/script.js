@@ -67,7 +67,7 @@
       const x = places[index], box = plot.getBoundingClientRect(), rows = [];
       cursor.setAttribute('d', `M${x} 0V1000`);
       svg.append(cursor);
-      rows.push(make('div', `${chart.dataset.xLabel} ${place(x0 + (x / 1000) * (x1 - x0))}`));
+      rows.push(make('div', `${chart.dataset.xLabel} ${place(chart.dataset.logX === '1' ? 10 ** (x0 + (x / 1000) * (x1 - x0)) : x0 + (x / 1000) * (x1 - x0))}`));
       for (const line of lines) {
         const first = line.points[0][0], last = line.points[line.points.length - 1][0];
         if (x < Math.min(first, last) - 25 || x > Math.max(first, last) + 25) continue;

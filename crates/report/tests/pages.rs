@@ -3,7 +3,7 @@
 mod sample;
 
 use proptest::prelude::*;
-use selfsame_report::{Cell, Line, ReportError, Role, RunReport, comparison, page};
+use selfsame_report::{Cell, Line, ReportError, RunReport, comparison, page};
 
 fn small() -> RunReport {
     sample::run("BYOL", "small", 0.9, 300, 1)
@@ -231,7 +231,7 @@ proptest! {
     ) {
         let mut run = sample::run("BYOL", "x", 0.9, 60, 1);
         run.charts[0].log_y = log_y;
-        run.charts[0].lines = vec![Line { name: "any".into(), points, role: Role::Measured }];
+        run.charts[0].lines = vec![Line::measured("any", points)];
         run.maps[0].points = flat;
         run.maps[0].classes = vec![];
         run.maps[0].images = vec![];

@@ -1,7 +1,7 @@
 //! Curves of a run, from its `metrics.jsonl`.
 
 use selfsame_eval::Spread;
-use selfsame_report::{Chart, Line, Role};
+use selfsame_report::{Chart, Line};
 use serde_json::Value;
 
 use super::Material;
@@ -43,7 +43,7 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     if !knn.is_empty() {
         let level = |name: &str, value: Option<f64>| {
             let points = value.map(|v| vec![[0.0, v], [summary.epochs, v]]);
-            points.map(|points| Line { name: name.into(), points, role: Role::Baseline })
+            points.map(|points| Line::baseline(name, points))
         };
         let mut lines = vec![line("trained encoder", knn)];
         lines.extend(level("raw pixels", summary.knn_top1_pixels));
@@ -169,10 +169,8 @@ fn ranked(title: &str, caption: &str, labels: [&str; 2], values: [Vec<f64>; 2]) 
         x_label,
         y_label,
         log_y: true,
-        lines: vec![
-            line("trained", trained),
-            Line { name: "untrained".into(), points: untrained, role: Role::Baseline },
-        ],
+        log_x: false,
+        lines: vec![line("trained", trained), Line::baseline("untrained", untrained)],
     }
 }
 
@@ -183,12 +181,13 @@ fn chart(title: &str, caption: &str, y_label: &str, lines: Vec<Line>) -> Chart {
         x_label: "epoch".into(),
         y_label: y_label.into(),
         log_y: false,
+        log_x: false,
         lines,
     }
 }
 
 fn line(name: &str, points: Vec<[f64; 2]>) -> Line {
-    Line { name: name.into(), points, role: Role::Measured }
+    Line::measured(name, points)
 }
 
 /// One value of each line that has it, against the epoch.

@@ -53,6 +53,7 @@ fn overlay<'a>(
         .map(|(run, line)| Series {
             name: runs[run].0.clone(),
             points: &line.points,
+            ranges: &line.ranges,
             color: Some(run),
             dash: 0,
         })
@@ -75,6 +76,7 @@ fn overlay<'a>(
                 format!("{}: {}", line.name, runs[*run].0)
             },
             points: &line.points,
+            ranges: &line.ranges,
             color: (!shared).then_some(*run),
             dash: 1 + if shared { i } else { 0 },
         });
@@ -85,6 +87,7 @@ fn overlay<'a>(
         x_label: &first.x_label,
         y_label: &first.y_label,
         log_y: own.iter().all(|(_, c)| c.log_y),
+        log_x: own.iter().all(|(_, c)| c.log_x),
         series,
     })
 }

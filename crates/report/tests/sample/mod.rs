@@ -2,7 +2,7 @@
 
 use selfsame_report::{
     Better, Cell, Chart, Figure, Finding, Gallery, GalleryRow, Heatmap, Level, Line, Map,
-    Neighbour, Rank, Role, RunReport, Sprite, Table, Verdict,
+    Neighbour, Rank, RunReport, Sprite, Table, Verdict,
 };
 
 const TILE: u32 = 28;
@@ -229,18 +229,15 @@ fn charts(quality: f64, knn: f64, seed: u64) -> Vec<Chart> {
             })
             .collect()
     };
-    let measured = |name: &str, points| Line { name: name.into(), points, role: Role::Measured };
-    let baseline = |name: &str, value: f64| Line {
-        name: name.into(),
-        points: vec![[0.0, value], [20.0, value]],
-        role: Role::Baseline,
-    };
+    let measured = |name: &str, points| Line::measured(name, points);
+    let baseline = |name: &str, value: f64| Line::baseline(name, vec![[0.0, value], [20.0, value]]);
     let chart = |title: &str, caption: &str, x: &str, y: &str, log_y, lines| Chart {
         title: title.into(),
         caption: caption.into(),
         x_label: x.into(),
         y_label: y.into(),
         log_y,
+        log_x: false,
         lines,
     };
     let spectrum = |decay: f64| {
