@@ -31,7 +31,6 @@ mod report;
 mod run_folder;
 mod search;
 mod spread;
-//mod study;
 mod usage;
 mod weights;
 
@@ -60,8 +59,6 @@ struct Cli {
 enum Command {
     Pretrain(pretrain::PretrainArgs),
     Eval(eval::EvalArgs),
-    //Compare(study::compare::CompareArgs),
-    //Ablate(study::ablate::AblateArgs),
     Embed(embed::EmbedArgs),
     Search(search::SearchArgs),
     Report(report::ReportArgs),
@@ -80,8 +77,6 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Eval(args) => eval::run(&args),
-        //Command::Compare(args) => study::compare::run(&args),
-        //Command::Ablate(args) => study::ablate::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Report(args) => report::run(&args),
