@@ -76,12 +76,12 @@ fn own(method: Method) -> Own {
         }
         Method::SimSiam => {
             let simsiam = SimSiamConfig {
-                projector_dim: 512,
-                predictor_hidden: 128,
+                projector_dim: 128,
+                predictor_hidden: 64,
                 predictor: true,
                 stop_gradient: true,
             };
-            run(MethodConfig::SimSiam(simsiam), 20, 32, 0.05, 1e-3)
+            run(MethodConfig::SimSiam(simsiam), 20, 32, 0.1, 1e-4)
         }
         Method::VicReg => {
             let vicreg = VicRegConfig {

@@ -31,6 +31,7 @@ mod report;
 mod run_folder;
 mod search;
 mod spread;
+mod study;
 mod usage;
 mod weights;
 
@@ -59,6 +60,8 @@ struct Cli {
 enum Command {
     Pretrain(pretrain::PretrainArgs),
     Eval(eval::EvalArgs),
+    Compare(study::compare::CompareArgs),
+    Ablate(study::ablate::AblateArgs),
     Embed(embed::EmbedArgs),
     Search(search::SearchArgs),
     Report(report::ReportArgs),
@@ -77,6 +80,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => study::compare::run(&args),
+        Command::Ablate(args) => study::ablate::run(&args),
         Command::Embed(args) => embed::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Report(args) => report::run(&args),

@@ -62,6 +62,11 @@ impl Method {
         }
     }
 
+    /// Of its settings.
+    pub fn section(self) -> String {
+        self.name().replace('-', "_")
+    }
+
     /// As people write it.
     pub fn title(self) -> &'static str {
         match self {

@@ -206,7 +206,7 @@ fn an_unlabelled_folder_with_a_broken_file_trains_and_embeds() {
 fn wrong_usage_is_status_two() {
     for (args, word) in [
         (&["pretrain"][..], "METHOD"),
-        (&["pretrain", "simclr"], "byol and barlow-twins"),
+        (&["pretrain", "mocov9"], "barlow-twins"),
         (&["pretrain", "byol", "--set", "train.epoch=1"], "epoch"),
         (&["pretrain", "byol", "--set", "train.batch_size=1"], "at least 2"),
         (&["pretrain", "byol", "--device", "tpu"], "tpu"),

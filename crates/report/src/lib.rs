@@ -14,10 +14,13 @@ mod heatmap;
 mod html;
 mod limits;
 mod map;
+mod markdown;
 mod numbers;
 mod page;
 mod settings;
 mod sprite;
+mod study;
+mod svg;
 mod table;
 mod verdict;
 
@@ -28,3 +31,4 @@ pub use data::{
 };
 pub use error::ReportError;
 pub use page::page;
+pub use study::{Claim, ClaimOutcome, Study, study};

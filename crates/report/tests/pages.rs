@@ -3,7 +3,10 @@
 mod sample;
 
 use proptest::prelude::*;
-use selfsame_report::{Cell, Line, ReportError, RunReport, comparison, page};
+use selfsame_report::{
+    Cell, Chart, Claim, ClaimOutcome, Line, ReportError, RunReport, Study, Table, comparison, page,
+    study,
+};
 
 fn small() -> RunReport {
     sample::run("BYOL", "small", 0.9, 300, 1)
@@ -240,5 +243,89 @@ proptest! {
         check(&page(&run).unwrap());
         let again = RunReport::from_json(&run.to_json().unwrap()).unwrap();
         check(&comparison(&[again]).unwrap());
+    }
+}
+
+/// A study with `text` wherever text can be.
+fn studied(text: &str) -> Study {
+    let claim = |outcome| Claim { text: text.into(), outcome, evidence: text.into() };
+    let points = vec![[32.0, 70.0], [64.0, 75.0], [256.0, 77.0]];
+    let ranges = vec![[69.0, 71.0], [74.0, f64::NAN], [78.0, 76.0]];
+    Study {
+        title: text.into(),
+        name: text.into(),
+        command: text.into(),
+        lead: vec![text.into(), text.into()],
+        claims: [ClaimOutcome::Seen, ClaimOutcome::NotSeen, ClaimOutcome::Undecided]
+            .map(claim)
+            .to_vec(),
+        tables: vec![Table {
+            title: text.into(),
+            caption: text.into(),
+            header: vec![text.into(), text.into()],
+            rows: vec![vec![Cell::from(text), Cell::from(text)]],
+        }],
+        charts: vec![Chart {
+            title: text.into(),
+            caption: text.into(),
+            x_label: text.into(),
+            y_label: text.into(),
+            log_x: true,
+            lines: vec![
+                Line { ranges, ..Line::measured(text, points.clone()) },
+                Line::baseline(text, points),
+            ],
+            ..Chart::default()
+        }],
+        machine: vec![(text.into(), text.into())],
+        settings: text.into(),
+    }
+}
+
+#[test]
+fn a_study_shows_its_answer_claims_figures_and_curves() {
+    let html = study(&studied("plain")).unwrap();
+    check(&html);
+    for section in ["Claims", "Figures", "Curves", "Settings", "Machine"] {
+        assert!(html.contains(&format!(">{section}</h2>")), "{section}");
+    }
+    for word in [">seen<", "not seen<", "undecided<"] {
+        assert!(html.replace("/svg>", "/svg>>").contains(word), "{word}");
+    }
+    // Of three ranges one is drawn: the others are no number, and upside down.
+    let whiskers = html.split("class=\"whisker").nth(1).unwrap().split("/>").next().unwrap();
+    assert_eq!(whiskers.matches('V').count(), 1, "{whiskers}");
+    check(&study(&Study::default()).unwrap());
+}
+
+#[test]
+fn a_study_is_the_same_after_json() {
+    let mut own = studied("plain");
+    own.charts[0].lines[0].ranges.truncate(1);
+    assert_eq!(Study::from_json(&own.to_json().unwrap()).unwrap(), own);
+    assert_eq!(Study::from_json("{}").unwrap(), Study::default());
+}
+
+#[test]
+fn a_study_with_too_many_parts_is_refused() {
+    let claim = Claim { text: "x".into(), outcome: ClaimOutcome::Seen, evidence: String::new() };
+    let claims = Study { claims: vec![claim; 1001], ..Study::default() };
+    assert!(matches!(study(&claims), Err(ReportError::TooMany { count: 1001, .. })));
+    let tables = vec![Table { rows: vec![vec![]; 2001], ..Table::default() }];
+    let tables = Study { tables, ..Study::default() };
+    assert!(matches!(study(&tables), Err(ReportError::TooMany { most: 2000, .. })));
+}
+
+proptest! {
+    #[test]
+    fn markup_in_a_study_is_text(text in "[<>&\"'/a-z ]{0,20}") {
+        let html = study(&studied(&format!("<script>{text}</script>"))).unwrap();
+        check(&html);
+        let svg = studied(&format!("<b>{text}")).charts[0].to_svg();
+        prop_assert!(!svg.contains("<b>"));
+        let marked = studied(&format!("<b>{text}"));
+        // Only the command, in its block of code, stands as it is.
+        let outside = marked.to_markdown().replacen(&marked.command, "", 1);
+        prop_assert!(!outside.contains("<b>"), "{outside}");
     }
 }

@@ -1,0 +1,14 @@
+//! Studies: many runs that differ in one thing, and what they say together.
+//!
+//! A study is a folder. `settings/NAME.toml` is what a run was asked for, `runs/NAME/` is that run, made by this
+//! program in a process of its own, so that memory is the run's and a crash is too. The same command again goes on
+//! where it was cut off.
+
+pub mod ablate;
+mod claims;
+pub mod compare;
+mod figures;
+mod measured;
+mod publish;
+mod trials;
+mod variants;
