@@ -45,10 +45,10 @@ fn own(method: Method) -> Own {
                 projector_hidden: 512,
                 projector_dim: 128,
                 predictor_hidden: 512,
-                tau_base: 0.995,
+                tau_base: 0.9,
                 ..ByolConfig::default()
             };
-            run(MethodConfig::Byol(byol), 12, 16, 0.05, 1e-3)
+            run(MethodConfig::Byol(byol), 30, 64, 0.1, 1e-3)
         }
         Method::BarlowTwins => {
             let barlow = BarlowTwinsConfig {
@@ -56,7 +56,7 @@ fn own(method: Method) -> Own {
                 lambda: 0.005,
                 ..BarlowTwinsConfig::default()
             };
-            run(MethodConfig::BarlowTwins(barlow), 20, 32, 3e-3, 3e-3)
+            run(MethodConfig::BarlowTwins(barlow), 40, 64, 1e-2, 1e-2)
         }
         Method::SimClr => {
             let simclr =

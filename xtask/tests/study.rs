@@ -159,7 +159,7 @@ fn an_ablation_has_a_verdict_on_every_part() {
     let claims = found["claims"].as_array().unwrap();
     assert!(claims.iter().any(|c| c["text"].as_str().unwrap().contains("no stop-gradient")));
     let markdown = std::fs::read_to_string(temp.path().join("ablated/README.md")).unwrap();
-    assert!(markdown.contains("Chen & He, 2021"), "{markdown}");
+    assert!(markdown.contains("Grill et al., 2020, table 5b"), "{markdown}");
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl ViewPair {
         Self::new(view.clone(), view)
     }
 
-    /// MoCo v3's pair for convolutional encoders (Chen et al., 2021, section 4 and its code): BYOL's, with
+    /// MoCo v3's pair for convolutional encoders (Chen et al., 2021, appendix A and its code): BYOL's, with
     /// crops of at least a fifth of the image.
     ///
     /// # Errors

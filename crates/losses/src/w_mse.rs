@@ -8,7 +8,7 @@ use crate::normalize::l2_normalize;
 use crate::statistics::{centre, covariance};
 use crate::{JointEmbeddingLoss, at_least_f32};
 
-/// W-MSE (Ermolov et al., 2021, eq. 3–6): distance of the views after whitening.
+/// W-MSE (Ermolov et al., 2021): distance of the views after whitening.
 ///
 /// With V the embeddings of all views, `Whitening(v) = W (v − μ_V)` where `Wᵀ W = Σ_V⁻¹`
 /// ([`whiten`]), and ẑ the whitened embedding at unit length, `L = mean_i ‖ẑ_a,i − ẑ_b,i‖²` (`2 − 2 cos`).
@@ -19,8 +19,8 @@ use crate::{JointEmbeddingLoss, at_least_f32};
 /// more. What remains joins the last slice, since a smaller one might not span the space; a `sub_batch` of the batch
 /// or more makes one slice of all.
 ///
-/// The paper slices the **views** apart as well (batch slicing, its figure 3, and the authors' code: each V_i^j holds
-/// one view and gets its own W and μ). Here both views of a slice are whitened together, as eq. 4–5 have it: with one
+/// The paper slices the **views** apart as well (batch slicing, and in the authors' code: each V_i^j holds
+/// one view and gets its own W and μ). Here both views of a slice are whitened together: with one
 /// map for both, the loss is invariant to any invertible linear map of the features and compares the views in one
 /// coordinate system, and W comes from twice as many vectors.
 ///
@@ -63,7 +63,7 @@ impl JointEmbeddingLoss for WMseLoss {
     }
 }
 
-/// Whitening (Ermolov et al., 2021, eq. 5): `Whitening(v) = W (v − μ)` with `W (Σ + εI) Wᵀ = I`, W lower triangular
+/// Whitening (Ermolov et al., 2021): `Whitening(v) = W (v − μ)` with `W (Σ + εI) Wᵀ = I`, W lower triangular
 /// (the inverse of the Cholesky factor) and Σ the unbiased covariance.
 ///
 /// The features come out with mean 0 and, but for ε, covariance I.

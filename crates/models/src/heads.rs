@@ -54,7 +54,7 @@ impl MlpConfig {
         Self { output_bias: true, ..Self::barlow_twins(width, &[bottleneck, width]) }
     }
 
-    /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 4.1, and the authors' code): no
+    /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 5, and the authors' code): no
     /// biases, batch norm after both layers, the last one without an affine map. Its predictor is
     /// the same without the last norm, [`barlow_twins`](Self::barlow_twins).
     pub fn moco_v3(input: usize, hidden: usize, output: usize) -> Self {

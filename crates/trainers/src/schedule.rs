@@ -50,7 +50,7 @@ pub enum TauSchedule {
 }
 
 /// The target's momentum, along a cosine `τ(s) = 1 − (1 − τ_base) · (cos(π s / S) + 1) / 2`
-/// (Grill et al., 2020, section 3.2).
+/// (Grill et al., 2020, section 3.3).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MomentumTau {
     /// τ at step 0.

@@ -69,7 +69,7 @@ impl WMseConfig {
     }
 }
 
-/// W-MSE (Ermolov et al., 2021, section 3): the projections are whitened, so that they cannot collapse,
+/// W-MSE (Ermolov et al., 2021): the projections are whitened, so that they cannot collapse,
 /// and the views are brought together. Built by [`WMseConfig::init`].
 #[derive(Module, Debug)]
 pub struct WMse<E: Module> {
