@@ -3,7 +3,7 @@
 use selfsame_eval::{Level, MeanDeviation};
 use selfsame_report::{Claim, ClaimOutcome};
 
-use super::compare::{Comparison, Group};
+use super::comparison::{Comparison, Group};
 use super::figures::{accuracy, differ};
 use crate::methods::Method;
 

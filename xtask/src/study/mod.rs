@@ -7,6 +7,8 @@
 pub mod ablate;
 mod claims;
 pub mod compare;
+mod compare_page;
+mod comparison;
 mod figures;
 mod measured;
 mod publish;
