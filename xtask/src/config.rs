@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use selfsame_augment::{Interpolation, ViewConfig};
 use selfsame_data::Labels;
@@ -9,6 +10,7 @@ use selfsame_eval::{Knn, LinearProbe};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{AdamW, Lars, OptimizerConfig, Rule, Sgd, TrustRatio};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, LabelBudget};
@@ -287,11 +289,15 @@ pub struct TrainSection {
     pub epochs: u64,
     /// Stop after this many epochs of the schedule, as if interrupted there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_after: Option<u64>,
+    pub stop_after: Option<f64>,
     pub batch_size: usize,
     pub accumulation: usize,
     pub warmup_epochs: f64,
     pub checkpoint_every: u64,
+    #[serde(default = "defaults::checkpoint_minutes")]
+    pub checkpoint_minutes: f64,
+    #[serde(default = "defaults::keep_checkpoints")]
+    pub keep_checkpoints: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -478,6 +484,11 @@ impl RunConfig {
                 .into(),
         )?;
         check(train.checkpoint_every >= 1, "train.checkpoint_every: at least 1 epoch".into())?;
+        check(
+            train.checkpoint_minutes > 0.0 && train.checkpoint_minutes.is_finite(),
+            "train.checkpoint_minutes: more than 0".into(),
+        )?;
+        check(train.keep_checkpoints >= 1, "train.keep_checkpoints: at least 1".into())?;
         self.data.validate()?;
         self.eval.labels()?;
         self.eval.knn().validate().map_err(|e| wrong(&format!("eval: {e}")))?;
@@ -504,6 +515,35 @@ impl RunConfig {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let config = Self::parse(read_table(path)?)
             .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Only the settings that decide the result: where, how fast and how safely a run is computed may change on the
+    /// way.
+    pub fn decisive(&self) -> Self {
+        let mut config = self.clone();
+        config.device.clear();
+        config.data.threads = None;
+        config.data.prefetch = 0;
+        config.train.stop_after = None;
+        config.train.checkpoint_every = 0;
+        config.train.checkpoint_minutes = 0.0;
+        config.train.keep_checkpoints = 0;
+        config
+    }
+
+    /// SHA-256 of the [`decisive`](Self::decisive) settings, in hexadecimal digits.
+    pub fn sha256(&self) -> anyhow::Result<String> {
+        let text = toml::to_string(&self.decisive())?;
+        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// The settings in `text`; `origin` is for the errors.
+    pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
+        let table = text.parse().with_context(|| origin.display().to_string())?;
+        let config =
+            Self::parse(table).map_err(|e| anyhow::anyhow!("{}: {e}", origin.display()))?;
         config.validate()?;
         Ok(config)
     }
@@ -554,6 +594,28 @@ mod tests {
     fn resolve(method: Method, set: &[&str]) -> anyhow::Result<RunConfig> {
         let set = set.iter().map(|s| (*s).to_owned()).collect();
         Overrides { set, ..Overrides::default() }.resolve(method)
+    }
+
+    #[test]
+    fn damaged_settings_are_refused_or_read() {
+        for method in [Method::Byol, Method::BarlowTwins] {
+            let text = resolve(method, &[]).unwrap().to_commented_toml().unwrap();
+            let origin = Path::new("config.toml");
+            RunConfig::from_toml(&text, origin).unwrap();
+            for end in (0..text.len()).step_by(7).filter(|end| text.is_char_boundary(*end)) {
+                let _ = RunConfig::from_toml(&text[..end], origin);
+            }
+            let mut refused = 0;
+            let tried = (0..8 * text.len()).step_by(11);
+            for bit in tried.clone() {
+                let mut bytes = text.clone().into_bytes();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                refused +=
+                    usize::from(RunConfig::from_toml(&String::from_utf8_lossy(&bytes), origin).is_err());
+            }
+            // The rest are other numbers, and comments.
+            assert!(refused > tried.len() / 10, "{refused}");
+        }
     }
 
     #[test]

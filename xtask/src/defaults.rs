@@ -163,6 +163,8 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             accumulation: 1,
             warmup_epochs: 0.5,
             checkpoint_every: 1,
+            checkpoint_minutes: checkpoint_minutes(),
+            keep_checkpoints: keep_checkpoints(),
         },
         optimizer: OptimizerSection {
             name: OptimizerName::Sgd,
@@ -358,12 +360,14 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("train.epochs", "passes over the training images; the schedules end with them"),
     (
         "train.stop_after",
-        "stop after so many epochs of the schedule, as if interrupted; unset: never",
+        "stop after so many epochs of the schedule, fractions allowed; unset: never",
     ),
     ("train.batch_size", "images in an optimiser step"),
     ("train.accumulation", "parts that a step is computed in; divides batch_size"),
     ("train.warmup_epochs", "epochs of linear warm-up of the learning rate, fractions allowed"),
     ("train.checkpoint_every", "epochs between checkpoints"),
+    ("train.checkpoint_minutes", "of training, after which there is one within an epoch too"),
+    ("train.keep_checkpoints", "so many of the newest; the best is kept besides"),
     ("optimizer.name", "sgd, adamw or lars"),
     ("optimizer.learning_rate", "at the end of the warm-up"),
     (
@@ -402,3 +406,13 @@ pub const COMMENTS: &[(&str, &str)] = &[
         "stop training when so many evaluations in a row, the first not counted, find a collapse; never if unset",
     ),
 ];
+
+/// What a crash costs at most.
+pub fn checkpoint_minutes() -> f64 {
+    10.0
+}
+
+/// The newest, and the one before for when the newest is damaged.
+pub fn keep_checkpoints() -> usize {
+    2
+}

@@ -4,15 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use selfsame_models::weights::{Array, StateDict, read_safetensors, to_safetensors};
-use selfsame_trainers::{Checkpoint, Method, TrainError, Trainer, ViewSource, Views};
+use selfsame_trainers::{Checkpoint, Method, RunRecord, TrainError, Trainer, ViewSource, Views};
 use serde::{Deserialize, Serialize};
 
-use crate::run_folder::RunFolder;
+use crate::run_folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
 
 const FOLDER: &str = "failure";
-const STATE: &str = "failure/state.safetensors";
-const BATCH: &str = "failure/batch.safetensors";
-const FAILURE: &str = "failure/failure.json";
 
 /// The failed step, as `failure.json` has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,8 +58,8 @@ impl Failure {
             }
             micro += 1;
         }
-        folder.write(BATCH, &to_safetensors(&batch, "{\"role\":\"batch\"}")?)?;
-        Checkpoint::save(trainer, &serde_json::Value::Null, &folder.file(STATE))?;
+        folder.write(FAILED_BATCH, &to_safetensors(&batch, "{\"role\":\"batch\"}")?)?;
+        Checkpoint::save(trainer, &RunRecord::default(), &folder.file(FAILED_STATE))?;
         folder.write(FAILURE, serde_json::to_string_pretty(self)?.as_bytes())
     }
 }
@@ -90,8 +87,8 @@ pub fn read(folder: &Path) -> anyhow::Result<Saved> {
     }
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let failure = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    let state = Checkpoint::read(&folder.join(STATE))?;
-    let path = folder.join(BATCH);
+    let state = Checkpoint::read(&folder.join(FAILED_STATE))?;
+    let path = folder.join(FAILED_BATCH);
     let (mut arrays, _) = read_safetensors(&path).with_context(|| path.display().to_string())?;
     let mut batch = Vec::new();
     while let Some(first) = arrays.remove(&name(batch.len(), 0)) {

@@ -32,6 +32,7 @@ mod run_folder;
 mod search;
 mod spread;
 mod study;
+mod torture;
 mod usage;
 mod weights;
 
@@ -71,6 +72,7 @@ enum Command {
     Config(config::ConfigArgs),
     Recipes(recipes::RecipesArgs),
     Fidelity(fidelity::FidelityArgs),
+    Torture(torture::TortureArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -91,10 +93,15 @@ fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Recipes(args) => recipes::run(&args),
         Command::Fidelity(args) => fidelity::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<pretrain::Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(pretrain::Interrupted::STATUS)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(if error.is::<usage::Usage>() { 2 } else { 1 })

@@ -1,10 +1,13 @@
 //! What a run logs while it trains: `metrics.jsonl`, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use selfsame_report::{EventWriter, code_block};
 use serde_json::Value;
 
@@ -13,25 +16,56 @@ use crate::run_folder::{METRICS, RunFolder};
 /// Steps of an epoch that TensorBoard is told of; `metrics.jsonl` has all of them.
 const EVENTS_PER_EPOCH: u64 = 50;
 
+/// How many times smaller a log can become. Ours shrink to a fifth; beyond this it is a trap for who unpacks it.
+const MAX_RATIO: u64 = 100;
+
 /// Both logs, opened to append.
 pub struct Metrics {
     file: File,
     path: PathBuf,
     events: EventWriter,
     every: u64,
+    history: History,
+}
+
+/// All lines so far, as checkpoints keep them: gzip members one after another, one per checkpoint, so that each
+/// checkpoint compresses only what is new.
+#[derive(Debug, Default)]
+struct History {
+    compressed: Vec<u8>,
+    since: Vec<u8>,
+}
+
+impl History {
+    fn pack(&mut self) -> std::io::Result<Vec<u8>> {
+        if !self.since.is_empty() {
+            let mut encoder = GzEncoder::new(&mut self.compressed, Compression::fast());
+            encoder.write_all(&self.since)?;
+            encoder.finish()?;
+            self.since.clear();
+        }
+        Ok(self.compressed.clone())
+    }
 }
 
 impl Metrics {
-    /// Goes on after optimiser step `step`; what was logged of later ones is cut off.
-    pub fn open(folder: &RunFolder, step: u64, steps_per_epoch: f64) -> anyhow::Result<Self> {
+    /// Goes on after optimiser step `step` with the lines that its checkpoint kept, whatever the file holds by now.
+    pub fn open(
+        folder: &RunFolder,
+        step: u64,
+        history: Vec<u8>,
+        steps_per_epoch: f64,
+    ) -> anyhow::Result<Self> {
         let path = folder.file(METRICS);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let kept = text.lines().filter(|line| {
-            let value: Option<Value> = serde_json::from_str(line).ok();
-            value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step)
-        });
-        let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
-        folder.write(METRICS, kept.as_bytes())?;
+        let mut lines = Vec::new();
+        // No member at all is not gzip.
+        if !history.is_empty() {
+            let most = MAX_RATIO * history.len() as u64;
+            let mut packed = MultiGzDecoder::new(&history[..]).take(most);
+            packed.read_to_end(&mut lines).context("the metrics in the checkpoint")?;
+            ensure!(packed.limit() > 0, "the metrics in the checkpoint are no log");
+        }
+        folder.write(METRICS, &lines)?;
         let file = OpenOptions::new()
             .append(true)
             .open(&path)
@@ -42,7 +76,13 @@ impl Metrics {
             events.text("settings", 0, &code_block("toml", &settings))?;
         }
         let every = (steps_per_epoch as u64 / EVENTS_PER_EPOCH).max(1);
-        Ok(Self { file, path, events, every })
+        let history = History { compressed: history, since: Vec::new() };
+        Ok(Self { file, path, events, every, history })
+    }
+
+    /// All lines so far, for a checkpoint.
+    pub fn history(&mut self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.history.pack()?)
     }
 
     /// Logs an optimiser step.
@@ -70,6 +110,8 @@ impl Metrics {
     fn line(&mut self, line: &Value) -> anyhow::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
+        // First, so that a checkpoint has the line even where the disk is full.
+        self.history.since.extend_from_slice(text.as_bytes());
         // One write per line: a reader never sees half a line.
         self.file
             .write_all(text.as_bytes())

@@ -10,7 +10,7 @@ use selfsame_models::weights::{StateDict, load_state_dict, read_safetensors, wit
 use selfsame_trainers::Checkpoint;
 
 use crate::config::RunConfig;
-use crate::run_folder::{ENCODER, LAST_CHECKPOINT};
+use crate::run_folder::{ENCODER, newest_checkpoint};
 
 /// The encoder of the run in `folder`: its final weights, or those of its last checkpoint.
 pub fn load_encoder(
@@ -20,12 +20,12 @@ pub fn load_encoder(
     device: &Device,
 ) -> anyhow::Result<ResNet> {
     let finished = folder.join(ENCODER);
-    let checkpoint = folder.join(LAST_CHECKPOINT);
-    let path = match weights {
-        Some(path) => path,
-        None if finished.is_file() => &finished,
-        None if checkpoint.is_file() => &checkpoint,
-        None => bail!("{} holds neither {ENCODER} nor a checkpoint", folder.display()),
+    let checkpoint = newest_checkpoint(folder);
+    let path = match (weights, &checkpoint) {
+        (Some(path), _) => path,
+        (None, _) if finished.is_file() => &finished,
+        (None, Some(checkpoint)) => checkpoint,
+        _ => bail!("{} holds neither {ENCODER} nor a checkpoint", folder.display()),
     };
     let dict = encoder_weights(path, config)?;
     let encoder = config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, device))?;

@@ -1,6 +1,7 @@
 //! Batches of views, made in the background.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -234,14 +235,22 @@ impl Work {
         Ok(ViewBatch { views, batch: images.len(), sizes, indices })
     }
 
-    /// The image, or the next one that can be read in the order of the data set: which one does
+    /// The image, or the next one that can be decoded in the order of the data set: which one does
     /// not depend on timing.
+    ///
+    /// An image that is broken stays so. A file that has vanished, or a disk that fails, may be back tomorrow: training
+    /// on without it would be another run, so that is an error.
     fn readable(&self, wanted: usize) -> Result<(usize, Arc<RgbImage>), DataError> {
         let len = self.dataset.len();
         let mut last = None;
         for index in (wanted..len).chain(0..wanted) {
             match self.dataset.image(index) {
                 Ok(image) => return Ok((index, image)),
+                Err(DataError::Io { action, path, source })
+                    if source.kind() != ErrorKind::PermissionDenied =>
+                {
+                    return Err(DataError::Io { action, path, source });
+                }
                 Err(error) => {
                     let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
                     skipped.entry(index).or_insert_with(|| error.to_string());

@@ -32,6 +32,20 @@ pub struct Array {
 /// Arrays by name, in the order of their names.
 pub type StateDict = BTreeMap<String, Array>;
 
+/// Bytes by name that travel with arrays in a safetensors file, as its u8 vectors.
+pub type Attachments = BTreeMap<String, Vec<u8>>;
+
+/// What a safetensors file holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Contents {
+    /// Its f32 tensors.
+    pub arrays: StateDict,
+    /// Its one-dimensional u8 tensors.
+    pub attachments: Attachments,
+    /// The JSON text under our metadata key.
+    pub metadata: Option<String>,
+}
+
 /// Every parameter and running statistic of a module by its path, converted to f32.
 ///
 /// # Errors
@@ -81,6 +95,18 @@ pub fn without_classifier(mut dict: StateDict) -> StateDict {
 /// # Errors
 /// An array whose shape and length disagree.
 pub fn to_safetensors(dict: &StateDict, metadata: &str) -> Result<Vec<u8>, ModelError> {
+    to_safetensors_with(dict, &Attachments::new(), metadata)
+}
+
+/// [`to_safetensors`] with bytes beside the arrays; no name may be among both.
+///
+/// # Errors
+/// As there.
+pub fn to_safetensors_with(
+    dict: &StateDict,
+    attachments: &Attachments,
+    metadata: &str,
+) -> Result<Vec<u8>, ModelError> {
     let bytes: Vec<(&String, &Array, Vec<u8>)> = dict
         .iter()
         .map(|(name, a)| (name, a, a.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
@@ -91,54 +117,70 @@ pub fn to_safetensors(dict: &StateDict, metadata: &str) -> Result<Vec<u8>, Model
             TensorView::new(Dtype::F32, array.shape.clone(), bytes)
                 .map(|view| (name.as_str(), view))
         })
+        .chain(attachments.iter().map(|(name, bytes)| {
+            TensorView::new(Dtype::U8, vec![bytes.len()], bytes).map(|view| (name.as_str(), view))
+        }))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| ModelError::Format(e.to_string()))?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata.to_owned())]);
     safetensors::serialize(views, Some(metadata)).map_err(|e| ModelError::Format(e.to_string()))
 }
 
-/// Arrays and our metadata text, if there is one, from the bytes of a safetensors file.
+/// Arrays, attachments and our metadata text, if there is one, from the bytes of a safetensors file.
 ///
 /// # Errors
-/// A damaged file, or a tensor that is not f32. PyTorch's integer batch counters
-/// (`num_batches_tracked`) are skipped: they weigh nothing here.
-pub fn from_safetensors(bytes: &[u8]) -> Result<(StateDict, Option<String>), ModelError> {
+/// A damaged file, or a tensor that is neither f32 nor a vector of bytes. PyTorch's integer batch
+/// counters (`num_batches_tracked`) are skipped: they weigh nothing here.
+pub fn contents(bytes: &[u8]) -> Result<Contents, ModelError> {
     let format = |e: safetensors::SafeTensorError| ModelError::Format(e.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
     let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY).cloned());
-    let mut dict = StateDict::new();
+    let mut contents = Contents { metadata, ..Contents::default() };
     for (name, view) in SafeTensors::deserialize(bytes).map_err(format)?.iter() {
         if name.ends_with("num_batches_tracked") {
             continue;
         }
-        if view.dtype() != Dtype::F32 {
-            return Err(ModelError::DType {
-                name: name.to_owned(),
-                dtype: format!("{:?}", view.dtype()),
-            });
+        match (view.dtype(), view.shape()) {
+            (Dtype::F32, shape) => {
+                let values = view.data().chunks_exact(4);
+                let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+                contents.arrays.insert(name.to_owned(), Array { shape: shape.to_vec(), values });
+            }
+            (Dtype::U8, [_]) => {
+                contents.attachments.insert(name.to_owned(), view.data().to_vec());
+            }
+            (dtype, _) => {
+                return Err(ModelError::DType {
+                    name: name.to_owned(),
+                    dtype: format!("{dtype:?}"),
+                });
+            }
         }
-        let values = view
-            .data()
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-        dict.insert(name.to_owned(), Array { shape: view.shape().to_vec(), values });
     }
-    Ok((dict, metadata))
+    Ok(contents)
 }
 
-/// [`from_safetensors`] on a file.
+/// The arrays and our metadata text of a safetensors file.
 ///
 /// # Errors
-/// As there, and a file that cannot be read or is larger than 32 GiB.
+/// As [`contents`], and a file that cannot be read or is larger than 32 GiB.
 pub fn read_safetensors(path: &Path) -> Result<(StateDict, Option<String>), ModelError> {
+    let contents = contents(&read_bytes(path)?)?;
+    Ok((contents.arrays, contents.metadata))
+}
+
+/// The bytes of a weight file.
+///
+/// # Errors
+/// A file that cannot be read or is larger than 32 GiB.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
     let bytes = std::fs::metadata(path).map_err(read)?.len();
     if bytes > MAX_FILE_BYTES {
         let path = path.to_owned();
         return Err(ModelError::TooLarge { path, bytes, limit: MAX_FILE_BYTES });
     }
-    from_safetensors(&std::fs::read(path).map_err(read)?)
+    std::fs::read(path).map_err(read)
 }
 
 struct Collector {

@@ -3,22 +3,29 @@ use std::io::Write;
 use std::path::Path;
 
 use selfsame_models::weights::{
-    StateDict, load_state_dict, read_safetensors, state_dict, to_safetensors,
+    Attachments, StateDict, contents, load_state_dict, read_bytes, state_dict, to_safetensors_with,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::seal::{self, intact};
 use crate::{Method, TrainError, Trainer};
 
 /// Raised whenever an older program could misread a newer file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const METHOD_PREFIX: &str = "method.";
 const OPTIMIZER_PREFIX: &str = "optimizer.";
+const CALLER_PREFIX: &str = "run.";
+/// How the names of files begin that are not whole yet. A process that is killed leaves them.
+pub const UNFINISHED: &str = ".unfinished-";
 
 /// What a checkpoint says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointHeader {
     /// Of the file's layout.
     pub format: u32,
+    /// Of the whole file, with zeros in this place: 64 hexadecimal digits.
+    #[serde(default)]
+    pub sha256: String,
     /// Optimiser steps done.
     pub step: u64,
     /// Optimiser steps of the whole run.
@@ -27,14 +34,25 @@ pub struct CheckpointHeader {
     pub run: serde_json::Value,
 }
 
+/// What the caller adds to a trainer's state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunRecord {
+    /// State and settings, kept word for word.
+    pub state: serde_json::Value,
+    /// Anything longer, by name.
+    pub attachments: Attachments,
+}
+
 /// A trainer's state as read from a file: weights of all networks, optimiser state, position.
 ///
 /// One safetensors file holds everything, so that it is replaced as a whole or not at all; its
-/// metadata is the [`CheckpointHeader`].
+/// metadata is the [`CheckpointHeader`], with a checksum of the file.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// What it says about itself.
     pub header: CheckpointHeader,
+    /// The caller's.
+    pub attachments: Attachments,
     tensors: StateDict,
 }
 
@@ -43,10 +61,10 @@ impl Checkpoint {
     /// disk, then renamed, so that `path` is never half written.
     ///
     /// # Errors
-    /// The file system's, with the path.
+    /// The file system's, with the path; what was at `path` before is then still there.
     pub fn save<M: Method>(
         trainer: &Trainer<M>,
-        run: &serde_json::Value,
+        run: &RunRecord,
         path: &Path,
     ) -> Result<(), TrainError> {
         let mut tensors = StateDict::new();
@@ -56,32 +74,61 @@ impl Checkpoint {
         for (name, array) in trainer.optimizer().state_dict()? {
             tensors.insert(format!("{OPTIMIZER_PREFIX}{name}"), array);
         }
+        let attachments = run.attachments.iter();
+        let attachments =
+            attachments.map(|(name, bytes)| (format!("{CALLER_PREFIX}{name}"), bytes.clone()));
         let header = CheckpointHeader {
             format: FORMAT,
+            sha256: seal::PLACE.to_owned(),
             step: trainer.steps_done(),
             steps: trainer.steps(),
-            run: run.clone(),
+            run: run.state.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|e| failed(path, &e))?;
-        write_atomically(path, &to_safetensors(&tensors, &header)?)
+        let mut bytes = to_safetensors_with(&tensors, &attachments.collect(), &header)?;
+        if !seal::seal(&mut bytes) {
+            return Err(failed(path, &"the file has no place for its checksum"));
+        }
+        write_atomically(path, &bytes)
     }
 
     /// Reads a checkpoint without knowing the model.
     ///
     /// # Errors
-    /// A file that is unreadable, damaged, not a checkpoint or from a newer format.
+    /// A file that cannot be read, that is not a checkpoint or of another format, and
+    /// [`TrainError::Damaged`] for one that is not as it was written.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let (tensors, metadata) = read_safetensors(path).map_err(|e| failed(path, &e))?;
-        let metadata = metadata
-            .ok_or_else(|| failed(path, &"a weight file, but not a checkpoint of a run"))?;
-        let header: CheckpointHeader =
-            serde_json::from_str(&metadata).map_err(|e| failed(path, &e))?;
+        Self::parse(read_bytes(path).map_err(|e| failed(path, &e))?, path)
+    }
+
+    /// [`read`](Self::read) on bytes already at hand; `path` is for the errors.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, TrainError> {
+        let damaged = |reason: &dyn std::fmt::Display| TrainError::Damaged {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        };
+        let read = contents(&bytes).map_err(|e| damaged(&e))?;
+        let metadata = read.metadata.ok_or_else(|| damaged(&"not a checkpoint of a run"))?;
+        let header: CheckpointHeader = serde_json::from_str(&metadata).map_err(|e| damaged(&e))?;
+        // Format 1 had no checksum; in all later ones it is this, so that a flipped bit in the number is told from
+        // another format.
+        let first = header.format == 1 && header.sha256.is_empty();
+        if !first && !intact(bytes, &header.sha256) {
+            return Err(damaged(&"its checksum is not that of its bytes"));
+        }
         if header.format != FORMAT {
             let reason =
                 format!("format {} is not the one this version reads ({FORMAT})", header.format);
             return Err(failed(path, &reason));
         }
-        Ok(Self { header, tensors })
+        let named = read.attachments.into_iter();
+        let attachments = named
+            .filter_map(|(name, bytes)| Some((name.strip_prefix(CALLER_PREFIX)?.to_owned(), bytes)))
+            .collect();
+        Ok(Self { header, attachments, tensors: read.arrays })
     }
 
     /// Puts the state into a freshly built trainer of the same settings.
@@ -124,18 +171,41 @@ impl Checkpoint {
     }
 }
 
-/// Replaces `path` by `bytes` as a whole or not at all.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+/// Replaces `path` by `bytes` as a whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
+///
+/// # Errors
+/// The file system's; what was at `path` is then still there.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        // The rename itself lies in the folder's data.
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|e| failed(path, &e))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    // As any other new file, not as a secret.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    // The rename itself lies in the folder's data.
+    File::open(folder)?.sync_all()
+}
+
+/// Deletes what killed processes left half written in `folder`. Only for who alone writes there.
+///
+/// # Errors
+/// The file system's.
+pub fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    replace_file(path, bytes).map_err(|e| failed(path, &e))
 }
 
 fn failed(path: &Path, reason: &dyn std::fmt::Display) -> TrainError {

@@ -59,6 +59,14 @@ pub enum TrainError {
         /// How many classes there are.
         classes: usize,
     },
+    /// A checkpoint is not as it was written.
+    #[error("checkpoint {path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A checkpoint could not be written or read.
     #[error("checkpoint {path}: {reason}")]
     Checkpoint {

@@ -5,7 +5,7 @@
 //! ([`Dino`]), LeJEPA ([`LeJepa`]) and the contrastive baselines SimCLR ([`SimClr`]) and MoCo v3
 //! ([`MocoV3`]) stand in a file each that reads like the paper.
 //! A [`Trainer`] owns a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts
-//! optimiser steps; [`Checkpoint`] keeps all of it in one file. Batches come through the
+//! optimiser steps; a [`Checkpoint`] keeps all of it in one file, [`Checkpoints`] those of a run. Batches come through the
 //! [`ViewSource`] trait, so this crate knows nothing of data sets. [`SupervisedTrainer`] trains a
 //! [`Classifier`] on labels: fine-tuning, and the supervised baseline.
 
@@ -14,6 +14,7 @@ mod branch;
 mod byol;
 mod check;
 mod checkpoint;
+mod checkpoints;
 mod dino;
 mod ema;
 mod error;
@@ -23,6 +24,7 @@ mod method;
 mod moco_v3;
 mod optimizer;
 mod schedule;
+mod seal;
 mod simclr;
 mod simsiam;
 mod supervised;
@@ -33,7 +35,10 @@ mod w_mse;
 pub use barlow_twins::{BarlowTwins, BarlowTwinsConfig};
 pub use branch::Branch;
 pub use byol::{Byol, ByolConfig};
-pub use checkpoint::{Checkpoint, CheckpointHeader};
+pub use checkpoint::{
+    Checkpoint, CheckpointHeader, RunRecord, UNFINISHED, remove_unfinished, replace_file,
+};
+pub use checkpoints::{Checkpoints, SetAside};
 pub use dino::{Dino, DinoConfig};
 pub use ema::update_target;
 pub use error::TrainError;

@@ -55,6 +55,8 @@ pub struct StepReport {
     pub images: usize,
     /// Wall-clock time in forward, backward and update.
     pub busy: Duration,
+    /// Wall-clock time that [`Trainer::fit`] waited for the batches of this step.
+    pub waited: Duration,
 }
 
 /// Whether to go on.
@@ -149,6 +151,7 @@ impl<M: Method> Trainer<M> {
         hooks: &mut dyn Hooks<M>,
     ) -> Result<Outcome, TrainError> {
         while self.steps_done() < self.steps() {
+            let start = Instant::now();
             let mut micro_batches = Vec::with_capacity(self.config.accumulation);
             while micro_batches.len() < self.config.accumulation {
                 match source.next_views() {
@@ -156,7 +159,8 @@ impl<M: Method> Trainer<M> {
                     None => return Ok(Outcome::Stopped),
                 }
             }
-            let report = self.step(micro_batches)?;
+            let waited = start.elapsed();
+            let report = StepReport { waited, ..self.step(micro_batches)? };
             if hooks.after_step(self, &report).map_err(TrainError::Hook)? == Flow::Stop {
                 return Ok(Outcome::Stopped);
             }
@@ -187,6 +191,7 @@ impl<M: Method> Trainer<M> {
             learning_rate: self.config.learning_rate.at(step),
             images: 0,
             busy: Duration::ZERO,
+            waited: Duration::ZERO,
         };
         for views in micro_batches {
             report.images += views.shape[0];

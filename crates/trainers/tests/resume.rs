@@ -4,8 +4,9 @@ use burn::tensor::Device;
 use selfsame_models::weights::state_dict;
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
-    AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, DinoConfig, Lars, LeJepaConfig, LearningRate,
-    Method, OptimizerConfig, Rule, Sgd, TauSchedule, TrainError, Trainer, TrainerConfig, Views,
+    AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, Checkpoints, DinoConfig, Lars, LeJepaConfig,
+    LearningRate, Method, OptimizerConfig, Rule, RunRecord, Sgd, TauSchedule, TrainError, Trainer,
+    TrainerConfig, UNFINISHED, Views,
 };
 
 const STEPS: u64 = 6;
@@ -82,11 +83,16 @@ fn continues_exactly<M: Method>(build: impl Fn() -> Trainer<M>) {
     for step in 0..STEPS {
         whole.step(views(step)).unwrap();
         if step == 2 {
-            Checkpoint::save(&whole, &serde_json::json!({"seed": 3}), &path).unwrap();
+            let run = RunRecord {
+                state: serde_json::json!({"seed": 3}),
+                attachments: [("log".to_owned(), b"line".to_vec())].into(),
+            };
+            Checkpoint::save(&whole, &run, &path).unwrap();
         }
     }
     let checkpoint = Checkpoint::read(&path).unwrap();
     assert_eq!((checkpoint.header.step, &checkpoint.header.run["seed"]), (3, &3.into()));
+    assert_eq!(checkpoint.attachments["log"], b"line");
     let mut resumed = build();
     checkpoint.restore(&mut resumed).unwrap();
     for step in resumed.steps_done()..STEPS {
@@ -150,7 +156,7 @@ fn a_checkpoint_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
     let [sgd, adamw, _] = rules();
     let mut saved = byol(sgd.clone());
     saved.step(views(0)).unwrap();
-    Checkpoint::save(&saved, &serde_json::Value::Null, &path).unwrap();
+    Checkpoint::save(&saved, &RunRecord::default(), &path).unwrap();
     let checkpoint = Checkpoint::read(&path).unwrap();
 
     let mut other = barlow_twins(sgd);
@@ -165,15 +171,64 @@ fn a_checkpoint_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn damaged_checkpoints_are_errors() {
+fn a_checkpoint_with_any_flipped_bit_or_missing_end_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.safetensors");
-    assert!(Checkpoint::read(&path).is_err());
-    Checkpoint::save(&byol(rules()[0].clone()), &serde_json::Value::Null, &path).unwrap();
+    assert!(matches!(Checkpoint::read(&path), Err(TrainError::Checkpoint { .. })));
+    Checkpoint::save(&byol(rules()[0].clone()), &RunRecord::default(), &path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    for len in [0, 9, bytes.len() / 3, bytes.len() - 1] {
-        std::fs::write(&path, &bytes[..len]).unwrap();
-        let error = Checkpoint::read(&path).unwrap_err().to_string();
-        assert!(error.contains("last.safetensors"), "{error}");
+    assert!(Checkpoint::parse(bytes.clone(), &path).is_ok());
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize + 8;
+    // All of what says what the file is, and a sample of the weights.
+    let bits = (0..header).flat_map(|byte| (0..8).map(move |bit| 8 * byte + bit));
+    for bit in bits.step_by(7).chain((8 * header..8 * bytes.len()).step_by(100_003)) {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let error = Checkpoint::parse(damaged, &path).unwrap_err();
+        assert!(matches!(error, TrainError::Damaged { .. }), "bit {bit}: {error}");
     }
+    for len in [0, 7, 8, 9, header, bytes.len() / 3, bytes.len() - 1] {
+        let error = Checkpoint::parse(bytes[..len].to_vec(), &path).unwrap_err();
+        assert!(matches!(error, TrainError::Damaged { .. }), "{len} bytes: {error}");
+        assert!(error.to_string().contains("last.safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn the_newest_checkpoints_are_kept_and_a_damaged_one_is_set_aside_for_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(folder.path().to_owned(), 2);
+    assert!(checkpoints.newest_file().is_none());
+    let mut trainer = byol(rules()[0].clone());
+    for step in 0..4 {
+        trainer.step(views(step)).unwrap();
+        checkpoints.save(&trainer, &RunRecord::default()).unwrap();
+    }
+    checkpoints.save_best(&trainer, &RunRecord::default()).unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let kept =
+        ["best.safetensors", "step-0000000003.safetensors", "step-0000000004.safetensors"];
+    assert_eq!(names, kept);
+
+    // What a killed process leaves, a bit that a disk lost, and a file cut short.
+    let unfinished = folder.path().join(format!("{UNFINISHED}abc"));
+    std::fs::write(&unfinished, b"half").unwrap();
+    let newest = checkpoints.newest_file().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    std::fs::write(checkpoints.best(), b"").unwrap();
+    let (found, damaged) = checkpoints.recover().unwrap();
+    assert_eq!(found.unwrap().header.step, 3);
+    assert_eq!(damaged.len(), 2);
+    assert!(damaged.iter().all(|d| d.path.is_file() && !d.path.ends_with(".safetensors")));
+    assert!(!unfinished.exists() && !newest.exists());
+
+    checkpoints.delete().unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(checkpoints.recover().unwrap().0.is_none());
 }

@@ -25,7 +25,7 @@ use crate::feature_cache::FeatureCache;
 use crate::invariance::{augmentations, factors};
 use crate::methods::{MethodTask, with_method};
 use crate::report;
-use crate::run_folder::{CONFIG, LAST_CHECKPOINT, REPORT_DATA, replace};
+use crate::run_folder::{CONFIG, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
 
@@ -234,8 +234,9 @@ fn diagnose(
     random: Option<f64>,
     device: &Device,
 ) -> anyhow::Result<Diagnosis> {
-    let checkpoint = args.run.join(LAST_CHECKPOINT);
-    if args.weights.is_none() && checkpoint.is_file() {
+    if args.weights.is_none()
+        && let Some(checkpoint) = newest_checkpoint(&args.run)
+    {
         let images = data.test.as_ref().unwrap_or(&data.train);
         let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
         let task = Visit { checkup: &checkup, checkpoint: &checkpoint };

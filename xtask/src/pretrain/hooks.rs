@@ -3,18 +3,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use selfsame_eval::{Level, Watch};
-use selfsame_trainers::{Checkpoint, Flow, Hooks, Method, StepReport, Trainer};
+use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::evaluate::Judge;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::run_folder::{BEST_CHECKPOINT, LAST_CHECKPOINT, RunFolder};
 
 use super::session::{Doctor, Session};
 
-/// What a checkpoint keeps of the run besides the trainer.
+/// The attachment of a checkpoint that holds the lines of `metrics.jsonl` up to it.
+pub const HISTORY: &str = "metrics.jsonl.gz";
+
+/// What a checkpoint keeps of the run besides the trainer and the metrics.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub state: RunState,
+    /// The run's settings, as TOML.
+    pub config: String,
+    /// Of those settings that decide the result, see [`RunConfig::sha256`](crate::config::RunConfig::sha256).
+    pub settings_sha256: String,
+}
+
+/// How far the run has come.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunState {
     /// Over the epoch so far.
@@ -35,6 +47,9 @@ pub struct RunState {
     /// The doctor ended the run here.
     #[serde(default)]
     pub collapsed: bool,
+    /// The run was stopped where an evaluation was to come.
+    #[serde(default)]
+    pub evaluation_due: bool,
 }
 
 impl RunState {
@@ -49,11 +64,6 @@ impl RunState {
     /// Over the last epoch.
     pub fn mean_loss(&self) -> f64 {
         self.loss_sum / self.loss_count.max(1) as f64
-    }
-
-    pub fn save<M: Method>(&self, trainer: &Trainer<M>, folder: &RunFolder) -> anyhow::Result<()> {
-        let state = serde_json::to_value(self)?;
-        Ok(Checkpoint::save(trainer, &state, &folder.file(LAST_CHECKPOINT))?)
     }
 }
 
@@ -71,6 +81,36 @@ pub struct RunHooks<'a> {
     /// Time since then that was not training.
     pub evaluating: Duration,
     pub state: RunState,
+    pub checkpoints: &'a Checkpoints,
+    pub pace: Pace,
+}
+
+/// When a checkpoint is due by the clock.
+///
+/// The first one soon, the later ones further and further apart up to what is set: a run that crashes again and again
+/// still gets on, and one that does not is not slowed.
+pub struct Pace {
+    last: Instant,
+    wait: Duration,
+    longest: Duration,
+}
+
+impl Pace {
+    const FIRST: Duration = Duration::from_secs(15);
+
+    pub fn new(minutes: f64) -> Self {
+        let longest = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX);
+        Self { last: Instant::now(), wait: Self::FIRST.min(longest), longest }
+    }
+
+    fn due(&self) -> bool {
+        self.last.elapsed() >= self.wait
+    }
+
+    fn saved(&mut self) {
+        self.last = Instant::now();
+        self.wait = self.wait.saturating_mul(2).min(self.longest);
+    }
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
@@ -92,6 +132,7 @@ impl RunHooks<'_> {
         self.state.add_loss(report.loss);
         self.state.embedding_std = report.embedding_std;
         self.state.images += report.images as u64;
+        self.state.waited_seconds += report.waited.as_secs_f64();
         let epoch = report.step as f64 / self.steps_per_epoch;
         let mut line = json!({
             "step": report.step, "epoch": epoch, "loss": report.loss,
@@ -108,18 +149,52 @@ impl RunHooks<'_> {
         let whole = epoch.floor() as u64;
         let ended = whole > ((report.step - 1) as f64 / self.steps_per_epoch).floor() as u64;
         self.state.epoch_ended = ended;
-        let mut collapsed = false;
-        if ended && !stop {
-            let settings = &self.session.config;
-            let every = settings.eval.every;
-            if every > 0 && whole.is_multiple_of(every) {
-                collapsed = self.evaluate(trainer, report.step, whole)?;
-            }
-            if whole.is_multiple_of(settings.train.checkpoint_every) {
-                self.state.save(trainer, self.session.folder)?;
-            }
+        let settings = &self.session.config;
+        let every = settings.eval.every;
+        self.state.evaluation_due = ended && every > 0 && whole.is_multiple_of(every);
+        // What stops here is saved by who called; an evaluation could take longer than there is time.
+        let collapsed = !stop && self.evaluate_if_due(trainer)?;
+        let epoch_due = ended && whole.is_multiple_of(settings.train.checkpoint_every);
+        if !stop && (epoch_due || self.pace.due()) {
+            self.save(trainer)?;
         }
         Ok(if stop || collapsed { Flow::Stop } else { Flow::Continue })
+    }
+
+    /// Everything that a resume needs, as of the last step.
+    pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
+        let record = self.record()?;
+        self.checkpoints.save(trainer, &record)?;
+        self.pace.saved();
+        Ok(())
+    }
+
+    fn record(&mut self) -> anyhow::Result<RunRecord> {
+        let config = self.session.config;
+        let record = Record {
+            state: self.now(),
+            config: toml::to_string(config)?,
+            settings_sha256: config.sha256()?,
+        };
+        let attachments = [(HISTORY.to_owned(), self.metrics.history()?)].into();
+        Ok(RunRecord { state: serde_json::to_value(record)?, attachments })
+    }
+
+    /// The state with the time that training has taken so far.
+    pub fn now(&self) -> RunState {
+        let trained = self.began.elapsed().saturating_sub(self.evaluating);
+        let train_seconds = self.state.train_seconds + trained.as_secs_f64();
+        RunState { train_seconds, ..self.state.clone() }
+    }
+
+    /// Whether training should end because of what an evaluation found that is due.
+    pub fn evaluate_if_due<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
+        if !std::mem::take(&mut self.state.evaluation_due) {
+            return Ok(false);
+        }
+        let step = trainer.steps_done();
+        let epoch = (step as f64 / self.steps_per_epoch).floor() as u64;
+        self.evaluate(trainer, step, epoch)
     }
 }
 
@@ -132,7 +207,7 @@ impl RunHooks<'_> {
         epoch: u64,
     ) -> anyhow::Result<bool> {
         let start = Instant::now();
-        let trained = start.duration_since(self.began).saturating_sub(self.evaluating);
+        let trained = self.now().train_seconds;
         let method = trainer.method().valid();
         // What is measured does not depend on how it was trained.
         let (evaluation, examination) =
@@ -152,7 +227,7 @@ impl RunHooks<'_> {
         }
         let mut line = json!({
             "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
-            "train_seconds": self.state.train_seconds + trained.as_secs_f64(),
+            "train_seconds": trained,
             "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
             "diagnosis": diagnosis.headline,
         });
@@ -163,8 +238,8 @@ impl RunHooks<'_> {
         self.metrics.evaluation(&line)?;
         if evaluation.knn_top1 > self.state.best_knn {
             self.state.best_knn = evaluation.knn_top1;
-            let state = serde_json::to_value(&self.state)?;
-            Checkpoint::save(trainer, &state, &self.session.folder.file(BEST_CHECKPOINT))?;
+            let record = self.record()?;
+            self.checkpoints.save_best(trainer, &record)?;
         }
         self.evaluating += start.elapsed();
         let patience = self.session.config.doctor.stop_after.unwrap_or(0);

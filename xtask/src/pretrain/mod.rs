@@ -1,6 +1,8 @@
 //! `cargo xtask pretrain`: everything wired together.
 
 mod hooks;
+mod interrupt;
+mod saved;
 mod session;
 mod summary;
 
@@ -13,8 +15,10 @@ use crate::config::{Overrides, RunConfig};
 use crate::methods::{Method, with_method};
 use crate::run_folder::{RunFolder, SKIPPED};
 use crate::usage::usage;
+use saved::Saved;
 use session::Session;
 
+pub use interrupt::Interrupted;
 pub use session::{Doctor, trainer_config};
 pub use summary::Summary;
 
@@ -22,7 +26,12 @@ pub use summary::Summary;
 ///
 /// Trains on the data set that comes with the repository unless --dataset or --images says
 /// otherwise, evaluates on images never trained on, and leaves weights, metrics and a report in
-/// the run's folder. Ctrl-C finishes the step, saves and exits; `--resume auto` goes on from there.
+/// the run's folder.
+///
+/// Ctrl-C, SIGTERM and SIGUSR1 (what SLURM sends ahead with --signal=USR1@60) finish the step, save everything and end
+/// with status 75; a second one ends at once. `--resume auto` goes on from there, to the same weights bit for bit, and
+/// after a crash or a power cut from the newest checkpoint that is intact. Status 1 is an error, 2 a request that cannot
+/// work.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask pretrain byol
@@ -43,6 +52,9 @@ pub struct PretrainArgs {
     /// anew where there is none.
     #[arg(long, value_name = "auto", value_parser = ["auto"])]
     resume: Option<String>,
+    /// Delete the run that --out holds and start anew.
+    #[arg(long, conflicts_with = "resume", requires = "out")]
+    force: bool,
     /// Threads to compute with [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -63,15 +75,16 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
     let data = crate::data::open(&mut config)?;
     let device = crate::device::parse(&config.device)?;
 
-    let resumed =
-        args.resume.as_ref().and_then(|_| RunFolder::existing(args.out.as_deref(), &config));
-    let folder = match resumed {
+    let existing = match args.resume {
+        Some(_) => RunFolder::existing(args.out.as_deref(), &config)?,
+        None => None,
+    };
+    let (folder, saved) = match existing {
         Some(folder) => {
-            let saved = RunConfig::read(&folder.file(crate::run_folder::CONFIG))?;
-            check_same(&saved, &config)?;
-            folder
+            let saved = Saved::recover(&folder, &config)?;
+            (folder, saved)
         }
-        None => RunFolder::create(args.out.as_deref(), &config)?,
+        None => (RunFolder::create(args.out.as_deref(), &config, args.force)?, None),
     };
     eprintln!("{}", opening_line(&config, &data, &folder));
     for skipped in data.skipped.iter().take(5) {
@@ -85,7 +98,8 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         );
     }
 
-    let session = Session { config: &config, data: &data, folder: &folder, device: &device };
+    let session =
+        Session { config: &config, data: &data, folder: &folder, saved, device: &device };
     let summary = with_method(&config, &device.clone().autodiff(), session)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
@@ -93,25 +107,6 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         print!("{}", summary.table(&folder));
     }
     Ok(())
-}
-
-/// A run can only go on under the settings it began with; where and how fast may change.
-fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
-    let mut saved = saved.clone();
-    saved.device.clone_from(&asked.device);
-    saved.data.threads = asked.data.threads;
-    saved.data.prefetch = asked.data.prefetch;
-    saved.train.stop_after = asked.train.stop_after;
-    saved.train.checkpoint_every = asked.train.checkpoint_every;
-    if saved == *asked {
-        return Ok(());
-    }
-    let (a, b) = (toml::to_string(&saved)?, toml::to_string(asked)?);
-    let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
-    let (was, is) = differing.unwrap_or(("a setting", "none"));
-    anyhow::bail!(
-        "the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out"
-    )
 }
 
 fn opening_line(config: &RunConfig, data: &Splits, folder: &RunFolder) -> String {

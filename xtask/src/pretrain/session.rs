@@ -1,19 +1,20 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_augment::ViewPair;
 use selfsame_data::{LoaderConfig, Shard, Skipped, Splits, ViewLoader, write_skipped};
 use selfsame_eval::{Diagnosis, LabelledImages};
 use selfsame_models::weights::{state_dict, to_safetensors};
-use selfsame_trainers::{Checkpoint, LearningRate, Method, Trainer, TrainerConfig};
+use selfsame_trainers::{LearningRate, Method, TrainError, Trainer, TrainerConfig};
 use serde_json::json;
 
 use super::Summary;
-use super::hooks::{RunHooks, RunState};
+use super::hooks::{Pace, RunHooks, RunState};
+use super::interrupt::{self, Interrupted};
+use super::saved::Saved;
 use crate::bridge::LoaderSource;
 use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
@@ -23,15 +24,15 @@ use crate::methods::MethodTask;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::report::{self, Material};
-use crate::run_folder::{
-    ENCODER, LAST_CHECKPOINT, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes,
-};
+use crate::run_folder::{ENCODER, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes};
 
 /// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the report.
 pub struct Session<'a> {
     pub config: &'a RunConfig,
     pub data: &'a Splits,
     pub folder: &'a RunFolder,
+    /// Where to go on from.
+    pub saved: Option<Saved>,
     pub device: &'a Device,
 }
 
@@ -72,13 +73,13 @@ impl Doctor {
 impl MethodTask for Session<'_> {
     type Output = Summary;
 
-    fn run<M: Method>(self, method: M) -> anyhow::Result<Summary> {
+    fn run<M: Method>(mut self, method: M) -> anyhow::Result<Summary> {
         self.train(method)
     }
 }
 
 impl Session<'_> {
-    fn train<M: Method>(&self, method: M) -> anyhow::Result<Summary> {
+    fn train<M: Method>(&mut self, method: M) -> anyhow::Result<Summary> {
         let wall = Instant::now();
         let config = self.config;
         let train = &config.train;
@@ -115,79 +116,67 @@ impl Session<'_> {
             );
         }
 
-        let mut state = RunState::default();
-        let last = self.folder.file(LAST_CHECKPOINT);
-        if last.is_file() {
-            let checkpoint = Checkpoint::read(&last)?;
-            checkpoint.restore(&mut trainer)?;
-            state = serde_json::from_value(checkpoint.header.run.clone())
-                .with_context(|| format!("{}: the run's state", last.display()))?;
+        let (mut state, mut history) = (RunState::default(), Vec::new());
+        if let Some(saved) = self.saved.take() {
+            saved.checkpoint.restore(&mut trainer)?;
+            (state, history) = (saved.state, saved.history);
             eprintln!("resumed after step {} of {steps}", trainer.steps_done());
         }
 
         let first_step = trainer.steps_done();
         let last_step = match train.stop_after {
-            Some(epochs) => (epochs as f64 * steps_per_epoch).round() as u64,
+            Some(epochs) => ((epochs * steps_per_epoch).round() as u64).min(steps),
             None => steps,
         };
+        let checkpoints = self.folder.checkpoints(train.keep_checkpoints);
         let mut hooks = RunHooks {
             session: self,
             judge: &judge,
             doctor: &doctor,
-            metrics: Metrics::open(self.folder, first_step, steps_per_epoch)?,
+            metrics: Metrics::open(self.folder, first_step, history, steps_per_epoch)?,
             progress: Progress::new(first_step, steps, steps_per_epoch.round() as u64),
             steps_per_epoch,
             last_step,
-            interrupted: interrupt_flag()?,
+            interrupted: interrupt::flag()?,
             began: Instant::now(),
             evaluating: Duration::ZERO,
             state,
+            checkpoints: &checkpoints,
+            pace: Pace::new(train.checkpoint_minutes),
         };
         let mut source =
             LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
-        let start = Instant::now();
-        if first_step < last_step {
+        if first_step < last_step && !hooks.evaluate_if_due(&trainer)? {
             let precision = config.precision.into();
             let result =
                 selfsame_kernels::autocast(precision, || trainer.fit(&mut source, &mut hooks));
             if let Err(error) = result {
                 hooks.progress.finish();
-                if let Some(failure) = Failure::of(&error) {
-                    let first = failure.step * accumulation;
-                    let mut batch = LoaderSource(loader.stream(first, first + accumulation));
-                    failure.save(&trainer, &mut batch, self.folder)?;
-                    let run = self.folder.path().display();
-                    return Err(anyhow::Error::from(error).context(format!(
-                        "training stopped; the batch and the state are saved, see them again with `cargo xtask replay {run}`"
-                    )));
-                }
-                return Err(error.into());
+                return Err(self.stopped(error, &trainer, &mut hooks, &loader));
             }
+            hooks.save(&trainer)?;
         }
-        hooks.state.train_seconds += (start.elapsed() - hooks.evaluating).as_secs_f64();
-        hooks.state.waited_seconds += source.0.waited().as_secs_f64();
         drop(source);
         hooks.progress.finish();
         self.write_skipped(&loader)?;
-        hooks.state.save(&trainer, self.folder)?;
-        let interrupted = hooks.interrupted.load(Ordering::Relaxed);
-        if interrupted {
-            eprintln!(
-                "interrupted after step {} of {steps}; everything is saved, go on with\n  cargo xtask pretrain {} --out {} --resume auto (and the settings of this run)",
+        if hooks.interrupted.load(Ordering::Relaxed) && trainer.steps_done() < last_step {
+            return Err(Interrupted(format!(
+                "interrupted after step {} of {steps}; everything is saved, go on with\n  {}",
                 trainer.steps_done(),
-                config.method.name(),
-                self.folder.path().display()
-            );
+                self.go_on()
+            ))
+            .into());
         }
 
+        let trained = hooks.now();
         let method = trainer.method().valid();
         let encoder = method.encoder();
         self.write_encoder(encoder)?;
         let features = judge.features(encoder)?;
-        let evaluation = judge.evaluate(&features, config.eval.linear_probe && !interrupted)?;
+        let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
         let examination = doctor.checkup.examine(&method)?;
         let diagnosis = doctor.diagnose(&examination, &evaluation);
-        let state = &hooks.state;
+        let state = trained;
         let summary = Summary {
             method: config.method.name(),
             dataset: self.data.name.clone(),
@@ -238,6 +227,58 @@ impl Session<'_> {
         Ok(summary)
     }
 
+    /// Saves what there is to save when training cannot go on, and says how it can.
+    fn stopped<M: Method>(
+        &self,
+        error: TrainError,
+        trainer: &Trainer<M>,
+        hooks: &mut RunHooks,
+        loader: &ViewLoader,
+    ) -> anyhow::Error {
+        let run = self.folder.path().display();
+        if let Some(failure) = Failure::of(&error) {
+            let accumulation = self.config.train.accumulation as u64;
+            let first = failure.step * accumulation;
+            let mut batch = LoaderSource(loader.stream(first, first + accumulation));
+            let said = match failure.save(trainer, &mut batch, self.folder) {
+                Ok(()) => format!(
+                    "training stopped; the batch and the state are saved, see them again with `cargo xtask replay {run}`"
+                ),
+                Err(saving) => {
+                    format!("training stopped, and the state could not be saved ({saving:#})")
+                }
+            };
+            return anyhow::Error::from(error).context(said);
+        }
+        // A batch that cannot be made leaves the trainer as it was after the last step. What a hook fails at may have
+        // been half done: then the checkpoint before it stands.
+        let saved = match error {
+            TrainError::Source(_) => hooks.save(trainer),
+            _ => Ok(()),
+        };
+        let step = trainer.steps_done();
+        let said = match (saved, self.folder.checkpoints(1).newest_file()) {
+            (Err(saving), _) => {
+                format!("training stopped after step {step}; saving failed too ({saving:#})")
+            }
+            (Ok(()), None) => format!("training stopped after step {step}; nothing was saved yet"),
+            (Ok(()), Some(newest)) => format!(
+                "training stopped after step {step}; {} is intact; once the cause is gone, go on with `{}`",
+                newest.display(),
+                self.go_on()
+            ),
+        };
+        anyhow::Error::from(error).context(said)
+    }
+
+    fn go_on(&self) -> String {
+        format!(
+            "cargo xtask pretrain {} --out {} --resume auto (and the settings of this run)",
+            self.config.method.name(),
+            self.folder.path().display()
+        )
+    }
+
     fn write_encoder(&self, encoder: &impl Module) -> anyhow::Result<()> {
         let config = &self.config.encoder.resnet();
         let views = self.config.views.view(0);
@@ -274,15 +315,4 @@ pub fn trainer_config(config: &RunConfig, steps: u64) -> TrainerConfig {
         },
         accumulation: train.accumulation,
     }
-}
-
-/// Set by Ctrl-C or SIGTERM; a second one ends the process at once.
-fn interrupt_flag() -> anyhow::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // In this order: the first signal finds the flag unset and only sets it.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
-        signal_hook::flag::register(signal, flag.clone())?;
-    }
-    Ok(flag)
 }

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::measured::Measured;
 use crate::config::RunConfig;
+use crate::pretrain::Interrupted;
 use crate::run_folder::{CONFIG, SUMMARY, replace};
 
 /// Lines of a failed run's output that are shown.
@@ -98,13 +99,12 @@ impl StudyFolder {
             command.args(["--resume", "auto"]);
         }
         let status = command.status().context("cannot start a run")?;
-        // One that was interrupted has saved its state, and goes on with the next call.
-        if status.success() && run.join(SUMMARY).is_file() {
-            let measured = Measured::read(&run)?;
-            if measured.summary.complete() {
-                return Ok((Ok(measured), true));
-            }
+        // One that was interrupted has saved its state.
+        if status.code() == Some(i32::from(Interrupted::STATUS)) {
             bail!("interrupted in {name}; the same command goes on from there");
+        }
+        if status.success() {
+            return Ok((Ok(Measured::read(&run)?), true));
         }
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         let said: Vec<&str> = text.lines().filter(|line| line.starts_with("error")).collect();

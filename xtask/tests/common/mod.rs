@@ -51,3 +51,27 @@ pub fn folder_of_images(root: &Path, count: u8) -> PathBuf {
     }
     folder
 }
+
+/// A run so small that it ends in a second or two.
+pub const SMALL: [&str; 12] = [
+    "--limit",
+    "60",
+    "--set",
+    "data.test_limit=40",
+    "--set",
+    "encoder.base_width=2",
+    "--set",
+    "train.batch_size=20",
+    "--set",
+    "train.epochs=2",
+    "--set",
+    "eval.knn_k=5",
+];
+
+pub fn pretrain(method: &str, out: &Path, more: &[&str], threads: &str) -> Output {
+    let out = out.to_str().unwrap();
+    let mut args = vec!["pretrain", method, "--out", out, "--json"];
+    args.extend(SMALL);
+    args.extend(more);
+    xtask(&args, threads)
+}

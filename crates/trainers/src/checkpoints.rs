@@ -1,0 +1,156 @@
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::remove_unfinished;
+use crate::{Checkpoint, Method, RunRecord, TrainError, Trainer};
+
+const PREFIX: &str = "step-";
+const SUFFIX: &str = ".safetensors";
+const BEST: &str = "best.safetensors";
+/// Added to the name of a file that is set aside.
+const DAMAGED: &str = ".damaged";
+
+/// The checkpoints of one run in a folder: the newest few, by the step that they were written after
+/// (`step-0000000780.safetensors`), and the best (`best.safetensors`).
+///
+/// A new one never takes the place of an older one. Should the newest be damaged, the run goes on from the one
+/// before it.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+    keep: usize,
+}
+
+/// A checkpoint that cannot be used any more.
+#[derive(Debug)]
+pub struct SetAside {
+    /// Its name now, or still.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: TrainError,
+}
+
+impl Checkpoints {
+    /// Those in `folder`, of which the newest `keep` are kept, at least 1.
+    pub fn new(folder: PathBuf, keep: usize) -> Self {
+        Self { folder, keep: keep.max(1) }
+    }
+
+    /// The best one's file, whether it exists or not.
+    pub fn best(&self) -> PathBuf {
+        self.folder.join(BEST)
+    }
+
+    /// Writes the state of `trainer` as the newest, then deletes those that are one too many.
+    ///
+    /// # Errors
+    /// The file system's; all that were there are then still there.
+    pub fn save<M: Method>(
+        &self,
+        trainer: &Trainer<M>,
+        run: &RunRecord,
+    ) -> Result<(), TrainError> {
+        let name = format!("{PREFIX}{:010}{SUFFIX}", trainer.steps_done());
+        Checkpoint::save(trainer, run, &self.folder.join(name))?;
+        for old in self.newest_first()?.into_iter().skip(self.keep) {
+            // One too many does no harm.
+            let _ = std::fs::remove_file(old);
+        }
+        Ok(())
+    }
+
+    /// Writes the state of `trainer` as the best.
+    ///
+    /// # Errors
+    /// The file system's; the one that was the best is then still there.
+    pub fn save_best<M: Method>(
+        &self,
+        trainer: &Trainer<M>,
+        run: &RunRecord,
+    ) -> Result<(), TrainError> {
+        Checkpoint::save(trainer, run, &self.best())
+    }
+
+    /// The newest file, without a look inside.
+    pub fn newest_file(&self) -> Option<PathBuf> {
+        self.newest_first().ok()?.into_iter().next()
+    }
+
+    /// The newest one that is intact, `None` if there is none, and those that are not, which get another name
+    /// (`….damaged`) for the user to look at. Also deletes what a killed process left half written.
+    ///
+    /// Only for the process that writes there.
+    ///
+    /// # Errors
+    /// The file system's, and an intact checkpoint of another format.
+    pub fn recover(&self) -> Result<(Option<Checkpoint>, Vec<SetAside>), TrainError> {
+        remove_unfinished(&self.folder).map_err(|e| self.failed(&e))?;
+        let mut damaged = Vec::new();
+        let best = self.best();
+        if best.exists() {
+            self.read(&best, &mut damaged)?;
+        }
+        for path in self.newest_first()? {
+            if let Some(checkpoint) = self.read(&path, &mut damaged)? {
+                return Ok((Some(checkpoint), damaged));
+            }
+        }
+        Ok((None, damaged))
+    }
+
+    fn read(
+        &self,
+        path: &Path,
+        damaged: &mut Vec<SetAside>,
+    ) -> Result<Option<Checkpoint>, TrainError> {
+        match Checkpoint::read(path) {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(error @ TrainError::Damaged { .. }) => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(DAMAGED);
+                let aside = PathBuf::from(name);
+                let moved = std::fs::rename(path, &aside).is_ok();
+                let path = if moved { aside } else { path.to_owned() };
+                damaged.push(SetAside { path, error });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes all of them, damaged ones too.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn delete(&self) -> Result<(), TrainError> {
+        let all = || -> std::io::Result<()> {
+            for entry in std::fs::read_dir(&self.folder)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if (name.starts_with(PREFIX) || name.starts_with(BEST)) && name.contains(SUFFIX) {
+                    std::fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        all().map_err(|e| self.failed(&e))
+    }
+
+    /// By the step in their names.
+    fn newest_first(&self) -> Result<Vec<PathBuf>, TrainError> {
+        let entries = std::fs::read_dir(&self.folder).map_err(|e| self.failed(&e))?;
+        let mut found: Vec<(u64, PathBuf)> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let name = entry.file_name().into_string().ok()?;
+                let step = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()?;
+                Some((step, entry.path()))
+            })
+            .collect();
+        found.sort_by(|a, b| b.cmp(a));
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn failed(&self, error: &std::io::Error) -> TrainError {
+        TrainError::Checkpoint { path: self.folder.clone(), reason: error.to_string() }
+    }
+}

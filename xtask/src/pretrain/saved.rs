@@ -1,0 +1,75 @@
+//! What an interrupted run left.
+
+use anyhow::Context;
+use selfsame_trainers::Checkpoint;
+
+use super::hooks::{HISTORY, Record, RunState};
+use crate::config::RunConfig;
+use crate::run_folder::{CONFIG, RunFolder};
+
+/// A state to go on from.
+pub struct Saved {
+    pub checkpoint: Checkpoint,
+    pub state: RunState,
+    /// `metrics.jsonl` up to there, compressed.
+    pub history: Vec<u8>,
+}
+
+impl Saved {
+    /// The newest state of the run in `folder` that is intact; `None` where it has to start anew, because it was
+    /// interrupted before the first checkpoint or because no checkpoint is intact. Puts the settings back in place if
+    /// they are lost.
+    ///
+    /// # Errors
+    /// A run with other settings than `asked`.
+    pub fn recover(folder: &RunFolder, asked: &RunConfig) -> anyhow::Result<Option<Self>> {
+        let (newest, damaged) = folder.checkpoints(asked.train.keep_checkpoints).recover()?;
+        for found in &damaged {
+            eprintln!("warning: {}; it is now {}", found.error, found.path.display());
+        }
+        let path = folder.file(CONFIG);
+        let Some(mut checkpoint) = newest else {
+            if !damaged.is_empty() {
+                eprintln!("warning: no checkpoint of this run is intact; it starts anew");
+            }
+            match RunConfig::read(&path) {
+                Ok(config) => check_same(&config, asked)?,
+                Err(error) => eprintln!("warning: {error:#}; nothing was saved yet, so it starts anew"),
+            }
+            folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
+            return Ok(None);
+        };
+        let record: Record = serde_json::from_value(checkpoint.header.run.take())
+            .context("the state of the run in its checkpoint")?;
+        let config = RunConfig::from_toml(&record.config, &path)?;
+        check_same(&config, asked)?;
+        let text = asked.to_commented_toml()?;
+        match RunConfig::read(&path) {
+            Ok(found) if found.decisive() == config.decisive() => {}
+            found => {
+                let what = match found {
+                    Ok(_) => "it is not what the run was made with".to_owned(),
+                    Err(error) => format!("{error:#}"),
+                };
+                eprintln!("warning: {}: {what}; written again from the checkpoint", path.display());
+                folder.write(CONFIG, text.as_bytes())?;
+            }
+        }
+        let history = checkpoint.attachments.remove(HISTORY).unwrap_or_default();
+        Ok(Some(Self { checkpoint, state: record.state, history }))
+    }
+}
+
+/// A run can only go on under the settings it began with; where and how fast may change.
+fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
+    let (saved, asked) = (saved.decisive(), asked.decisive());
+    if saved == asked {
+        return Ok(());
+    }
+    let (a, b) = (toml::to_string(&saved)?, toml::to_string(&asked)?);
+    let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+    let (was, is) = differing.unwrap_or(("a setting", "none"));
+    anyhow::bail!(
+        "the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out"
+    )
+}
