@@ -25,7 +25,8 @@ pub const FAILED_BATCH: &str = "failure/batch.safetensors";
 /// Held by the process that writes to the run.
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
-const OWN_FILES: [&str; 11] = [
+const OWN_FILES: [&str; 12] = [
+    "eval.json",
     CONFIG,
     METRICS,
     SUMMARY,

@@ -389,6 +389,38 @@ mod tests {
         assert_eq!(made, batches(&loader(holes(), 2, 0), 0, 2));
     }
 
+    /// The disk that the last image lies on has gone.
+    struct Gone(ShapesDataset, ErrorKind);
+
+    impl ImageDataset for Gone {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+            if index + 1 == self.len() {
+                return Err(DataError::io("read", "image.png".as_ref())(self.1.into()));
+            }
+            self.0.image(index)
+        }
+        fn label(&self, index: usize) -> Option<u32> {
+            self.0.label(index)
+        }
+        fn class_names(&self) -> &[String] {
+            self.0.class_names()
+        }
+    }
+
+    #[test]
+    fn a_vanished_image_ends_the_stream_where_a_forbidden_one_is_skipped() {
+        let gone = |kind| Arc::new(Gone(ShapesDataset::new(0, 0, 8), kind));
+        let one = loader(gone(ErrorKind::NotFound), 2, 0);
+        let made: Vec<_> = one.stream(0, 100).collect();
+        assert!(made.len() <= 2, "the first epoch has it");
+        assert!(matches!(made.last(), Some(Err(DataError::Io { .. }))));
+        assert!(one.skipped().is_empty());
+        assert_eq!(batches(&loader(gone(ErrorKind::PermissionDenied), 2, 0), 0, 2).len(), 2);
+    }
+
     #[test]
     fn a_batch_larger_than_the_data_is_refused() {
         let config = LoaderConfig {
