@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{SMALL, error, ok, pretrain, xtask};
+use common::{SMALL, error, folder_of_images, ok, pretrain, xtask};
 use selfsame_trainers::UNFINISHED;
 
 const STEPS: u64 = 6;
@@ -218,6 +218,27 @@ fn damage_is_said_and_costs_no_run() {
     assert!(said.contains("config.toml") && said.contains("resumed after step 4"), "{said}");
     let names = std::fs::read_dir(run.join("checkpoints")).unwrap();
     assert!(names.flatten().all(|e| !e.file_name().to_string_lossy().starts_with(UNFINISHED)));
+}
+
+#[test]
+fn images_that_have_changed_are_said() {
+    let temp = tempfile::tempdir().unwrap();
+    let photos = folder_of_images(temp.path(), 12);
+    let run = temp.path().join("run");
+    let part = |more: &[&str]| {
+        let mut args = vec!["pretrain", "byol", "--images", photos.to_str().unwrap()];
+        args.extend(["--out", run.to_str().unwrap(), "--resume", "auto"]);
+        args.extend(["--set", "train.batch_size=4", "--set", "encoder.base_width=2"]);
+        args.extend(["--set", "train.epochs=2"]);
+        args.extend(more);
+        let output = xtask(&args, "2");
+        ok(&output);
+        stderr(&output)
+    };
+    part(&["--set", "train.stop_after=0.34"]);
+    assert!(!part(&["--set", "train.stop_after=1"]).contains("changed since"));
+    common::png(&photos.join("03.png"), 255);
+    assert!(part(&[]).contains("changed since"));
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use selfsame_data::Splits;
 use selfsame_eval::{Level, Watch};
 use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,15 @@ pub struct Record {
     pub config: String,
     /// Of those settings that decide the result, see [`RunConfig::sha256`](crate::config::RunConfig::sha256).
     pub settings_sha256: String,
+    /// Of the training images' files, see [`images_key`].
+    #[serde(default)]
+    pub images_sha256: Option<String>,
+}
+
+/// Hash of the paths, sizes and times of change of the training images' files, where there are such files.
+pub fn images_key(data: &Splits) -> Option<String> {
+    let key = data.train.content_key()?;
+    Some(key.0.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// How far the run has come.
@@ -83,6 +93,7 @@ pub struct RunHooks<'a> {
     pub state: RunState,
     pub checkpoints: &'a Checkpoints,
     pub pace: Pace,
+    pub images_sha256: Option<String>,
 }
 
 /// When a checkpoint is due by the clock.
@@ -175,6 +186,7 @@ impl RunHooks<'_> {
             state: self.now(),
             config: toml::to_string(config)?,
             settings_sha256: config.sha256()?,
+            images_sha256: self.images_sha256.clone(),
         };
         let attachments = [(HISTORY.to_owned(), self.metrics.history()?)].into();
         Ok(RunRecord { state: serde_json::to_value(record)?, attachments })

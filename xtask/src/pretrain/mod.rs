@@ -81,7 +81,7 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
     };
     let (folder, saved) = match existing {
         Some(folder) => {
-            let saved = Saved::recover(&folder, &config)?;
+            let saved = Saved::recover(&folder, &config, &data)?;
             (folder, saved)
         }
         None => (RunFolder::create(args.out.as_deref(), &config, args.force)?, None),

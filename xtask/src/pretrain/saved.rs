@@ -1,9 +1,10 @@
 //! What an interrupted run left.
 
 use anyhow::Context;
+use selfsame_data::Splits;
 use selfsame_trainers::Checkpoint;
 
-use super::hooks::{HISTORY, Record, RunState};
+use super::hooks::{HISTORY, Record, RunState, images_key};
 use crate::config::RunConfig;
 use crate::run_folder::{CONFIG, RunFolder};
 
@@ -22,7 +23,11 @@ impl Saved {
     ///
     /// # Errors
     /// A run with other settings than `asked`.
-    pub fn recover(folder: &RunFolder, asked: &RunConfig) -> anyhow::Result<Option<Self>> {
+    pub fn recover(
+        folder: &RunFolder,
+        asked: &RunConfig,
+        data: &Splits,
+    ) -> anyhow::Result<Option<Self>> {
         let (newest, damaged) = folder.checkpoints(asked.train.keep_checkpoints).recover()?;
         for found in &damaged {
             eprintln!("warning: {}; it is now {}", found.error, found.path.display());
@@ -54,6 +59,11 @@ impl Saved {
                 eprintln!("warning: {}: {what}; written again from the checkpoint", path.display());
                 folder.write(CONFIG, text.as_bytes())?;
             }
+        }
+        if record.images_sha256 != images_key(data) {
+            eprintln!(
+                "warning: the files of the training images have changed since; from here on this is not the run that it was"
+            );
         }
         let history = checkpoint.attachments.remove(HISTORY).unwrap_or_default();
         Ok(Some(Self { checkpoint, state: record.state, history }))

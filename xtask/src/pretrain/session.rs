@@ -12,7 +12,7 @@ use selfsame_trainers::{LearningRate, Method, TrainError, Trainer, TrainerConfig
 use serde_json::json;
 
 use super::Summary;
-use super::hooks::{Pace, RunHooks, RunState};
+use super::hooks::{Pace, RunHooks, RunState, images_key};
 use super::interrupt::{self, Interrupted};
 use super::saved::Saved;
 use crate::bridge::LoaderSource;
@@ -143,6 +143,7 @@ impl Session<'_> {
             state,
             checkpoints: &checkpoints,
             pace: Pace::new(train.checkpoint_minutes),
+            images_sha256: images_key(self.data),
         };
         let mut source =
             LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
