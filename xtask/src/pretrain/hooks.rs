@@ -107,7 +107,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    const FIRST: Duration = Duration::from_secs(15);
+    const FIRST: Duration = Duration::from_secs(5);
 
     pub fn new(minutes: f64) -> Self {
         let longest = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX);

@@ -18,7 +18,7 @@ pub enum Outcome {
 pub struct Row {
     pub name: &'static str,
     pub times: usize,
-    /// How often it took effect: a checkpoint was half written, a write failed, a file was damaged.
+    /// How often a checkpoint was half written, a write failed, a file was damaged.
     pub hits: usize,
     runs: usize,
     different: Vec<String>,
@@ -59,7 +59,7 @@ impl Campaign {
 
     pub fn to_markdown(&self) -> String {
         let mut out = String::from(
-            "| what happens to a run | times | took effect | runs | lost | ended otherwise |\n\
+            "| what happens to a run | times | hits | runs | lost | ended otherwise |\n\
              | --- | --: | --: | --: | --: | --: |\n",
         );
         let mut total = [0; 5];
@@ -72,7 +72,7 @@ impl Campaign {
         out += &line("**all**", total);
         let victims: Vec<String> = VICTIMS.iter().map(|victim| victim.name()).collect();
         out += &format!(
-            "\n\"Took effect\": the kill left a file half written, a write failed, or a file was damaged. Victims in turn: \
+            "\nA hit: the kill left a file half written, a write failed, or a file was damaged. Victims in turn: \
              {}. Each resumes on one or two threads. Seed {}, {:.0} s on {}.\n",
             victims.join("; "),
             self.seed,
