@@ -70,8 +70,10 @@ impl StudyFolder {
         let run = self.path.join("runs").join(name);
         let wanted = toml::to_string(config)?;
         if settings.exists() {
-            let had = std::fs::read_to_string(&settings)?;
-            if had != wanted {
+            let had = RunConfig::read(&settings)?.decisive();
+            if had != config.decisive() {
+                let had = toml::to_string(&had)?;
+                let wanted = toml::to_string(&config.decisive())?;
                 let differing = had.lines().zip(wanted.lines()).find(|(had, now)| had != now);
                 let (was, now) = differing.unwrap_or(("a setting", "none"));
                 bail!(
