@@ -80,6 +80,10 @@ fn a_comparison_makes_every_run_once_and_says_what_it_found() {
     let markdown = std::fs::read_to_string(out.join("README.md")).unwrap();
     assert!(markdown.contains("cargo xtask compare byol"), "{markdown}");
     assert!(markdown.contains("batch 10") && markdown.contains(".svg)"), "{markdown}");
+    for method in ["byol", "barlow-twins", "simclr"] {
+        let svg = std::fs::read_to_string(out.join(method).with_extension("svg")).unwrap();
+        assert!(svg.contains("batch 10") && svg.contains("batch 20"), "{svg}");
+    }
     for line in markdown.lines().filter(|line| line.starts_with("![")) {
         let file = line.rsplit_once("](").unwrap().1.trim_end_matches(')');
         let svg = std::fs::read_to_string(out.join(file)).unwrap();

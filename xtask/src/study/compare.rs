@@ -9,10 +9,12 @@ use super::ablate::record;
 use super::compare_page::page;
 use super::comparison::{Comparison, Group};
 use super::figures::Repeats;
+use super::method_chart::method_chart;
 use super::publish::{default_folder, publish};
 use super::trials::{StudyFolder, Trial};
 use crate::config::{LearningRateScaling, Overrides, RunConfig};
 use crate::methods::{Method, MethodConfig};
+use crate::run_folder::replace;
 use crate::usage::usage;
 
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
@@ -119,6 +121,11 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let page = page(&comparison, target, &budget, &outcomes, &plan)?;
     let runs: Vec<_> = trials.iter().zip(&outcomes).map(|(t, o)| record(&t.name, o)).collect();
     publish(&folder, &page, &runs)?;
+    for method in &comparison.methods {
+        let chart = method_chart(&comparison, *method).to_svg();
+        let path = folder.path().join(method.name()).with_extension("svg");
+        replace(&path, chart.as_bytes())?;
+    }
     if args.json {
         let all = json!({"lead": page.lead, "claims": page.claims, "runs": runs});
         println!("{}", serde_json::to_string_pretty(&all)?);

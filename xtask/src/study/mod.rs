@@ -11,6 +11,7 @@ mod compare_page;
 mod comparison;
 mod figures;
 mod measured;
+mod method_chart;
 mod publish;
 mod trials;
 mod variants;
