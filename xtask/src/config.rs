@@ -450,8 +450,8 @@ impl RunConfig {
         )?;
         check(train.epochs >= 1, "train.epochs: at least 1".into())?;
         check(
-            train.stop_after.is_none_or(|n| (1..=train.epochs).contains(&n)),
-            format!("train.stop_after: from 1 to train.epochs, {}", train.epochs),
+            train.stop_after.is_none_or(|n| n > 0.0 && n <= train.epochs as f64),
+            format!("train.stop_after: above 0 and up to train.epochs, {}", train.epochs),
         )?;
         check(
             train.warmup_epochs >= 0.0 && train.warmup_epochs <= train.epochs as f64,
@@ -610,8 +610,9 @@ mod tests {
             for bit in tried.clone() {
                 let mut bytes = text.clone().into_bytes();
                 bytes[bit / 8] ^= 1 << (bit % 8);
-                refused +=
-                    usize::from(RunConfig::from_toml(&String::from_utf8_lossy(&bytes), origin).is_err());
+                refused += usize::from(
+                    RunConfig::from_toml(&String::from_utf8_lossy(&bytes), origin).is_err(),
+                );
             }
             // The rest are other numbers, and comments.
             assert!(refused > tried.len() / 10, "{refused}");

@@ -44,11 +44,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// The file system's; all that were there are then still there.
-    pub fn save<M: Method>(
-        &self,
-        trainer: &Trainer<M>,
-        run: &RunRecord,
-    ) -> Result<(), TrainError> {
+    pub fn save<M: Method>(&self, trainer: &Trainer<M>, run: &RunRecord) -> Result<(), TrainError> {
         let name = format!("{PREFIX}{:010}{SUFFIX}", trainer.steps_done());
         Checkpoint::save(trainer, run, &self.folder.join(name))?;
         for old in self.newest_first()?.into_iter().skip(self.keep) {

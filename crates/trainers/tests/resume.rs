@@ -210,8 +210,7 @@ fn the_newest_checkpoints_are_kept_and_a_damaged_one_is_set_aside_for_the_one_be
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    let kept =
-        ["best.safetensors", "step-0000000003.safetensors", "step-0000000004.safetensors"];
+    let kept = ["best.safetensors", "step-0000000003.safetensors", "step-0000000004.safetensors"];
     assert_eq!(names, kept);
 
     // What a killed process leaves, a bit that a disk lost, and a file cut short.

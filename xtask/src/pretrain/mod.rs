@@ -98,8 +98,7 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         );
     }
 
-    let session =
-        Session { config: &config, data: &data, folder: &folder, saved, device: &device };
+    let session = Session { config: &config, data: &data, folder: &folder, saved, device: &device };
     let summary = with_method(&config, &device.clone().autodiff(), session)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);

@@ -39,7 +39,9 @@ impl Saved {
             }
             match RunConfig::read(&path) {
                 Ok(config) => check_same(&config, asked)?,
-                Err(error) => eprintln!("warning: {error:#}; nothing was saved yet, so it starts anew"),
+                Err(error) => {
+                    eprintln!("warning: {error:#}; nothing was saved yet, so it starts anew")
+                }
             }
             folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
             return Ok(None);

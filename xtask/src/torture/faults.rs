@@ -117,7 +117,8 @@ pub fn wait_for_checkpoint(child: &mut Child, folder: &Path) -> anyhow::Result<(
 
 /// Whether this process may mount file systems for itself alone.
 pub fn can_mount() -> bool {
-    let made = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let made =
+        Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     made.is_ok_and(|output| output.status.success())
 }
 
@@ -138,7 +139,12 @@ pub fn with_failing_writes(
         if unshare {
             command.args(["-rm", "sh"]);
         }
-        command.args(["-c", script, "torture"]).arg(value).arg(folder).arg(&program).args(&arguments);
+        command
+            .args(["-c", script, "torture"])
+            .arg(value)
+            .arg(folder)
+            .arg(&program)
+            .args(&arguments);
         command
     };
     let mut command = match fault {

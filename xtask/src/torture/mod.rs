@@ -238,7 +238,9 @@ impl Torture {
     fn judge(&self, which: usize, folder: &Path) -> anyhow::Result<Outcome> {
         let words = victim::last_words(folder);
         Ok(match End::read(folder) {
-            Err(error) => Outcome::Lost(format!("{}: {error:#}; it said: {words}", folder.display())),
+            Err(error) => {
+                Outcome::Lost(format!("{}: {error:#}; it said: {words}", folder.display()))
+            }
             Ok(end) => match end.difference(&self.undisturbed[which].end) {
                 Some(what) => Outcome::Different(format!("{}: {what} differ", folder.display())),
                 None => {

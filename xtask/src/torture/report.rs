@@ -64,8 +64,7 @@ impl Campaign {
         );
         let mut total = [0; 5];
         for row in &self.rows {
-            let numbers =
-                [row.times, row.hits, row.runs, row.lost.len(), row.different.len()];
+            let numbers = [row.times, row.hits, row.runs, row.lost.len(), row.different.len()];
             out += &line(row.name, numbers);
             total.iter_mut().zip(numbers).for_each(|(sum, n)| *sum += n);
         }
@@ -85,8 +84,11 @@ impl Campaign {
 
 fn machine() -> String {
     let known = machine::describe(None).into_iter();
-    let told = known.filter(|(name, _)| ["Processor", "Logical cores", "System"].contains(&&**name));
-    told.map(|(name, value)| format!("{}: {value}", name.to_lowercase())).collect::<Vec<_>>().join(", ")
+    let told =
+        known.filter(|(name, _)| ["Processor", "Logical cores", "System"].contains(&&**name));
+    told.map(|(name, value)| format!("{}: {value}", name.to_lowercase()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn line(name: &str, numbers: [usize; 5]) -> String {

@@ -87,7 +87,8 @@ fn watch(child: &mut Child, minutes: f64) -> anyhow::Result<Vec<Sample>> {
 fn sample(process: u32, after: Duration) -> anyhow::Result<Sample> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    let kibibytes =
+        line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
     let open_files = fs::read_dir(format!("/proc/{process}/fd"))?.count();
     Ok(Sample {
         hours: after.as_secs_f64() / 3600.0,
