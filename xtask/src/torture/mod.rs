@@ -137,18 +137,18 @@ impl Torture {
         Ok(())
     }
 
-    /// Kills runs again and again until each is done, `kills` times in all.
+    /// Kills runs again and again until each is done, `kills` times in all: half of them at random, half in the middle of
+    /// a checkpoint.
     fn kill_all(&mut self, kills: usize) -> anyhow::Result<()> {
-        let mut left = kills;
+        self.kill(kills.div_ceil(2), When::AtRandom, "SIGKILL at a random moment")?;
+        self.kill(kills / 2, When::InWrite, "SIGKILL while a checkpoint is written")
+    }
+
+    fn kill(&mut self, mut left: usize, when: When, name: &'static str) -> anyhow::Result<()> {
         while left > 0 {
-            // Each way of killing meets each victim.
-            let which = self.count / 2 % VICTIMS.len();
+            let which = self.count % VICTIMS.len();
             let folder = self.fresh("killed")?;
             let span = self.undisturbed[which].took;
-            let (when, name) = match self.count.is_multiple_of(2) {
-                true => (When::AtRandom, "SIGKILL at a random moment"),
-                false => (When::InWrite, "SIGKILL while a checkpoint is written"),
-            };
             loop {
                 let threads = self.rng.random_range(1..=2);
                 let mut child = VICTIMS[which].start(&folder, threads)?;
