@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::data::{DataConfig, LabelBudget};
+use crate::hex::hex;
 use crate::methods::{Method, MethodConfig};
 use crate::precision::Precision;
 use crate::usage::usage;
@@ -513,10 +514,31 @@ impl RunConfig {
 
     /// The settings of a run that has been made.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let config = Self::parse(read_table(path)?)
-            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        Self::checked(read_table(path)?, path)
+    }
+
+    /// The settings in `text`; `origin` is for the errors.
+    pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
+        Self::checked(text.parse().with_context(|| origin.display().to_string())?, origin)
+    }
+
+    fn checked(table: Table, origin: &Path) -> anyhow::Result<Self> {
+        let config =
+            Self::parse(table).map_err(|e| anyhow::anyhow!("{}: {e}", origin.display()))?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The first of the [`decisive`](Self::decisive) settings that `now` has otherwise, in words.
+    pub fn difference(&self, now: &Self) -> anyhow::Result<Option<String>> {
+        let (was, now) = (self.decisive(), now.decisive());
+        if was == now {
+            return Ok(None);
+        }
+        let (was, now) = (toml::to_string(&was)?, toml::to_string(&now)?);
+        let differing = was.lines().zip(now.lines()).find(|(was, now)| was != now);
+        let (was, now) = differing.unwrap_or(("a setting", "none"));
+        Ok(Some(format!("{was}; now {now}")))
     }
 
     /// Only the settings that decide the result: where, how fast and how safely a run is computed may change on the
@@ -536,16 +558,7 @@ impl RunConfig {
     /// SHA-256 of the [`decisive`](Self::decisive) settings, in hexadecimal digits.
     pub fn sha256(&self) -> anyhow::Result<String> {
         let text = toml::to_string(&self.decisive())?;
-        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
-    /// The settings in `text`; `origin` is for the errors.
-    pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
-        let table = text.parse().with_context(|| origin.display().to_string())?;
-        let config =
-            Self::parse(table).map_err(|e| anyhow::anyhow!("{}: {e}", origin.display()))?;
-        config.validate()?;
-        Ok(config)
+        Ok(hex(&Sha256::digest(text)))
     }
 
     /// TOML with a comment on each setting.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bridge::PlainImages;
 use crate::config::RunConfig;
+use crate::hex::hex;
 
 /// The folder of the cache in a run's folder; it may be deleted at any time.
 const FOLDER: &str = "features";
@@ -108,8 +109,4 @@ fn read(path: &std::path::Path, rows: usize, dim: usize) -> Option<Features> {
     let (mut arrays, _) = read_safetensors(path).ok()?;
     let array = arrays.remove(FEATURES)?;
     (array.shape == [rows, dim]).then(|| Features::new(array.values, rows, dim).ok())?
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

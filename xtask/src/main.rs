@@ -17,6 +17,7 @@ mod feature_cache;
 mod fidelity;
 mod finetune;
 mod gallery;
+mod hex;
 mod invariance;
 mod joined;
 mod machine;

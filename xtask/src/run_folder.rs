@@ -19,6 +19,7 @@ pub const REPORT: &str = "report.html";
 pub const REPORT_DATA: &str = "report.json";
 pub const NEIGHBOURS: &str = "neighbours.png";
 pub const SKIPPED: &str = "skipped.jsonl";
+pub const EVALUATION: &str = "eval.json";
 pub const FAILURE: &str = "failure/failure.json";
 pub const FAILED_STATE: &str = "failure/state.safetensors";
 pub const FAILED_BATCH: &str = "failure/batch.safetensors";
@@ -26,7 +27,7 @@ pub const FAILED_BATCH: &str = "failure/batch.safetensors";
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
 const OWN_FILES: [&str; 12] = [
-    "eval.json",
+    EVALUATION,
     CONFIG,
     METRICS,
     SUMMARY,

@@ -89,7 +89,7 @@ impl Checkpoint {
         if !seal::seal(&mut bytes) {
             return Err(failed(path, &"the file has no place for its checksum"));
         }
-        write_atomically(path, &bytes)
+        replace_file(path, &bytes).map_err(|e| failed(path, &e))
     }
 
     /// Reads a checkpoint without knowing the model.
@@ -202,10 +202,6 @@ pub fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    replace_file(path, bytes).map_err(|e| failed(path, &e))
 }
 
 fn failed(path: &Path, reason: &dyn std::fmt::Display) -> TrainError {

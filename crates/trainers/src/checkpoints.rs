@@ -6,6 +6,8 @@ use crate::{Checkpoint, Method, RunRecord, TrainError, Trainer};
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
 const BEST: &str = "best.safetensors";
+/// What the newest was called before there were several.
+const FORMER: &str = "last.safetensors";
 /// Added to the name of a file that is set aside.
 const DAMAGED: &str = ".damaged";
 
@@ -89,6 +91,11 @@ impl Checkpoints {
             if let Some(checkpoint) = self.read(&path, &mut damaged)? {
                 return Ok((Some(checkpoint), damaged));
             }
+        }
+        let former = self.folder.join(FORMER);
+        if former.exists() {
+            // Its format is refused, rather than the run taken for one without a checkpoint.
+            self.read(&former, &mut damaged)?;
         }
         Ok((None, damaged))
     }

@@ -1,7 +1,7 @@
 //! A run stopped and resumed from its checkpoint ends in the same bits as one never stopped.
 
 use burn::tensor::Device;
-use selfsame_models::weights::state_dict;
+use selfsame_models::weights::{StateDict, state_dict, to_safetensors};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
     AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, Checkpoints, DinoConfig, Lars, LeJepaConfig,
@@ -230,4 +230,14 @@ fn the_newest_checkpoints_are_kept_and_a_damaged_one_is_set_aside_for_the_one_be
     checkpoints.delete().unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert!(checkpoints.recover().unwrap().0.is_none());
+}
+
+#[test]
+fn a_checkpoint_of_before_is_refused_and_not_overlooked() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = r#"{"format": 1, "step": 1, "steps": 2, "run": null}"#;
+    let bytes = to_safetensors(&StateDict::new(), header).unwrap();
+    std::fs::write(folder.path().join("last.safetensors"), bytes).unwrap();
+    let error = Checkpoints::new(folder.path().to_owned(), 2).recover().unwrap_err();
+    assert!(error.to_string().contains("format 1"), "{error}");
 }

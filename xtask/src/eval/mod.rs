@@ -25,7 +25,7 @@ use crate::feature_cache::FeatureCache;
 use crate::invariance::{augmentations, factors};
 use crate::methods::{MethodTask, with_method};
 use crate::report;
-use crate::run_folder::{CONFIG, REPORT_DATA, newest_checkpoint, replace};
+use crate::run_folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
 
@@ -109,7 +109,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     };
     let outcome = evaluate(args, &setting, &data, transfer, &trained, &untrained)?;
 
-    let name = if transfer { format!("eval-{}.json", data.name) } else { "eval.json".into() };
+    let name = if transfer { format!("eval-{}.json", data.name) } else { EVALUATION.into() };
     let path = args.run.join(name.replace(['/', '\\'], "-"));
     // Figures of other weights are not the run's.
     let own = args.weights.is_none();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::evaluate::Judge;
+use crate::hex::hex;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 
@@ -32,8 +33,7 @@ pub struct Record {
 
 /// Hash of the paths, sizes and times of change of the training images' files, where there are such files.
 pub fn images_key(data: &Splits) -> Option<String> {
-    let key = data.train.content_key()?;
-    Some(key.0.iter().map(|byte| format!("{byte:02x}")).collect())
+    data.train.content_key().map(|key| hex(&key.0))
 }
 
 /// How far the run has come.

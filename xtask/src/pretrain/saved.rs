@@ -50,7 +50,6 @@ impl Saved {
             .context("the state of the run in its checkpoint")?;
         let config = RunConfig::from_toml(&record.config, &path)?;
         check_same(&config, asked)?;
-        let text = asked.to_commented_toml()?;
         match RunConfig::read(&path) {
             Ok(found) if found.decisive() == config.decisive() => {}
             found => {
@@ -59,7 +58,7 @@ impl Saved {
                     Err(error) => format!("{error:#}"),
                 };
                 eprintln!("warning: {}: {what}; written again from the checkpoint", path.display());
-                folder.write(CONFIG, text.as_bytes())?;
+                folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
             }
         }
         if record.images_sha256 != images_key(data) {
@@ -67,21 +66,20 @@ impl Saved {
                 "warning: the files of the training images have changed since; from here on this is not the run that it was"
             );
         }
+        let mut state = record.state;
+        if !folder.checkpoints(1).best().exists() {
+            // It was damaged; the best of those to come takes its place.
+            state.best_knn = None;
+        }
         let history = checkpoint.attachments.remove(HISTORY).unwrap_or_default();
-        Ok(Some(Self { checkpoint, state: record.state, history }))
+        Ok(Some(Self { checkpoint, state, history }))
     }
 }
 
 /// A run can only go on under the settings it began with; where and how fast may change.
 fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
-    let (saved, asked) = (saved.decisive(), asked.decisive());
-    if saved == asked {
-        return Ok(());
-    }
-    let (a, b) = (toml::to_string(&saved)?, toml::to_string(&asked)?);
-    let differing = a.lines().zip(b.lines()).find(|(a, b)| a != b);
-    let (was, is) = differing.unwrap_or(("a setting", "none"));
+    let Some(what) = saved.difference(asked)? else { return Ok(()) };
     anyhow::bail!(
-        "the run to resume has other settings ({was}; now {is}); give it the same ones, or start anew with another --out"
+        "the run to resume has other settings ({what}); give it the same ones, or start anew with another --out"
     )
 }

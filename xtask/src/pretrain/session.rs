@@ -169,7 +169,7 @@ impl Session<'_> {
             .into());
         }
 
-        let trained = hooks.now();
+        let state = hooks.now();
         let method = trainer.method().valid();
         let encoder = method.encoder();
         self.write_encoder(encoder)?;
@@ -177,7 +177,6 @@ impl Session<'_> {
         let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
         let examination = doctor.checkup.examine(&method)?;
         let diagnosis = doctor.diagnose(&examination, &evaluation);
-        let state = trained;
         let summary = Summary {
             method: config.method.name(),
             dataset: self.data.name.clone(),

@@ -70,14 +70,9 @@ impl StudyFolder {
         let run = self.path.join("runs").join(name);
         let wanted = toml::to_string(config)?;
         if settings.exists() {
-            let had = RunConfig::read(&settings)?.decisive();
-            if had != config.decisive() {
-                let had = toml::to_string(&had)?;
-                let wanted = toml::to_string(&config.decisive())?;
-                let differing = had.lines().zip(wanted.lines()).find(|(had, now)| had != now);
-                let (was, now) = differing.unwrap_or(("a setting", "none"));
+            if let Some(what) = RunConfig::read(&settings)?.difference(config)? {
                 bail!(
-                    "{} has this run with other settings ({was}; now {now}); give the command that the study \
+                    "{} has this run with other settings ({what}); give the command that the study \
                      began with, or another --out",
                     self.path.display()
                 );

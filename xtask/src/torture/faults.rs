@@ -13,7 +13,7 @@ use super::victim::{Victim, spawn};
 use crate::run_folder::{CHECKPOINTS, newest_checkpoint};
 
 /// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// One bit of one file is another.
     FlippedBit,
@@ -123,8 +123,6 @@ pub fn can_mount() -> bool {
 }
 
 /// Goes on with the run in `folder` while writes fail as `fault` says, to the end of the process.
-///
-/// Where nothing can be mounted, the folder is replaced instead.
 pub fn with_failing_writes(
     fault: Fault,
     victim: &Victim,
