@@ -138,6 +138,22 @@ fn a_comparison_by_time_gives_every_method_its_own_number_of_epochs() {
 }
 
 #[test]
+fn runs_at_the_same_time_find_what_they_find_one_after_the_other() {
+    let temp = tempfile::tempdir().unwrap();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let found = ["1", &cores.min(2).to_string()].map(|jobs| {
+        let more = ["--seeds", "2", "--epochs", "2", "--batch-sizes", "20", "--jobs", jobs];
+        let out = temp.path().join(format!("{jobs} at a time"));
+        let found = json(&ok(&study(&["compare", "byol", "simclr"], &out, &more)));
+        let figures = |run: &Value| {
+            (run["name"].clone(), run["figures"]["knn_top1"].clone(), run["figures"]["final_loss"].clone())
+        };
+        found["runs"].as_array().unwrap().iter().map(figures).collect::<Vec<_>>()
+    });
+    assert_eq!(found[0], found[1]);
+}
+
+#[test]
 fn an_ablation_has_a_verdict_on_every_part() {
     let temp = tempfile::tempdir().unwrap();
     let more = [
@@ -175,6 +191,7 @@ fn wrong_usage_is_told_before_any_run() {
         (&["compare", "byol"][..], &["--seeds", "0"][..], "--seeds"),
         (&["compare", "w-mse"][..], &["--batch-sizes", "4"][..], "w_mse.sub_batch"),
         (&["compare", "byol"][..], &["--minutes", "0"][..], "--minutes"),
+        (&["compare", "byol"][..], &["--jobs", "0"][..], "from 1 to"),
         (&["ablate", "byol"][..], &["--only", "nonsense"][..], "--only nonsense"),
         (&["pretrain", "byol"][..], &["--recipe", "nonsense"][..], "cifar10-1000ep"),
     ] {

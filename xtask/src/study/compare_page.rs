@@ -8,7 +8,7 @@ use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy, accuracy_cell, range, rounded};
 use super::measured::{Measured, Moment};
 use super::publish::command_line;
-use super::trials::Outcome;
+use super::trials::{Jobs, Outcome};
 use crate::config::{OptimizerName, RunConfig};
 use crate::machine::describe;
 use crate::methods::Method;
@@ -20,6 +20,7 @@ pub fn page(
     budget: &str,
     outcomes: &[Outcome],
     plan: &[Planned],
+    jobs: Jobs,
 ) -> anyhow::Result<Study> {
     let first = outcomes.iter().find_map(|o| o.as_ref().ok()).map(|m| &m.summary);
     let dataset = first.map_or("?", |figures| &figures.dataset);
@@ -34,6 +35,7 @@ pub fn page(
             if comparison.seeds == 1 { "one run".into() } else { format!("{} seeds", comparison.seeds) }
         ));
     }
+    lead.extend(jobs.note());
     let mut tables = tables(comparison, target);
     tables.push(own_settings(comparison, plan)?);
     Ok(Study {

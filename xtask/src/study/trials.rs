@@ -1,9 +1,10 @@
-//! The runs of a study, one process after the other.
+//! The runs of a study, each a process.
 
 use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -27,6 +28,33 @@ pub struct Trial {
 /// What became of it: its figures, or the end of what it said.
 pub type Outcome = Result<Measured, String>;
 
+/// How many runs are made at a time, each on its share of the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jobs(usize);
+
+impl Jobs {
+    /// For `clap`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match text.parse() {
+            Ok(jobs) if (1..=cores).contains(&jobs) => Ok(Self(jobs)),
+            _ => Err(format!("a number from 1 to that of the cores, {cores}")),
+        }
+    }
+
+    /// Of each run; `None` for all there are.
+    fn threads(self) -> Option<usize> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (self.0 > 1).then(|| (cores / self.0).max(1))
+    }
+
+    /// What a reader of the speeds should know; nothing where a run had the machine for itself.
+    pub fn note(self) -> Option<String> {
+        let threads = self.threads()?;
+        Some(format!("{} runs at a time, each on {threads} of the threads.", self.0))
+    }
+}
+
 /// The folder of a study.
 pub struct StudyFolder {
     path: PathBuf,
@@ -47,24 +75,49 @@ impl StudyFolder {
         &self.path
     }
 
-    /// Makes the runs that are not there yet, and reads all of them.
-    pub fn run(&self, trials: &[Trial]) -> anyhow::Result<Vec<Outcome>> {
+    /// Makes the runs that are not there yet, `jobs` at a time, and reads all of them.
+    pub fn run(&self, trials: &[Trial], jobs: Jobs) -> anyhow::Result<Vec<Outcome>> {
         let bar = Bar::new(trials.len() as u64);
-        let mut outcomes = Vec::with_capacity(trials.len());
-        for (i, trial) in trials.iter().enumerate() {
-            bar.begin(&trial.name);
-            let before = Instant::now();
-            let (outcome, fresh) = self.outcome(trial)?;
-            let took = fresh.then(|| before.elapsed());
-            bar.end(&line(i + 1, trials.len(), &trial.name, &outcome, took));
-            outcomes.push(outcome);
-        }
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let stop = AtomicBool::new(false);
+        let work = || -> anyhow::Result<Vec<(usize, Outcome)>> {
+            let mut own = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(trial) = trials.get(i) else { break };
+                bar.begin(&trial.name);
+                let before = Instant::now();
+                let (outcome, fresh) = self
+                    .outcome(trial, jobs.threads())
+                    // Whoever has a run under way finishes it; nobody begins another.
+                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                let took = fresh.then(|| before.elapsed());
+                let number = done.fetch_add(1, Ordering::Relaxed) + 1;
+                bar.end(&line(number, trials.len(), &trial.name, &outcome, took));
+                own.push((i, outcome));
+            }
+            Ok(own)
+        };
+        let mut outcomes = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.0.min(trials.len())).map(|_| scope.spawn(work)).collect();
+            let results = workers.into_iter().map(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            results.collect::<anyhow::Result<Vec<_>>>()
+        })?
+        .concat();
         bar.finish();
-        Ok(outcomes)
+        outcomes.sort_by_key(|(i, _)| *i);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
     /// The outcome, and whether the run was made just now.
-    fn outcome(&self, trial: &Trial) -> anyhow::Result<(Outcome, bool)> {
+    fn outcome(
+        &self,
+        trial: &Trial,
+        threads: Option<usize>,
+    ) -> anyhow::Result<(Outcome, bool)> {
         let Trial { name, config } = trial;
         let settings = self.path.join("settings").join(name).with_extension("toml");
         let run = self.path.join("runs").join(name);
@@ -92,6 +145,9 @@ impl StudyFolder {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["pretrain", config.method.name(), "--json", "--config"]).arg(&settings);
         command.arg("--out").arg(&run).stdout(output.try_clone()?).stderr(output);
+        if let Some(threads) = threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
         if run.join(CONFIG).exists() {
             command.args(["--resume", "auto"]);
         }

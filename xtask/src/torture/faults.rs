@@ -1,4 +1,4 @@
-//! Files that are damaged, and writes that fail.
+//! Files that are damaged, writes that fail, and memory that runs out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,10 +29,12 @@ pub enum Fault {
     ReadOnly,
     /// The folder of the checkpoints is gone, and something else in its place.
     Replaced,
+    /// The system gives the run no more memory than part of what it needs.
+    OutOfMemory,
 }
 
 /// In turn; damage comes most often, since there are many files to damage.
-const TURNS: [Fault; 10] = [
+const TURNS: [Fault; 11] = [
     Fault::FlippedBit,
     Fault::Truncated,
     Fault::FullDisk,
@@ -43,6 +45,7 @@ const TURNS: [Fault; 10] = [
     Fault::FileLimit,
     Fault::FlippedBit,
     Fault::Replaced,
+    Fault::OutOfMemory,
 ];
 
 impl Fault {
@@ -60,6 +63,7 @@ impl Fault {
             Self::FileLimit => "no file may grow beyond half a checkpoint (ulimit)",
             Self::ReadOnly => "the folder of the checkpoints read-only",
             Self::Replaced => "the folder of the checkpoints replaced by a file",
+            Self::OutOfMemory => "out of memory (ulimit)",
         }
     }
 
@@ -122,12 +126,19 @@ pub fn can_mount() -> bool {
     made.is_ok_and(|output| output.status.success())
 }
 
-/// Goes on with the run in `folder` while writes fail as `fault` says, to the end of the process.
-pub fn with_failing_writes(
+/// What a run needs that nothing is denied.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    pub checkpoint_bytes: u64,
+    pub memory_bytes: u64,
+}
+
+/// Goes on with the run in `folder` while it is denied what `fault` says, to the end of the process.
+pub fn denied(
     fault: Fault,
     victim: &Victim,
     folder: &Path,
-    checkpoint_bytes: u64,
+    needs: Needs,
     rng: &mut impl Rng,
 ) -> anyhow::Result<std::process::ExitStatus> {
     let program = std::env::current_exe()?;
@@ -148,7 +159,7 @@ pub fn with_failing_writes(
     let mut command = match fault {
         // The tmpfs takes the run's place as far as the run can see; what it held at the end is copied back.
         Fault::FullDisk => {
-            let bytes = (checkpoint_bytes as f64 * rng.random_range(2.0..4.0)) as u64;
+            let bytes = (needs.checkpoint_bytes as f64 * rng.random_range(2.0..4.0)) as u64;
             shell(
                 "size=$1; run=$2; shift 2; keep=$(mktemp -d) && mount --bind \"$run\" \"$keep\" && \
                  mount -t tmpfs -o size=$size none \"$run\" && cp -a \"$keep/.\" \"$run\"; \
@@ -160,7 +171,7 @@ pub fn with_failing_writes(
         Fault::FileLimit => shell(
             "trap '' XFSZ; ulimit -f $1; shift 2; exec \"$@\"",
             false,
-            (checkpoint_bytes / 512 / 2).to_string(),
+            (needs.checkpoint_bytes / 512 / 2).to_string(),
         ),
         // The mount becomes read-only between two checkpoints, when no file in it is open.
         Fault::ReadOnly => shell(
@@ -171,7 +182,12 @@ pub fn with_failing_writes(
             format!("{:.3}", rng.random_range(0.3..1.0)),
         ),
         Fault::Replaced => return replaced(victim, folder, rng),
-        Fault::FlippedBit | Fault::Truncated | Fault::Deleted => bail!("not a fault of writing"),
+        Fault::OutOfMemory => shell(
+            "ulimit -d $1; shift 2; exec \"$@\"",
+            false,
+            ((needs.memory_bytes as f64 * rng.random_range(0.3..1.0)) as u64 / 1024).to_string(),
+        ),
+        Fault::FlippedBit | Fault::Truncated | Fault::Deleted => bail!("nothing that a run is denied"),
     };
     Ok(spawn(&mut command, folder)?.wait()?)
 }

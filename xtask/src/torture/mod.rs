@@ -18,13 +18,13 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::run_folder::{CHECKPOINTS, newest_checkpoint};
 use crate::usage::usage;
-use faults::Fault;
+use faults::{Fault, Needs};
 use kills::{Kill, When};
 use report::{Campaign, Outcome, Row};
 use soak::Soak;
 use victim::{End, VICTIMS};
 
-/// Kill runs, break their files and fail their writes, resume them, and compare how they end.
+/// Kill runs, break their files, fail their writes and take their memory, resume them, and compare how they end.
 ///
 /// Small runs of BYOL and Barlow Twins on both CPU backends are disturbed, then resumed on one or two threads. Each has
 /// to end in the same bits as a run that nobody disturbed: encoder, all networks, optimiser, metrics. Prints the report
@@ -35,7 +35,7 @@ pub struct TortureArgs {
     /// Times that a run is killed.
     #[arg(long, value_name = "N", default_value_t = 200)]
     kills: usize,
-    /// Times that a file is damaged or writes fail.
+    /// Times that a file is damaged, writes fail or memory runs out.
     #[arg(long, value_name = "N", default_value_t = 50)]
     faults: usize,
     /// After that, let a run go on for so many minutes and watch its memory and open files.
@@ -104,7 +104,7 @@ pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
 struct Undisturbed {
     end: End,
     took: Duration,
-    checkpoint_bytes: u64,
+    needs: Needs,
 }
 
 struct Torture {
@@ -130,7 +130,9 @@ impl Torture {
             let took = began.elapsed();
             let newest = newest_checkpoint(&folder).context("it left no checkpoint")?;
             let checkpoint_bytes = fs::metadata(newest)?.len();
-            self.undisturbed.push(Undisturbed { end: End::read(&folder)?, took, checkpoint_bytes });
+            let memory_bytes = victim::peak_bytes(&folder)?;
+            let needs = Needs { checkpoint_bytes, memory_bytes };
+            self.undisturbed.push(Undisturbed { end: End::read(&folder)?, took, needs });
             self.bar.inc(1);
             remove(&folder)?;
         }
@@ -219,8 +221,7 @@ impl Torture {
             faults::damage(file, fault, &mut self.rng)?;
             return Ok(true);
         }
-        let bytes = undisturbed.checkpoint_bytes;
-        let status = faults::with_failing_writes(fault, victim, folder, bytes, &mut self.rng)?;
+        let status = faults::denied(fault, victim, folder, undisturbed.needs, &mut self.rng)?;
         Ok(!status.success())
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use selfsame_models::weights::{StateDict, read_safetensors};
 use serde_json::Value;
 
-use crate::run_folder::{ENCODER, METRICS, newest_checkpoint};
+use crate::run_folder::{ENCODER, METRICS, SUMMARY, newest_checkpoint};
 
 /// So small that it ends in seconds, with a checkpoint every few steps.
 const SETTINGS: [&str; 9] = [
@@ -87,6 +87,12 @@ fn log(folder: &Path) -> PathBuf {
 pub fn last_words(folder: &Path) -> String {
     let text = std::fs::read_to_string(log(folder)).unwrap_or_default();
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+}
+
+/// The most memory that a finished run has held.
+pub fn peak_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let summary: Value = serde_json::from_slice(&std::fs::read(folder.join(SUMMARY))?)?;
+    summary["peak_rss_bytes"].as_u64().context("the system does not tell the memory of a run")
 }
 
 /// What a finished run has to show, apart from times.
