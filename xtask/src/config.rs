@@ -46,7 +46,7 @@ pub struct Overrides {
     /// Folder of images instead, with class sub-folders or without any label.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N.
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as cuda:0,cuda:1.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// What convolutions and linear layers multiply on a CPU: f32, or bf16 with sums and weights in f32.
@@ -299,6 +299,8 @@ pub struct TrainSection {
     pub checkpoint_minutes: f64,
     #[serde(default = "defaults::keep_checkpoints")]
     pub keep_checkpoints: usize,
+    #[serde(default = "defaults::sync_batch_norm")]
+    pub sync_batch_norm: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -415,7 +417,7 @@ impl RunConfig {
     /// Everything that can be checked without data.
     pub fn validate(&self) -> anyhow::Result<()> {
         let wrong = |e: &dyn std::fmt::Display| usage(format!("settings: {e}"));
-        crate::device::parse(&self.device)?;
+        crate::device::parse_all(&self.device)?;
         for view in 0..2 {
             self.views.view(view).validate().map_err(|e| wrong(&format!("views.{e}")))?;
         }

@@ -165,6 +165,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             checkpoint_every: 1,
             checkpoint_minutes: checkpoint_minutes(),
             keep_checkpoints: keep_checkpoints(),
+            sync_batch_norm: sync_batch_norm(),
         },
         optimizer: OptimizerSection {
             name: OptimizerName::Sgd,
@@ -368,6 +369,10 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("train.checkpoint_every", "epochs between checkpoints"),
     ("train.checkpoint_minutes", "of training, after which there is one within an epoch too"),
     ("train.keep_checkpoints", "so many of the newest; the best is kept besides"),
+    (
+        "train.sync_batch_norm",
+        "with several processes: batch norm over all their images, as in one; false: each over its own",
+    ),
     ("optimizer.name", "sgd, adamw or lars"),
     ("optimizer.learning_rate", "at the end of the warm-up"),
     (
@@ -415,4 +420,9 @@ pub fn checkpoint_minutes() -> f64 {
 /// The newest, and the one before for when the newest is damaged.
 pub fn keep_checkpoints() -> usize {
     2
+}
+
+/// Several processes are to train what one would.
+pub fn sync_batch_norm() -> bool {
+    true
 }

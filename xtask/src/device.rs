@@ -2,17 +2,33 @@ use burn::tensor::Device;
 
 use crate::usage::usage;
 
-/// `flex`, `ndarray`, or `cuda[:N]` where the build has it.
-pub fn parse(name: &str) -> anyhow::Result<Device> {
+/// One device, or several with commas between them that train together.
+pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {
+    names.split(',').map(|name| one(name.trim())).collect()
+}
+
+/// The first of them, where one is enough.
+pub fn parse(names: &str) -> anyhow::Result<Device> {
+    one(names.split(',').next().unwrap_or_default().trim())
+}
+
+/// Whether all of them have this project's own kernels.
+pub fn have_kernels(names: &str) -> bool {
+    names.split(',').all(|name| matches!(name.trim(), "flex" | "ndarray"))
+}
+
+/// `flex`, `ndarray`, or `cuda[:N]` and `wgpu` where the build has them.
+fn one(name: &str) -> anyhow::Result<Device> {
     match name.split_once(':').unwrap_or((name, "")) {
         ("flex", "") => Ok(Device::flex()),
         // Burn has announced the end of this backend; until then it is built and tested here.
         #[expect(deprecated)]
         ("ndarray", "") => Ok(Device::ndarray()),
         ("cuda", index) => cuda(index),
-        _ => {
-            Err(usage(format!("there is no device {name:?}; there are flex, ndarray and cuda[:N]")))
-        }
+        ("wgpu", "") => wgpu(),
+        _ => Err(usage(format!(
+            "there is no device {name:?}; there are flex, ndarray, cuda[:N] and wgpu"
+        ))),
     }
 }
 
@@ -31,5 +47,17 @@ fn cuda(index: &str) -> anyhow::Result<Device> {
 fn cuda(_index: &str) -> anyhow::Result<Device> {
     Err(usage(
         "this build has no CUDA; run `cargo run --release -p xtask --features cuda -- …` instead of `cargo xtask …`",
+    ))
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> anyhow::Result<Device> {
+    Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> anyhow::Result<Device> {
+    Err(usage(
+        "this build has no WGPU; run `cargo run --release -p xtask --features wgpu -- …` instead of `cargo xtask …`",
     ))
 }

@@ -26,6 +26,7 @@ mod metrics;
 mod precision;
 mod pretrain;
 mod progress;
+mod ranks;
 mod recipes;
 mod replay;
 mod report;
@@ -105,7 +106,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<usage::Usage>() { 2 } else { 1 })
+            ExitCode::from(usage::status(&error))
         }
     }
 }

@@ -16,3 +16,8 @@ impl std::error::Error for Usage {}
 pub fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
+
+/// The exit status for an error: 2 for a request that cannot work, else 1.
+pub fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { 2 } else { 1 }
+}

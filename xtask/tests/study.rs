@@ -146,7 +146,11 @@ fn runs_at_the_same_time_find_what_they_find_one_after_the_other() {
         let out = temp.path().join(format!("{jobs} at a time"));
         let found = json(&ok(&study(&["compare", "byol", "simclr"], &out, &more)));
         let figures = |run: &Value| {
-            (run["name"].clone(), run["figures"]["knn_top1"].clone(), run["figures"]["final_loss"].clone())
+            (
+                run["name"].clone(),
+                run["figures"]["knn_top1"].clone(),
+                run["figures"]["final_loss"].clone(),
+            )
         };
         found["runs"].as_array().unwrap().iter().map(figures).collect::<Vec<_>>()
     });

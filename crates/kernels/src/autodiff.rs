@@ -74,7 +74,7 @@ impl<B: Backend> Clone for NormState<B> {
             bias: self.bias.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
-            norm: self.norm,
+            norm: self.norm.clone(),
         }
     }
 }
@@ -212,7 +212,8 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [x.node(), weight.node(), bias.node()];
         let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
-        let (y, mean, variance) = B::kernel_norm(x.clone(), weight.clone(), bias.clone(), norm);
+        let (y, mean, variance) =
+            B::kernel_norm(x.clone(), weight.clone(), bias.clone(), norm.clone());
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
         let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
@@ -235,7 +236,7 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let (y, mean, variance) =
-            B::kernel_norm_add(x.clone(), weight.clone(), bias.clone(), residual, norm);
+            B::kernel_norm_add(x.clone(), weight.clone(), bias.clone(), residual, norm.clone());
         let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
         let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {

@@ -13,7 +13,7 @@
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
 //! [`autocast`] makes convolutions and linear layers multiply in bf16, [`on_workers`] saves small networks most of
-//! the waiting for threads.
+//! the waiting for threads, and [`together`] takes batch norm's statistics over several processes.
 //!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
@@ -46,6 +46,7 @@ mod norm;
 mod ops;
 mod pool;
 mod precision;
+mod ranks;
 mod scratch;
 mod simd;
 mod transpose;
@@ -55,10 +56,11 @@ mod workers;
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
+pub use ranks::{Ranks, Together, current_ranks, thread_ranks, together};
 pub use workers::{for_each_tensor, on_workers};
 
 pub use ops::SgdStep;
@@ -91,7 +93,9 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
         && [group_in, channels_out, height, width].iter().all(|size| *size > 0)
         && height.min(width) + 2 * padding >= kernel;
     if !(square && common && sound && has_kernels(&x) && has_kernels(&weight)) {
-        return last(burn::tensor::module::conv2d(first(x), weight, None, options));
+        return elsewhere(x, weight, |x, weight| {
+            last(burn::tensor::module::conv2d(first(x), weight, None, options))
+        });
     }
     let precision = precision::current();
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_conv2d(
@@ -114,7 +118,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
         let precision = precision::current();
         Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_linear(x, weight, precision))
     } else {
-        x.matmul(weight.transpose())
+        elsewhere(x, weight, |x, weight| x.matmul(weight.transpose()))
     };
     match bias {
         Some(bias) => y + bias.unsqueeze(),
@@ -131,19 +135,23 @@ pub struct BatchNormOutput {
     pub mean: Tensor<1>,
     /// Biased, of the batch, without gradient: `[features]`.
     pub variance: Tensor<1>,
+    /// Values of a feature that they are of: more than this process has where batch norm is synchronised.
+    pub samples: usize,
 }
 
 /// Batch normalisation in train mode (Ioffe & Szegedy, 2015):
 /// `γ (x − mean) / √(variance + ε) + β`, with the batch's own mean and **biased** variance.
 ///
 /// - `x`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
+///
+/// Under [`together`], with kernels, the batch may be that of all ranks.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     epsilon: f64,
 ) -> BatchNormOutput {
-    normalize(x, weight, bias, None, Norm { epsilon, relu: false })
+    normalize(x, weight, bias, None, Norm { epsilon, relu: false, ranks: ranks::of_batch_norm() })
 }
 
 /// [`batch_norm`], then the residual if there is one, then ReLU:
@@ -160,7 +168,13 @@ pub fn batch_norm_relu(
     epsilon: f64,
     residual: Option<Tensor<4>>,
 ) -> BatchNormOutput {
-    normalize(x, weight, bias, residual, Norm { epsilon, relu: true })
+    normalize(
+        x,
+        weight,
+        bias,
+        residual,
+        Norm { epsilon, relu: true, ranks: ranks::of_batch_norm() },
+    )
 }
 
 fn normalize(
@@ -171,6 +185,7 @@ fn normalize(
     norm: Norm,
 ) -> BatchNormOutput {
     let elements = x.shape().num_elements();
+    let samples = elements / weight.shape().num_elements().max(1);
     let all = [&x].into_iter().chain(&residual).all(has_kernels);
     if !all || !has_kernels(&weight) || !has_kernels(&bias) || elements == 0 {
         let out = burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
@@ -183,8 +198,10 @@ fn normalize(
             output,
             mean: out.mean.detach(),
             variance: out.variance.detach(),
+            samples,
         };
     }
+    let samples = samples * norm.ranks.as_ref().map_or(1, |ranks| ranks.count());
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     let (output, mean, variance) = match residual {
         Some(residual) => {
@@ -197,6 +214,7 @@ fn normalize(
         output: Tensor::from_dispatch(output),
         mean: Tensor::from_dispatch(mean),
         variance: Tensor::from_dispatch(variance),
+        samples,
     }
 }
 
@@ -267,15 +285,23 @@ pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau:
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_moving_average(average, value, tau))
 }
 
-/// The first value that is NaN or infinite, in one pass. On devices without kernels here it is the sum of all of
-/// them, which is not finite either, and neither is a sum beyond the largest float.
-pub fn not_finite<const D: usize>(x: Tensor<D>) -> Option<f32> {
-    let found = if has_kernels(&x) {
-        Tensor::<1>::from_dispatch(<Dispatch as KernelOps>::kernel_not_finite(x.into_dispatch()))
+/// The first of the tensors with a value that is NaN or infinite, and that value, in one pass over each. On devices without
+/// kernels here the value is the sum of all of a tensor, which is not finite either, and neither is a sum beyond
+/// the largest float; those of all tensors are read from the device at once.
+pub fn not_finite(device: &Device, tensors: Vec<Tensor<1>>) -> Option<(usize, f32)> {
+    if tensors.is_empty() {
+        return None;
+    }
+    let values = if tensors.iter().all(has_kernels) {
+        for_each_tensor(device, tensors, |x| {
+            let found = <Dispatch as KernelOps>::kernel_not_finite(x.into_dispatch());
+            Tensor::<1>::from_dispatch(found).into_scalar::<f32>()
+        })
     } else {
-        x.sum()
+        let sums = tensors.into_iter().map(Tensor::sum).collect();
+        Tensor::cat(sums, 0).into_data().iter::<f32>().collect()
     };
-    Some(found.into_scalar::<f32>()).filter(|value| !value.is_finite())
+    values.into_iter().enumerate().find(|(_, value)| !value.is_finite())
 }
 
 /// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
@@ -350,6 +376,23 @@ pub fn update_norms<const D: usize>(
     let (w, g) = (w.into_dispatch(), g.into_dispatch());
     let (w, g, decayed) = <Dispatch as KernelOps>::kernel_update_norms(w, g, weight_decay);
     [w, g, decayed].map(Tensor::from_dispatch)
+}
+
+/// A product by Burn's own operation `f`. Under [`autocast`] a GPU that has bf16 multiplies in it; weights stay f32, and
+/// results and gradients are f32 again.
+fn elsewhere<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<D>,
+    f: impl FnOnce(Tensor<D>, Tensor<D>) -> Tensor<D>,
+) -> Tensor<D> {
+    let rounded = precision::current() == Precision::Bf16
+        && [x.dtype(), weight.dtype()] == [DType::F32; 2]
+        && !workers::is_cpu(&x.device())
+        && x.device().supports_dtype(DType::BF16);
+    if !rounded {
+        return f(x, weight);
+    }
+    f(x.cast(FloatDType::BF16), weight.cast(FloatDType::BF16)).cast(FloatDType::F32)
 }
 
 /// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.

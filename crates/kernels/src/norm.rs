@@ -1,9 +1,12 @@
 //! Batch norm, residual addition and ReLU on slices of `[positions, channels]`, a position being one
 //! pixel of one image.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::memory::{self, Writer};
+use crate::ranks::{Ranks, gather_f64};
 use crate::simd::vectorized;
 
 /// What the forward pass finds out about each channel.
@@ -12,6 +15,41 @@ pub struct Statistics {
     pub mean: Vec<f32>,
     /// Biased.
     pub variance: Vec<f32>,
+}
+
+/// What is known of some positions: of each channel the mean and the squares about it.
+struct Moments {
+    count: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    fn none(channels: usize) -> Self {
+        Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
+    }
+
+    /// Takes more positions in (Chan et al., 1979).
+    fn join(&mut self, count: f64, mean: &[f64], squares: &[f64]) {
+        let all = self.count + count;
+        for (c, (mean, squares)) in mean.iter().zip(squares).enumerate() {
+            let apart = mean - self.mean[c];
+            self.squares[c] += squares + apart * apart * self.count * count / all;
+            self.mean[c] += apart * count / all;
+        }
+        self.count = all;
+    }
+
+    /// Those of all ranks' positions, joined in the order of ranks.
+    fn of_all(&self, ranks: &dyn Ranks) -> Self {
+        let channels = self.mean.len();
+        let values = [&[self.count][..], &self.mean, &self.squares].concat();
+        let mut all = Self::none(channels);
+        for part in gather_f64(ranks, &values) {
+            all.join(part[0], &part[1..=channels], &part[1 + channels..]);
+        }
+        all
+    }
 }
 
 /// Elements of which sums are taken in f32, before f64 takes over; few enough to stay in the
@@ -28,8 +66,9 @@ fn sizes(channels: usize) -> (usize, usize) {
 
 /// Mean and biased variance of every channel. Each chunk takes its mean first and then the squares
 /// about it, while it is in the cache; the chunks are joined by the formula of Chan et al. (1979). The
-/// one-pass formula would lose the variance of channels with a large mean.
-pub fn statistics(x: &[f32], channels: usize) -> Statistics {
+/// one-pass formula would lose the variance of channels with a large mean. With ranks, of all their
+/// positions.
+pub fn statistics(x: &[f32], channels: usize, ranks: Option<&dyn Ranks>) -> Statistics {
     let (row, chunk) = sizes(channels);
     let parts: Vec<(f64, Vec<f64>, Vec<f64>)> = x
         .par_chunks(chunk * channels)
@@ -48,16 +87,14 @@ pub fn statistics(x: &[f32], channels: usize) -> Statistics {
             (count, mean, squares)
         })
         .collect();
-    let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
-    for (part, part_mean, part_squares) in parts {
-        let all = count + part;
-        for c in 0..channels {
-            let apart = part_mean[c] - mean[c];
-            squares[c] += part_squares[c] + apart * apart * count * part / all;
-            mean[c] += apart * part / all;
-        }
-        count = all;
+    let mut moments = Moments::none(channels);
+    for (count, mean, squares) in parts {
+        moments.join(count, &mean, &squares);
     }
+    if let Some(ranks) = ranks {
+        moments = moments.of_all(ranks);
+    }
+    let Moments { count, mean, squares } = moments;
     Statistics {
         mean: mean.iter().map(|m| *m as f32).collect(),
         variance: squares.iter().map(|s| (s / count).max(0.0) as f32).collect(),
@@ -161,6 +198,8 @@ pub struct Saved {
     pub mean: Vec<f32>,
     /// 1 / √(variance + ε)
     pub inverse: Vec<f32>,
+    /// Those whose positions the statistics are of, if there are others.
+    pub ranks: Option<Arc<dyn Ranks>>,
 }
 
 /// Where the backward pass learns what the ReLU let through.
@@ -190,7 +229,8 @@ pub fn scale_and_shift(
 /// The backward pass of batch norm, residual and ReLU together.
 ///
 /// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a channel:
-/// `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual = g`.
+/// `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual = g`. With ranks, `dx` has
+/// the sums over all of them; `dβ` and `dγ` are this rank's, as the gradients of all other parameters are.
 pub fn backward(
     dy: &[f32],
     x: &[f32],
@@ -214,6 +254,30 @@ pub fn backward(
     }
 }
 
+/// What the backward pass sums over positions.
+struct Sums {
+    count: f64,
+    /// Σ g
+    bias: Vec<f64>,
+    /// Σ g x̂
+    weight: Vec<f64>,
+}
+
+impl Sums {
+    /// Those over all ranks' positions, in the order of ranks.
+    fn of_all(&self, ranks: &dyn Ranks) -> Self {
+        let channels = self.bias.len();
+        let values = [&[self.count][..], &self.bias, &self.weight].concat();
+        let mut totals = vec![0.0; values.len()];
+        for part in gather_f64(ranks, &values) {
+            totals.iter_mut().zip(part).for_each(|(total, value)| *total += value);
+        }
+        let weight = totals.split_off(1 + channels);
+        let bias = totals.split_off(1);
+        Self { count: totals[0], bias, weight }
+    }
+}
+
 /// `g(dy, y, x, scale, shift)` is what the ReLU lets through; a scale and shift that it does not look
 /// at may be missing.
 fn backward_with(
@@ -225,7 +289,7 @@ fn backward_with(
     wants_residual: bool,
     g: impl Fn(f32, f32, f32, f32, f32) -> f32 + Copy + Send + Sync,
 ) -> Gradients {
-    let Saved { weight, mean, inverse } = saved;
+    let Saved { weight, mean, inverse, ranks } = saved;
     let channels = weight.len();
     let (row, chunk) = sizes(channels);
     let chunk = chunk * channels;
@@ -252,14 +316,17 @@ fn backward_with(
     }
     weight_grad.iter_mut().zip(inverse).for_each(|(sum, inverse)| *sum *= f64::from(*inverse));
 
+    let sums = Sums { count: (x.len() / channels) as f64, bias: bias_grad, weight: weight_grad };
+    let all = ranks.as_deref().map(|ranks| sums.of_all(ranks));
+    let Sums { count, bias, weight: products } = all.as_ref().unwrap_or(&sums);
+
     // dx = factor · g + slope · x + offset
-    let count = (x.len() / channels) as f64;
     let factor: Vec<f32> = weight.iter().zip(inverse).map(|(w, i)| w * i).collect();
     let slope: Vec<f32> = (0..channels)
-        .map(|c| (-f64::from(factor[c] * inverse[c]) * weight_grad[c] / count) as f32)
+        .map(|c| (-f64::from(factor[c] * inverse[c]) * products[c] / count) as f32)
         .collect();
     let offset: Vec<f32> = (0..channels)
-        .map(|c| (-f64::from(factor[c]) * bias_grad[c] / count) as f32 - slope[c] * mean[c])
+        .map(|c| (-f64::from(factor[c]) * bias[c] / count) as f32 - slope[c] * mean[c])
         .collect();
     let lines = [repeat(&factor, row), repeat(&slope, row), repeat(&offset, row)];
 
@@ -275,8 +342,8 @@ fn backward_with(
     };
     Gradients {
         x: dx,
-        weight: weight_grad.iter().map(|sum| *sum as f32).collect(),
-        bias: bias_grad.iter().map(|sum| *sum as f32).collect(),
+        weight: sums.weight.iter().map(|sum| *sum as f32).collect(),
+        bias: sums.bias.iter().map(|sum| *sum as f32).collect(),
         residual,
     }
 }

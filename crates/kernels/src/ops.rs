@@ -1,5 +1,7 @@
 //! The extension of Burn's backends.
 
+use std::sync::Arc;
+
 use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata, backend_extension};
 use burn::tensor::Shape;
@@ -11,6 +13,7 @@ use crate::host::HostBackend;
 use crate::linear::{self, Sizes};
 use crate::norm::{self, Mask, Saved};
 use crate::pool::{self, Windows};
+use crate::ranks::Ranks;
 use crate::update;
 
 /// How to convolve.
@@ -31,10 +34,12 @@ pub struct Pool {
 }
 
 /// How to normalise.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Norm {
     pub epsilon: f64,
     pub relu: bool,
+    /// Those whose batches count too.
+    pub ranks: Option<Arc<dyn Ranks>>,
 }
 
 /// A step of stochastic gradient descent with momentum.
@@ -236,14 +241,14 @@ fn norm_forward<B: HostBackend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
     residual: Option<FloatTensor<B>>,
-    Norm { epsilon, relu }: Norm,
+    Norm { epsilon, relu, ranks }: Norm,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let device = x.device();
     let dims = x.shape();
     let channels = dims[3];
     let (weight, bias) = (B::host(weight, <[f32]>::to_vec), B::host(bias, <[f32]>::to_vec));
     let (y, statistics) = B::host(x, |x| {
-        let statistics = norm::statistics(x, channels);
+        let statistics = norm::statistics(x, channels, ranks.as_deref());
         let inverse = inverse(&statistics.variance, epsilon);
         let (scale, shift) = norm::scale_and_shift(&weight, &bias, &statistics.mean, &inverse);
         let y = match residual {
@@ -269,6 +274,7 @@ fn saved<B: HostBackend>(
         weight: B::host(weight, <[f32]>::to_vec),
         mean: B::host(mean, <[f32]>::to_vec),
         inverse: B::host(variance, |v| inverse(v, norm.epsilon)),
+        ranks: norm.ranks,
     }
 }
 
@@ -439,12 +445,13 @@ macro_rules! host_kernels {
                 variance: FloatTensor<Self>,
                 norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let relu = norm.relu;
                 let saved = saved::<Self>(weight, mean, variance, norm);
                 let bias = Self::host(bias, <[f32]>::to_vec);
                 let (dims, device) = (x.shape(), x.device());
                 let gradients = Self::host(dy, |dy| {
                     Self::host(x, |x| {
-                        let mask = if norm.relu { Mask::Bias(&bias) } else { Mask::Everything };
+                        let mask = if relu { Mask::Bias(&bias) } else { Mask::Everything };
                         norm::backward(dy, x, mask, &saved, false)
                     })
                 });
@@ -461,12 +468,13 @@ macro_rules! host_kernels {
                 variance: FloatTensor<Self>,
                 norm: Norm,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let relu = norm.relu;
                 let saved = saved::<Self>(weight, mean, variance, norm);
                 let (dims, device) = (x.shape(), x.device());
                 let gradients = Self::host(dy, |dy| {
                     Self::host(x, |x| {
                         Self::host(y, |y| {
-                            let mask = if norm.relu { Mask::Output(y) } else { Mask::Everything };
+                            let mask = if relu { Mask::Output(y) } else { Mask::Everything };
                             norm::backward(dy, x, mask, &saved, true)
                         })
                     })

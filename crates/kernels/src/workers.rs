@@ -7,13 +7,14 @@ use burn::tensor::Device;
 use rayon::prelude::*;
 
 use crate::precision::{autocast, current};
+use crate::ranks::{current_ranks, together};
 
 /// Runs `f` on one of the threads that compute, when `device` is a CPU device with kernels here;
 /// anywhere else it just runs it.
 ///
 /// A kernel called from another thread must wake a computing one and then sleep until it is done. A
 /// training step calls hundreds of them, some shorter than that takes: run as a whole in here, steps
-/// of small networks are up to a third faster. An [`autocast`] reaches inside. `f` should
+/// of small networks are up to a third faster. An [`autocast`] and a [`together`] reach inside. `f` should
 /// compute, not wait: its thread is missing elsewhere meanwhile.
 ///
 /// ```
@@ -27,10 +28,10 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     if !is_cpu(device) {
         return f();
     }
-    let precision = current();
+    let (precision, ranks) = (current(), current_ranks());
     rayon::scope(|_| {
         let _awake = Awake::keep();
-        autocast(precision, f)
+        together(ranks, || autocast(precision, f))
     })
 }
 

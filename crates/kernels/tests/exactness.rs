@@ -546,13 +546,17 @@ fn the_first_value_that_is_not_finite_is_found_wherever_it_stands() {
         for length in [1, 15, 16, 17, 100, (1 << 15) + 5] {
             // As large as finite values get: their sum is beyond all bounds, and none of them is.
             let largest = vec![f32::MAX; length];
-            assert_eq!(not_finite(tensor(&largest, [length], &device)), None, "{length}");
+            let fine = tensor(&largest, [length], &device);
+            assert_eq!(not_finite(&device, vec![fine.clone()]), None, "{length}");
             for place in [0, length / 2, length - 1] {
                 for odd in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
                     let mut values = largest.clone();
                     values[place] = odd;
                     values[length - 1] = if place < length - 1 { f32::NAN } else { odd };
-                    let found = not_finite(tensor(&values, [length], &device)).unwrap();
+                    let tensors =
+                        vec![fine.clone(), tensor(&values, [length], &device), fine.clone()];
+                    let (which, found) = not_finite(&device, tensors).unwrap();
+                    assert_eq!(which, 1);
                     assert_eq!(found.to_bits(), odd.to_bits(), "{place} of {length}");
                 }
             }

@@ -1,10 +1,11 @@
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 
-use crate::statistics::{diagonal, off_diagonal};
 use crate::{JointEmbeddingLoss, at_least_f32};
 
 /// Added to the batch variance; PyTorch's batch-norm default, which the original code relies on.
 const VARIANCE_EPSILON: f32 = 1e-5;
+/// Rows of the cross-correlation that are made at a time.
+const BLOCK: usize = 1024;
 
 /// Barlow Twins loss (Zbontar et al., 2021, eq. 1).
 ///
@@ -42,22 +43,48 @@ pub struct BarlowTwinsTerms {
 impl BarlowTwinsLoss {
     /// Both terms apart, for logging; the loss is `invariance + λ · redundancy`.
     pub fn terms(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
-        let [batch, _] = z_a.dims();
-        let c = standardize(z_a).transpose().matmul(standardize(z_b)).div_scalar(batch as f32);
-        Self::terms_of(c)
+        Self::terms_of(standardize(z_a), standardize(z_b))
     }
 
-    /// Both terms of a given cross-correlation `C`, for experiments that make it in another way
-    /// (without standardisation, say).
+    /// Both terms of `C = z_aᵀ z_b / N` as the embeddings are, for experiments without standardisation or with another.
     ///
-    /// `c`: `[dim, dim]`, any float type; computed in f32 at least.
-    pub fn terms_of(c: Tensor<2>) -> BarlowTwinsTerms {
-        let c = at_least_f32(c);
-        BarlowTwinsTerms {
-            invariance: diagonal(c.clone()).neg().add_scalar(1.0).square().sum(),
-            redundancy: off_diagonal(c).square().sum(),
-        }
+    /// C is never held more than once, forward and backward, and not at all where the batch is smaller than its
+    /// dimensions: an 8192-wide projector's takes 256 MB.
+    pub fn terms_of(z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
+        let (z_a, z_b) = (at_least_f32(z_a), at_least_f32(z_b));
+        let [batch, dim] = z_a.dims();
+        let diagonal = (z_a.clone() * z_b.clone()).mean_dim(0);
+        let redundancy = if batch < dim {
+            redundancy_by_images(z_a, z_b, diagonal.clone())
+        } else {
+            redundancy_by_blocks(z_a, z_b)
+        };
+        BarlowTwinsTerms { invariance: diagonal.neg().add_scalar(1.0).square().sum(), redundancy }
     }
+}
+
+/// `Σ_ij C_ij² − Σ_i C_ii²` by products of images instead of dimensions:
+/// `‖z_aᵀ z_b‖² = Σ_nm (z_a z_aᵀ)_nm (z_b z_bᵀ)_nm`, `[batch, batch]` each.
+///
+/// Nothing cancels that matters: C has no more than `batch` directions, so that off its diagonal there is more
+/// than on it.
+fn redundancy_by_images(z_a: Tensor<2>, z_b: Tensor<2>, diagonal: Tensor<2>) -> Tensor<1> {
+    let [batch, _] = z_a.dims();
+    let gram = |z: Tensor<2>| z.clone().matmul(z.transpose()).div_scalar(batch as f32);
+    (gram(z_a) * gram(z_b)).sum() - diagonal.square().sum()
+}
+
+/// `Σ_i Σ_{j≠i} C_ij²`, some rows of C at a time.
+fn redundancy_by_blocks(z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1> {
+    let [batch, dim] = z_a.dims();
+    let z_a = z_a.transpose().div_scalar(batch as f32);
+    let blocks = (0..dim).step_by(BLOCK).map(|first| {
+        let rows = BLOCK.min(dim - first);
+        let block = z_a.clone().narrow(0, first, rows).matmul(z_b.clone());
+        let diagonal = Tensor::<2, Bool>::diag_mask([rows, dim], first as i64, &block.device());
+        block.mask_fill(diagonal.bool_not(), 0.0).square().sum()
+    });
+    Tensor::cat(blocks.collect(), 0).sum()
 }
 
 impl JointEmbeddingLoss for BarlowTwinsLoss {
@@ -83,9 +110,10 @@ pub fn standardize(z: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::{Device, Distribution, Tensor, Tolerance};
 
     use super::*;
+    use crate::statistics::off_diagonal;
 
     /// Rows of a Hadamard matrix without its constant column: zero mean, unit variance,
     /// mutually uncorrelated.
@@ -131,6 +159,28 @@ mod tests {
         );
         let variance = standardize(z).square().mean_dim(0).into_data().try_to_vec::<f32>().unwrap();
         assert!(variance.iter().all(|v| (v - 1.0).abs() < 1e-4), "{variance:?}");
+    }
+
+    /// Both ways, and blocks that the dimensions do not divide into, against the sum as it is written.
+    #[test]
+    fn redundancy_is_the_sum_off_the_diagonal() {
+        let device = Device::flex().autodiff();
+        for (batch, dim) in [(8, 24), (24, 8), (5, BLOCK + 3), (BLOCK + 70, BLOCK + 3)] {
+            let noise = || Tensor::<2>::random([batch, dim], Distribution::Default, &device);
+            let (a, b) = (noise().require_grad(), noise());
+            let c = a.clone().transpose().matmul(b.clone()).div_scalar(batch as f32);
+            let off = off_diagonal(c.clone());
+            let invariance = (c - off.clone()).sum_dim(1).neg().add_scalar(1.0).square().sum();
+            let redundancy = off.square().sum();
+            let terms = BarlowTwinsLoss::terms_of(a.clone(), b);
+            let gradient = |loss: &Tensor<1>| a.grad(&loss.backward()).unwrap().into_data();
+            let tolerance = Tolerance::relative(1e-4).set_absolute(1e-5);
+            for (got, expected) in [(terms.redundancy, redundancy), (terms.invariance, invariance)]
+            {
+                gradient(&got).assert_approx_eq::<f32>(&gradient(&expected), tolerance);
+                got.into_data().assert_approx_eq::<f32>(&expected.into_data(), tolerance);
+            }
+        }
     }
 
     #[test]

@@ -24,12 +24,6 @@ fn degrees_of_freedom(centred: &Tensor<2>) -> f32 {
     (centred.dims()[0].max(2) - 1) as f32
 }
 
-/// The diagonal of a square matrix, `[dim, 1]`.
-pub(crate) fn diagonal(matrix: Tensor<2>) -> Tensor<2> {
-    let mask = off_diagonal_mask(&matrix);
-    matrix.mask_fill(mask, 0.0).sum_dim(1)
-}
-
 /// A square matrix with zeros on its diagonal.
 ///
 /// Masking rather than subtracting the diagonal's squares from a total: the two are equal on paper, but near the

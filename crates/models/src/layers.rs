@@ -7,9 +7,8 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::ops::ConvOptions;
-use selfsame_kernels::{batch_norm_relu, conv2d, moving_average, scale_shift};
+use selfsame_kernels::{BatchNormOutput, batch_norm_relu, conv2d, moving_average, scale_shift};
 
 use crate::init::WeightInit;
 
@@ -107,22 +106,10 @@ impl BatchNorm {
         Self { weight: fixed(1.0), bias: fixed(0.0), ..Self::new(features, 1.0, init) }
     }
 
-    /// `[batch, features, …]` → the same shape.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if !x.device().is_autodiff() {
-            return batch_norm(
-                x,
-                self.weight.val(),
-                self.bias.val(),
-                self.running_mean.value(),
-                self.running_var.value(),
-                Self::EPSILON,
-            );
-        }
-        let elements = x.shape().num_elements();
-        let out = batch_norm_train(x, self.weight.val(), self.bias.val(), Self::EPSILON);
-        self.update_running(elements, out.mean, out.variance);
-        out.output
+    /// Vectors, `[batch, features]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, features] = x.dims();
+        self.forward_images(x.reshape([batch, 1, 1, features])).reshape([batch, features])
     }
 
     /// Images, `[batch, height, width, features]`, by the kernels where there are any.
@@ -130,11 +117,9 @@ impl BatchNorm {
         if !x.device().is_autodiff() {
             return self.evaluate(x, None, false);
         }
-        let elements = x.shape().num_elements();
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let out = selfsame_kernels::batch_norm(x, weight, bias, Self::EPSILON);
-        self.update_running(elements, out.mean, out.variance);
-        out.output
+        self.update_running(out)
     }
 
     /// Batch norm, then the residual if there is one, then ReLU, fused where there are kernels for
@@ -143,11 +128,9 @@ impl BatchNorm {
         if !x.device().is_autodiff() {
             return self.evaluate(x, residual, true);
         }
-        let elements = x.shape().num_elements();
         let (weight, bias) = (self.weight.val(), self.bias.val());
         let out = batch_norm_relu(x, weight, bias, Self::EPSILON, residual);
-        self.update_running(elements, out.mean, out.variance);
-        out.output
+        self.update_running(out)
     }
 
     /// [`forward_relu`](Self::forward_relu) of vectors, `[batch, features]`.
@@ -164,12 +147,13 @@ impl BatchNorm {
         scale_shift(x, scale, shift, residual, relu)
     }
 
-    /// Takes a batch of `elements` values into the running statistics.
-    fn update_running(&self, elements: usize, mean: Tensor<1>, variance: Tensor<1>) {
-        let samples = elements / self.weight.dims()[0];
+    /// Takes a batch into the running statistics.
+    fn update_running(&self, batch: BatchNormOutput) -> Tensor<4> {
+        let BatchNormOutput { output, mean, variance, samples } = batch;
         let unbiased = variance.mul_scalar(samples as f64 / (samples.max(2) - 1) as f64);
         average(&self.running_mean, mean);
         average(&self.running_var, unbiased);
+        output
     }
 }
 

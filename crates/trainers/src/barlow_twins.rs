@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The projector and the loss of Barlow Twins.
@@ -101,11 +102,11 @@ impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
         let z1 = self.projector.forward(self.encoder.forward(v1));
         let z2 = self.projector.forward(self.encoder.forward(v2));
         let embedding = z1.clone().detach();
+        let [z1, z2] = [z1, z2].map(gather_rows);
         let terms = if self.standardize {
             BarlowTwinsLoss { lambda: self.lambda as f32 }.terms(z1, z2)
         } else {
-            let [batch, _] = z1.dims();
-            BarlowTwinsLoss::terms_of(z1.transpose().matmul(z2).div_scalar(batch as f32))
+            BarlowTwinsLoss::terms_of(z1, z2)
         };
         let loss = terms.invariance.clone() + terms.redundancy.clone().mul_scalar(self.lambda);
         MethodLoss {

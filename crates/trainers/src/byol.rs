@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::branch::{Branch, momentum_copy};
 use crate::check;
+use crate::ranks::mean_over_ranks;
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
 };
@@ -143,7 +144,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
         } else {
             normalized_distance(q1, z2) + normalized_distance(q2, z1)
         };
-        MethodLoss { loss, terms: Vec::new(), embedding }
+        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

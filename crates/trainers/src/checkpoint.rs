@@ -67,6 +67,17 @@ impl Checkpoint {
         run: &RunRecord,
         path: &Path,
     ) -> Result<(), TrainError> {
+        replace_file(path, &Self::to_bytes(trainer, run)?).map_err(|e| failed(path, &e))
+    }
+
+    /// The file that [`save`](Self::save) writes.
+    ///
+    /// # Errors
+    /// Weights that cannot be read from their device.
+    pub fn to_bytes<M: Method>(
+        trainer: &Trainer<M>,
+        run: &RunRecord,
+    ) -> Result<Vec<u8>, TrainError> {
         let mut tensors = StateDict::new();
         for (name, array) in state_dict(trainer.method())? {
             tensors.insert(format!("{METHOD_PREFIX}{name}"), array);
@@ -84,12 +95,13 @@ impl Checkpoint {
             steps: trainer.steps(),
             run: run.state.clone(),
         };
-        let header = serde_json::to_string(&header).map_err(|e| failed(path, &e))?;
+        let unsealed = |reason: &dyn std::fmt::Display| failed(Path::new("in memory"), reason);
+        let header = serde_json::to_string(&header).map_err(|e| unsealed(&e))?;
         let mut bytes = to_safetensors_with(&tensors, &attachments.collect(), &header)?;
         if !seal::seal(&mut bytes) {
-            return Err(failed(path, &"the file has no place for its checksum"));
+            return Err(unsealed(&"the file has no place for its checksum"));
         }
-        replace_file(path, &bytes).map_err(|e| failed(path, &e))
+        Ok(bytes)
     }
 
     /// Reads a checkpoint without knowing the model.

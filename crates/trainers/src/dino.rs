@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::branch::momentum_copy;
 use crate::check;
+use crate::ranks::{gather_rows, mean_over_ranks};
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
 };
@@ -153,7 +154,7 @@ impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
     /// C ← m C + (1 − m) · mean of the teacher's outputs.
     fn update_center(&self, outputs: Tensor<2>) {
         let [_, prototypes] = outputs.dims();
-        let mean = outputs.mean_dim(0).reshape([prototypes]);
+        let mean = gather_rows(outputs.mean_dim(0)).mean_dim(0).reshape([prototypes]);
         let moved = moving_average(self.center.value(), mean, self.settings.center_momentum);
         self.center.update(moved);
         // `update` only queues the value; a checkpoint taken now would miss this step without it.
@@ -179,7 +180,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
                 self.teacher_temperature(at) as f32,
             );
         self.update_center(Tensor::cat(vec![t1, t2], 0));
-        MethodLoss { loss, terms: Vec::new(), embedding }
+        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

@@ -22,6 +22,12 @@ pub enum TrainError {
     /// Whatever the caller's hook reported.
     #[error(transparent)]
     Hook(Box<dyn std::error::Error + Send + Sync>),
+    /// Another of the ranks that train together cannot go on.
+    #[error("rank {rank} stopped with an error, which it has said itself")]
+    OtherRank {
+        /// Which one.
+        rank: usize,
+    },
     /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step, running
     /// statistics have seen its batch.
     #[error(

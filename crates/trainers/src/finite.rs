@@ -1,7 +1,7 @@
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use selfsame_kernels::{for_each_tensor, not_finite};
+use selfsame_kernels::not_finite;
 use selfsame_models::named::{NamedVisitor, visit_named};
 
 /// The first parameter whose gradient has NaN or an infinity in it, with what [`not_finite`] found there.
@@ -12,10 +12,9 @@ pub(crate) fn first_not_finite<M: Module>(
 ) -> Option<(String, f32)> {
     let mut collect = Collect { gradients, found: Vec::new() };
     visit_named(module, &mut collect);
-    let found = for_each_tensor(device, collect.found, |(name, gradient)| {
-        not_finite(gradient).map(|value| (name, value))
-    });
-    found.into_iter().flatten().next()
+    let (mut names, tensors): (Vec<_>, Vec<_>) = collect.found.into_iter().unzip();
+    let (index, value) = not_finite(device, tensors)?;
+    Some((names.swap_remove(index), value))
 }
 
 struct Collect<'a> {

@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The projector of LeJEPA, and how its loss is weighed.
@@ -76,6 +77,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for LeJepa<E> {
     fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss {
         let [z1, z2] = views.map(|view| self.project(view));
         let embedding = z1.clone().detach();
+        let [z1, z2] = [z1, z2].map(gather_rows);
         let sigreg = SigReg { slices: self.slices, ..SigReg::default() };
         let loss = LeJepaLoss { lambda: self.lambda as f32, sigreg };
         let terms = loss.terms(z1, z2, at.step);

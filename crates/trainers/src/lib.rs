@@ -8,6 +8,9 @@
 //! optimiser steps; a [`Checkpoint`] keeps all of it in one file, [`Checkpoints`] those of a run. Batches come through the
 //! [`ViewSource`] trait, so this crate knows nothing of data sets. [`SupervisedTrainer`] trains a
 //! [`Classifier`] on labels: fine-tuning, and the supervised baseline.
+//!
+//! Under [`together`](selfsame_kernels::together) a [`Trainer`] is one of several ranks, each with its part of every
+//! batch, which end with the weights that one process with whole batches would have had.
 
 mod barlow_twins;
 mod branch;
@@ -23,6 +26,7 @@ mod lejepa;
 mod method;
 mod moco_v3;
 mod optimizer;
+mod ranks;
 mod schedule;
 mod seal;
 mod simclr;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::branch::{Branch, momentum_copy};
 use crate::check;
+use crate::ranks::gather_both;
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
 };
@@ -96,6 +97,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for MocoV3<E> {
         let embedding = z1.clone().detach();
         let queries = (self.predictor.forward(z1), self.predictor.forward(z2));
         let keys = (self.target.project(v1).detach(), self.target.project(v2).detach());
+        let (queries, keys) = (gather_both(queries), gather_both(keys));
         let loss = MocoV3Loss { temperature: self.temperature as f32 }.symmetric(queries, keys);
         MethodLoss { loss, terms: Vec::new(), embedding }
     }

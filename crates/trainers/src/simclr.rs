@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The projector and the temperature of SimCLR.
@@ -79,6 +80,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for SimClr<E> {
     fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let [z1, z2] = views.map(|view| self.project(view));
         let embedding = z1.clone().detach();
+        let [z1, z2] = [z1, z2].map(gather_rows);
         let loss = NtXentLoss { temperature: self.temperature as f32 }.forward(z1, z2);
         MethodLoss { loss, terms: Vec::new(), embedding }
     }

@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::mean_over_ranks;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The heads of SimSiam, and what it can do without at its peril.
@@ -100,7 +101,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for SimSiam<E> {
         } else {
             (negative_cosine(p1, z2) + negative_cosine(p2, z1)).div_scalar(2.0)
         };
-        MethodLoss { loss, terms: Vec::new(), embedding }
+        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
     }
 
     fn encoder(&self) -> &E {

@@ -2,9 +2,10 @@ use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_kernels::on_workers;
+use selfsame_kernels::{current_ranks, on_workers};
 
 use crate::finite::first_not_finite;
+use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, TrainError};
 
 /// Two views of the same images, as a data loader makes them on the CPU.
@@ -51,7 +52,7 @@ pub struct StepReport {
     pub embedding_std: f32,
     /// The learning rate of this step.
     pub learning_rate: f64,
-    /// Images seen in this step.
+    /// Images seen in this step, by all ranks.
     pub images: usize,
     /// Wall-clock time in forward, backward and update.
     pub busy: Duration,
@@ -141,10 +142,11 @@ impl<M: Method> Trainer<M> {
         self.optimizer = optimizer;
     }
 
-    /// Trains until the schedule ends, the source runs dry or a hook stops it.
+    /// Trains until the schedule ends, the source runs dry or a hook stops it; of several ranks, until one of
+    /// them does.
     ///
     /// # Errors
-    /// A failing source or hook, or a loss or gradient that is not finite.
+    /// A failing source or hook, here or on another rank, or a loss or gradient that is not finite.
     pub fn fit(
         &mut self,
         source: &mut dyn ViewSource,
@@ -152,20 +154,38 @@ impl<M: Method> Trainer<M> {
     ) -> Result<Outcome, TrainError> {
         while self.steps_done() < self.steps() {
             let start = Instant::now();
-            let mut micro_batches = Vec::with_capacity(self.config.accumulation);
-            while micro_batches.len() < self.config.accumulation {
-                match source.next_views() {
-                    Some(views) => micro_batches.push(views.map_err(TrainError::Source)?),
-                    None => return Ok(Outcome::Stopped),
-                }
-            }
+            let batches = self.next_batches(source);
+            let standing = agree(match &batches {
+                Ok(Some(_)) => Standing::Ready,
+                Ok(None) => Standing::Done,
+                Err(_) => Standing::Failed,
+            });
+            // An error of this rank's own says more than that of another.
+            let batches = batches?;
+            let (Standing::Ready, Some(micro_batches)) = (standing?, batches) else {
+                return Ok(Outcome::Stopped);
+            };
             let waited = start.elapsed();
             let report = StepReport { waited, ..self.step(micro_batches)? };
-            if hooks.after_step(self, &report).map_err(TrainError::Hook)? == Flow::Stop {
+            let flow = hooks.after_step(self, &report).map_err(TrainError::Hook);
+            let standing = agree(match &flow {
+                Ok(Flow::Continue) => Standing::Ready,
+                Ok(Flow::Stop) => Standing::Done,
+                Err(_) => Standing::Failed,
+            });
+            flow?;
+            if standing? != Standing::Ready {
                 return Ok(Outcome::Stopped);
             }
         }
         Ok(Outcome::Finished)
+    }
+
+    /// The micro-batches of a step, `None` where the source has no more.
+    fn next_batches(&self, source: &mut dyn ViewSource) -> Result<Option<Vec<Views>>, TrainError> {
+        let batches = (0..self.config.accumulation).map_while(|_| source.next_views());
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(TrainError::Source)?;
+        Ok(Some(batches).filter(|batches| batches.len() == self.config.accumulation))
     }
 
     /// One optimiser step over `micro_batches` (normally `accumulation` of them).
@@ -179,6 +199,7 @@ impl<M: Method> Trainer<M> {
 
     fn compute(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let start = Instant::now();
+        let ranks = current_ranks().map(|together| together.ranks);
         let step = self.steps_done();
         let at = Position { step, steps: self.steps() };
         let count = micro_batches.len() as f32;
@@ -193,8 +214,9 @@ impl<M: Method> Trainer<M> {
             busy: Duration::ZERO,
             waited: Duration::ZERO,
         };
+        let (mut scalars, mut names) = (Vec::new(), Vec::new());
         for views in micro_batches {
-            report.images += views.shape[0];
+            report.images += views.shape[0] * ranks.as_ref().map_or(1, |ranks| ranks.count());
             let [first, second] = views.pixels;
             let tensor = |pixels| -> Tensor<4> {
                 Tensor::from_data(TensorData::new(pixels, views.shape), &self.device)
@@ -203,23 +225,31 @@ impl<M: Method> Trainer<M> {
             // Dividing before the backward pass makes the accumulated gradient the mean.
             let loss = out.loss / count;
             let gradients = loss.backward();
-            let value = loss.into_scalar::<f32>();
-            if !value.is_finite() {
-                return Err(TrainError::NotFinite { step, loss: value * count });
-            }
             accumulator
                 .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
-            report.loss += value;
-            report.embedding_std = embedding_std(out.embedding);
-            for (i, (name, term)) in out.terms.into_iter().enumerate() {
-                let share = term.into_scalar::<f32>() / count;
-                match report.terms.get_mut(i) {
-                    Some((_, sum)) => *sum += share,
-                    None => report.terms.push((name, share)),
-                }
+            scalars.extend([loss.inner(), embedding_std(gather_rows(out.embedding))]);
+            names.clear();
+            for (name, term) in out.terms {
+                names.push(name);
+                scalars.push(term.inner() / count);
             }
         }
-        let gradients = accumulator.grads();
+        // Read at once: a device that runs behind the program would have to catch up for each of them.
+        let values = read(scalars);
+        report.terms = names.iter().map(|name| (*name, 0.0)).collect();
+        for micro_batch in values.chunks(2 + names.len()) {
+            let [loss, embedding_std, terms @ ..] = micro_batch else { continue };
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite { step, loss: loss * count });
+            }
+            report.loss += loss;
+            report.embedding_std = *embedding_std;
+            report.terms.iter_mut().zip(terms).for_each(|((_, sum), term)| *sum += term);
+        }
+        let mut gradients = accumulator.grads();
+        if let Some(ranks) = &ranks {
+            gradients = sum_gradients(&self.method, gradients, &**ranks);
+        }
         if let Some((parameter, value)) = first_not_finite(&self.method, &gradients, &self.device) {
             return Err(TrainError::GradientNotFinite {
                 step,
@@ -235,15 +265,19 @@ impl<M: Method> Trainer<M> {
     }
 }
 
+/// The values of scalars, `[1]` each, in one transfer.
+fn read(scalars: Vec<Tensor<1>>) -> Vec<f32> {
+    Tensor::cat(scalars, 0).into_data().iter::<f32>().collect()
+}
+
 /// See [`StepReport::embedding_std`]. `z`: `[batch, dim]`.
-fn embedding_std(z: Tensor<2>) -> f32 {
+fn embedding_std(z: Tensor<2>) -> Tensor<1> {
     let [_, dim] = z.dims();
     let z = z.inner();
     let norm = z.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
     let z = z / norm;
     let centred = z.clone() - z.mean_dim(0);
-    let std = centred.square().mean_dim(0).sqrt().mean();
-    std.into_scalar::<f32>() * (dim as f32).sqrt()
+    centred.square().mean_dim(0).sqrt().mean() * (dim as f32).sqrt()
 }
 
 #[cfg(test)]
@@ -254,6 +288,7 @@ mod tests {
     fn embedding_std_tells_collapse_from_spread() {
         let device = Device::flex().autodiff();
         let same = Tensor::<2>::ones([8, 4], &device);
+        let embedding_std = |z| embedding_std(z).into_scalar::<f32>();
         assert!(embedding_std(same) < 1e-6);
         let axes =
             Tensor::cat(vec![Tensor::<2>::eye(4, &device), Tensor::eye(4, &device).neg()], 0);

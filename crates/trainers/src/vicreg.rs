@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The expander and the weights of VICReg's three terms.
@@ -82,6 +83,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for VicReg<E> {
     fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let [z1, z2] = views.map(|view| self.project(view));
         let embedding = z1.clone().detach();
+        let [z1, z2] = [z1, z2].map(gather_rows);
         let terms = VicRegLoss::default().terms(z1, z2);
         let loss = terms.invariance.clone().mul_scalar(self.invariance)
             + terms.variance.clone().mul_scalar(self.variance)

@@ -6,6 +6,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
 /// The projector and the whitening of W-MSE.
@@ -93,6 +94,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for WMse<E> {
     fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
         let [v1, v2] = views.map(|view| self.project(view));
         let embedding = v1.clone().detach();
+        let [v1, v2] = [v1, v2].map(gather_rows);
         let loss = WMseLoss { sub_batch: self.sub_batch, epsilon: self.epsilon as f32 };
         MethodLoss { loss: loss.forward(v1, v2), terms: Vec::new(), embedding }
     }

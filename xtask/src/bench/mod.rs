@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast this machine trains, augments and evaluates.
 
+mod agree;
 mod augment;
 mod eval;
 mod kernels;
@@ -19,6 +20,7 @@ enum What {
     Step(step::StepArgs),
     Kernels(kernels::KernelArgs),
     Augment(augment::AugmentArgs),
+    Agree(agree::AgreeArgs),
     Eval(eval::EvalArgs),
 }
 
@@ -27,6 +29,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
         What::Step(args) => step::run(args),
         What::Kernels(args) => kernels::run(args),
         What::Augment(args) => augment::run(args),
+        What::Agree(args) => agree::run(args),
         What::Eval(args) => eval::run(args),
     }
 }

@@ -18,10 +18,13 @@ use crate::device;
 use crate::precision::Precision;
 use crate::usage::usage;
 
-/// Training steps of a CIFAR ResNet-18: forward, backward and SGD on one batch, with a linear layer of
+/// Training steps of a ResNet: forward, backward and SGD on one batch, with a linear layer of
 /// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
 #[derive(Args)]
 pub struct StepArgs {
+    /// resnet18, resnet34 or resnet50; up to 64 pixels with the stem for CIFAR, beyond with the one for ImageNet.
+    #[arg(long, default_value = "resnet18", value_name = "NAME", value_parser = architecture)]
+    architecture: Architecture,
     /// Channels of the first stage: 64 in the paper.
     #[arg(long, default_value_t = 16, value_name = "N")]
     width: usize,
@@ -37,14 +40,14 @@ pub struct StepArgs {
     /// Rounds; with --peer each one runs this program's steps and then the peer's.
     #[arg(long, default_value_t = 1, value_name = "N")]
     rounds: usize,
-    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) where the build has it.
+    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) and wgpu where the build has them.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
-    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE and prints
-    /// `median N images/s`.
+    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE, and with ARCHITECTURE and SIZE behind that
+    /// if they are not the defaults, and prints `median N images/s`.
     #[arg(long, value_name = "COMMAND")]
     peer: Option<String>,
     /// What to give the peer for MODE; several run one after the other, and the best counts.
@@ -53,6 +56,10 @@ pub struct StepArgs {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+fn architecture(name: &str) -> Result<Architecture, String> {
+    serde_json::from_value(name.into()).map_err(|_| "resnet18, resnet34 or resnet50".to_owned())
 }
 
 /// A network with one output layer.
@@ -73,14 +80,15 @@ struct Rates {
 
 #[derive(Serialize)]
 struct Results {
+    architecture: Architecture,
     width: usize,
     batch: usize,
     size: usize,
     device: String,
     precision: Precision,
     threads: usize,
-    /// Of the convolutions of one step, forward and backward.
-    gflop_per_step: f64,
+    /// Of the convolutions of one step, forward and backward; of a CIFAR ResNet-18.
+    gflop_per_step: Option<f64>,
     /// The median over rounds of Selfsame's medians.
     images_per_second: f64,
     selfsame: Rates,
@@ -116,6 +124,7 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
         .map(|peer| peer.median)
         .fold(None, |best: Option<f64>, rate| Some(best.map_or(rate, |best| best.max(rate))));
     let results = Results {
+        architecture: args.architecture,
         width: args.width,
         batch: args.batch,
         size: args.size,
@@ -140,8 +149,8 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
 fn train(args: &StepArgs, device: &Device) -> anyhow::Result<Vec<f64>> {
     let mut init = WeightInit::new(0, 0, device);
     let encoder = ResNetConfig {
-        architecture: Architecture::ResNet18,
-        stem: Stem::Cifar,
+        architecture: args.architecture,
+        stem: stem(args),
         base_width: args.width,
         zero_init_residual: false,
     }
@@ -175,15 +184,25 @@ fn train(args: &StepArgs, device: &Device) -> anyhow::Result<Vec<f64>> {
     Ok(rates.split_off(2))
 }
 
+fn stem(args: &StepArgs) -> Stem {
+    if args.size <= 64 { Stem::Cifar } else { Stem::ImageNet }
+}
+
 /// The median that the peer prints.
 fn peer(args: &StepArgs, mode: &str) -> anyhow::Result<f64> {
     let command = args.peer.as_deref().context("no peer")?;
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
     let [width, batch, steps] = [args.width, args.batch, args.steps].map(|n| n.to_string());
+    let name = serde_json::to_value(args.architecture)?;
+    let more = match (args.architecture, args.size) {
+        (Architecture::ResNet18, 32) => Vec::new(),
+        (_, size) => vec![name.as_str().unwrap_or_default().to_owned(), size.to_string()],
+    };
     let output = Command::new(program)
         .args(words)
         .args([width.as_str(), &batch, &steps, mode])
+        .args(more)
         .output()
         .with_context(|| format!("cannot run {program}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -200,8 +219,11 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Multiplications and additions of the convolutions, three products each, but for the first
-/// layer's gradient with respect to the images, which nobody needs.
-fn gflop(args: &StepArgs) -> f64 {
+/// layer's gradient with respect to the images, which nobody needs. Of a CIFAR ResNet-18.
+fn gflop(args: &StepArgs) -> Option<f64> {
+    if args.architecture != Architecture::ResNet18 || stem(args) != Stem::Cifar {
+        return None;
+    }
     let product = |from: usize, to: usize, kernel: usize, side: usize| {
         2.0 * (from * to * kernel * kernel * side * side) as f64
     };
@@ -215,25 +237,30 @@ fn gflop(args: &StepArgs) -> f64 {
         }
         channels = to;
     }
-    total * args.batch as f64 / 1e9
+    Some(total * args.batch as f64 / 1e9)
 }
 
 fn print(results: &Results) {
+    let work =
+        results.gflop_per_step.map_or(String::new(), |g| format!("; {g:.1} GFLOP in a step"));
     println!(
-        "ResNet-18, width {}, {} px, batch {}, {} {:?} with {} threads; {:.1} GFLOP in a step",
+        "{:?}, width {}, {} px, batch {}, {} {:?} with {} threads{work}",
+        results.architecture,
         results.width,
         results.size,
         results.batch,
         results.device,
         results.precision,
         results.threads,
-        results.gflop_per_step,
     );
     println!("{:<10} {:>10}  {:>10}  rounds", "", "images/s", "GFLOP/s");
     for rates in std::iter::once(&results.selfsame).chain(&results.peers) {
         let rounds: Vec<String> = rates.rounds.iter().map(|rate| format!("{rate:.0}")).collect();
-        let gflops = rates.median * results.gflop_per_step / results.batch as f64;
-        println!("{:<10} {:>10.1}  {gflops:>10.0}  {}", rates.name, rates.median, rounds.join(" "));
+        let work = results.gflop_per_step;
+        let gflops = work.map_or("–".into(), |work| {
+            format!("{:.0}", rates.median * work / results.batch as f64)
+        });
+        println!("{:<10} {:>10.1}  {gflops:>10}  {}", rates.name, rates.median, rounds.join(" "));
     }
     if let Some(ratio) = results.ratio {
         println!("{ratio:.2} times the best peer");

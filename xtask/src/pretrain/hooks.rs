@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use selfsame_data::Splits;
 use selfsame_eval::{Level, Watch};
+use selfsame_kernels::{Precision, autocast, together};
 use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -221,13 +222,14 @@ impl RunHooks<'_> {
         let start = Instant::now();
         let trained = self.now().train_seconds;
         let method = trainer.method().valid();
-        // What is measured does not depend on how it was trained.
-        let (evaluation, examination) =
-            selfsame_kernels::autocast(selfsame_kernels::Precision::F32, || {
+        // What is measured does not depend on how it was trained, nor on who else trains.
+        let (evaluation, examination) = together(None, || {
+            autocast(Precision::F32, || {
                 let features = self.judge.features(method.encoder())?;
                 let evaluation = self.judge.evaluate(&features, false)?;
                 anyhow::Ok((evaluation, self.doctor.checkup.examine(&method)?))
-            })?;
+            })
+        })?;
         let spread = &evaluation.spread;
         self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
         let diagnosis = self.doctor.diagnose(&examination, &evaluation);

@@ -1,26 +1,34 @@
 //! `cargo xtask pretrain`: everything wired together.
 
+mod follower;
 mod hooks;
 mod interrupt;
 mod saved;
 mod session;
 mod summary;
+mod training;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use burn::tensor::Device;
 use clap::Args;
 use selfsame_data::Splits;
+use selfsame_kernels::{Ranks, Together, thread_ranks};
 
 use crate::config::{Overrides, RunConfig};
 use crate::methods::{Method, with_method};
+use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED};
-use crate::usage::usage;
+use crate::usage::{status, usage};
+use follower::Follower;
 use saved::Saved;
 use session::Session;
 
 pub use interrupt::Interrupted;
-pub use session::{Doctor, trainer_config};
+pub use session::Doctor;
 pub use summary::Summary;
+pub use training::{Place, Training, trainer_config};
 
 /// Train an encoder on images without their labels.
 ///
@@ -32,7 +40,10 @@ pub use summary::Summary;
 /// with status 75; a second one ends at once. `--resume auto` goes on from there, to the same weights bit for bit, and
 /// after a crash or a power cut from the newest checkpoint that is intact. Status 1 is an error, 2 a request that cannot
 /// work.
-#[derive(Args)]
+///
+/// Several devices (--device cuda:0,cuda:1), and several processes that mpirun or srun starts in a build with --features
+/// mpi, divide every batch among them and train what one would.
+#[derive(Args, Clone)]
 #[command(after_help = "Examples:
   cargo xtask pretrain byol
   cargo xtask pretrain barlow-twins --images my-photos/ --out runs/photos
@@ -64,16 +75,73 @@ pub struct PretrainArgs {
 }
 
 pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
-    let mut config = args.overrides.resolve(args.method)?;
     if let Some(threads) = args.threads {
         if threads == 0 {
             return Err(usage("--threads: at least 1"));
         }
-        config.data.threads.get_or_insert(threads);
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
+    let config = args.overrides.resolve(args.method)?;
+    let mut devices = crate::device::parse_all(&config.device)?;
+    let job = Job::join()?;
+    if devices.len() > 1 {
+        if job.ranks().is_some() {
+            return Err(usage(
+                "--device: several processes were started together; give each of them one device",
+            ));
+        }
+        return on_devices(args, &config, devices);
+    }
+    let rank = Rank { ranks: job.ranks(), device: devices.remove(0), threads: None };
+    let result = run_rank(args, config, rank);
+    match &result {
+        Err(error) if !error.is::<Interrupted>() => job.desert(),
+        _ => job.end(),
+    }
+    result
+}
+
+/// A rank for each device, all in this process.
+fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> anyhow::Result<()> {
+    let threads = Some((rayon::current_num_threads() / devices.len()).max(1));
+    let ranks = thread_ranks(devices.len()).into_iter().map(Some);
+    let mut ranks = ranks.zip(devices).map(|(ranks, device)| Rank { ranks, device, threads });
+    let Some(first) = ranks.next() else { return Ok(()) };
+    for rank in ranks {
+        let (args, config) = (args.clone(), config.clone());
+        // They end with the process: there is nobody to wait for them where the first one fails.
+        std::thread::spawn(move || {
+            if let Err(error) = run_rank(&args, config, rank) {
+                eprintln!("error: {error:#}");
+                std::process::exit(i32::from(status(&error)));
+            }
+        });
+    }
+    run_rank(args, config.clone(), first)
+}
+
+/// One of those that train together, or the only one.
+struct Rank {
+    ranks: Option<Arc<dyn Ranks>>,
+    device: Device,
+    /// To compute with on a CPU; `None` for all there are.
+    threads: Option<usize>,
+}
+
+fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::Result<()> {
+    let Rank { ranks, device, threads } = rank;
+    if let Some(threads) = threads.or(args.threads) {
+        config.data.threads.get_or_insert(threads);
+    }
+    let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
+    let place = Place { device, together, threads };
+    training::check(&config, &place)?;
     let data = crate::data::open(&mut config)?;
-    let device = crate::device::parse(&config.device)?;
+    if place.rank() > 0 {
+        let autodiff = place.device.clone().autodiff();
+        let follower = Follower { config: &config, data: &data, place };
+        return with_method(&config, &autodiff, follower);
+    }
 
     let existing = match args.resume {
         Some(_) => RunFolder::existing(args.out.as_deref(), &config)?,
@@ -87,6 +155,9 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         None => (RunFolder::create(args.out.as_deref(), &config, args.force)?, None),
     };
     eprintln!("{}", opening_line(&config, &data, &folder));
+    if let Some(Together { ranks, .. }) = &place.together {
+        eprintln!("{} ranks, each with its part of every batch", ranks.count());
+    }
     for skipped in data.skipped.iter().take(5) {
         eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
     }
@@ -98,8 +169,9 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         );
     }
 
-    let session = Session { config: &config, data: &data, folder: &folder, saved, device: &device };
-    let summary = with_method(&config, &device.clone().autodiff(), session)?;
+    let autodiff = place.device.clone().autodiff();
+    let session = Session { config: &config, data: &data, folder: &folder, saved, place };
+    let summary = with_method(&config, &autodiff, session)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {

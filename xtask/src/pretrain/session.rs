@@ -1,20 +1,20 @@
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use selfsame_augment::ViewPair;
-use selfsame_data::{LoaderConfig, Shard, Skipped, Splits, ViewLoader, write_skipped};
+use selfsame_data::{Shard, Skipped, Splits, write_skipped};
 use selfsame_eval::{Diagnosis, LabelledImages};
 use selfsame_models::weights::{state_dict, to_safetensors};
-use selfsame_trainers::{LearningRate, Method, TrainError, Trainer, TrainerConfig};
+use selfsame_trainers::{Method, TrainError, Trainer};
 use serde_json::json;
 
 use super::Summary;
+use super::follower::all_skipped;
 use super::hooks::{Pace, RunHooks, RunState, images_key};
 use super::interrupt::{self, Interrupted};
 use super::saved::Saved;
+use super::training::{Place, Training, loader};
 use crate::bridge::LoaderSource;
 use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
@@ -33,7 +33,7 @@ pub struct Session<'a> {
     pub folder: &'a RunFolder,
     /// Where to go on from.
     pub saved: Option<Saved>,
-    pub device: &'a Device,
+    pub place: Place,
 }
 
 /// Watches a run for collapse, with the untrained networks to compare with.
@@ -83,30 +83,15 @@ impl Session<'_> {
         let wall = Instant::now();
         let config = self.config;
         let train = &config.train;
-        let pair = ViewPair::new(config.views.view(0), config.views.view(1))?;
-        let loader = ViewLoader::new(
-            self.data.train.clone(),
-            Arc::new(pair),
-            &LoaderConfig {
-                batch_size: train.batch_size / train.accumulation,
-                seed: config.seed,
-                prefetch: config.data.prefetch,
-                threads: config.data.threads,
-                shard: Shard::default(),
-            },
-        )?;
-        let accumulation = train.accumulation as u64;
-        let steps = train.epochs * loader.batches_per_epoch() / accumulation;
-        anyhow::ensure!(steps > 0, "the training images do not fill a single step");
-        let steps_per_epoch = steps as f64 / train.epochs as f64;
-        let autodiff = self.device.clone().autodiff();
-        let mut trainer = Trainer::new(method, trainer_config(config, steps), &autodiff)?;
+        let mut training = Training::new(method, config, self.data, &self.place)?;
+        let device = &self.place.device;
+        let (steps, steps_per_epoch) = (training.steps, training.steps_per_epoch);
 
-        let judge = Judge::new(config, self.data, self.device)?;
+        let judge = Judge::new(config, self.data, device)?;
         let pixels = judge.pixels()?;
         // Also when resuming: the initial weights follow from the seed.
-        let doctor = Doctor::new(config, self.data, &judge, trainer.method(), self.device)?;
-        let untrained = trainer.method().encoder().valid();
+        let doctor = Doctor::new(config, self.data, &judge, training.trainer.method(), device)?;
+        let untrained = training.trainer.method().encoder().valid();
         let random_init = doctor.untrained.1.knn_top1;
         if let (Some(pixels), Some(random)) = (pixels, random_init) {
             eprintln!(
@@ -118,16 +103,14 @@ impl Session<'_> {
 
         let (mut state, mut history) = (RunState::default(), Vec::new());
         if let Some(saved) = self.saved.take() {
-            saved.checkpoint.restore(&mut trainer)?;
+            saved.checkpoint.restore(&mut training.trainer)?;
             (state, history) = (saved.state, saved.history);
-            eprintln!("resumed after step {} of {steps}", trainer.steps_done());
+            eprintln!("resumed after step {} of {steps}", training.trainer.steps_done());
         }
+        training.start_as_rank_0()?;
 
-        let first_step = trainer.steps_done();
-        let last_step = match train.stop_after {
-            Some(epochs) => ((epochs * steps_per_epoch).round() as u64).min(steps),
-            None => steps,
-        };
+        let first_step = training.trainer.steps_done();
+        let last_step = training.last_step;
         let checkpoints = self.folder.checkpoints(train.keep_checkpoints);
         let mut hooks = RunHooks {
             session: self,
@@ -145,22 +128,22 @@ impl Session<'_> {
             pace: Pace::new(train.checkpoint_minutes),
             images_sha256: images_key(self.data),
         };
-        let mut source =
-            LoaderSource(loader.stream(first_step * accumulation, last_step * accumulation));
-        if first_step < last_step && !hooks.evaluate_if_due(&trainer)? {
-            let precision = config.precision.into();
-            let result =
-                selfsame_kernels::autocast(precision, || trainer.fit(&mut source, &mut hooks));
+        let mut skipped = BTreeMap::new();
+        let due = first_step < last_step && !hooks.evaluate_if_due(&training.trainer)?;
+        if training.as_rank_0(due) {
+            let result = training.fit(&mut hooks);
+            skipped = all_skipped(&self.place, training.loader.skipped());
             if let Err(error) = result {
                 hooks.progress.finish();
-                return Err(self.stopped(error, &trainer, &mut hooks, &loader));
+                return Err(self.stopped(error, &training.trainer, &mut hooks));
             }
-            hooks.save(&trainer)?;
+            hooks.save(&training.trainer)?;
         }
-        drop(source);
         hooks.progress.finish();
-        self.write_skipped(&loader)?;
-        if hooks.interrupted.load(Ordering::Relaxed) && trainer.steps_done() < last_step {
+        self.write_skipped(&skipped)?;
+        let trainer = &training.trainer;
+        // By a signal, here or at another rank.
+        if trainer.steps_done() < last_step && !hooks.state.collapsed {
             return Err(Interrupted(format!(
                 "interrupted after step {} of {steps}; everything is saved, go on with\n  {}",
                 trainer.steps_done(),
@@ -189,7 +172,7 @@ impl Session<'_> {
             finished: trainer.steps_done() == steps,
             train_images: self.data.train.len(),
             test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
-            skipped_images: self.data.skipped.len() + loader.skipped().len(),
+            skipped_images: self.data.skipped.len() + skipped.len(),
             images_per_second: state.images as f64 / state.train_seconds.max(1e-9),
             train_seconds: state.train_seconds,
             data_wait_seconds: state.waited_seconds,
@@ -220,7 +203,7 @@ impl Session<'_> {
             doctor: &doctor,
             examination: &examination,
             evaluation: &evaluation,
-            device: self.device,
+            device,
         };
         let gallery = report::write(&material, &untrained, encoder)?;
         hooks.metrics.picture("neighbours", summary.steps, &gallery)?;
@@ -233,14 +216,16 @@ impl Session<'_> {
         error: TrainError,
         trainer: &Trainer<M>,
         hooks: &mut RunHooks,
-        loader: &ViewLoader,
     ) -> anyhow::Error {
         let run = self.folder.path().display();
         if let Some(failure) = Failure::of(&error) {
             let accumulation = self.config.train.accumulation as u64;
             let first = failure.step * accumulation;
-            let mut batch = LoaderSource(loader.stream(first, first + accumulation));
-            let said = match failure.save(trainer, &mut batch, self.folder) {
+            let saved = loader(self.config, self.data, Shard::default()).and_then(|whole| {
+                let mut batch = LoaderSource(whole.stream(first, first + accumulation));
+                failure.save(trainer, &mut batch, self.folder)
+            });
+            let said = match saved {
                 Ok(()) => format!(
                     "training stopped; the batch and the state are saved, see them again with `cargo xtask replay {run}`"
                 ),
@@ -253,7 +238,7 @@ impl Session<'_> {
         // A batch that cannot be made leaves the trainer as it was after the last step. What a hook fails at may have
         // been half done: then the checkpoint before it stands.
         let saved = match error {
-            TrainError::Source(_) => hooks.save(trainer),
+            TrainError::Source(_) | TrainError::OtherRank { .. } => hooks.save(trainer),
             _ => Ok(()),
         };
         let step = trainer.steps_done();
@@ -289,30 +274,15 @@ impl Session<'_> {
         self.folder.write(ENCODER, &to_safetensors(&state_dict(encoder)?, &about.to_string())?)
     }
 
-    fn write_skipped(&self, loader: &ViewLoader) -> anyhow::Result<()> {
+    /// Those that were skipped when the data were opened, and `later` ones by their index.
+    fn write_skipped(&self, later: &BTreeMap<usize, String>) -> anyhow::Result<()> {
         let mut skipped = self.data.skipped.clone();
-        skipped.extend(loader.skipped().into_iter().map(|(index, reason)| Skipped {
-            path: self.data.train.path(index).unwrap_or_else(|| format!("image {index}").into()),
-            reason,
+        skipped.extend(later.iter().map(|(index, reason)| Skipped {
+            path: self.data.train.path(*index).unwrap_or_else(|| format!("image {index}").into()),
+            reason: reason.clone(),
         }));
         let mut lines = Vec::new();
         write_skipped(&skipped, &mut lines)?;
         if lines.is_empty() { Ok(()) } else { self.folder.write(SKIPPED, &lines) }
-    }
-}
-
-/// What a trainer needs besides the method, for a run of `steps` optimiser steps.
-pub fn trainer_config(config: &RunConfig, steps: u64) -> TrainerConfig {
-    let train = &config.train;
-    let steps_per_epoch = steps as f64 / train.epochs as f64;
-    TrainerConfig {
-        optimizer: config.optimizer.config(),
-        learning_rate: LearningRate {
-            peak: config.optimizer.peak(train.batch_size),
-            warmup_steps: (train.warmup_epochs * steps_per_epoch).round() as u64,
-            steps,
-            final_fraction: config.optimizer.final_fraction,
-        },
-        accumulation: train.accumulation,
     }
 }

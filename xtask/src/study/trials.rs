@@ -99,7 +99,8 @@ impl StudyFolder {
             Ok(own)
         };
         let mut outcomes = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs.0.min(trials.len())).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> =
+                (0..jobs.0.min(trials.len())).map(|_| scope.spawn(work)).collect();
             let results = workers.into_iter().map(|worker| match worker.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -113,11 +114,7 @@ impl StudyFolder {
     }
 
     /// The outcome, and whether the run was made just now.
-    fn outcome(
-        &self,
-        trial: &Trial,
-        threads: Option<usize>,
-    ) -> anyhow::Result<(Outcome, bool)> {
+    fn outcome(&self, trial: &Trial, threads: Option<usize>) -> anyhow::Result<(Outcome, bool)> {
         let Trial { name, config } = trial;
         let settings = self.path.join("settings").join(name).with_extension("toml");
         let run = self.path.join("runs").join(name);

@@ -187,7 +187,9 @@ pub fn denied(
             false,
             ((needs.memory_bytes as f64 * rng.random_range(0.3..1.0)) as u64 / 1024).to_string(),
         ),
-        Fault::FlippedBit | Fault::Truncated | Fault::Deleted => bail!("nothing that a run is denied"),
+        Fault::FlippedBit | Fault::Truncated | Fault::Deleted => {
+            bail!("nothing that a run is denied")
+        }
     };
     Ok(spawn(&mut command, folder)?.wait()?)
 }

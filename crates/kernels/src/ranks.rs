@@ -1,0 +1,148 @@
+//! Several processes or threads that train one network on parts of a batch.
+
+use std::cell::RefCell;
+use std::fmt::Debug;
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+
+use bytemuck::AnyBitPattern;
+
+/// Processes (or threads) that train together, each on its part of every batch. A single process is the case of one.
+///
+/// All ranks call the same operations in the same order, each with as many values as the others, and all of them
+/// get the same result, bit for bit. What cannot be completed, since a rank is gone, ends the process: there is
+/// nothing that the others could go on with.
+pub trait Ranks: Debug + Send + Sync {
+    /// Which one this is, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Everyone's bytes, in the order of ranks.
+    fn gather(&self, bytes: &[u8]) -> Vec<u8>;
+
+    /// Replaces the values by their sums over ranks.
+    fn sum(&self, values: &mut [f32]);
+
+    /// Replaces everyone's bytes by those of rank 0.
+    fn broadcast(&self, bytes: &mut [u8]);
+}
+
+/// `count` ranks for as many threads of this process, each with a device or a share of the cores of its own.
+///
+/// A thread that computes on a CPU needs a `rayon` pool of its own: the ranks wait for each other.
+pub fn thread_ranks(count: usize) -> Vec<Arc<dyn Ranks>> {
+    let brought = Mutex::new(vec![Vec::new(); count]);
+    let meeting = Arc::new(Meeting { count, barrier: Barrier::new(count), brought });
+    (0..count)
+        .map(|rank| Arc::new(Thread { rank, meeting: meeting.clone() }) as Arc<dyn Ranks>)
+        .collect()
+}
+
+#[derive(Debug)]
+struct Thread {
+    rank: usize,
+    meeting: Arc<Meeting>,
+}
+
+#[derive(Debug)]
+struct Meeting {
+    count: usize,
+    barrier: Barrier,
+    /// By each of the ranks.
+    brought: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Thread {
+    /// Brings `bytes` and reads what all have brought.
+    fn meet<R>(&self, bytes: &[u8], read: impl FnOnce(&[Vec<u8>]) -> R) -> R {
+        let Meeting { barrier, brought, .. } = &*self.meeting;
+        let lock = || brought.lock().unwrap_or_else(PoisonError::into_inner);
+        lock()[self.rank] = bytes.to_vec();
+        barrier.wait();
+        let result = read(&lock());
+        // Nobody brings anything new before all have read.
+        barrier.wait();
+        result
+    }
+}
+
+impl Ranks for Thread {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn count(&self) -> usize {
+        self.meeting.count
+    }
+
+    fn gather(&self, bytes: &[u8]) -> Vec<u8> {
+        self.meet(bytes, |all| all.concat())
+    }
+
+    fn sum(&self, values: &mut [f32]) {
+        let mine: Vec<u8> = bytemuck::cast_slice(values).to_vec();
+        self.meet(&mine, |all| {
+            values.fill(0.0);
+            for part in all {
+                let part = numbers::<f32>(part);
+                values.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+            }
+        });
+    }
+
+    fn broadcast(&self, bytes: &mut [u8]) {
+        let mine = if self.rank == 0 { bytes.to_vec() } else { Vec::new() };
+        self.meet(&mine, |all| bytes.copy_from_slice(&all[0]));
+    }
+}
+
+/// Ranks that train together, and what of it the networks should know.
+#[derive(Debug, Clone)]
+pub struct Together {
+    /// Who they are.
+    pub ranks: Arc<dyn Ranks>,
+    /// Whether batch norm takes its statistics over everyone's part of the batch ("synchronised"), as one process
+    /// with the whole batch would, or over this rank's part alone.
+    pub batch_norm: bool,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Together>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` as one of several ranks: whatever of this crate `f` computes on this thread, and its gradients
+/// whenever they are computed.
+pub fn together<R>(ranks: Option<Together>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Together>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0.take());
+        }
+    }
+    let _restore = Restore(CURRENT.replace(ranks));
+    f()
+}
+
+/// The ranks of the innermost [`together`].
+pub fn current_ranks() -> Option<Together> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// The ranks that batch norm is to be synchronised over, if there is more than one.
+pub(crate) fn of_batch_norm() -> Option<Arc<dyn Ranks>> {
+    current_ranks()
+        .filter(|together| together.batch_norm && together.ranks.count() > 1)
+        .map(|together| together.ranks)
+}
+
+/// Everyone's values, a list for each rank.
+pub(crate) fn gather_f64(ranks: &dyn Ranks, values: &[f64]) -> Vec<Vec<f64>> {
+    let all: Vec<f64> = numbers(&ranks.gather(bytemuck::cast_slice(values))).collect();
+    all.chunks(values.len().max(1)).map(<[f64]>::to_vec).collect()
+}
+
+/// The numbers whose bytes these are, wherever they lie in memory.
+fn numbers<T: AnyBitPattern>(bytes: &[u8]) -> impl Iterator<Item = T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned)
+}

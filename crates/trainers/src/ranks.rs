@@ -1,0 +1,127 @@
+//! What ranks that train together exchange besides batch norm's statistics.
+//!
+//! Every rank computes the loss of the whole batch and differentiates it by its own images alone; the sums of these
+//! gradients over ranks are then the gradients that one process with the whole batch would have.
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
+use selfsame_kernels::{Ranks, Together, current_ranks};
+use selfsame_models::named::{NamedVisitor, visit_named};
+
+use crate::TrainError;
+
+/// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has them: images are dealt
+/// out in turn. Gradients flow to this rank's own.
+///
+/// Barlow Twins' cross-correlation and every other loss over the batch must be of the whole of it.
+pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
+    let Some(Together { ranks, .. }) = current_ranks() else { return x };
+    let [batch, dim] = x.dims();
+    let everyone = ranks.gather(bytemuck::cast_slice(&host(x.clone())));
+    let rank_bytes = (batch * dim * size_of::<f32>()).max(1);
+    let rows = everyone.chunks(rank_bytes).enumerate().map(|(rank, bytes)| {
+        let rows = if rank == ranks.rank() {
+            x.clone()
+        } else {
+            let values = bytes.chunks_exact(size_of::<f32>());
+            let values: Vec<f32> = values.map(bytemuck::pod_read_unaligned).collect();
+            Tensor::from_data(TensorData::new(values, [batch, dim]), (&x.device(), x.dtype()))
+        };
+        rows.unsqueeze_dim::<3>(1)
+    });
+    let count = ranks.count();
+    Tensor::cat(rows.collect(), 1).reshape([batch * count, dim])
+}
+
+/// [`gather_rows`] of what belongs to both views.
+pub(crate) fn gather_both((a, b): (Tensor<2>, Tensor<2>)) -> (Tensor<2>, Tensor<2>) {
+    (gather_rows(a), gather_rows(b))
+}
+
+/// The mean over ranks, of a loss that is a mean over images, `[1]`.
+pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
+    match current_ranks() {
+        Some(_) => gather_rows(loss.reshape([1, 1])).mean(),
+        None => loss,
+    }
+}
+
+/// Replaces the gradients of `module` by their sums over ranks.
+pub(crate) fn sum_gradients<M: Module>(
+    module: &M,
+    gradients: GradientsParams,
+    ranks: &dyn Ranks,
+) -> GradientsParams {
+    let mut collect = Collect { gradients: &gradients, values: Vec::new() };
+    visit_named(module, &mut collect);
+    let mut values = collect.values;
+    ranks.sum(&mut values);
+    let mut replace =
+        Replace { gradients: &gradients, rest: &values, sums: GradientsParams::new() };
+    visit_named(module, &mut replace);
+    replace.sums
+}
+
+/// All gradients one after the other: one exchange instead of one for each parameter.
+struct Collect<'a> {
+    gradients: &'a GradientsParams,
+    values: Vec<f32>,
+}
+
+impl NamedVisitor for Collect<'_> {
+    fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.values.extend(host(gradient));
+        }
+    }
+}
+
+struct Replace<'a> {
+    gradients: &'a GradientsParams,
+    rest: &'a [f32],
+    sums: GradientsParams,
+}
+
+impl NamedVisitor for Replace<'_> {
+    fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let (values, rest) = self.rest.split_at(gradient.shape().num_elements());
+        self.rest = rest;
+        let data = TensorData::new(values.to_vec(), gradient.shape());
+        let sum = Tensor::<D>::from_data(data, (&gradient.device(), gradient.dtype()));
+        self.sums.register(param.id, sum);
+    }
+}
+
+/// The elements in row-major order.
+fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.detach().into_data().iter::<f32>().collect()
+}
+
+/// How a rank stands between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// It can go on.
+    Ready,
+    /// It has nothing more to do, or was told to stop.
+    Done,
+    /// It cannot go on.
+    Failed,
+}
+
+/// Waits for everyone, and says whether all can go on: no rank must begin a step that another one does not take.
+///
+/// # Errors
+/// The first rank that failed, where it is not this one.
+pub(crate) fn agree(mine: Standing) -> Result<Standing, TrainError> {
+    let Some(Together { ranks, .. }) = current_ranks() else { return Ok(mine) };
+    let all = ranks.gather(&[mine as u8]);
+    let failed = all.iter().position(|standing| *standing == Standing::Failed as u8);
+    match failed {
+        Some(rank) if mine != Standing::Failed => Err(TrainError::OtherRank { rank }),
+        Some(_) => Ok(Standing::Failed),
+        None if all.contains(&(Standing::Done as u8)) => Ok(Standing::Done),
+        None => Ok(Standing::Ready),
+    }
+}

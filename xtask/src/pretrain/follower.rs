@@ -1,0 +1,68 @@
+//! A rank that is not the first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use selfsame_data::Splits;
+use selfsame_kernels::Together;
+use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
+
+use super::interrupt;
+use super::training::{Place, Training};
+use crate::config::RunConfig;
+use crate::methods::MethodTask;
+use crate::ranks::gather_bytes;
+
+/// Trains with the others, and leaves evaluation, saving and everything that is said to rank 0.
+pub struct Follower<'a> {
+    pub config: &'a RunConfig,
+    pub data: &'a Splits,
+    pub place: Place,
+}
+
+impl MethodTask for Follower<'_> {
+    type Output = ();
+
+    fn run<M: Method>(self, method: M) -> anyhow::Result<()> {
+        let mut training = Training::new(method, self.config, self.data, &self.place)?;
+        training.start_as_rank_0()?;
+        if training.as_rank_0(false) {
+            let mut hooks = Interruptible { interrupted: interrupt::flag()? };
+            let result = training.fit(&mut hooks);
+            all_skipped(&self.place, training.loader.skipped());
+            if let Err(error) = result {
+                eprintln!("error: rank {}: {error}", self.place.rank());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ends training, on all ranks, when this one is told to.
+struct Interruptible {
+    interrupted: Arc<AtomicBool>,
+}
+
+impl<M: Method> Hooks<M> for Interruptible {
+    fn after_step(
+        &mut self,
+        _: &Trainer<M>,
+        _: &StepReport,
+    ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
+        let stop = self.interrupted.load(Ordering::Relaxed);
+        Ok(if stop { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+/// The images that any rank could not read, with the reasons.
+pub fn all_skipped(place: &Place, mine: BTreeMap<usize, String>) -> BTreeMap<usize, String> {
+    let Some(Together { ranks, .. }) = &place.together else { return mine };
+    let bytes = serde_json::to_vec(&mine).unwrap_or_default();
+    let lists = gather_bytes(&**ranks, &bytes);
+    lists
+        .iter()
+        .filter_map(|list| serde_json::from_slice::<BTreeMap<usize, String>>(list).ok())
+        .flatten()
+        .collect()
+}
