@@ -106,10 +106,13 @@ impl BatchNorm {
         Self { weight: fixed(1.0), bias: fixed(0.0), ..Self::new(features, 1.0, init) }
     }
 
-    /// Vectors, `[batch, features]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let [batch, features] = x.dims();
-        self.forward_images(x.reshape([batch, 1, 1, features])).reshape([batch, features])
+    /// `[batch, features, …]` → the same shape.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let shape = x.shape();
+        let (batch, features) = (shape[0], self.weight.dims()[0]);
+        let positions = shape.num_elements() / (batch * features).max(1);
+        let images = x.reshape([batch, features, positions, 1]).permute([0, 2, 3, 1]);
+        self.forward_images(images).permute([0, 3, 1, 2]).reshape(shape)
     }
 
     /// Images, `[batch, height, width, features]`, by the kernels where there are any.
