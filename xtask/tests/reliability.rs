@@ -282,12 +282,12 @@ fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("is intact") && said.contains("--resume auto"), "{said}");
-    let last = metrics(&run).into_iter().filter_map(|line| {
+    let mut losses = metrics(&run).into_iter().filter_map(|line| {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         line["loss"].as_f64()?;
         line["step"].as_u64()
     });
-    let last = last.last().unwrap();
+    let last = losses.next_back().unwrap();
     let newest = checkpoints(&run).remove(0);
     assert!(newest.ends_with(format!("step-{last:010}.safetensors")), "{newest:?}, {last}");
 
