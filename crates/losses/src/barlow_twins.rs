@@ -161,24 +161,38 @@ mod tests {
         assert!(variance.iter().all(|v| (v - 1.0).abs() < 1e-4), "{variance:?}");
     }
 
-    /// Both ways, and blocks that the dimensions do not divide into, against the sum as it is written.
+    /// As the equation has it: invariance and redundancy of `C = z_aᵀ z_b / N`.
+    fn as_written(a: Tensor<2>, b: Tensor<2>) -> [Tensor<1>; 2] {
+        let [batch, _] = a.dims();
+        let c = a.transpose().matmul(b).div_scalar(batch as f32);
+        let off = off_diagonal(c.clone());
+        let invariance = (c - off.clone()).sum_dim(1).neg().add_scalar(1.0).square().sum();
+        [invariance, off.square().sum()]
+    }
+
+    /// Both ways, and blocks that the dimensions do not divide into.
     #[test]
     fn redundancy_is_the_sum_off_the_diagonal() {
         let device = Device::flex().autodiff();
         for (batch, dim) in [(8, 24), (24, 8), (5, BLOCK + 3), (BLOCK + 70, BLOCK + 3)] {
             let noise = || Tensor::<2>::random([batch, dim], Distribution::Default, &device);
-            let (a, b) = (noise().require_grad(), noise());
-            let c = a.clone().transpose().matmul(b.clone()).div_scalar(batch as f32);
-            let off = off_diagonal(c.clone());
-            let invariance = (c - off.clone()).sum_dim(1).neg().add_scalar(1.0).square().sum();
-            let redundancy = off.square().sum();
-            let terms = BarlowTwinsLoss::terms_of(a.clone(), b);
-            let gradient = |loss: &Tensor<1>| a.grad(&loss.backward()).unwrap().into_data();
+            let (a, b) = (noise().into_data(), noise());
             let tolerance = Tolerance::relative(1e-4).set_absolute(1e-5);
-            for (got, expected) in [(terms.redundancy, redundancy), (terms.invariance, invariance)]
-            {
-                gradient(&got).assert_approx_eq::<f32>(&gradient(&expected), tolerance);
-                got.into_data().assert_approx_eq::<f32>(&expected.into_data(), tolerance);
+            for term in 0..2 {
+                let value_and_gradient = |terms: &dyn Fn(Tensor<2>) -> [Tensor<1>; 2]| {
+                    let a = Tensor::<2>::from_data(a.clone(), &device).require_grad();
+                    let [invariance, redundancy] = terms(a.clone());
+                    let value = if term == 0 { invariance } else { redundancy };
+                    let gradient = a.grad(&value.backward()).unwrap().into_data();
+                    (value.into_data(), gradient)
+                };
+                let got = value_and_gradient(&|a| {
+                    let terms = BarlowTwinsLoss::terms_of(a, b.clone());
+                    [terms.invariance, terms.redundancy]
+                });
+                let expected = value_and_gradient(&|a| as_written(a, b.clone()));
+                got.0.assert_approx_eq::<f32>(&expected.0, tolerance);
+                got.1.assert_approx_eq::<f32>(&expected.1, tolerance);
             }
         }
     }
