@@ -257,6 +257,7 @@ fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
     // The data sets' folder is beside it.
     let manifest = temp.path().join("xtask");
     std::fs::create_dir(&manifest).unwrap();
+    std::fs::create_dir(temp.path().join("datasets")).unwrap();
     let run = temp.path().join("run");
     let start = |epochs: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
