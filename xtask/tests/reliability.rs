@@ -248,58 +248,6 @@ fn images_that_have_changed_are_said() {
     assert!(part(&[]).contains("changed since"));
 }
 
-/// As when a disk fails: the pack of decoded images is cut short under a run that reads from it.
-#[cfg(unix)]
-#[test]
-fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
-    let temp = tempfile::tempdir().unwrap();
-    let photos = folder_of_images(temp.path(), 12);
-    // The data sets' folder is beside it.
-    let manifest = temp.path().join("xtask");
-    std::fs::create_dir(&manifest).unwrap();
-    std::fs::create_dir(temp.path().join("datasets")).unwrap();
-    let run = temp.path().join("run");
-    let start = |epochs: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["pretrain", "byol", "--images", photos.to_str().unwrap()]);
-        command.args(["--out", run.to_str().unwrap(), "--resume", "auto"]);
-        for setting in ["data.pack=on", "train.batch_size=4", "encoder.base_width=2"] {
-            command.args(["--set", setting]);
-        }
-        command.args(["--set", "train.epochs=100000", "--set", epochs]);
-        command.env("CARGO_MANIFEST_DIR", &manifest).env("RAYON_NUM_THREADS", "2");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let child = start("train.stop_after=100000");
-    wait_until(|| !checkpoints_if_any(&run).is_empty());
-    let packs: Vec<PathBuf> = std::fs::read_dir(temp.path().join("datasets/.packs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    for pack in &packs {
-        std::fs::OpenOptions::new().write(true).open(pack).unwrap().set_len(100).unwrap();
-    }
-    let output = child.wait_with_output().unwrap();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is intact") && said.contains("--resume auto"), "{said}");
-    let mut losses = metrics(&run).into_iter().filter_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        line["loss"].as_f64()?;
-        line["step"].as_u64()
-    });
-    let last = losses.next_back().unwrap();
-    let newest = checkpoints(&run).remove(0);
-    assert!(newest.ends_with(format!("step-{last:010}.safetensors")), "{newest:?}, {last}");
-
-    packs.iter().for_each(|pack| std::fs::remove_file(pack).unwrap());
-    let epochs = (last / 3 + 1) as f64;
-    let output = start(&format!("train.stop_after={epochs}")).wait_with_output().unwrap();
-    ok(&output);
-    let said = stderr(&output);
-    assert!(said.contains(&format!("resumed after step {last} ")), "{said}");
-}
-
 #[test]
 fn another_run_is_not_taken_for_this_one() {
     let temp = tempfile::tempdir().unwrap();
