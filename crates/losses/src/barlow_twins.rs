@@ -48,6 +48,8 @@ impl BarlowTwinsLoss {
 
     /// Both terms of `C = z_aᵀ z_b / N` as the embeddings are, for experiments without standardisation or with another.
     ///
+    /// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least.
+    ///
     /// C is never held more than once, forward and backward, and not at all where the batch is smaller than its
     /// dimensions: an 8192-wide projector's takes 256 MB.
     pub fn terms_of(z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
