@@ -261,44 +261,57 @@ fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
     let tar =
         Command::new("tar").arg("-cf").arg(&shard).arg("-C").arg(&photos).args(names).status();
     assert!(tar.unwrap().success());
-    let run = temp.path().join("run");
-    let start = |stop_after: u64| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["pretrain", "byol", "--images", shards.to_str().unwrap()]);
-        command.args(["--out", run.to_str().unwrap(), "--resume", "auto"]);
-        command.args(["--set", "train.batch_size=4", "--set", "encoder.base_width=2"]);
-        // An evaluation reads them too, and what fails in it leaves the checkpoint before it.
-        command.args(["--set", "train.epochs=100000", "--set", "eval.every=0"]);
-        command.args(["--set", &format!("train.stop_after={stop_after}")]);
-        command.env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR")).env("RAYON_NUM_THREADS", "2");
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    let mut child = start(100_000);
-    wait_until(|| !checkpoints_if_any(&run).is_empty());
-    std::fs::rename(&shard, &away).unwrap();
-    let limit = Instant::now() + Duration::from_secs(60);
-    while child.try_wait().unwrap().is_none() && Instant::now() < limit {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let _ = child.kill();
-    let output = child.wait_with_output().unwrap();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is intact") && said.contains("--resume auto"), "{said}");
-    let mut steps = metrics(&run).into_iter().filter_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        line["loss"].as_f64()?;
-        line["step"].as_u64()
-    });
-    let last = steps.next_back().unwrap();
-    let newest = checkpoints(&run).remove(0);
-    assert!(newest.ends_with(format!("step-{last:010}.safetensors")), "{newest:?}, {last}");
+    // Between steps, and with an evaluation after every step, which reads the images longer than the step does.
+    for evaluated in [false, true] {
+        let run = temp.path().join(format!("evaluated-{evaluated}"));
+        let (every, batch, steps_per_epoch) = if evaluated { (1, 12, 1) } else { (0, 4, 3) };
+        let start = |stop_after: u64| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+            command.args(["pretrain", "byol", "--images", shards.to_str().unwrap()]);
+            command.args(["--out", run.to_str().unwrap(), "--resume", "auto"]);
+            command.args(["--set", "train.epochs=100000", "--set", "encoder.base_width=2"]);
+            command.args(["--set", &format!("train.batch_size={batch}")]);
+            command.args(["--set", &format!("eval.every={every}")]);
+            command.args(["--set", &format!("train.stop_after={stop_after}")]);
+            command.env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
+            command.env("RAYON_NUM_THREADS", "2");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let mut child = start(100_000);
+        wait_until(|| !checkpoints_if_any(&run).is_empty());
+        std::fs::rename(&shard, &away).unwrap();
+        let limit = Instant::now() + Duration::from_secs(60);
+        while child.try_wait().unwrap().is_none() && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("is intact") && said.contains("--resume auto"), "{said}");
+        let mut steps = metrics(&run).into_iter().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            line["loss"].as_f64()?;
+            line["step"].as_u64()
+        });
+        let last = steps.next_back().unwrap();
+        let newest = checkpoints(&run).remove(0);
+        assert!(newest.ends_with(format!("step-{last:010}.safetensors")), "{newest:?}, {last}");
 
-    std::fs::rename(&away, &shard).unwrap();
-    let output = start(last / 3 + 1).wait_with_output().unwrap();
-    ok(&output);
-    let said = stderr(&output);
-    assert!(said.contains(&format!("resumed after step {last} ")), "{said}");
+        std::fs::rename(&away, &shard).unwrap();
+        let output = start(last / steps_per_epoch + 1).wait_with_output().unwrap();
+        ok(&output);
+        let said = stderr(&output);
+        assert!(said.contains(&format!("resumed after step {last} ")), "{said}");
+        // An evaluation that failed is made up for: each epoch has one, none has two.
+        let epochs = metrics(&run).into_iter().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            line["effective_rank"].as_f64()?;
+            line["epoch"].as_u64()
+        });
+        let expected = if evaluated { (1..=last).collect() } else { Vec::new() };
+        assert_eq!(epochs.collect::<Vec<_>>(), expected, "{said}");
+    }
 }
 
 #[test]

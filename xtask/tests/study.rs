@@ -186,6 +186,23 @@ fn an_ablation_has_a_verdict_on_every_part() {
     assert!(markdown.contains("Grill et al., 2020, table 5b"), "{markdown}");
 }
 
+/// A run's files are named after what was changed, a number with a point in it too.
+#[test]
+fn every_momentum_of_an_ablation_is_a_run_of_its_own() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("ablated");
+    let more = ["--only", "momentum", "--set", "train.epochs=1", "--set", "train.batch_size=20"];
+    let found = json(&ok(&study(&["ablate", "byol"], &out, &more)));
+    let runs = found["runs"].as_array().unwrap();
+    assert!(runs.iter().any(|run| run["name"] == "tau-0.99-s0"), "{runs:?}");
+    for run in runs {
+        assert!(run["figures"]["steps"].is_u64(), "{run}");
+        let settings = format!("settings/{}.toml", run["name"].as_str().unwrap());
+        assert!(out.join(&settings).is_file(), "{settings}");
+    }
+    assert_eq!(std::fs::read_dir(out.join("settings")).unwrap().count(), runs.len());
+}
+
 #[test]
 fn wrong_usage_is_told_before_any_run() {
     let temp = tempfile::tempdir().unwrap();

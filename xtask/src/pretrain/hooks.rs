@@ -202,7 +202,7 @@ impl RunHooks<'_> {
 
     /// Whether training should end because of what an evaluation found that is due.
     pub fn evaluate_if_due<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
-        if !std::mem::take(&mut self.state.evaluation_due) {
+        if !self.state.evaluation_due {
             return Ok(false);
         }
         let step = trainer.steps_done();
@@ -230,6 +230,8 @@ impl RunHooks<'_> {
                 anyhow::Ok((evaluation, self.doctor.checkup.examine(&method)?))
             })
         })?;
+        // Only now: an evaluation that fails, for images that have vanished say, stays due.
+        self.state.evaluation_due = false;
         let spread = &evaluation.spread;
         self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
         let diagnosis = self.doctor.diagnose(&examination, &evaluation);

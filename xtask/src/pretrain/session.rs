@@ -235,10 +235,12 @@ impl Session<'_> {
             };
             return anyhow::Error::from(error).context(said);
         }
-        // A batch that cannot be made leaves the trainer as it was after the last step. What a hook fails at may have
-        // been half done: then the checkpoint before it stands.
+        // A batch that cannot be made leaves the trainer as it was after the last step, and so does an evaluation that
+        // cannot read its images. What else a hook fails at may have been half done: then the checkpoint before it
+        // stands.
         let saved = match error {
             TrainError::Source(_) | TrainError::OtherRank { .. } => hooks.save(trainer),
+            TrainError::Hook(_) if hooks.state.evaluation_due => hooks.save(trainer),
             _ => Ok(()),
         };
         let step = trainer.steps_done();

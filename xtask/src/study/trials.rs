@@ -116,7 +116,8 @@ impl StudyFolder {
     /// The outcome, and whether the run was made just now.
     fn outcome(&self, trial: &Trial, threads: Option<usize>) -> anyhow::Result<(Outcome, bool)> {
         let Trial { name, config } = trial;
-        let settings = self.path.join("settings").join(name).with_extension("toml");
+        // Not `with_extension`: a name may hold a dot, as that of a target decay does.
+        let settings = self.path.join("settings").join(format!("{name}.toml"));
         let run = self.path.join("runs").join(name);
         let wanted = toml::to_string(config)?;
         if settings.exists() {
@@ -136,7 +137,7 @@ impl StudyFolder {
         } else {
             replace(&settings, wanted.as_bytes())?;
         }
-        let log = run.with_extension("log");
+        let log = self.path.join("runs").join(format!("{name}.log"));
         let output =
             File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let mut command = Command::new(std::env::current_exe()?);
