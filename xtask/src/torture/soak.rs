@@ -51,17 +51,19 @@ impl Soak {
     pub fn to_markdown(&self) -> String {
         // The first tenth fills caches.
         let settled = &self.samples[self.samples.len() / 10..];
-        let memory = |at: usize| settled[at].resident_bytes / MIB;
+        // The mean of a quarter, since what is resident goes up and down by megabytes with every checkpoint.
+        let quarters = settled.chunks(settled.len().div_ceil(4).max(1)).map(|quarter| {
+            let bytes: f64 = quarter.iter().map(|sample| sample.resident_bytes).sum();
+            format!("{:.1}", bytes / quarter.len() as f64 / MIB)
+        });
         let files = settled.iter().map(|sample| sample.open_files);
         let (fewest, most) = (files.clone().min().unwrap_or(0), files.max().unwrap_or(0));
         format!(
-            "A run of {:.0} minutes and {} steps: {:.1} MiB resident after a tenth of it, {:.1} MiB in the middle, \
-             {:.1} MiB at the end ({:+.2} MiB an hour by least squares from the tenth on); {fewest} to {most} open files.\n",
+            "A run of {:.0} minutes and {} steps. After a tenth of it, its quarters had {} MiB resident ({:+.2} MiB an \
+             hour by least squares); {fewest} to {most} open files.\n",
             60.0 * self.samples.last().map_or(0.0, |sample| sample.hours),
             self.steps,
-            memory(0),
-            memory(settled.len() / 2),
-            memory(settled.len() - 1),
+            quarters.collect::<Vec<_>>().join(", "),
             slope(settled) / MIB,
         )
     }

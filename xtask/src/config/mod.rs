@@ -1,0 +1,238 @@
+//! The settings of a run: defaults, then a TOML file, then flags and `--set`, then checks.
+
+mod checks;
+mod commented;
+mod overrides;
+mod sections;
+
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use toml::Table;
+
+pub use overrides::{Overrides, read_table};
+pub use sections::{
+    DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, OptimizerName,
+    OptimizerSection, TrainSection, ViewsConfig,
+};
+
+use crate::data::DataConfig;
+use crate::hex::hex;
+use crate::methods::{Method, MethodConfig};
+use crate::precision::Precision;
+
+/// Print the settings that a run would have, with their meaning.
+#[derive(Args)]
+pub struct ConfigArgs {
+    /// The method.
+    #[arg(value_parser = Method::parse)]
+    method: Method,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// Prints the effective settings as TOML with comments.
+pub fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = args.overrides.resolve(args.method)?;
+    print!("{}", config.to_commented_toml()?);
+    Ok(())
+}
+
+/// Every setting of a run. `None` stands for "decided by the data"; the file in the run's folder
+/// has the decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    pub method: Method,
+    pub seed: u64,
+    pub device: String,
+    /// Runs from before there was a choice have none.
+    #[serde(default)]
+    pub precision: Precision,
+    pub data: DataConfig,
+    pub views: ViewsConfig,
+    pub encoder: EncoderConfig,
+    /// The section that has the method's name.
+    #[serde(flatten)]
+    pub settings: MethodConfig,
+    pub train: TrainSection,
+    pub optimizer: OptimizerSection,
+    pub eval: EvalSection,
+    /// Runs from before there was a doctor have none.
+    #[serde(default)]
+    pub doctor: DoctorSection,
+}
+
+impl RunConfig {
+    /// Every key must be known, at the top too, where the method's section has a changing name.
+    fn parse(table: Table) -> Result<Self, String> {
+        let keys: Vec<String> = table.keys().cloned().collect();
+        let one_line = |text: String| text.trim().replace('\n', " ");
+        let config: Self =
+            table.try_into().map_err(|e: toml::de::Error| one_line(e.to_string()))?;
+        let known = Table::try_from(&config).map_err(|e| one_line(e.to_string()))?;
+        match keys.iter().find(|key| !known.contains_key(*key)) {
+            None => Ok(config),
+            Some(key) => Err(format!(
+                "{key}: there is no such setting or section in a run of {}",
+                config.method.name()
+            )),
+        }
+    }
+
+    /// The settings of a run that has been made.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        Self::checked(read_table(path)?, path)
+    }
+
+    /// The settings in `text`; `origin` is for the errors.
+    pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
+        Self::checked(text.parse().with_context(|| origin.display().to_string())?, origin)
+    }
+
+    fn checked(table: Table, origin: &Path) -> anyhow::Result<Self> {
+        let config =
+            Self::parse(table).map_err(|e| anyhow::anyhow!("{}: {e}", origin.display()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The first of the [`decisive`](Self::decisive) settings that `now` has otherwise, in words.
+    pub fn difference(&self, now: &Self) -> anyhow::Result<Option<String>> {
+        let (was, now) = (self.decisive(), now.decisive());
+        if was == now {
+            return Ok(None);
+        }
+        let (was, now) = (toml::to_string(&was)?, toml::to_string(&now)?);
+        let differing = was.lines().zip(now.lines()).find(|(was, now)| was != now);
+        let (was, now) = differing.unwrap_or(("a setting", "none"));
+        Ok(Some(format!("{was}; now {now}")))
+    }
+
+    /// Only the settings that decide the result: where, how fast and how safely a run is computed may change on the
+    /// way.
+    pub fn decisive(&self) -> Self {
+        let mut config = self.clone();
+        config.device.clear();
+        config.data.threads = None;
+        config.data.prefetch = 0;
+        config.train.stop_after = None;
+        config.train.checkpoint_every = 0;
+        config.train.checkpoint_minutes = 0.0;
+        config.train.keep_checkpoints = 0;
+        config
+    }
+
+    /// SHA-256 of the [`decisive`](Self::decisive) settings, in hexadecimal digits.
+    pub fn sha256(&self) -> anyhow::Result<String> {
+        let text = toml::to_string(&self.decisive())?;
+        Ok(hex(&Sha256::digest(text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(method: Method, set: &[&str]) -> anyhow::Result<RunConfig> {
+        let set = set.iter().map(|s| (*s).to_owned()).collect();
+        Overrides { set, ..Overrides::default() }.resolve(method)
+    }
+
+    #[test]
+    fn damaged_settings_are_refused_or_read() {
+        for method in [Method::Byol, Method::BarlowTwins] {
+            let text = resolve(method, &[]).unwrap().to_commented_toml().unwrap();
+            let origin = Path::new("config.toml");
+            RunConfig::from_toml(&text, origin).unwrap();
+            for end in (0..text.len()).step_by(7).filter(|end| text.is_char_boundary(*end)) {
+                let _ = RunConfig::from_toml(&text[..end], origin);
+            }
+            let mut refused = 0;
+            let tried = (0..8 * text.len()).step_by(11);
+            for bit in tried.clone() {
+                let mut bytes = text.clone().into_bytes();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                refused += usize::from(
+                    RunConfig::from_toml(&String::from_utf8_lossy(&bytes), origin).is_err(),
+                );
+            }
+            // The rest are other numbers, and comments.
+            assert!(refused > tried.len() / 10, "{refused}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_valid_and_settings_override_them() {
+        for method in Method::ALL {
+            resolve(method, &[]).unwrap();
+        }
+        let config = resolve(
+            Method::Byol,
+            &[
+                "train.epochs=3",
+                "optimizer.name=lars",
+                "views.crop_scale=[0.3, 0.9]",
+                "byol.tau_base=0.5",
+            ],
+        )
+        .unwrap();
+        assert_eq!((config.train.epochs, config.optimizer.name), (3, OptimizerName::Lars));
+        assert_eq!(config.views.crop_scale, [0.3, 0.9]);
+        let MethodConfig::Byol(byol) = config.settings else { panic!("{:?}", config.settings) };
+        assert_eq!(byol.tau_base, 0.5);
+    }
+
+    #[test]
+    fn wrong_settings_are_usage_errors_that_name_them() {
+        for (set, word) in [
+            ("train.epoch=3", "epoch"),
+            ("nonsense=1", "nonsense"),
+            ("train.epochs=many", "many"),
+            ("train.batch_size=1", "at least 2"),
+            ("train.accumulation=3", "train.accumulation"),
+            ("train.warmup_epochs=1000", "warmup_epochs"),
+            ("optimizer.learning_rate=-1", "learning_rate"),
+            ("optimizer.weight_decay=-1", "weight_decay"),
+            ("byol.tau_base=1.5", "tau_base"),
+            ("views.hue=0.9", "views.hue"),
+            ("encoder.base_width=0", "base_width"),
+            ("eval.knn_k=0", "k of at least 1"),
+            ("device=tpu", "tpu"),
+            ("train.epochs", "KEY=VALUE"),
+            ("barlow_twins.lambda=0.1", "settings"),
+        ] {
+            let error = resolve(Method::Byol, &[set]).unwrap_err();
+            assert!(error.is::<crate::usage::Usage>(), "{set}: {error}");
+            assert!(error.to_string().contains(word), "{set}: {error}");
+        }
+        let error = resolve(
+            Method::Byol,
+            &[
+                "optimizer.name=sgd",
+                "optimizer.weight_decay=0",
+                "optimizer.exclude_bias_and_norm=true",
+            ],
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("exclude_bias_and_norm"), "{error}");
+    }
+
+    #[test]
+    fn what_config_prints_can_be_read_back() {
+        for method in Method::ALL {
+            let config = resolve(method, &[]).unwrap();
+            let text = config.to_commented_toml().unwrap();
+            let table: Table = text.parse().unwrap();
+            assert_eq!(config, table.try_into().unwrap());
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.windows(2) {
+                let setting = pair[1].contains(" = ") && !pair[1].starts_with('#');
+                assert!(!setting || pair[0].starts_with("# "), "{} has no comment", pair[1]);
+            }
+        }
+    }
+}
