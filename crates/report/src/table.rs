@@ -57,9 +57,14 @@ pub fn row_name(cell: &Cell) -> String {
     format!("<th scope=\"row\">{text}</th>")
 }
 
+/// Characters; what is longer is a sentence.
+const LINE: usize = 40;
+
 /// What the cells of a column have in common.
 pub struct Column {
     numeric: bool,
+    /// Sentences, which a narrow screen must not squeeze into a column of single words.
+    prose: bool,
     /// The span of all intervals, with a margin.
     span: Option<(f64, f64)>,
 }
@@ -72,22 +77,36 @@ impl Column {
         let ends = cells.iter().filter_map(|c| drawable(c)).flatten();
         let (low, high) =
             ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let numeric = numbers > 0 && numbers * 2 >= filled().count();
         Self {
-            numeric: numbers > 0 && numbers * 2 >= filled().count(),
+            numeric,
+            prose: !numeric && filled().any(|c| c.text.chars().count() > LINE),
             span: (low < high).then_some((low - 0.04 * (high - low), high + 0.04 * (high - low))),
         }
     }
 
     /// The class attribute of the column's cells.
     pub fn class(&self) -> &'static str {
-        if self.numeric { " class=\"number\"" } else { "" }
+        match self.name() {
+            "number" => " class=\"number\"",
+            "prose" => " class=\"prose\"",
+            _ => "",
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match (self.numeric, self.prose) {
+            (true, _) => "number",
+            (_, true) => "prose",
+            _ => "",
+        }
     }
 
     /// A cell, with its interval on the column's scale and a `mark` (a class) of its own.
     pub fn cell(&self, cell: &Cell, mark: &str) -> String {
         let text = escape(&cell.text);
         let text = if cell.strong { format!("<b>{text}</b>") } else { text };
-        let class = format!("{} {mark}", if self.numeric { "number" } else { "" });
+        let class = format!("{} {mark}", self.name());
         let class = match class.trim() {
             "" => String::new(),
             class => format!(" class=\"{class}\""),
@@ -130,6 +149,16 @@ mod tests {
         let html = table(&Table { header, rows, ..Table::default() });
         assert!(html.contains("<th scope=\"col\" class=\"number\">top-1</th>"));
         assert!(html.contains("<th scope=\"row\">linear</th><td class=\"number\"></td>"));
+    }
+
+    #[test]
+    fn sentences_are_told_from_words() {
+        let class = |text: &str| Column::of(&[&"healthy".into(), &text.into()]).class();
+        assert_eq!(class("no predictor"), "");
+        assert_eq!(
+            class("complete collapse: every image maps to one direction"),
+            " class=\"prose\""
+        );
     }
 
     #[test]

@@ -154,6 +154,10 @@ fn lead(method: Method, groups: &[(&Variant, Repeats)]) -> Vec<String> {
         true => "The collapse doctor found no collapse in any variant.".into(),
         false => format!("The collapse doctor found a collapse with: {}.", collapsed.join("; ")),
     });
+    let unfinished = names(&|own| own.measured().count() == 0);
+    if !unfinished.is_empty() {
+        lead.push(format!("No run came to its end with: {}.", unfinished.join("; ")));
+    }
     let mut changes: Vec<(f64, &str)> = groups[1..]
         .iter()
         .filter(|(_, own)| own.collapsed() == 0)

@@ -162,7 +162,8 @@ impl StudyFolder {
         let last = if said.is_empty() { text.lines().collect() } else { said };
         let from = last.len().saturating_sub(LAST_LINES);
         let reason = last[from..].join("\n");
-        let reason = if reason.is_empty() { status.to_string() } else { reason };
+        let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+        let reason = if reason.is_empty() { status.to_string() } else { reason.to_owned() };
         Ok((Err(reason), true))
     }
 }
