@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use libfuzzer_sys::fuzz_target;
-use selfsame_models::weights::{contents, load_state_dict};
 use selfsame_models::init::WeightInit;
+use selfsame_models::weights::{contents, load_state_dict};
 use selfsame_models::{Mlp, MlpConfig};
 use selfsame_trainers::Checkpoint;
 use sha2::{Digest, Sha256};
