@@ -166,6 +166,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             checkpoint_minutes: checkpoint_minutes(),
             keep_checkpoints: keep_checkpoints(),
             sync_batch_norm: sync_batch_norm(),
+            read_every: None,
         },
         optimizer: OptimizerSection {
             name: OptimizerName::Sgd,
@@ -372,6 +373,10 @@ pub const COMMENTS: &[(&str, &str)] = &[
     (
         "train.sync_batch_norm",
         "with several processes: batch norm over all their images, as in one; false: each over its own",
+    ),
+    (
+        "train.read_every",
+        "steps whose losses are read together, since a GPU has to wait for it; unset: 1 on a CPU, 16 on a GPU",
     ),
     ("optimizer.name", "sgd, adamw or lars"),
     ("optimizer.learning_rate", "at the end of the warm-up"),

@@ -255,6 +255,17 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
         let damaged = xtask(&["replay", run], "2");
         assert!(String::from_utf8_lossy(&damaged.stderr).contains("batch.safetensors"));
     }
+    // Found only when its figures are read, as on a GPU: the state before is gone, and how to see it again is said.
+    let late = temp.path().join("late");
+    let more = [&TINY[..], &["--set", "optimizer.learning_rate=1e20"]].concat();
+    let unread = [&more[..], &["--set", "train.read_every=100"]].concat();
+    let (success, _, stderr) = pretrain("byol", &late, &unread);
+    assert!(!success && stderr.contains("train.read_every=1"), "{stderr}");
+    assert!(stderr.contains("the loss is NaN at step"), "{stderr}");
+    assert!(!late.join("failure").exists());
+    let again = [&more[..], &["--set", "train.read_every=1", "--resume", "auto"]].concat();
+    let (success, _, stderr) = pretrain("byol", &late, &again);
+    assert!(!success && stderr.contains("cargo xtask replay"), "{stderr}");
     let healthy = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);
     let nothing = xtask(&["replay", healthy.to_str().unwrap()], "2");
     assert_eq!(nothing.status.code(), Some(1));

@@ -72,6 +72,20 @@ fn a_run_stopped_at_any_step_and_resumed_on_other_threads_ends_in_the_same_bits(
     }
 }
 
+/// As on a GPU, whose losses are not read after every step.
+#[test]
+fn losses_that_are_read_later_are_the_same() {
+    let temp = tempfile::tempdir().unwrap();
+    let (whole, later) = (temp.path().join("whole"), temp.path().join("later"));
+    ok(&pretrain("byol", &whole, &[], "2"));
+    let more = ["--resume", "auto", "--set", "train.read_every=2"];
+    for stop in ["train.stop_after=0.34", "train.stop_after=1.67", "train.stop_after=2"] {
+        ok(&pretrain("byol", &later, &[&more[..], &["--set", stop]].concat(), "2"));
+    }
+    assert!(encoder(&whole) == encoder(&later));
+    assert_eq!(metrics(&whole), metrics(&later));
+}
+
 /// A run that goes on until it is told to stop.
 fn endless(out: &Path, more: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));

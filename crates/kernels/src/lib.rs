@@ -37,6 +37,8 @@
 mod arithmetic;
 mod autodiff;
 mod conv;
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
+mod exchange;
 mod host;
 mod linear;
 mod machine;
@@ -52,6 +54,8 @@ mod simd;
 mod transpose;
 mod update;
 mod workers;
+
+use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
@@ -144,7 +148,7 @@ pub struct BatchNormOutput {
 ///
 /// - `x`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
 ///
-/// Under [`together`], with kernels, the batch may be that of all ranks.
+/// Under [`together`] the batch may be that of all ranks, each of which then has as many images as the others.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -186,22 +190,25 @@ fn normalize(
 ) -> BatchNormOutput {
     let elements = x.shape().num_elements();
     let samples = elements / weight.shape().num_elements().max(1);
+    let samples = samples * norm.ranks.as_ref().map_or(1, |ranks| ranks.count());
     let all = [&x].into_iter().chain(&residual).all(has_kernels);
     if !all || !has_kernels(&weight) || !has_kernels(&bias) || elements == 0 {
-        let out = burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
+        let (output, mean, variance) = match &norm.ranks {
+            Some(ranks) => normalize_together(x, weight, bias, norm.epsilon, ranks),
+            None => {
+                let out =
+                    burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
+                (last(out.output), out.mean, out.variance)
+            }
+        };
         let sum = match residual {
-            Some(residual) => last(out.output) + residual,
-            None => last(out.output),
+            Some(residual) => output + residual,
+            None => output,
         };
         let output = if norm.relu { relu(sum) } else { sum };
-        return BatchNormOutput {
-            output,
-            mean: out.mean.detach(),
-            variance: out.variance.detach(),
-            samples,
-        };
+        let (mean, variance) = (mean.detach(), variance.detach());
+        return BatchNormOutput { output, mean, variance, samples };
     }
-    let samples = samples * norm.ranks.as_ref().map_or(1, |ranks| ranks.count());
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     let (output, mean, variance) = match residual {
         Some(residual) => {
@@ -216,6 +223,32 @@ fn normalize(
         variance: Tensor::from_dispatch(variance),
         samples,
     }
+}
+
+/// Batch norm over the images of all ranks, in Burn's operations: output, mean and variance.
+///
+/// Ranks have equally many values, so the mean is that of their means, and the variance that of their variances and of
+/// the squares by which their means differ from it.
+fn normalize_together(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+    ranks: &Arc<dyn Ranks>,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (shape, [features]) = (x.shape(), weight.dims());
+    let rows = x.flatten::<2>(0, 2);
+    let mean = rows.clone().mean_dim(0);
+    let variance = (rows.clone() - mean.clone()).square().mean_dim(0);
+    let mine = Tensor::cat(vec![mean, variance], 1).flatten(0, 1);
+    let everyone = exchange::gather(mine, ranks);
+    let means = everyone.clone().narrow(1, 0, features);
+    let variances = everyone.narrow(1, features, features);
+    let mean = means.clone().mean_dim(0);
+    let variance = (variances + (means - mean.clone()).square()).mean_dim(0);
+    let scale = weight.unsqueeze() / variance.clone().add_scalar(epsilon).sqrt();
+    let output = (rows - mean.clone()) * scale + bias.unsqueeze();
+    (output.reshape(shape), mean.squeeze_dim(0), variance.squeeze_dim(0))
 }
 
 /// Batch norm as it is evaluated, with statistics that are constants: `scale · x + shift + residual`

@@ -142,6 +142,11 @@ pub(crate) fn gather_f64(ranks: &dyn Ranks, values: &[f64]) -> Vec<Vec<f64>> {
     all.chunks(values.len().max(1)).map(<[f64]>::to_vec).collect()
 }
 
+/// Everyone's values, one rank's after the other's.
+pub(crate) fn gather_f32(ranks: &dyn Ranks, values: &[f32]) -> Vec<f32> {
+    numbers(&ranks.gather(bytemuck::cast_slice(values))).collect()
+}
+
 /// The numbers whose bytes these are, wherever they lie in memory.
 fn numbers<T: AnyBitPattern>(bytes: &[u8]) -> impl Iterator<Item = T> {
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned)

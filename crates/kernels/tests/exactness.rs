@@ -15,8 +15,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 use reference::Sum;
 use selfsame_kernels::{
-    Precision, SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool, linear,
-    max_pool2d, moving_average, not_finite, sgd_step, update_norms,
+    Precision, SgdStep, Together, autocast, batch_norm, batch_norm_relu, conv2d, global_avg_pool,
+    linear, max_pool2d, moving_average, not_finite, sgd_step, thread_ranks, together, update_norms,
 };
 
 fn devices() -> Vec<Device> {
@@ -363,6 +363,100 @@ fn the_batch_norms_of_an_encoder() {
 }
 
 /// Batch norm without ReLU and the mean over positions, against Burn's own operations.
+/// One rank's part of a batch norm: what belongs to its images (output, gradients of input and residual), what it adds to
+/// the gradients of γ and β, and the batch's mean and variance.
+struct Part {
+    images: [Vec<f32>; 3],
+    parameters: [Vec<f32>; 2],
+    statistics: [Vec<f32>; 2],
+    samples: usize,
+}
+
+/// Images `from..to` of six. In f64 by Burn's operations, for which there are no kernels.
+fn norm_of_part(from: usize, to: usize, double: bool) -> Part {
+    let device = Device::flex().autodiff();
+    let (row, channels) = (3 * 2 * 5, 5);
+    let cast = |x: Tensor<4>| match double {
+        true => x.cast(burn::tensor::FloatDType::F64),
+        false => x,
+    };
+    let images = |seed: u64| -> Tensor<4> {
+        let part = &normal(seed, 6 * row)[from * row..to * row];
+        cast(tensor(part, [to - from, 3, 2, channels], &device))
+    };
+    let vector = |seed| -> Tensor<1> {
+        cast(tensor(&normal(seed, channels), [1, 1, 1, channels], &device)).flatten(0, 3)
+    };
+    let (x, residual) = (images(1).require_grad(), images(2).require_grad());
+    let (weight, bias) = (vector(3).require_grad(), vector(4).require_grad());
+    let out = batch_norm_relu(
+        x.clone() * 3.0 + 5.0,
+        weight.clone(),
+        bias.clone(),
+        1e-5,
+        Some(residual.clone()),
+    );
+    let gradients = backward(out.output.clone(), images(5));
+    let single = |x: Tensor<4>| values(x.cast(burn::tensor::FloatDType::F32));
+    let of_vector = |x: Tensor<1>| values(x.cast(burn::tensor::FloatDType::F32));
+    let grad = |x: &Tensor<4>| {
+        let gradient = x.grad(&gradients).unwrap();
+        values(gradient.cast(burn::tensor::FloatDType::F32))
+    };
+    let grad_of_vector = |x: &Tensor<1>| {
+        let gradient = x.grad(&gradients).unwrap();
+        values(gradient.cast(burn::tensor::FloatDType::F32))
+    };
+    Part {
+        images: [single(out.output), grad(&x), grad(&residual)],
+        parameters: [grad_of_vector(&weight), grad_of_vector(&bias)],
+        statistics: [of_vector(out.mean), of_vector(out.variance)],
+        samples: out.samples,
+    }
+}
+
+fn near(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 2e-5 * b.abs().max(1.0))
+}
+
+#[test]
+fn batch_norm_over_ranks_is_that_of_the_whole_batch() {
+    let whole = norm_of_part(0, 6, true);
+    for (double, count) in [(false, 2), (true, 2), (true, 3)] {
+        let images = 6 / count;
+        let parts: Vec<Part> = std::thread::scope(|scope| {
+            let ranks = thread_ranks(count).into_iter().map(|ranks| {
+                scope.spawn(move || {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+                    let first = ranks.rank() * images;
+                    let all = Together { ranks, batch_norm: true };
+                    pool.install(|| {
+                        together(Some(all), || norm_of_part(first, first + images, double))
+                    })
+                })
+            });
+            let ranks: Vec<_> = ranks.collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        for (i, expected) in whole.images.iter().enumerate() {
+            let got: Vec<f32> = parts.iter().flat_map(|part| part.images[i].clone()).collect();
+            assert!(near(&got, expected), "{double} {count} {i}: {got:?} {expected:?}");
+        }
+        for (i, expected) in whole.parameters.iter().enumerate() {
+            let sum = |c| parts.iter().map(|part| part.parameters[i][c]).sum();
+            let got: Vec<f32> = (0..expected.len()).map(sum).collect();
+            assert!(near(&got, expected), "{double} {count} {i}: {got:?} {expected:?}");
+        }
+        for part in &parts {
+            assert_eq!(part.samples, whole.samples);
+            for (got, expected) in part.statistics.iter().zip(&whole.statistics) {
+                assert!(near(got, expected), "{double} {count}: {got:?} {expected:?}");
+            }
+            assert_eq!(part.statistics, parts[0].statistics, "all ranks have the same bits");
+        }
+    }
+}
+
 #[test]
 fn batch_norm_alone_and_global_average_pooling() {
     for device in devices() {

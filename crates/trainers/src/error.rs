@@ -29,7 +29,8 @@ pub enum TrainError {
         rank: usize,
     },
     /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step, running
-    /// statistics have seen its batch.
+    /// statistics have seen its batch. Unless [`reads`](crate::Hooks::reads) put off reading it: the trainer has
+    /// then done more steps than `step`, on weights that are of no use any more.
     #[error(
         "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
     )]
@@ -39,8 +40,7 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// A gradient is NaN or infinite; parameters and optimiser have not
-    /// been changed by this step, running statistics have seen its batch.
+    /// A gradient is NaN or infinite; everything else is as for [`NotFinite`](Self::NotFinite).
     #[error(
         "the gradient of {parameter} is {value} at step {step} (the loss is {loss}); lower the learning rate, lengthen the warm-up, or look for broken images"
     )]
@@ -49,7 +49,7 @@ pub enum TrainError {
         step: u64,
         /// The first parameter with such a gradient, by its path.
         parameter: String,
-        /// What was found in it; on a GPU, its sum.
+        /// What was found in it; on a GPU, or where reading was put off, its sum.
         value: f32,
         /// The loss.
         loss: f32,

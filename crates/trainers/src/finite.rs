@@ -10,11 +10,25 @@ pub(crate) fn first_not_finite<M: Module>(
     gradients: &GradientsParams,
     device: &Device,
 ) -> Option<(String, f32)> {
-    let mut collect = Collect { gradients, found: Vec::new() };
-    visit_named(module, &mut collect);
-    let (mut names, tensors): (Vec<_>, Vec<_>) = collect.found.into_iter().unzip();
+    let (mut names, tensors): (Vec<_>, Vec<_>) = flat(module, gradients).into_iter().unzip();
     let (index, value) = not_finite(device, tensors)?;
     Some((names.swap_remove(index), value))
+}
+
+/// The sum of each parameter's gradient, `[1]`, left on the device: not finite where a value of it is not.
+pub(crate) fn gradient_sums<M: Module>(
+    module: &M,
+    gradients: &GradientsParams,
+) -> Vec<(String, Tensor<1>)> {
+    let flat = flat(module, gradients).into_iter();
+    flat.map(|(name, gradient)| (name, gradient.sum())).collect()
+}
+
+/// All gradients, one-dimensional, by the path of the parameter.
+fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, Tensor<1>)> {
+    let mut collect = Collect { gradients, found: Vec::new() };
+    visit_named(module, &mut collect);
+    collect.found
 }
 
 struct Collect<'a> {

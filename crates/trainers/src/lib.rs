@@ -21,6 +21,7 @@ mod checkpoints;
 mod dino;
 mod ema;
 mod error;
+mod figures;
 mod finite;
 mod lejepa;
 mod method;

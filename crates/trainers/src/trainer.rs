@@ -4,7 +4,8 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_kernels::{current_ranks, on_workers};
 
-use crate::finite::first_not_finite;
+use crate::figures::{Figures, Unread};
+use crate::finite::{first_not_finite, gradient_sums};
 use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, TrainError};
 
@@ -54,7 +55,8 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Images seen in this step, by all ranks.
     pub images: usize,
-    /// Wall-clock time in forward, backward and update.
+    /// Wall-clock time in forward, backward and update; where its figures were not read at once, only until the device had
+    /// been told what to do.
     pub busy: Duration,
     /// Wall-clock time that [`Trainer::fit`] waited for the batches of this step.
     pub waited: Duration,
@@ -80,7 +82,20 @@ pub enum Outcome {
 
 /// What the caller does between steps: show progress, evaluate, save, stop.
 pub trait Hooks<M: Method> {
-    /// After every optimiser step.
+    /// Whether the figures of `step`, which is about to be computed, are to be read from the device as soon as it is done.
+    ///
+    /// Reading waits for a device that computes behind the program, a GPU. A hook that need not know at once says no, and
+    /// steps are reported together with the next one that it says yes to, or with the last one of the run. The price:
+    /// their updates have been made before anyone looks whether loss and gradients are finite, and what is then found
+    /// not to be is reported when the weights have already taken it in. Several ranks read after every step, since
+    /// they exchange gradients in any case.
+    fn reads(&self, step: u64) -> bool {
+        let _ = step;
+        true
+    }
+
+    /// After every optimiser step, in their order. `trainer` is as the newest step left it, which is a later one than that
+    /// of `report` where steps are reported together.
     ///
     /// # Errors
     /// Whatever the caller wants to end the run with.
@@ -152,6 +167,21 @@ impl<M: Method> Trainer<M> {
         source: &mut dyn ViewSource,
         hooks: &mut dyn Hooks<M>,
     ) -> Result<Outcome, TrainError> {
+        let mut unread = Vec::new();
+        let outcome = self.fit_until(source, hooks, &mut unread);
+        let (reports, finite) = Unread::read_all(unread);
+        self.report(reports, hooks)?;
+        // Whatever else is wrong may come of that.
+        finite?;
+        outcome
+    }
+
+    fn fit_until(
+        &mut self,
+        source: &mut dyn ViewSource,
+        hooks: &mut dyn Hooks<M>,
+        unread: &mut Vec<Unread>,
+    ) -> Result<Outcome, TrainError> {
         while self.steps_done() < self.steps() {
             let start = Instant::now();
             let batches = self.next_batches(source);
@@ -166,8 +196,16 @@ impl<M: Method> Trainer<M> {
                 return Ok(Outcome::Stopped);
             };
             let waited = start.elapsed();
-            let report = StepReport { waited, ..self.step(micro_batches)? };
-            let flow = hooks.after_step(self, &report).map_err(TrainError::Hook);
+            let reads = current_ranks().is_some() || hooks.reads(self.steps_done() + 1);
+            let (reports, finite) = if reads && unread.is_empty() {
+                (vec![StepReport { waited, ..self.step(micro_batches)? }], Ok(()))
+            } else {
+                unread.push(self.step_unread(micro_batches, waited));
+                let ready = if reads { std::mem::take(unread) } else { Vec::new() };
+                Unread::read_all(ready)
+            };
+            let flow = self.report(reports, hooks);
+            finite?;
             let standing = agree(match &flow {
                 Ok(Flow::Continue) => Standing::Ready,
                 Ok(Flow::Stop) => Standing::Done,
@@ -179,6 +217,21 @@ impl<M: Method> Trainer<M> {
             }
         }
         Ok(Outcome::Finished)
+    }
+
+    /// Whether the hooks say stop after any of these steps.
+    fn report(
+        &self,
+        reports: Vec<StepReport>,
+        hooks: &mut dyn Hooks<M>,
+    ) -> Result<Flow, TrainError> {
+        let mut flow = Flow::Continue;
+        for report in &reports {
+            if hooks.after_step(self, report).map_err(TrainError::Hook)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        Ok(flow)
     }
 
     /// The micro-batches of a step, `None` where the source has no more.
@@ -194,29 +247,47 @@ impl<M: Method> Trainer<M> {
     /// A loss or gradient that is not finite; parameters and optimiser are then unchanged.
     pub fn step(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let device = self.device.clone();
-        on_workers(&device, || self.compute(micro_batches))
+        on_workers(&device, || {
+            let start = Instant::now();
+            let (mut report, figures, gradients) = self.differentiate(micro_batches);
+            figures.read(&mut report)?;
+            let found = first_not_finite(&self.method, &gradients, &self.device);
+            if let Some((parameter, value)) = found {
+                let (step, loss) = (report.step - 1, report.loss);
+                return Err(TrainError::GradientNotFinite { step, parameter, value, loss });
+            }
+            self.update(gradients, &report);
+            report.busy = start.elapsed();
+            Ok(report)
+        })
     }
 
-    fn compute(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
-        let start = Instant::now();
+    /// A step whose figures stay on the device for now.
+    fn step_unread(&mut self, micro_batches: Vec<Views>, waited: Duration) -> Unread {
+        let device = self.device.clone();
+        on_workers(&device, || {
+            let start = Instant::now();
+            let (report, figures, gradients) = self.differentiate(micro_batches);
+            let sums = gradient_sums(&self.method, &gradients);
+            self.update(gradients, &report);
+            Unread::new(StepReport { busy: start.elapsed(), waited, ..report }, figures, sums)
+        })
+    }
+
+    /// Forward and backward.
+    fn differentiate(
+        &mut self,
+        micro_batches: Vec<Views>,
+    ) -> (StepReport, Figures, GradientsParams) {
         let ranks = current_ranks().map(|together| together.ranks);
         let step = self.steps_done();
         let at = Position { step, steps: self.steps() };
         let count = micro_batches.len() as f32;
         let mut accumulator = GradientsAccumulator::new();
-        let mut report = StepReport {
-            step: step + 1,
-            loss: 0.0,
-            terms: Vec::new(),
-            embedding_std: 0.0,
-            learning_rate: self.config.learning_rate.at(step),
-            images: 0,
-            busy: Duration::ZERO,
-            waited: Duration::ZERO,
-        };
-        let (mut scalars, mut names) = (Vec::new(), Vec::new());
+        let mut figures = Figures::default();
+        let mut images = 0;
         for views in micro_batches {
-            report.images += views.shape[0] * ranks.as_ref().map_or(1, |ranks| ranks.count());
+            images += views.shape[0] * ranks.as_ref().map_or(1, |ranks| ranks.count());
             let [first, second] = views.pixels;
             let tensor = |pixels| -> Tensor<4> {
                 Tensor::from_data(TensorData::new(pixels, views.shape), &self.device)
@@ -227,47 +298,32 @@ impl<M: Method> Trainer<M> {
             let gradients = loss.backward();
             accumulator
                 .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
-            scalars.extend([loss.inner(), embedding_std(gather_rows(out.embedding))]);
-            names.clear();
-            for (name, term) in out.terms {
-                names.push(name);
-                scalars.push(term.inner() / count);
-            }
-        }
-        // Read at once: a device that runs behind the program would have to catch up for each of them.
-        let values = read(scalars);
-        report.terms = names.iter().map(|name| (*name, 0.0)).collect();
-        for micro_batch in values.chunks(2 + names.len()) {
-            let [loss, embedding_std, terms @ ..] = micro_batch else { continue };
-            if !loss.is_finite() {
-                return Err(TrainError::NotFinite { step, loss: loss * count });
-            }
-            report.loss += loss;
-            report.embedding_std = *embedding_std;
-            report.terms.iter_mut().zip(terms).for_each(|((_, sum), term)| *sum += term);
+            let terms = out.terms.into_iter().map(|(name, term)| (name, term.inner() / count));
+            let spread = embedding_std(gather_rows(out.embedding));
+            figures.add(loss.inner(), spread, terms.collect());
         }
         let mut gradients = accumulator.grads();
         if let Some(ranks) = &ranks {
             gradients = sum_gradients(&self.method, gradients, &**ranks);
         }
-        if let Some((parameter, value)) = first_not_finite(&self.method, &gradients, &self.device) {
-            return Err(TrainError::GradientNotFinite {
-                step,
-                parameter,
-                value,
-                loss: report.loss,
-            });
-        }
+        let report = StepReport {
+            step: step + 1,
+            loss: 0.0,
+            terms: Vec::new(),
+            embedding_std: 0.0,
+            learning_rate: self.config.learning_rate.at(step),
+            images,
+            busy: Duration::ZERO,
+            waited: Duration::ZERO,
+        };
+        (report, figures, gradients)
+    }
+
+    fn update(&mut self, gradients: GradientsParams, report: &StepReport) {
+        let at = Position { step: self.steps_done(), steps: self.steps() };
         let method = self.optimizer.step(self.method.clone(), gradients, report.learning_rate);
         self.method = method.after_step(at);
-        report.busy = start.elapsed();
-        Ok(report)
     }
-}
-
-/// The values of scalars, `[1]` each, in one transfer.
-fn read(scalars: Vec<Tensor<1>>) -> Vec<f32> {
-    Tensor::cat(scalars, 0).into_data().iter::<f32>().collect()
 }
 
 /// See [`StepReport::embedding_std`]. `z`: `[batch, dim]`.

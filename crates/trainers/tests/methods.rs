@@ -5,8 +5,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    Byol, ByolConfig, LearningRate, Method, MethodLoss, OptimizerConfig, Position, Projections,
-    Rule, Sgd, TrainError, Trainer, TrainerConfig, Views,
+    Byol, ByolConfig, Flow, Hooks, LearningRate, Method, MethodLoss, OptimizerConfig, Outcome,
+    Position, Projections, Rule, Sgd, StepReport, TrainError, Trainer, TrainerConfig, ViewSource,
+    Views,
 };
 
 const START: Position = Position { step: 0, steps: 10 };
@@ -183,6 +184,124 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_no_weight() {
 
 /// Without the predictor, online and target networks are compared as they are; without stop-gradient there
 /// is no target, and the gradient comes from both sides.
+/// Batches that differ from each other, as many as there are.
+struct Batches {
+    made: usize,
+    /// The micro-batch that is NaN.
+    broken: Option<usize>,
+    /// The micro-batch that cannot be made.
+    fails: Option<usize>,
+}
+
+impl ViewSource for Batches {
+    fn next_views(&mut self) -> Option<Result<Views, Box<dyn std::error::Error + Send + Sync>>> {
+        let this = self.made;
+        self.made += 1;
+        if self.fails == Some(this) {
+            return Some(Err("the disk is gone".into()));
+        }
+        let broken = self.broken == Some(this);
+        Some(Ok(batch(|i| if broken { f32::NAN } else { wave(i + 1000 * this) })))
+    }
+}
+
+/// Reads the figures of every so many steps together.
+struct Reads {
+    every: u64,
+    reports: Vec<StepReport>,
+    /// Steps that the trainer had done at each report.
+    done: Vec<u64>,
+    stop_at: Option<u64>,
+}
+
+impl Reads {
+    fn new(every: u64) -> Self {
+        Self { every, reports: Vec::new(), done: Vec::new(), stop_at: None }
+    }
+}
+
+impl<M: Method> Hooks<M> for Reads {
+    fn reads(&self, step: u64) -> bool {
+        step.is_multiple_of(self.every)
+    }
+
+    fn after_step(
+        &mut self,
+        trainer: &Trainer<M>,
+        report: &StepReport,
+    ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
+        self.reports.push(report.clone());
+        self.done.push(trainer.steps_done());
+        Ok(if self.stop_at == Some(report.step) { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+#[test]
+fn figures_that_are_read_later_are_the_same() {
+    for accumulation in [1, 2] {
+        let run = |every| {
+            let (mut trainer, mut reads) = (trainer(byol(0.9), accumulation), Reads::new(every));
+            let mut source = Batches { made: 0, broken: None, fails: None };
+            assert_eq!(trainer.fit(&mut source, &mut reads).unwrap(), Outcome::Finished);
+            let figures = |r: &StepReport| {
+                (r.step, r.loss, r.embedding_std, r.terms.clone(), r.learning_rate, r.images)
+            };
+            let figures: Vec<_> = reads.reports.iter().map(figures).collect();
+            (figures, reads.done, state_dict(trainer.method()).unwrap())
+        };
+        let ((at_once, done, weights), (later, done_later, weights_later)) = (run(1), run(4));
+        assert_eq!(done, (1..=10).collect::<Vec<u64>>());
+        assert_eq!(done_later, [4, 4, 4, 4, 8, 8, 8, 8, 10, 10]);
+        assert_eq!(at_once, later);
+        assert!(weights == weights_later);
+        assert!(at_once.windows(2).all(|two| two[0].1 != two[1].1), "losses differ: {at_once:?}");
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_found_when_it_is_read() {
+    let fit = |source: &mut Batches, reads: &mut Reads| {
+        let mut trainer = trainer(byol(0.9), 1);
+        (trainer.fit(source, reads), trainer.steps_done())
+    };
+    let mut reads = Reads::new(4);
+    let (result, done) = fit(&mut Batches { made: 0, broken: Some(5), fails: None }, &mut reads);
+    assert!(matches!(result, Err(TrainError::NotFinite { step: 5, .. })), "{result:?}");
+    // The first four and the one before it; the trainer had gone on to the eighth.
+    assert_eq!((reads.reports.len(), done), (5, 8));
+
+    // It comes before an error that ends the run earlier than that.
+    let mut reads = Reads::new(4);
+    let (result, done) = fit(&mut Batches { made: 0, broken: Some(5), fails: Some(7) }, &mut reads);
+    assert!(matches!(result, Err(TrainError::NotFinite { step: 5, .. })), "{result:?}");
+    assert_eq!((reads.reports.len(), done), (5, 7));
+
+    let device = Device::flex().autodiff();
+    let edge = Edge { weight: Param::from_tensor(Tensor::from_floats([1.5], &device)) };
+    let mut source = Batches { made: 0, broken: None, fails: None };
+    let error = trainer(edge, 1).fit(&mut source, &mut Reads::new(2)).unwrap_err();
+    let TrainError::GradientNotFinite { step: 0, parameter, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(parameter, "weight");
+}
+
+/// However a run ends, its steps have been reported.
+#[test]
+fn no_step_goes_unreported() {
+    let mut reads = Reads::new(4);
+    let mut unlucky = trainer(byol(0.9), 1);
+    let mut source = Batches { made: 0, broken: None, fails: Some(6) };
+    let error = unlucky.fit(&mut source, &mut reads).unwrap_err();
+    assert!(matches!(error, TrainError::Source(_)), "{error}");
+    assert_eq!(reads.done, [4, 4, 4, 4, 6, 6]);
+
+    let mut reads = Reads { stop_at: Some(2), ..Reads::new(4) };
+    let mut source = Batches { made: 0, broken: None, fails: None };
+    let outcome = trainer(byol(0.9), 1).fit(&mut source, &mut reads).unwrap();
+    assert_eq!((outcome, reads.done), (Outcome::Stopped, vec![4; 4]));
+}
+
 #[test]
 fn byol_can_do_without_its_parts() {
     let device = Device::flex().autodiff();

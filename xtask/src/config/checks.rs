@@ -42,6 +42,7 @@ impl RunConfig {
             ),
         )?;
         check(train.epochs >= 1, "train.epochs: at least 1".into())?;
+        check(train.read_every != Some(0), "train.read_every: at least 1".into())?;
         check(
             train.stop_after.is_none_or(|n| n > 0.0 && n <= train.epochs as f64),
             format!("train.stop_after: above 0 and up to train.epochs, {}", train.epochs),

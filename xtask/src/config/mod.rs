@@ -122,7 +122,15 @@ impl RunConfig {
         config.train.checkpoint_every = 0;
         config.train.checkpoint_minutes = 0.0;
         config.train.keep_checkpoints = 0;
+        config.train.read_every = None;
         config
+    }
+
+    /// `train.read_every`, or what suits the device: a GPU has to wait whenever something is read from it, a CPU has
+    /// nothing to wait for.
+    pub fn read_every(&self) -> u64 {
+        let on_cpu = crate::device::have_kernels(&self.device);
+        self.train.read_every.unwrap_or(if on_cpu { 1 } else { 16 })
     }
 
     /// SHA-256 of the [`decisive`](Self::decisive) settings, in hexadecimal digits.

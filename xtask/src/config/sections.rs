@@ -100,6 +100,9 @@ pub struct TrainSection {
     pub keep_checkpoints: usize,
     #[serde(default = "defaults::sync_batch_norm")]
     pub sync_batch_norm: bool,
+    /// Steps whose figures are read from the device together, see [`RunConfig::read_every`](super::RunConfig::read_every).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_every: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,6 +86,8 @@ pub struct RunHooks<'a> {
     pub progress: Progress,
     pub steps_per_epoch: f64,
     pub last_step: u64,
+    /// Steps that are read from the device together.
+    pub read_every: u64,
     pub interrupted: Arc<AtomicBool>,
     /// When this part of the run began.
     pub began: Instant,
@@ -126,6 +128,14 @@ impl Pace {
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
+    /// Whatever is done with the trainer after a step is done with the figures of all steps before it.
+    fn reads(&self, step: u64) -> bool {
+        step.is_multiple_of(self.read_every)
+            || self.stops_at(step)
+            || self.ended_epoch(step).is_some()
+            || self.pace.due()
+    }
+
     fn after_step(
         &mut self,
         trainer: &Trainer<M>,
@@ -156,21 +166,34 @@ impl RunHooks<'_> {
         self.metrics.step(&line)?;
         self.progress.step(report);
 
-        let stop = self.interrupted.load(Ordering::Relaxed) || report.step >= self.last_step;
-        // The end of an epoch is the last step that does not go beyond it.
-        let whole = epoch.floor() as u64;
-        let ended = whole > ((report.step - 1) as f64 / self.steps_per_epoch).floor() as u64;
-        self.state.epoch_ended = ended;
+        if report.step < trainer.steps_done() {
+            return Ok(Flow::Continue);
+        }
+        let stop = self.stops_at(report.step);
+        let ended = self.ended_epoch(report.step);
+        self.state.epoch_ended = ended.is_some();
         let settings = &self.session.config;
         let every = settings.eval.every;
-        self.state.evaluation_due = ended && every > 0 && whole.is_multiple_of(every);
+        self.state.evaluation_due =
+            every > 0 && ended.is_some_and(|epoch| epoch.is_multiple_of(every));
         // What stops here is saved by who called; an evaluation could take longer than there is time.
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
-        let epoch_due = ended && whole.is_multiple_of(settings.train.checkpoint_every);
+        let checkpoint_every = settings.train.checkpoint_every;
+        let epoch_due = ended.is_some_and(|epoch| epoch.is_multiple_of(checkpoint_every));
         if !stop && (epoch_due || self.pace.due()) {
             self.save(trainer)?;
         }
         Ok(if stop || collapsed { Flow::Stop } else { Flow::Continue })
+    }
+
+    fn stops_at(&self, step: u64) -> bool {
+        self.interrupted.load(Ordering::Relaxed) || step >= self.last_step
+    }
+
+    /// The epoch, counted from 1, whose last step that does not go beyond it is `step`.
+    fn ended_epoch(&self, step: u64) -> Option<u64> {
+        let whole = |step: u64| (step as f64 / self.steps_per_epoch).floor() as u64;
+        Some(whole(step)).filter(|epoch| *epoch > whole(step - 1))
     }
 
     /// Everything that a resume needs, as of the last step.

@@ -120,6 +120,7 @@ impl Session<'_> {
             progress: Progress::new(first_step, steps, steps_per_epoch.round() as u64),
             steps_per_epoch,
             last_step,
+            read_every: config.read_every(),
             interrupted: interrupt::flag()?,
             began: Instant::now(),
             evaluating: Duration::ZERO,
@@ -218,6 +219,20 @@ impl Session<'_> {
         hooks: &mut RunHooks,
     ) -> anyhow::Error {
         let run = self.folder.path().display();
+        let step = trainer.steps_done();
+        if let Some(failure) = Failure::of(&error).filter(|failure| failure.step < step) {
+            let newest = self.folder.checkpoints(1).newest_file();
+            let newest = newest.map_or("nothing was saved yet".to_owned(), |newest| {
+                format!("{} is intact", newest.display())
+            });
+            let said = format!(
+                "training stopped after step {step}, when the figures of step {} were read: the state before it is gone; \
+                 {newest}; to have it saved with its batch, go on with `{}` and --set train.read_every=1",
+                failure.step + 1,
+                self.go_on()
+            );
+            return anyhow::Error::from(error).context(said);
+        }
         if let Some(failure) = Failure::of(&error) {
             let accumulation = self.config.train.accumulation as u64;
             let first = failure.step * accumulation;
@@ -243,7 +258,6 @@ impl Session<'_> {
             TrainError::Hook(_) if hooks.state.evaluation_due => hooks.save(trainer),
             _ => Ok(()),
         };
-        let step = trainer.steps_done();
         let said = match (saved, self.folder.checkpoints(1).newest_file()) {
             (Err(saving), _) => {
                 format!("training stopped after step {step}; saving failed too ({saving:#})")

@@ -128,7 +128,7 @@ impl<M: Method> Training<M> {
 
 /// What the settings ask of ranks, before anything is begun.
 pub fn check(config: &RunConfig, place: &Place) -> anyhow::Result<()> {
-    let Some(Together { ranks, batch_norm }) = &place.together else { return Ok(()) };
+    let Some(Together { ranks, .. }) = &place.together else { return Ok(()) };
     let (train, ranks) = (&config.train, ranks.count());
     let micro_batch = train.batch_size / train.accumulation;
     if !micro_batch.is_multiple_of(ranks) || micro_batch / ranks < 2 {
@@ -136,12 +136,6 @@ pub fn check(config: &RunConfig, place: &Place) -> anyhow::Result<()> {
             "train.batch_size: {} in {} parts cannot be divided among {ranks} ranks with at least 2 images each",
             train.batch_size, train.accumulation
         )));
-    }
-    if *batch_norm && !crate::device::have_kernels(&config.device) {
-        return Err(usage(
-            "train.sync_batch_norm: only on a CPU so far; with --set train.sync_batch_norm=false each rank normalises by \
-             its own images",
-        ));
     }
     Ok(())
 }

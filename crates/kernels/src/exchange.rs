@@ -1,0 +1,101 @@
+//! What batch norm asks of the other ranks, on devices that this crate has no kernels for.
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata, backend_extension,
+};
+use burn::tensor::{Shape, Tensor, TensorData};
+
+use crate::ranks::{Ranks, gather_f32};
+
+/// Exchanges of small tensors, through the host's memory on every device.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(any(feature = "cuda", feature = "wgpu")),
+    Fusion: cfg(any(feature = "cuda", feature = "wgpu")),
+    Autodiff
+)]
+pub trait ExchangeOps: Backend {
+    /// Everyone's values, `[n]` → `[ranks, n]`.
+    #[fusion(default)]
+    fn exchange_gather(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
+        let [length] = x.shape().dims();
+        let shape = Shape::new([ranks.count(), length]);
+        on_host::<Self>(x, shape, |values| gather_f32(&*ranks, &values))
+    }
+
+    /// The sums over ranks of what each has for this one, `[ranks, n]` → `[n]`.
+    #[fusion(default)]
+    fn exchange_scatter_sum(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
+        let [_, length] = x.shape().dims();
+        on_host::<Self>(x, Shape::new([length]), |mut values| {
+            ranks.sum(&mut values);
+            values[ranks.rank() * length..][..length].to_vec()
+        })
+    }
+}
+
+fn on_host<B: Backend>(
+    x: FloatTensor<B>,
+    shape: Shape,
+    f: impl FnOnce(Vec<f32>) -> Vec<f32>,
+) -> FloatTensor<B> {
+    let (device, dtype) = (x.device(), x.dtype());
+    let data = burn::tensor::read_sync(B::float_into_data(x));
+    // As `Tensor::into_data`: a device that has failed leaves nothing to go on with.
+    let values = data.expect("the device returns its values").iter::<f32>().collect();
+    B::float_from_data(TensorData::new(f(values), shape).convert_dtype(dtype), &device)
+}
+
+#[cfg(feature = "flex")]
+impl ExchangeOps for burn::backend::Flex {}
+
+#[cfg(feature = "ndarray")]
+impl ExchangeOps for burn::backend::NdArray {}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+impl ExchangeOps for burn_cubecl::CubeBackend {}
+
+#[derive(Debug)]
+struct GatherNode;
+
+impl<B: Backend + ExchangeOps> Backward<B, 1> for GatherNode {
+    type State = Arc<dyn Ranks>;
+
+    /// Every rank's output depends on this rank's values, so its gradient is the sum of what all of them have for it.
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::exchange_scatter_sum(dy, ops.state));
+        }
+    }
+}
+
+impl<B: Backend + ExchangeOps, C: CheckpointStrategy> ExchangeOps for Autodiff<B, C> {
+    fn exchange_gather(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
+        let nodes = [x.node()];
+        let y = B::exchange_gather(x.into_primitive(), ranks.clone());
+        match GatherNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(ranks, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    /// Nobody differentiates a gradient again.
+    fn exchange_scatter_sum(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
+        Self::from_inner(B::exchange_scatter_sum(x.into_primitive(), ranks))
+    }
+}
+
+/// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is that of everyone's results.
+pub fn gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
+    let gathered = <Dispatch as ExchangeOps>::exchange_gather(x.into_dispatch(), ranks.clone());
+    Tensor::from_dispatch(gathered)
+}
