@@ -4,8 +4,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use selfsame_augment::{PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey};
-use selfsame_data::{ImageDataset, ViewStream};
+use burn::tensor::Device;
+use selfsame_augment::{
+    PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair, images_on_device,
+};
+use selfsame_data::{DrawnBatch, ImageDataset, ViewStream};
 use selfsame_eval::{Features, LabelledImages, raw_pixels};
 use selfsame_trainers::{ViewSource, Views};
 
@@ -103,7 +106,32 @@ impl ViewSource for LoaderSource {
                 return Err(format!("views of {size} and of {other} pixels").into());
             }
             let shape = [batch.batch, 3, size, size];
-            Ok(Views { pixels, shape })
+            Ok(Views::OnHost { pixels, shape })
+        }))
+    }
+}
+
+/// A loader's stream of drawn views as a source of training batches, made on the device that trains.
+pub struct DeviceSource {
+    pub stream: ViewStream<DrawnBatch>,
+    pub views: ViewPair,
+    /// Without autodiff.
+    pub device: Device,
+}
+
+impl ViewSource for DeviceSource {
+    fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
+        Some(self.stream.next()?.map_err(Into::into).and_then(|batch| {
+            let DrawnBatch { pixels, shape, drawn, .. } = batch;
+            let [first, second] = drawn.as_slice() else {
+                return Err("the loader did not draw two views".into());
+            };
+            let images = images_on_device(pixels, shape, &self.device);
+            let [of_first, of_second] = self.views.configs();
+            Ok(Views::OnDevice(Box::new([
+                of_first.render_on_device(images.clone(), first),
+                of_second.render_on_device(images, second),
+            ])))
         }))
     }
 }

@@ -233,6 +233,7 @@ fn color_views() -> ViewsConfig {
         solarize_probability: [0.0, 0.2],
         mean: None,
         std: None,
+        on_device: false,
     }
 }
 
@@ -290,6 +291,10 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("views.solarize_probability", "of inverting light pixels, in view 1 and 2"),
     ("views.mean", "subtracted per channel; the training images' own if unset"),
     ("views.std", "divides per channel; the training images' own if unset"),
+    (
+        "views.on_device",
+        "true: made on the device that trains, for a GPU that the CPU cannot keep up with; if unset, on the CPU",
+    ),
     ("encoder.architecture", "resnet18, resnet34 or resnet50"),
     (
         "encoder.stem",

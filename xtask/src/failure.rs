@@ -52,8 +52,9 @@ impl Failure {
         while let Some(views) = source.next_views() {
             let views =
                 views.map_err(|e| anyhow::anyhow!("the batch cannot be made again: {e}"))?;
-            for (view, values) in views.pixels.into_iter().enumerate() {
-                let array = Array { shape: views.shape.to_vec(), values };
+            let (pixels, shape) = views.into_host();
+            for (view, values) in pixels.into_iter().enumerate() {
+                let array = Array { shape: shape.to_vec(), values };
                 batch.insert(name(micro, view), array);
             }
             micro += 1;
@@ -99,7 +100,7 @@ pub fn read(folder: &Path) -> anyhow::Result<Saved> {
         let shape = first.shape.as_slice().try_into().map_err(|_| {
             anyhow::anyhow!("{}: {:?} is not the shape of a batch", path.display(), first.shape)
         })?;
-        batch.push(Views { pixels: [first.values, second.values], shape });
+        batch.push(Views::OnHost { pixels: [first.values, second.values], shape });
     }
     if batch.is_empty() {
         bail!("{} holds no batch", path.display());

@@ -7,7 +7,9 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_augment::{AugmentError, RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewRng};
+use selfsame_augment::{
+    AugmentError, RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewParams, ViewRng,
+};
 use selfsame_data::{ImageDataset, LoaderConfig, Shard, ViewLoader, ViewStream};
 use selfsame_eval::LabelledImages;
 use selfsame_models::ResNet;
@@ -226,6 +228,19 @@ impl ViewGenerator for OneView {
         self.0.size as usize
     }
 
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        rng: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError> {
+        if view != 0 {
+            return Err(AugmentError::View { view, count: 1 });
+        }
+        Ok(self.0.draw(width, height, rng))
+    }
+
     fn render(
         &self,
         source: RgbSource<'_>,
@@ -233,10 +248,7 @@ impl ViewGenerator for OneView {
         rng: &mut ViewRng,
         out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
-        if view != 0 {
-            return Err(AugmentError::View { view, count: 1 });
-        }
-        let params = self.0.draw(source.width(), source.height(), rng);
+        let params = self.draw(source.width(), source.height(), view, rng)?;
         self.0.render(source, &params, out)
     }
 }

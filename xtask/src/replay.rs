@@ -34,7 +34,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let device = crate::device::parse(&config.device)?.autodiff();
     println!("the run said: {}", saved.failure.message);
     for (micro, views) in saved.batch.iter().enumerate() {
-        for (view, pixels) in views.pixels.iter().enumerate() {
+        for (view, pixels) in views.clone().into_host().0.iter().enumerate() {
             let part =
                 if saved.batch.len() > 1 { format!("part {micro}, ") } else { String::new() };
             println!("  {part}view {}: {}", view + 1, describe(pixels));

@@ -182,3 +182,41 @@ fn a_folder_is_imported_with_sums_and_trained_on() {
     assert!(text.contains("changed: 0/00.png") && text.contains("unreadable: "), "{text}");
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// Loss of every step.
+fn losses(run: &Path) -> Vec<f64> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| line["loss"].as_f64()).collect()
+}
+
+/// The same crops, colours and blurs, in images of different sizes; and a run may change over on its way.
+#[test]
+fn views_made_on_the_device_train_the_same() {
+    let project = Project::new();
+    let images = project.path("photos");
+    for i in 0..24u32 {
+        let picture = image::RgbImage::from_fn(20 + i % 7, 30 - i % 5, |x, y| {
+            image::Rgb([(9 * x + 5 * i) as u8, (8 * y) as u8, (3 * (x + y)) as u8])
+        });
+        std::fs::create_dir_all(&images).unwrap();
+        picture.save(images.join(format!("{i:02}.png"))).unwrap();
+    }
+    let calm = ["--set", "views.size=16", "--set", "views.blur_probability=[0.5, 0.5]"];
+    let calm = [&calm[..], &["--set", "optimizer.learning_rate=1e-5"]].concat();
+    project.pretrain(&images, "on-the-cpu", &calm);
+    let device = [&calm[..], &["--set", "views.on_device=true"]].concat();
+    project.pretrain(&images, "on-the-device", &device);
+    let part = [&device[..], &["--set", "train.stop_after=0.5"]].concat();
+    project.pretrain(&images, "changed", &part);
+    project.pretrain(&images, "changed", &[&calm[..], &["--resume", "auto"]].concat());
+    let on_the_cpu = losses(&project.path("on-the-cpu"));
+    assert_eq!(on_the_cpu.len(), 6);
+    // Rounding tells them apart.
+    assert_ne!(losses(&project.path("on-the-device")), on_the_cpu);
+    for run in ["on-the-device", "changed"] {
+        for (a, b) in losses(&project.path(run)).iter().zip(&on_the_cpu) {
+            assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{run}: {a} {b}");
+        }
+    }
+}

@@ -233,6 +233,11 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
             "barlow-twins",
             &["--set", "optimizer.learning_rate=1e12", "--set", "train.accumulation=2"],
         ),
+        (
+            "on-the-device",
+            "byol",
+            &["--set", "optimizer.learning_rate=1e20", "--set", "views.on_device=true"],
+        ),
     ] {
         let run = temp.path().join(name);
         let (success, _, stderr) = pretrain(method, &run, &[&TINY[..], more].concat());

@@ -4,8 +4,10 @@
 //! the method's supervision. This crate makes them: random resized crop, flip, colour jitter,
 //! grayscale, Gaussian blur, solarise, normalise, with torchvision's semantics, in the pairs that BYOL,
 //! Barlow Twins, SimCLR, MoCo v3 and VICReg were published with ([`ViewPair`]) and the many crops of
-//! DINO ([`MultiCrop`]). It knows no deep-learning framework: pixels go in as interleaved RGB8, views
+//! DINO ([`MultiCrop`]). By itself it knows no deep-learning framework: pixels go in as interleaved RGB8, views
 //! come out as planar or interleaved `f32` or as 8-bit images ([`ViewBuffer`]), in the caller's memory.
+//!
+//! With the feature `burn`, `ViewConfig::render_on_device` makes the same views of a whole batch on a device of Burn's.
 //!
 //! [`Corruption`] has the fifteen corruptions of ImageNet-C and CIFAR-10-C, for measuring robustness.
 //!
@@ -31,6 +33,8 @@ mod batch;
 mod buffer;
 mod config;
 mod corrupt;
+#[cfg(feature = "burn")]
+mod device;
 mod error;
 mod image_buffer;
 mod ops;
@@ -46,6 +50,8 @@ pub use batch::render_batch;
 pub use buffer::ViewBuffer;
 pub use config::ViewConfig;
 pub use corrupt::{Corruption, CorruptionFamily, Severity};
+#[cfg(feature = "burn")]
+pub use device::images_on_device;
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{

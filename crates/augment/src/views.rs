@@ -2,8 +2,8 @@ use std::cell::RefCell;
 
 use crate::buffer::Statistics;
 use crate::{
-    AugmentError, CropWindow, Image, Interpolation, RgbSource, ViewBuffer, ViewConfig, ViewRng,
-    resize,
+    AugmentError, CropWindow, Image, Interpolation, RgbSource, ViewBuffer, ViewConfig, ViewParams,
+    ViewRng, resize,
 };
 
 /// Maps an image to its views, which are squares.
@@ -13,6 +13,19 @@ pub trait ViewGenerator: Send + Sync {
 
     /// Height and width of view `view`, in pixels.
     fn view_size(&self, view: usize) -> usize;
+
+    /// Draws view `view` of an image of `width × height` pixels, which [`render`](Self::render) with the same generator of
+    /// random numbers would make.
+    ///
+    /// # Errors
+    /// A view that does not exist.
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        rng: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError>;
 
     /// Renders view `view` of `source` into `out`.
     ///
@@ -27,16 +40,20 @@ pub trait ViewGenerator: Send + Sync {
     ) -> Result<(), AugmentError>;
 }
 
+/// The settings of view `view`.
+fn config_of(configs: &[ViewConfig], view: usize) -> Result<&ViewConfig, AugmentError> {
+    configs.get(view).ok_or(AugmentError::View { view, count: configs.len() })
+}
+
 /// Draws and renders view `view` of those with these settings.
-fn render_one<'c>(
-    mut configs: impl ExactSizeIterator<Item = &'c ViewConfig>,
+fn render_one(
+    configs: &[ViewConfig],
     source: RgbSource<'_>,
     view: usize,
     rng: &mut ViewRng,
     out: ViewBuffer<'_>,
 ) -> Result<(), AugmentError> {
-    let count = configs.len();
-    let config = configs.nth(view).ok_or(AugmentError::View { view, count })?;
+    let config = config_of(configs, view)?;
     let params = config.draw(source.width(), source.height(), rng);
     config.render(source, &params, out)
 }
@@ -144,6 +161,16 @@ impl ViewGenerator for ViewPair {
         self.configs[0].size as usize
     }
 
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        rng: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError> {
+        Ok(config_of(&self.configs, view)?.draw(width, height, rng))
+    }
+
     fn render(
         &self,
         source: RgbSource<'_>,
@@ -151,7 +178,7 @@ impl ViewGenerator for ViewPair {
         rng: &mut ViewRng,
         out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
-        render_one(self.configs.iter(), source, view, rng, out)
+        render_one(&self.configs, source, view, rng, out)
     }
 }
 
@@ -215,6 +242,16 @@ impl ViewGenerator for MultiCrop {
         self.configs.get(view).map_or(0, |config| config.size as usize)
     }
 
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        rng: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError> {
+        Ok(config_of(&self.configs, view)?.draw(width, height, rng))
+    }
+
     fn render(
         &self,
         source: RgbSource<'_>,
@@ -222,7 +259,7 @@ impl ViewGenerator for MultiCrop {
         rng: &mut ViewRng,
         out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
-        render_one(self.configs.iter(), source, view, rng, out)
+        render_one(&self.configs, source, view, rng, out)
     }
 }
 
@@ -261,20 +298,37 @@ impl ViewGenerator for PlainView {
         self.size as usize
     }
 
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        _: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError> {
+        if view > 0 {
+            return Err(AugmentError::View { view, count: 1 });
+        }
+        let side = width.min(height);
+        let crop =
+            CropWindow { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side };
+        Ok(ViewParams {
+            crop,
+            flip: false,
+            jitter: None,
+            grayscale: false,
+            blur: None,
+            solarize: false,
+        })
+    }
+
     fn render(
         &self,
         source: RgbSource<'_>,
         view: usize,
-        _: &mut ViewRng,
+        rng: &mut ViewRng,
         out: ViewBuffer<'_>,
     ) -> Result<(), AugmentError> {
-        if view > 0 {
-            return Err(AugmentError::View { view, count: 1 });
-        }
-        let (width, height) = (source.width(), source.height());
-        let side = width.min(height);
-        let window =
-            CropWindow { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side };
+        let window = self.draw(source.width(), source.height(), view, rng)?.crop;
         let size = self.size as usize;
         IMAGE.with_borrow_mut(|image| {
             resize(source, window, size, size, Interpolation::Bilinear, image);

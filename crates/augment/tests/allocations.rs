@@ -219,6 +219,16 @@ impl<G: ViewGenerator> ViewGenerator for Counting<G> {
         self.generator.view_size(view)
     }
 
+    fn draw(
+        &self,
+        width: u32,
+        height: u32,
+        view: usize,
+        rng: &mut ViewRng,
+    ) -> Result<ViewParams, AugmentError> {
+        self.generator.draw(width, height, view, rng)
+    }
+
     fn render(
         &self,
         source: RgbSource<'_>,

@@ -53,7 +53,7 @@ pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::{ImageFolder, open_image_folder};
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
-pub use loader::{LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
+pub use loader::{DrawnBatch, LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
 pub use packed::{PackSettings, PackedImages};
 pub use parquet::open_parquet;
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};

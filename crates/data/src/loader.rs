@@ -11,7 +11,7 @@ use image::RgbImage;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, render_batch};
+use selfsame_augment::{RgbSource, ViewGenerator, ViewKey, ViewParams, render_batch};
 
 use crate::{DataError, ImageDataset};
 
@@ -56,6 +56,20 @@ pub struct ViewBatch {
     pub batch: usize,
     /// Height and width of each view.
     pub sizes: Vec<usize>,
+    /// The images' indices in the data set.
+    pub indices: Vec<usize>,
+}
+
+/// One batch whose views have been drawn, to be made elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrawnBatch {
+    /// `[batch, height, width, 3]`: images that are smaller than others of the batch lie in the upper left corner, with
+    /// zeros around them.
+    pub pixels: Vec<u8>,
+    /// `[batch, height, width]`
+    pub shape: [usize; 3],
+    /// For every view, what was drawn for each image.
+    pub drawn: Vec<Vec<ViewParams>>,
     /// The images' indices in the data set.
     pub indices: Vec<usize>,
 }
@@ -167,10 +181,23 @@ impl ViewLoader {
 
     /// Batches `first .. last`, counted from the beginning of the run through all epochs.
     pub fn stream(&self, first: u64, last: u64) -> ViewStream {
+        self.produce(first, last, Work::render)
+    }
+
+    /// The same batches with their views only drawn: the same crops, colours and blurs, for a device to make them.
+    ///
+    /// Batches are as large as their largest images, and one that would take more than a GiB is an error: such images have to
+    /// be made smaller first.
+    pub fn stream_drawn(&self, first: u64, last: u64) -> ViewStream<DrawnBatch> {
+        self.produce(first, last, Work::draw)
+    }
+
+    fn produce<T: Send + 'static>(&self, first: u64, last: u64, make: Make<T>) -> ViewStream<T> {
         let (sender, receiver) = sync_channel(self.prefetch);
         let work = self.work.clone();
         let per_epoch = self.batches_per_epoch();
-        let worker = std::thread::spawn(move || work.produce(first..last, per_epoch, &sender));
+        let worker =
+            std::thread::spawn(move || work.produce(first..last, per_epoch, &sender, make));
         ViewStream { receiver: Some(receiver), worker: Some(worker), waited: Duration::ZERO }
     }
 
@@ -181,12 +208,19 @@ impl ViewLoader {
     }
 }
 
+/// Bytes of a [`DrawnBatch`] that are allowed.
+const MOST_PIXELS: usize = 1 << 30;
+
+/// Makes a batch of these readable images, in this epoch.
+type Make<T> = fn(&Work, &[(usize, Arc<RgbImage>)], u64) -> Result<T, DataError>;
+
 impl Work {
-    fn produce(
+    fn produce<T: Send>(
         &self,
         batches: std::ops::Range<u64>,
         per_epoch: u64,
-        sender: &SyncSender<Result<ViewBatch, DataError>>,
+        sender: &SyncSender<Result<T, DataError>>,
+        make: Make<T>,
     ) {
         let mut order = Vec::new();
         let mut ordered = None;
@@ -201,7 +235,9 @@ impl Work {
             let places =
                 (start(place)..start(place + 1)).map(|i| order[i * count + index] as usize);
             let indices: Vec<usize> = places.collect();
-            let result = self.pool.install(|| self.make(&indices, epoch));
+            let result = self
+                .pool
+                .install(|| self.readable_images(&indices).and_then(|i| make(self, &i, epoch)));
             let failed = result.is_err();
             // A closed channel means that nobody waits for the batch any more.
             if sender.send(result).is_err() || failed {
@@ -219,11 +255,15 @@ impl Work {
         order.shuffle(&mut key.rng());
     }
 
-    fn make(&self, indices: &[usize], epoch: u64) -> Result<ViewBatch, DataError> {
-        let images = indices
-            .par_iter()
-            .map(|index| self.readable(*index))
-            .collect::<Result<Vec<(usize, Arc<RgbImage>)>, DataError>>()?;
+    fn readable_images(&self, indices: &[usize]) -> Result<Vec<(usize, Arc<RgbImage>)>, DataError> {
+        indices.par_iter().map(|index| self.readable(*index)).collect()
+    }
+
+    fn render(
+        &self,
+        images: &[(usize, Arc<RgbImage>)],
+        epoch: u64,
+    ) -> Result<ViewBatch, DataError> {
         let sources = images
             .iter()
             .map(|(index, image)| Ok((*index as u64, RgbSource::try_from(&**image)?)))
@@ -233,6 +273,41 @@ impl Work {
         let sizes = (0..views.len()).map(|view| self.generator.view_size(view)).collect();
         let indices = images.iter().map(|(index, _)| *index).collect();
         Ok(ViewBatch { views, batch: images.len(), sizes, indices })
+    }
+
+    fn draw(&self, images: &[(usize, Arc<RgbImage>)], epoch: u64) -> Result<DrawnBatch, DataError> {
+        let most = |of: fn(&RgbImage) -> u32| {
+            images.iter().map(|(_, image)| of(image) as usize).max().unwrap_or(0)
+        };
+        let (height, width) = (most(RgbImage::height), most(RgbImage::width));
+        let image_bytes = 3 * height * width;
+        if image_bytes.saturating_mul(images.len()) > MOST_PIXELS {
+            return Err(DataError::Request(format!(
+                "{} images of up to {width}×{height} are too large to make views of them on the device; make them smaller, or the \
+                 views on the CPU",
+                images.len()
+            )));
+        }
+        let drawn = (0..self.generator.view_count()).map(|view| {
+            images.iter().map(move |(index, image)| {
+                // Images without pixels have no views.
+                RgbSource::try_from(&**image)?;
+                let key =
+                    ViewKey { seed: self.seed, epoch, image: *index as u64, view: view as u64 };
+                let (width, height) = image.dimensions();
+                Ok(self.generator.draw(width, height, view, &mut key.rng())?)
+            })
+        });
+        let drawn = drawn.map(Iterator::collect).collect::<Result<_, DataError>>()?;
+        let mut pixels = vec![0; images.len() * image_bytes];
+        pixels.par_chunks_exact_mut(image_bytes.max(1)).zip(images).for_each(|(to, (_, image))| {
+            let rows = image.as_raw().chunks_exact(3 * image.width() as usize);
+            for (to, row) in to.chunks_exact_mut(3 * width).zip(rows) {
+                to[..row.len()].copy_from_slice(row);
+            }
+        });
+        let indices = images.iter().map(|(index, _)| *index).collect();
+        Ok(DrawnBatch { pixels, shape: [images.len(), height, width], drawn, indices })
     }
 
     /// The image, or the next one that can be decoded in the order of the data set: which one does
@@ -263,21 +338,21 @@ impl Work {
 }
 
 /// Batches in order, made ahead by a background thread that stops when this is dropped.
-pub struct ViewStream {
-    receiver: Option<Receiver<Result<ViewBatch, DataError>>>,
+pub struct ViewStream<T = ViewBatch> {
+    receiver: Option<Receiver<Result<T, DataError>>>,
     worker: Option<JoinHandle<()>>,
     waited: Duration,
 }
 
-impl ViewStream {
+impl<T> ViewStream<T> {
     /// How long [`next`](Iterator::next) has waited for batches so far: time the trainer lost.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 }
 
-impl Iterator for ViewStream {
-    type Item = Result<ViewBatch, DataError>;
+impl<T> Iterator for ViewStream<T> {
+    type Item = Result<T, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let start = Instant::now();
@@ -287,7 +362,7 @@ impl Iterator for ViewStream {
     }
 }
 
-impl Drop for ViewStream {
+impl<T> Drop for ViewStream<T> {
     fn drop(&mut self) {
         // Closing the channel first is what lets a worker that waits to send come to an end.
         self.receiver = None;
@@ -346,6 +421,83 @@ mod tests {
             assert_eq!(sorted, (0..8).collect::<Vec<_>>());
         }
         assert_ne!(epochs[0], epochs[1]);
+    }
+
+    /// The crops and colours of the views that are made here, for images that differ in size.
+    #[test]
+    fn what_is_drawn_is_what_would_be_made() {
+        let sizes = [(8, 6), (5, 9), (8, 6), (7, 3)];
+        let images: Vec<RgbImage> = sizes
+            .iter()
+            .enumerate()
+            .map(|(i, (w, h))| {
+                RgbImage::from_fn(*w, *h, |x, y| image::Rgb([i as u8, x as u8, y as u8]))
+            })
+            .collect();
+        let config = LoaderConfig {
+            batch_size: 4,
+            seed: 7,
+            prefetch: 1,
+            threads: Some(2),
+            shard: Shard::default(),
+        };
+        let views = ViewPair::cifar(8, [0.5; 3], [0.25; 3]).unwrap();
+        let dataset = Arc::new(Fixed(images.clone()));
+        let loader = ViewLoader::new(dataset, Arc::new(views.clone()), &config).unwrap();
+        let made = batches(&loader, 2, 4);
+        let drawn: Vec<DrawnBatch> = loader.stream_drawn(2, 4).map(Result::unwrap).collect();
+        for (made, drawn) in made.iter().zip(&drawn) {
+            assert_eq!((drawn.shape, drawn.pixels.len()), ([4, 9, 8], 4 * 9 * 8 * 3));
+            assert_eq!(made.indices, drawn.indices);
+            for (place, index) in drawn.indices.iter().enumerate() {
+                let image = &images[*index];
+                let padded = &drawn.pixels[place * 9 * 8 * 3..][..9 * 8 * 3];
+                for (x, y, pixel) in image.enumerate_pixels() {
+                    let at = 3 * (8 * y + x) as usize;
+                    assert_eq!(padded[at..at + 3], pixel.0);
+                }
+                for (view, config) in views.configs().iter().enumerate() {
+                    let mut again = vec![0.0; 192];
+                    let source = RgbSource::try_from(image).unwrap();
+                    let out = selfsame_augment::ViewBuffer::Planar(&mut again);
+                    config.render(source, &drawn.drawn[view][place], out).unwrap();
+                    assert_eq!(again, made.views[view][192 * place..][..192]);
+                }
+            }
+        }
+    }
+
+    /// Images that are there.
+    struct Fixed(Vec<RgbImage>);
+
+    impl ImageDataset for Fixed {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+            Ok(Arc::new(self.0[index].clone()))
+        }
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+        fn class_names(&self) -> &[String] {
+            &[]
+        }
+    }
+
+    #[test]
+    fn a_batch_of_huge_images_is_not_drawn() {
+        let huge = Arc::new(Fixed(vec![RgbImage::new(12_000, 1), RgbImage::new(1, 30_000)]));
+        let config = LoaderConfig {
+            batch_size: 2,
+            seed: 0,
+            prefetch: 1,
+            threads: Some(1),
+            shard: Shard::default(),
+        };
+        let loader = ViewLoader::new(huge, pair(), &config).unwrap();
+        let error = loader.stream_drawn(0, 1).next().unwrap().unwrap_err().to_string();
+        assert!(error.contains("12000×30000"), "{error}");
     }
 
     #[test]

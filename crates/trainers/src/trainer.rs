@@ -9,13 +9,49 @@ use crate::finite::{first_not_finite, gradient_sums};
 use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, TrainError};
 
-/// Two views of the same images, as a data loader makes them on the CPU.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Views {
-    /// Row-major `[batch, channels, height, width]`, f32, normalised; one per view.
-    pub pixels: [Vec<f32>; 2],
-    /// `[batch, channels, height, width]`
-    pub shape: [usize; 4],
+/// Two views of the same images.
+#[derive(Debug, Clone)]
+pub enum Views {
+    /// As a data loader makes them on the CPU.
+    OnHost {
+        /// Row-major `[batch, channels, height, width]`, f32, normalised; one per view.
+        pixels: [Vec<f32>; 2],
+        /// `[batch, channels, height, width]`
+        shape: [usize; 4],
+    },
+    /// Made on the device that trains, `[batch, channels, height, width]` each; without autodiff.
+    OnDevice(Box<[Tensor<4>; 2]>),
+}
+
+impl Views {
+    /// How many images they are of.
+    pub fn images(&self) -> usize {
+        match self {
+            Self::OnHost { shape, .. } => shape[0],
+            Self::OnDevice(views) => views[0].dims()[0],
+        }
+    }
+
+    /// As tensors on an autodiff device.
+    pub fn on_device(self, device: &Device) -> [Tensor<4>; 2] {
+        match self {
+            Self::OnHost { pixels, shape } => {
+                pixels.map(|pixels| Tensor::from_data(TensorData::new(pixels, shape), device))
+            }
+            Self::OnDevice(views) => views.map(Tensor::from_inner),
+        }
+    }
+
+    /// Their values, one list per view, and the shape of each.
+    pub fn into_host(self) -> ([Vec<f32>; 2], [usize; 4]) {
+        match self {
+            Self::OnHost { pixels, shape } => (pixels, shape),
+            Self::OnDevice(views) => {
+                let shape = views[0].dims();
+                (views.map(|view| view.into_data().iter::<f32>().collect()), shape)
+            }
+        }
+    }
 }
 
 /// Where batches come from, in the order of training.
@@ -287,12 +323,8 @@ impl<M: Method> Trainer<M> {
         let mut figures = Figures::default();
         let mut images = 0;
         for views in micro_batches {
-            images += views.shape[0] * ranks.as_ref().map_or(1, |ranks| ranks.count());
-            let [first, second] = views.pixels;
-            let tensor = |pixels| -> Tensor<4> {
-                Tensor::from_data(TensorData::new(pixels, views.shape), &self.device)
-            };
-            let out = self.method.loss([tensor(first), tensor(second)], at);
+            images += views.images() * ranks.as_ref().map_or(1, |ranks| ranks.count());
+            let out = self.method.loss(views.on_device(&self.device), at);
             // Dividing before the backward pass makes the accumulated gradient the mean.
             let loss = out.loss / count;
             let gradients = loss.backward();

@@ -105,7 +105,7 @@ fn views() -> Views {
         let noise = (i as u64 + 77 + (view * n) as u64).wrapping_mul(0xD134_2543_DE82_EF95) >> 40;
         (hash as f32 + 0.3 * noise as f32) / (1u64 << 23) as f32 - 1.3
     };
-    Views { pixels: [0, 1].map(|view| (0..n).map(|i| pixel(i, view)).collect()), shape }
+    Views::OnHost { pixels: [0, 1].map(|view| (0..n).map(|i| pixel(i, view)).collect()), shape }
 }
 
 fn trainer<M: Method>(method: M) -> Trainer<M> {
@@ -142,13 +142,9 @@ fn the_loss_falls_on_a_batch_that_is_seen_again() {
 /// A network that no gradient reaches would stay at its random weights and nobody would notice.
 fn all_networks_learn<M: Method>(name: &str, build: impl Fn() -> M) {
     let method = build();
-    let Views { pixels, shape } = views();
     let device = Device::flex().autodiff();
-    let tensor = |pixels: Vec<f32>| -> Tensor<4> {
-        Tensor::from_data(burn::tensor::TensorData::new(pixels, shape), &device)
-    };
     let at = Position { step: 0, steps: 10 };
-    let gradients = method.loss(pixels.map(tensor), at).loss.backward();
+    let gradients = method.loss(views().on_device(&device), at).loss.backward();
     let gradients = GradientsParams::from_grads(gradients, &method);
     // What follows a momentum and what has no affine map of its own gets none, everything else one.
     let frozen = |name: &str| name.starts_with("target.") || name.starts_with("teacher.");

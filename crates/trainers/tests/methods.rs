@@ -56,7 +56,10 @@ fn trainer<M: Method>(method: M, accumulation: usize) -> Trainer<M> {
 fn batch(fill: impl Fn(usize) -> f32) -> Views {
     let shape = [4, 3, 8, 8];
     let n = shape.iter().product::<usize>();
-    Views { pixels: [(0..n).map(&fill).collect(), (0..n).map(|i| fill(i + n)).collect()], shape }
+    Views::OnHost {
+        pixels: [(0..n).map(&fill).collect(), (0..n).map(|i| fill(i + n)).collect()],
+        shape,
+    }
 }
 
 fn wave(i: usize) -> f32 {

@@ -77,8 +77,10 @@ impl ViewSource for Batches {
                 })
                 .collect()
         };
-        let views =
-            Views { pixels: [view(0), view(1)], shape: [BATCH / self.count, 3, SIDE, SIDE] };
+        let views = Views::OnHost {
+            pixels: [view(0), view(1)],
+            shape: [BATCH / self.count, 3, SIDE, SIDE],
+        };
         self.step += 1;
         Some(Ok(views))
     }

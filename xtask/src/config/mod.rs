@@ -116,6 +116,7 @@ impl RunConfig {
     pub fn decisive(&self) -> Self {
         let mut config = self.clone();
         config.device.clear();
+        config.views.on_device = false;
         config.data.threads = None;
         config.data.prefetch = 0;
         config.train.stop_after = None;

@@ -33,6 +33,9 @@ pub struct ViewsConfig {
     pub mean: Option<[f32; 3]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
+    /// Left out where it is false, so that the settings of runs from before are still the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_device: bool,
 }
 
 impl ViewsConfig {

@@ -14,8 +14,7 @@ use super::follower::all_skipped;
 use super::hooks::{Pace, RunHooks, RunState, images_key};
 use super::interrupt::{self, Interrupted};
 use super::saved::Saved;
-use super::training::{Place, Training, loader};
-use crate::bridge::LoaderSource;
+use super::training::{OnDevice, Place, Training, loader, source};
 use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
@@ -237,8 +236,9 @@ impl Session<'_> {
             let accumulation = self.config.train.accumulation as u64;
             let first = failure.step * accumulation;
             let saved = loader(self.config, self.data, Shard::default()).and_then(|whole| {
-                let mut batch = LoaderSource(whole.stream(first, first + accumulation));
-                failure.save(trainer, &mut batch, self.folder)
+                let on_device = OnDevice::of(self.config, &self.place.device)?;
+                let mut batch = source(&whole, first..first + accumulation, on_device.as_ref());
+                failure.save(trainer, &mut *batch, self.folder)
             });
             let said = match saved {
                 Ok(()) => format!(

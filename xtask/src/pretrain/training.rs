@@ -1,5 +1,6 @@
 //! What all ranks of a run do alike.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -8,10 +9,11 @@ use selfsame_augment::ViewPair;
 use selfsame_data::{LoaderConfig, Shard, Splits, ViewLoader};
 use selfsame_kernels::{Precision, Together, autocast, together};
 use selfsame_trainers::{
-    Checkpoint, Hooks, LearningRate, Method, Outcome, RunRecord, TrainError, Trainer, TrainerConfig,
+    Checkpoint, Hooks, LearningRate, Method, Outcome, RunRecord, TrainError, Trainer,
+    TrainerConfig, ViewSource,
 };
 
-use crate::bridge::LoaderSource;
+use crate::bridge::{DeviceSource, LoaderSource};
 use crate::config::RunConfig;
 use crate::ranks::share;
 use crate::usage::usage;
@@ -43,6 +45,7 @@ pub struct Training<M: Method> {
     accumulation: u64,
     precision: Precision,
     together: Option<Together>,
+    on_device: Option<OnDevice>,
     /// Ranks of one process wait for each other, which those of a common pool could not.
     pool: Option<ThreadPool>,
 }
@@ -82,6 +85,7 @@ impl<M: Method> Training<M> {
             accumulation,
             precision,
             together,
+            on_device: OnDevice::of(config, &place.device)?,
             pool,
         };
         Ok(training)
@@ -113,16 +117,49 @@ impl<M: Method> Training<M> {
     /// From where the trainer stands.
     pub fn fit(&mut self, hooks: &mut (dyn Hooks<M> + Send)) -> Result<Outcome, TrainError> {
         let first = self.trainer.steps_done();
-        let batches =
-            self.loader.stream(first * self.accumulation, self.last_step * self.accumulation);
-        let mut source = LoaderSource(batches);
+        let batches = first * self.accumulation..self.last_step * self.accumulation;
+        let mut source = source(&self.loader, batches, self.on_device.as_ref());
         let Self { trainer, precision, together: ranks, pool, .. } = self;
-        let mut fit =
-            || together(ranks.clone(), || autocast(*precision, || trainer.fit(&mut source, hooks)));
+        let mut fit = || {
+            together(ranks.clone(), || autocast(*precision, || trainer.fit(&mut *source, hooks)))
+        };
         match pool {
             Some(pool) => pool.install(fit),
             None => fit(),
         }
+    }
+}
+
+/// Where views are made, if not on the CPU.
+pub struct OnDevice {
+    views: ViewPair,
+    /// Without autodiff.
+    device: Device,
+}
+
+impl OnDevice {
+    /// As the settings say.
+    pub fn of(config: &RunConfig, device: &Device) -> anyhow::Result<Option<Self>> {
+        let pair = || ViewPair::new(config.views.view(0), config.views.view(1));
+        let device = device.clone().inner();
+        config.views.on_device.then(|| Ok(Self { views: pair()?, device })).transpose()
+    }
+}
+
+/// These batches of a loader.
+pub fn source(
+    loader: &ViewLoader,
+    batches: Range<u64>,
+    on_device: Option<&OnDevice>,
+) -> Box<dyn ViewSource + Send> {
+    let Range { start, end } = batches;
+    match on_device {
+        Some(OnDevice { views, device }) => Box::new(DeviceSource {
+            stream: loader.stream_drawn(start, end),
+            views: views.clone(),
+            device: device.clone(),
+        }),
+        None => Box::new(LoaderSource(loader.stream(start, end))),
     }
 }
 
