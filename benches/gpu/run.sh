@@ -74,16 +74,31 @@ fi
 for method in byol barlow-twins; do
     echo "$method on CIFAR-10 for $minutes minutes"
     common=(--recipe cifar10-gpu-1h --dataset "$dataset" --device cuda --precision bf16)
-    # How many epochs fit is measured first; the schedules end with them.
-    rm -rf "$out/$method-speed"
-    xtask pretrain "$method" "${common[@]}" --out "$out/$method-speed" --set train.stop_after=2 --set eval.every=0 --json \
-        > "$out/$method-speed.json"
-    epochs=$("$python" -c "import json; s = json.load(open('$out/$method-speed.json'))
-print(max(5, round($minutes * 60 * s['images_per_second'] / s['train_images'])))")
+    # Measured first: whether the CPU keeps up with making views, and how many epochs fit; the schedules end with them.
+    speeds=()
+    for on_device in false true; do
+        speed="$out/$method-speed-$on_device"
+        rm -rf "$speed"
+        xtask pretrain "$method" "${common[@]}" --out "$speed" --set "views.on_device=$on_device" --set train.stop_after=2 \
+            --set eval.every=0 --json > "$speed.json"
+        speeds+=("$speed.json")
+    done
+    read -r on_device epochs < <("$python" - "$minutes" "${speeds[@]}" <<'PYTHON'
+import json, sys
+minutes, *files = sys.argv[1:]
+cpu, device = [json.load(open(file)) for file in files]
+for where, run in [("the CPU", cpu), ("the GPU", device)]:
+    share = run["data_wait_seconds"] / run["train_seconds"]
+    print(f"views on {where}: {run['images_per_second']:.0f} images/s, waiting for the loader {100 * share:.1f} %", file=sys.stderr)
+best = max(cpu, device, key=lambda run: run["images_per_second"])
+epochs = max(5, round(float(minutes) * 60 * best["images_per_second"] / best["train_images"]))
+print("true" if best is device else "false", epochs)
+PYTHON
+    )
     nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader,nounits -l 5 > "$out/$method-gpu.csv" &
     watch=$!
     xtask pretrain "$method" "${common[@]}" --out "$out/$method" --resume auto --json \
-        --set "train.epochs=$epochs" --set "eval.every=$((epochs / 10 > 0 ? epochs / 10 : 1))" > "$out/$method.json"
+        --set "views.on_device=$on_device" --set "train.epochs=$epochs" --set "eval.every=$((epochs / 10 > 0 ? epochs / 10 : 1))" > "$out/$method.json"
     kill "$watch"
     "$python" - "$method" "$out" >> "$report" <<'PYTHON'
 import json, statistics, sys

@@ -28,7 +28,7 @@ use session::Session;
 pub use interrupt::Interrupted;
 pub use session::Doctor;
 pub use summary::Summary;
-pub use training::{Place, Training, trainer_config};
+pub use training::{Place, Training, loader, trainer_config};
 
 /// Train an encoder on images without their labels.
 ///
