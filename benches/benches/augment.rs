@@ -1,12 +1,15 @@
-//! Two BYOL views of an image on one thread: the work of one image in a training batch.
+//! Two BYOL views of an image on one thread: the work of one image in a training batch. And whole batches by the loader.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use image::RgbImage;
 use selfsame_augment::{
     CropWindow, GaussianBlur, Grayscale, Image, Interpolation, JitterParams, RgbSource, Solarize,
     ViewBuffer, ViewGenerator, ViewKey, ViewPair, resize,
 };
+use selfsame_data::{DataError, ImageDataset, LoaderConfig, Shard, ViewLoader};
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -71,5 +74,54 @@ fn stages(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, views, stages);
+/// Decoded images in memory.
+struct Decoded(Vec<Arc<RgbImage>>);
+
+impl ImageDataset for Decoded {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+        Ok(self.0[index].clone())
+    }
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// What the CPU does for a batch where it makes the views, and where it only draws them for a device to make
+/// (`views.on_device`), on all threads.
+fn loader(c: &mut Criterion) {
+    const BATCH: usize = 128;
+    let mut group = c.benchmark_group("a batch of the loader");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for (name, size, pair) in [
+        ("32 px", (32, 32), ViewPair::cifar(32, MEAN, STD)),
+        ("224 px of 500×375", (500, 375), ViewPair::byol(224, MEAN, STD)),
+    ] {
+        let image = || RgbImage::from_raw(size.0, size.1, noise(size.0, size.1));
+        let images = (0..2 * BATCH).map(|_| Arc::new(image().expect("the size is right")));
+        let config = LoaderConfig {
+            batch_size: BATCH,
+            seed: 0,
+            prefetch: 2,
+            threads: None,
+            shard: Shard::default(),
+        };
+        let pair = Arc::new(pair.expect("the presets are valid"));
+        let loader = ViewLoader::new(Arc::new(Decoded(images.collect())), pair, &config);
+        let loader = loader.expect("the batch can be filled");
+        let mut made = loader.stream(0, u64::MAX);
+        group.bench_function(format!("views of {name}, made"), |b| b.iter(|| made.next()));
+        drop(made);
+        let mut drawn = loader.stream_drawn(0, u64::MAX);
+        group.bench_function(format!("views of {name}, drawn"), |b| b.iter(|| drawn.next()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, views, stages, loader);
 criterion_main!(benches);
