@@ -166,6 +166,7 @@ impl RunHooks<'_> {
         self.metrics.step(&line)?;
         self.progress.step(report);
 
+        // The trainer is further on: whatever is due after a step is read at once, see `reads`.
         if report.step < trainer.steps_done() {
             return Ok(Flow::Continue);
         }
