@@ -2,6 +2,9 @@ use burn::tensor::Device;
 
 use crate::usage::usage;
 
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+mod answers;
+
 /// One device, or several with commas between them that train together.
 pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {
     names.split(',').map(|name| one(name.trim())).collect()
@@ -33,14 +36,19 @@ fn one(name: &str) -> anyhow::Result<Device> {
 }
 
 #[cfg(feature = "cuda")]
+const NEEDS: &str = "CUDA needs NVIDIA's driver, of which `nvidia-smi` lists the GPUs, and the CUDA runtime compiler, libnvrtc";
+
+#[cfg(feature = "cuda")]
 fn cuda(index: &str) -> anyhow::Result<Device> {
     if index.is_empty() {
-        return Ok(Device::cuda(burn::tensor::DeviceIndex::Default));
+        return answers::checked("cuda", NEEDS, || {
+            Device::cuda(burn::tensor::DeviceIndex::Default)
+        });
     }
     let index: usize = index
         .parse()
         .map_err(|_| usage(format!("cuda:{index}: the part after the colon is a number")))?;
-    Ok(Device::cuda(index))
+    answers::checked(&format!("cuda:{index}"), NEEDS, || Device::cuda(index))
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -52,7 +60,8 @@ fn cuda(_index: &str) -> anyhow::Result<Device> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu() -> anyhow::Result<Device> {
-    Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+    let needs = "WGPU needs a driver for Vulkan, Metal or DirectX, of which `vulkaninfo --summary` lists the GPUs on Linux";
+    answers::checked("wgpu", needs, || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
 }
 
 #[cfg(not(feature = "wgpu"))]

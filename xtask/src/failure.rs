@@ -60,7 +60,7 @@ impl Failure {
             micro += 1;
         }
         folder.write(FAILED_BATCH, &to_safetensors(&batch, "{\"role\":\"batch\"}")?)?;
-        Checkpoint::save(trainer, &RunRecord::default(), &folder.file(FAILED_STATE))?;
+        Checkpoint::save(&trainer.snapshot(), &RunRecord::default(), &folder.file(FAILED_STATE))?;
         folder.write(FAILURE, serde_json::to_string_pretty(self)?.as_bytes())
     }
 }

@@ -23,6 +23,8 @@ const MAX_RATIO: u64 = 100;
 pub struct Metrics {
     file: File,
     path: PathBuf,
+    /// Bytes of the file.
+    length: u64,
     events: EventWriter,
     every: u64,
     history: History,
@@ -34,6 +36,24 @@ pub struct Metrics {
 struct History {
     compressed: Vec<u8>,
     since: Vec<u8>,
+}
+
+/// The lines of a log up to some moment, whatever is written after it.
+pub struct SoFar {
+    path: PathBuf,
+    length: u64,
+}
+
+impl SoFar {
+    /// As a checkpoint keeps them.
+    pub fn packed(&self) -> anyhow::Result<Vec<u8>> {
+        let file = File::open(&self.path);
+        let file = file.with_context(|| format!("cannot read {}", self.path.display()))?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let copied = std::io::copy(&mut file.take(self.length), &mut packed)?;
+        ensure!(copied == self.length, "{} has become shorter", self.path.display());
+        Ok(packed.finish()?)
+    }
 }
 
 impl History {
@@ -77,7 +97,13 @@ impl Metrics {
         }
         let every = (steps_per_epoch as u64 / EVENTS_PER_EPOCH).max(1);
         let history = History { compressed: history, since: Vec::new() };
-        Ok(Self { file, path, events, every, history })
+        let length = lines.len() as u64;
+        Ok(Self { file, path, length, events, every, history })
+    }
+
+    /// All lines so far, to be packed by and by.
+    pub fn so_far(&self) -> SoFar {
+        SoFar { path: self.path.clone(), length: self.length }
     }
 
     /// All lines so far, for a checkpoint.
@@ -115,7 +141,9 @@ impl Metrics {
         // One write per line: a reader never sees half a line.
         self.file
             .write_all(text.as_bytes())
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.length += text.len() as u64;
+        Ok(())
     }
 
     /// Every number of a line, each under its name.

@@ -197,6 +197,43 @@ mod mpi {
         }
     }
 
+    /// Killed in the middle of a step, which rank 0 then never ends; its last step is not lost all the same, and
+    /// nobody can tell from the weights.
+    #[test]
+    fn a_killed_rank_costs_no_step() {
+        let temp = tempfile::tempdir().unwrap();
+        let rare =
+            ["--set", "train.checkpoint_minutes=1000", "--set", "train.checkpoint_every=1000"];
+        let long =
+            ["--set", "train.epochs=400", "--set", "train.stop_after=60", "--resume", "auto"];
+        let long = [&CALM[..], &rare, &long].concat();
+        let (whole, run) = (temp.path().join("whole"), temp.path().join("run"));
+        done(mpirun(2, "byol", &whole, &long));
+
+        let mut job = mpirun(2, "byol", &run, &long);
+        let mut job = job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let limit = Instant::now() + Duration::from_secs(60);
+        while !run.join("metrics.jsonl").exists() || steps(&run).len() < 5 {
+            assert!(Instant::now() < limit && job.try_wait().unwrap().is_none(), "{run:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let last = children(&job).pop().unwrap().to_string();
+        assert!(Command::new("kill").args(["-9", &last]).status().unwrap().success());
+        let output = job.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let step = steps(&run).len();
+        assert!(said.contains(&format!("the state after step {step} is saved")), "{said}");
+        assert_eq!(checkpoints(&run).len(), 1, "another one than that: {said}");
+
+        let output = done(mpirun(2, "byol", &run, &long));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(&format!("resumed after step {step} of")), "{said}");
+        for file in ["encoder.safetensors", "metrics.jsonl"] {
+            let [run, whole] = [&run, &whole].map(|run| std::fs::read(run.join(file)).unwrap());
+            assert!(run == whole, "{file}");
+        }
+    }
+
     #[test]
     fn a_signal_to_the_launcher_saves() {
         let temp = tempfile::tempdir().unwrap();

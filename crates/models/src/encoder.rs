@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 ///
 /// This is what stays after pretraining; projector and predictor are thrown away
 /// (Grill et al., 2020, section 3.1). Evaluation sees nothing of a method but this.
-pub trait Encoder {
+pub trait Encoder: 'static {
     /// `images`: `[batch, channels, height, width]` → features `[batch, feature_dim]`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 

@@ -8,7 +8,7 @@ use selfsame_models::weights::{
 use serde::{Deserialize, Serialize};
 
 use crate::seal::{self, intact};
-use crate::{Method, TrainError, Trainer};
+use crate::{Method, Snapshot, TrainError, Trainer};
 
 /// Raised whenever an older program could misread a newer file.
 const FORMAT: u32 = 2;
@@ -57,17 +57,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the state of `trainer` to `path`: to a temporary file beside it first, flushed to
-    /// disk, then renamed, so that `path` is never half written.
+    /// Writes `state` to `path`: to a temporary file beside it first, flushed to disk, then renamed, so
+    /// that `path` is never half written.
     ///
     /// # Errors
     /// The file system's, with the path; what was at `path` before is then still there.
     pub fn save<M: Method>(
-        trainer: &Trainer<M>,
+        state: &Snapshot<M>,
         run: &RunRecord,
         path: &Path,
     ) -> Result<(), TrainError> {
-        replace_file(path, &Self::to_bytes(trainer, run)?).map_err(|e| failed(path, &e))
+        replace_file(path, &Self::to_bytes(state, run)?).map_err(|e| failed(path, &e))
     }
 
     /// The file that [`save`](Self::save) writes.
@@ -75,14 +75,14 @@ impl Checkpoint {
     /// # Errors
     /// Weights that cannot be read from their device.
     pub fn to_bytes<M: Method>(
-        trainer: &Trainer<M>,
+        state: &Snapshot<M>,
         run: &RunRecord,
     ) -> Result<Vec<u8>, TrainError> {
         let mut tensors = StateDict::new();
-        for (name, array) in state_dict(trainer.method())? {
+        for (name, array) in state_dict(&state.method)? {
             tensors.insert(format!("{METHOD_PREFIX}{name}"), array);
         }
-        for (name, array) in trainer.optimizer().state_dict()? {
+        for (name, array) in state.optimizer.state_dict()? {
             tensors.insert(format!("{OPTIMIZER_PREFIX}{name}"), array);
         }
         let attachments = run.attachments.iter();
@@ -91,8 +91,8 @@ impl Checkpoint {
         let header = CheckpointHeader {
             format: FORMAT,
             sha256: seal::PLACE.to_owned(),
-            step: trainer.steps_done(),
-            steps: trainer.steps(),
+            step: state.step(),
+            steps: state.steps,
             run: run.state.clone(),
         };
         let unsealed = |reason: &dyn std::fmt::Display| failed(Path::new("in memory"), reason);

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::remove_unfinished;
-use crate::{Checkpoint, Method, RunRecord, TrainError, Trainer};
+use crate::{Checkpoint, Method, RunRecord, Snapshot, TrainError};
 
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
@@ -42,13 +42,13 @@ impl Checkpoints {
         self.folder.join(BEST)
     }
 
-    /// Writes the state of `trainer` as the newest, then deletes those that are one too many.
+    /// Writes `state` as the newest, then deletes those that are one too many.
     ///
     /// # Errors
     /// The file system's; all that were there are then still there.
-    pub fn save<M: Method>(&self, trainer: &Trainer<M>, run: &RunRecord) -> Result<(), TrainError> {
-        let name = format!("{PREFIX}{:010}{SUFFIX}", trainer.steps_done());
-        Checkpoint::save(trainer, run, &self.folder.join(name))?;
+    pub fn save<M: Method>(&self, state: &Snapshot<M>, run: &RunRecord) -> Result<(), TrainError> {
+        let name = format!("{PREFIX}{:010}{SUFFIX}", state.step());
+        Checkpoint::save(state, run, &self.folder.join(name))?;
         for old in self.newest_first()?.into_iter().skip(self.keep) {
             // One too many does no harm.
             let _ = std::fs::remove_file(old);
@@ -56,16 +56,16 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Writes the state of `trainer` as the best.
+    /// Writes `state` as the best.
     ///
     /// # Errors
     /// The file system's; the one that was the best is then still there.
     pub fn save_best<M: Method>(
         &self,
-        trainer: &Trainer<M>,
+        state: &Snapshot<M>,
         run: &RunRecord,
     ) -> Result<(), TrainError> {
-        Checkpoint::save(trainer, run, &self.best())
+        Checkpoint::save(state, run, &self.best())
     }
 
     /// The newest file, without a look inside.

@@ -32,6 +32,7 @@ mod schedule;
 mod seal;
 mod simclr;
 mod simsiam;
+mod snapshot;
 mod supervised;
 mod trainer;
 mod vicreg;
@@ -54,6 +55,7 @@ pub use optimizer::{AdamW, Lars, Optimizer, OptimizerConfig, Rule, Sgd, TrustRat
 pub use schedule::{LearningRate, MomentumTau, TauSchedule};
 pub use simclr::{SimClr, SimClrConfig};
 pub use simsiam::{SimSiam, SimSiamConfig};
+pub use snapshot::Snapshot;
 pub use supervised::{
     Classifier, LabelledBatch, LabelledSource, SupervisedConfig, SupervisedReport,
     SupervisedTrainer, cross_entropy, predicted_classes,

@@ -6,7 +6,7 @@ use selfsame_models::Encoder;
 ///
 /// All of its networks are inside the module, those that an optimiser changes and those that it
 /// must not (a BYOL target does not require gradients), so that saving the module saves the method.
-pub trait Method: Module {
+pub trait Method: Module + 'static {
     /// The backbone that stays after pretraining.
     type Encoder: Encoder + Module;
 

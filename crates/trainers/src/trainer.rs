@@ -7,7 +7,7 @@ use selfsame_kernels::{current_ranks, on_workers};
 use crate::figures::{Figures, Unread};
 use crate::finite::{first_not_finite, gradient_sums};
 use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
-use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, TrainError};
+use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, Snapshot, TrainError};
 
 /// Two views of the same images.
 #[derive(Debug, Clone)]
@@ -185,6 +185,15 @@ impl<M: Method> Trainer<M> {
     /// Optimiser steps of the whole run.
     pub fn steps(&self) -> u64 {
         self.config.learning_rate.steps
+    }
+
+    /// The state as it is now.
+    pub fn snapshot(&self) -> Snapshot<M> {
+        Snapshot {
+            method: self.method.valid(),
+            optimizer: self.optimizer.clone(),
+            steps: self.steps(),
+        }
     }
 
     /// Replaces weights and optimiser state, for a resume.

@@ -87,7 +87,7 @@ fn continues_exactly<M: Method>(build: impl Fn() -> Trainer<M>) {
                 state: serde_json::json!({"seed": 3}),
                 attachments: [("log".to_owned(), b"line".to_vec())].into(),
             };
-            Checkpoint::save(&whole, &run, &path).unwrap();
+            Checkpoint::save(&whole.snapshot(), &run, &path).unwrap();
         }
     }
     let checkpoint = Checkpoint::read(&path).unwrap();
@@ -156,7 +156,7 @@ fn a_checkpoint_of_another_model_or_optimizer_is_refused_and_changes_nothing() {
     let [sgd, adamw, _] = rules();
     let mut saved = byol(sgd.clone());
     saved.step(views(0)).unwrap();
-    Checkpoint::save(&saved, &RunRecord::default(), &path).unwrap();
+    Checkpoint::save(&saved.snapshot(), &RunRecord::default(), &path).unwrap();
     let checkpoint = Checkpoint::read(&path).unwrap();
 
     let mut other = barlow_twins(sgd);
@@ -175,7 +175,7 @@ fn a_checkpoint_with_any_flipped_bit_or_missing_end_is_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.safetensors");
     assert!(matches!(Checkpoint::read(&path), Err(TrainError::Checkpoint { .. })));
-    Checkpoint::save(&byol(rules()[0].clone()), &RunRecord::default(), &path).unwrap();
+    Checkpoint::save(&byol(rules()[0].clone()).snapshot(), &RunRecord::default(), &path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     assert!(Checkpoint::parse(bytes.clone(), &path).is_ok());
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize + 8;
@@ -202,9 +202,9 @@ fn the_newest_checkpoints_are_kept_and_a_damaged_one_is_set_aside_for_the_one_be
     let mut trainer = byol(rules()[0].clone());
     for step in 0..4 {
         trainer.step(views(step)).unwrap();
-        checkpoints.save(&trainer, &RunRecord::default()).unwrap();
+        checkpoints.save(&trainer.snapshot(), &RunRecord::default()).unwrap();
     }
-    checkpoints.save_best(&trainer, &RunRecord::default()).unwrap();
+    checkpoints.save_best(&trainer.snapshot(), &RunRecord::default()).unwrap();
     let mut names: Vec<String> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -174,7 +174,8 @@ impl Run {
         };
         let mut config = overrides.resolve(method)?;
         let data = crate::data::open(&mut config)?;
-        let place = Place { device: device::parse(device)?, together: None, threads: None };
+        let place =
+            Place { device: device::parse(device)?, together: None, threads: None, rescue: None };
         Ok(Self { config, data, place })
     }
 

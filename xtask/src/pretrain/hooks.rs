@@ -9,6 +9,7 @@ use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport,
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::config::RunConfig;
 use crate::evaluate::Judge;
 use crate::hex::hex;
 use crate::metrics::Metrics;
@@ -145,6 +146,23 @@ impl<M: Method> Hooks<M> for RunHooks<'_> {
     }
 }
 
+/// What a checkpoint keeps of a run in `state`; `history`: see [`HISTORY`].
+fn run_record(
+    state: RunState,
+    config: &RunConfig,
+    images_sha256: Option<String>,
+    history: Vec<u8>,
+) -> anyhow::Result<RunRecord> {
+    let record = Record {
+        state,
+        config: toml::to_string(config)?,
+        settings_sha256: config.sha256()?,
+        images_sha256,
+    };
+    let attachments = [(HISTORY.to_owned(), history)].into();
+    Ok(RunRecord { state: serde_json::to_value(record)?, attachments })
+}
+
 impl RunHooks<'_> {
     fn step<M: Method>(
         &mut self,
@@ -177,6 +195,7 @@ impl RunHooks<'_> {
         let every = settings.eval.every;
         self.state.evaluation_due =
             every > 0 && ended.is_some_and(|epoch| epoch.is_multiple_of(every));
+        self.keep(trainer);
         // What stops here is saved by who called; an evaluation could take longer than there is time.
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
         let checkpoint_every = settings.train.checkpoint_every;
@@ -200,21 +219,30 @@ impl RunHooks<'_> {
     /// Everything that a resume needs, as of the last step.
     pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
         let record = self.record()?;
-        self.checkpoints.save(trainer, &record)?;
+        self.checkpoints.save(&trainer.snapshot(), &record)?;
         self.pace.saved();
+        if let Some(rescue) = &self.session.place.rescue {
+            rescue.forget();
+        }
         Ok(())
     }
 
+    /// Has what [`save`](Self::save) would write now at hand for who saves it if there is no next step.
+    fn keep<M: Method>(&self, trainer: &Trainer<M>) {
+        let Some(rescue) = &self.session.place.rescue else { return };
+        let (snapshot, checkpoints) = (trainer.snapshot(), self.checkpoints.clone());
+        let (log, config) = (self.metrics.so_far(), self.session.config.clone());
+        let (state, images_sha256) = (self.now(), self.images_sha256.clone());
+        rescue.keep(move || {
+            let record = run_record(state, &config, images_sha256, log.packed()?)?;
+            checkpoints.save(&snapshot, &record)?;
+            Ok(snapshot.step())
+        });
+    }
+
     fn record(&mut self) -> anyhow::Result<RunRecord> {
-        let config = self.session.config;
-        let record = Record {
-            state: self.now(),
-            config: toml::to_string(config)?,
-            settings_sha256: config.sha256()?,
-            images_sha256: self.images_sha256.clone(),
-        };
-        let attachments = [(HISTORY.to_owned(), self.metrics.history()?)].into();
-        Ok(RunRecord { state: serde_json::to_value(record)?, attachments })
+        let history = self.metrics.history()?;
+        run_record(self.now(), self.session.config, self.images_sha256.clone(), history)
     }
 
     /// The state with the time that training has taken so far.
@@ -279,7 +307,7 @@ impl RunHooks<'_> {
         if evaluation.knn_top1 > self.state.best_knn {
             self.state.best_knn = evaluation.knn_top1;
             let record = self.record()?;
-            self.checkpoints.save_best(trainer, &record)?;
+            self.checkpoints.save_best(&trainer.snapshot(), &record)?;
         }
         self.evaluating += start.elapsed();
         let patience = self.session.config.doctor.stop_after.unwrap_or(0);
@@ -291,6 +319,7 @@ impl RunHooks<'_> {
                 self.progress.say(&format!("  {advice}"));
             }
         }
+        self.keep(trainer);
         Ok(self.state.collapsed)
     }
 }

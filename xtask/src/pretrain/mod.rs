@@ -3,6 +3,7 @@
 mod follower;
 mod hooks;
 mod interrupt;
+mod rescue;
 mod saved;
 mod session;
 mod summary;
@@ -22,6 +23,7 @@ use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED};
 use crate::usage::{status, usage};
 use follower::Follower;
+use rescue::{Rescue, or_lost};
 use saved::Saved;
 use session::Session;
 
@@ -92,8 +94,18 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
         }
         return on_devices(args, &config, devices);
     }
-    let rank = Rank { ranks: job.ranks(), device: devices.remove(0), threads: None };
-    let result = run_rank(args, config, rank);
+    let (ranks, device) = (job.ranks(), devices.remove(0));
+    let result = match &ranks {
+        None => run_rank(args, config, Rank { ranks, device, threads: None, rescue: None }),
+        Some(together) => {
+            let (number, rescue) = (together.rank(), Arc::<Rescue>::default());
+            if number == 0 {
+                rescue.clone().watch()?;
+            }
+            let rank = Rank { ranks, device, threads: None, rescue: Some(rescue.clone()) };
+            or_lost(number, &rescue, || run_rank(args, config, rank))
+        }
+    };
     match &result {
         Err(error) if !error.is::<Interrupted>() => job.desert(),
         _ => job.end(),
@@ -104,20 +116,26 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
 /// A rank for each device, all in this process.
 fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> anyhow::Result<()> {
     let threads = Some((rayon::current_num_threads() / devices.len()).max(1));
-    let ranks = thread_ranks(devices.len()).into_iter().map(Some);
-    let mut ranks = ranks.zip(devices).map(|(ranks, device)| Rank { ranks, device, threads });
+    let rescue = Arc::<Rescue>::default();
+    let ranks = thread_ranks(devices.len()).into_iter().zip(devices);
+    let mut ranks = ranks.map(|(ranks, device)| Rank {
+        ranks: Some(ranks),
+        device,
+        threads,
+        rescue: Some(rescue.clone()),
+    });
     let Some(first) = ranks.next() else { return Ok(()) };
-    for rank in ranks {
-        let (args, config) = (args.clone(), config.clone());
+    for (number, rank) in (1..).zip(ranks) {
+        let (args, config, rescue) = (args.clone(), config.clone(), rescue.clone());
         // They end with the process: there is nobody to wait for them where the first one fails.
         std::thread::spawn(move || {
-            if let Err(error) = run_rank(&args, config, rank) {
+            if let Err(error) = or_lost(number, &rescue, || run_rank(&args, config, rank)) {
                 eprintln!("error: {error:#}");
                 std::process::exit(i32::from(status(&error)));
             }
         });
     }
-    run_rank(args, config.clone(), first)
+    or_lost(0, &rescue, || run_rank(args, config.clone(), first))
 }
 
 /// One of those that train together, or the only one.
@@ -126,15 +144,16 @@ struct Rank {
     device: Device,
     /// To compute with on a CPU; `None` for all there are.
     threads: Option<usize>,
+    rescue: Option<Arc<Rescue>>,
 }
 
 fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::Result<()> {
-    let Rank { ranks, device, threads } = rank;
+    let Rank { ranks, device, threads, rescue } = rank;
     if let Some(threads) = threads.or(args.threads) {
         config.data.threads.get_or_insert(threads);
     }
     let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
-    let place = Place { device, together, threads };
+    let place = Place { device, together, threads, rescue };
     training::check(&config, &place)?;
     let data = crate::data::open(&mut config)?;
     if place.rank() > 0 {

@@ -13,6 +13,7 @@ use selfsame_trainers::{
     TrainerConfig, ViewSource,
 };
 
+use super::rescue::Rescue;
 use crate::bridge::{DeviceSource, LoaderSource};
 use crate::config::RunConfig;
 use crate::ranks::share;
@@ -25,6 +26,8 @@ pub struct Place {
     pub together: Option<Together>,
     /// To compute with on a CPU, where this process has several ranks.
     pub threads: Option<usize>,
+    /// Where rank 0 keeps what would be lost with another rank.
+    pub rescue: Option<Arc<Rescue>>,
 }
 
 impl Place {
@@ -58,7 +61,7 @@ impl<M: Method> Training<M> {
         place: &Place,
     ) -> anyhow::Result<Self> {
         let train = &config.train;
-        let Place { device, together, threads } = place.clone();
+        let Place { device, together, threads, .. } = place.clone();
         let shard = match &together {
             Some(Together { ranks, .. }) => Shard { index: ranks.rank(), count: ranks.count() },
             None => Shard::default(),
@@ -96,7 +99,7 @@ impl<M: Method> Training<M> {
     pub fn start_as_rank_0(&mut self) -> anyhow::Result<()> {
         let Some(Together { ranks, .. }) = &self.together else { return Ok(()) };
         if ranks.rank() == 0 {
-            let state = Checkpoint::to_bytes(&self.trainer, &RunRecord::default())?;
+            let state = Checkpoint::to_bytes(&self.trainer.snapshot(), &RunRecord::default())?;
             share(&**ranks, Some(state));
         } else {
             let state = share(&**ranks, None);
