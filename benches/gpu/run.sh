@@ -6,6 +6,8 @@
 # MINUTES: how long each of BYOL and Barlow Twins may train (default 30; 0: not at all).
 # CIFAR10: an archive or a folder of CIFAR-10's images to import, where it cannot be downloaded.
 # PYTHON: an interpreter with torch and torchvision for the comparison (default python3; without them it is left out).
+# CUDA_PATH: where nvvm/libdevice/libdevice.10.bc is, if not in /usr/local/cuda; found by itself where PYTHON has the package
+# nvidia-cuda-nvcc-cu12, which is all that is needed of CUDA besides the driver.
 # Everything lands in runs/gpu/: report.md, the JSON of every measurement, the runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,6 +16,9 @@ cifar=${2:-}
 out=runs/gpu
 python=${PYTHON:-python3}
 mkdir -p "$out"
+if [ -z "${CUDA_PATH:-}" ] && [ ! -d /usr/local/cuda/nvvm ]; then
+    CUDA_PATH=$("$python" -c 'import nvidia.cuda_nvcc as package; print(list(package.__path__)[0])' 2> /dev/null) && export CUDA_PATH || unset CUDA_PATH
+fi
 
 echo "building with CUDA (the first time takes some ten minutes)"
 cargo build --release -p xtask --features cuda

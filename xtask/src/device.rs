@@ -36,7 +36,8 @@ fn one(name: &str) -> anyhow::Result<Device> {
 }
 
 #[cfg(feature = "cuda")]
-const NEEDS: &str = "CUDA needs NVIDIA's driver, of which `nvidia-smi` lists the GPUs, and the CUDA runtime compiler, libnvrtc";
+const NEEDS: &str = "CUDA needs NVIDIA's driver, of which `nvidia-smi` lists the GPUs, and libdevice.10.bc: of the CUDA toolkit in \
+    /usr/local/cuda, or of `pip install nvidia-cuda-nvcc-cu12` with CUDA_PATH=…/site-packages/nvidia/cuda_nvcc";
 
 #[cfg(feature = "cuda")]
 fn cuda(index: &str) -> anyhow::Result<Device> {

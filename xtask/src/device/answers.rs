@@ -7,40 +7,44 @@ use burn::tensor::{Device, Tensor};
 
 use crate::usage::usage;
 
-/// Of a panic's message. The first words say what is wrong; CUDA's go on with dozens of file names.
-const MOST: usize = 120;
+/// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of file names.
+const MOST: usize = 160;
 
 /// The device, after it has computed something: a kernel has then been compiled, sent there and run. Burn panics where that
-/// does not work, on a thread of its own.
+/// does not work, on a thread of its own. An exponential, since NVIDIA's compiler needs a library for it, not for sums.
 ///
 /// # Errors
 /// What it panicked with, and what a device of this kind `needs`.
 pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyhow::Result<Device> {
-    let first = Arc::new(Mutex::new(None));
-    let heard = first.clone();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = said.clone();
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let text = panic.payload_as_str().unwrap_or("it panicked").to_owned();
-        heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }));
     let answer = catch_unwind(AssertUnwindSafe(|| {
         let device = device();
-        let sum = Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>();
-        (device, sum)
+        let e = Tensor::<1>::ones([2], &device).exp().mean().into_scalar::<f32>();
+        (device, e)
     }));
     panic::set_hook(usual);
     let why = match answer {
-        Ok((device, 2.0)) => return Ok(device),
-        Ok((_, sum)) => format!("1 + 1 is {sum} there"),
-        Err(_) => {
-            let text = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let text = text.unwrap_or_default();
-            let line = text.lines().next().unwrap_or_default();
-            let cut: String = line.chars().take(MOST).collect();
-            if cut.len() < line.len() { format!("{cut}…") } else { cut }
-        }
+        Ok((device, e)) if (e - std::f32::consts::E).abs() < 1e-3 => return Ok(device),
+        Ok((_, e)) => format!("e is {e} there"),
+        Err(_) => cause(&said.lock().unwrap_or_else(PoisonError::into_inner)),
     };
     Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
+}
+
+/// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or else the first, which
+/// others come of.
+fn cause(said: &[String]) -> String {
+    let chain = said.iter().rev().find_map(|text| Some(text.rsplit_once("Caused by:")?.1));
+    let text = chain.or_else(|| said.first().map(String::as_str)).unwrap_or_default();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let cut: String = line.chars().take(MOST).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
 }
 
 #[cfg(test)]
@@ -64,5 +68,15 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("…); a driver") && text.len() < 250, "{text}");
+    }
+
+    #[test]
+    fn of_a_chain_of_causes_the_last_is_told() {
+        let chain = "\n  cannot read\nCaused by:\n  a launch\nCaused by:\n  no library: look there\nBacktrace:\n  0";
+        let said = ["a candidate", chain, "nobody receives"].map(str::to_owned);
+        assert_eq!(cause(&said), "no library: look there");
+        let said = ["\n  not installed.\n  set it", "nobody receives"].map(str::to_owned);
+        assert_eq!(cause(&said), "not installed.");
+        assert_eq!(cause(&[]), "");
     }
 }
