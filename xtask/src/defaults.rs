@@ -166,6 +166,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             checkpoint_minutes: checkpoint_minutes(),
             keep_checkpoints: keep_checkpoints(),
             sync_batch_norm: sync_batch_norm(),
+            nccl: nccl(),
             read_every: None,
         },
         optimizer: OptimizerSection {
@@ -380,6 +381,10 @@ pub const COMMENTS: &[(&str, &str)] = &[
         "with several processes: batch norm over all their images, as in one; false: each over its own",
     ),
     (
+        "train.nccl",
+        "with several GPUs in one process: they sum over NCCL where it is installed; false: through the host's memory",
+    ),
+    (
         "train.read_every",
         "steps whose losses are read together, since a GPU has to wait for it; unset: 1 on a CPU, 16 on a GPU",
     ),
@@ -430,6 +435,11 @@ pub fn checkpoint_minutes() -> f64 {
 /// The newest, and the one before for when the newest is damaged.
 pub fn keep_checkpoints() -> usize {
     2
+}
+
+/// Whoever has it installed wants it.
+pub fn nccl() -> bool {
+    true
 }
 
 /// Several processes are to train what one would.

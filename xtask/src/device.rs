@@ -2,8 +2,10 @@ use burn::tensor::Device;
 
 use crate::usage::usage;
 
-#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod answers;
+mod sums;
+
+pub use sums::ranks_on;
 
 /// One device, or several with commas between them that train together.
 pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {

@@ -1,4 +1,4 @@
-//! What batch norm asks of the other ranks, on devices that this crate has no kernels for.
+//! Tensors of all ranks: between their devices where those can, or else through the host's memory.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use burn::tensor::{Shape, Tensor, TensorData};
 
 use crate::ranks::{Ranks, gather_f32};
 
-/// Exchanges of small tensors, through the host's memory on every device.
+/// Exchanges through the host's memory, on every device.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -94,8 +94,26 @@ impl<B: Backend + ExchangeOps, C: CheckpointStrategy> ExchangeOps for Autodiff<B
     }
 }
 
-/// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is that of everyone's results.
-pub fn gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
-    let gathered = <Dispatch as ExchangeOps>::exchange_gather(x.into_dispatch(), ranks.clone());
-    Tensor::from_dispatch(gathered)
+/// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is the sum over ranks of those for its row.
+pub fn all_gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
+    let Some(sums) = ranks.device_sums() else {
+        let gathered = <Dispatch as ExchangeOps>::exchange_gather(x.into_dispatch(), ranks.clone());
+        return Tensor::from_dispatch(gathered);
+    };
+    // Zeros add nothing to the rows of the others.
+    let ([length], count, rank) = (x.dims(), ranks.count(), ranks.rank());
+    let zeros = Tensor::<2>::zeros([count, length], (&x.device(), x.dtype()));
+    let mine = zeros.slice_assign([rank..rank + 1, 0..length], x.unsqueeze());
+    sums.sum(mine.reshape([count * length])).reshape([count, length])
+}
+
+/// The sums over ranks, `[n]`, the same bits on all of them; without gradient.
+pub fn all_sum(x: Tensor<1>, ranks: &dyn Ranks) -> Tensor<1> {
+    if let Some(sums) = ranks.device_sums() {
+        return sums.sum(x.detach());
+    }
+    let (device, dtype, [length]) = (x.device(), x.dtype(), x.dims());
+    let mut values: Vec<f32> = x.detach().into_data().iter::<f32>().collect();
+    ranks.sum(&mut values);
+    Tensor::from_data(TensorData::new(values, [length]), (&device, dtype))
 }

@@ -13,7 +13,8 @@
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
 //! [`autocast`] makes convolutions and linear layers multiply in bf16, [`on_workers`] saves small networks most of
-//! the waiting for threads, and [`together`] takes batch norm's statistics over several processes.
+//! the waiting for threads, and [`together`] takes batch norm's statistics over several processes, devices or threads
+//! ([`Ranks`]), which [`all_gather`] and [`all_sum`] exchange tensors between.
 //!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order.
 //!
@@ -36,6 +37,7 @@
 
 mod arithmetic;
 mod autodiff;
+mod collective;
 mod conv;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod exchange;
@@ -62,9 +64,11 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
+pub use collective::{DeviceSums, connected};
+pub use exchange::{all_gather, all_sum};
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
-pub use ranks::{Ranks, Together, current_ranks, thread_ranks, together};
+pub use ranks::{Ranks, Together, current_ranks, device_ranks, thread_ranks, together};
 pub use workers::{for_each_tensor, on_workers};
 
 pub use ops::SgdStep;
@@ -241,7 +245,7 @@ fn normalize_together(
     let mean = rows.clone().mean_dim(0);
     let variance = (rows.clone() - mean.clone()).square().mean_dim(0);
     let mine = Tensor::cat(vec![mean, variance], 1).flatten(0, 1);
-    let everyone = exchange::gather(mine, ranks);
+    let everyone = all_gather(mine, ranks);
     let means = everyone.clone().narrow(1, 0, features);
     let variances = everyone.narrow(1, features, features);
     let mean = means.clone().mean_dim(0);

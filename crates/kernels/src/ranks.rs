@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
+use burn::tensor::Device;
 use bytemuck::AnyBitPattern;
+
+use crate::collective::{Collective, DeviceSums};
 
 /// Processes (or threads) that train together, each on its part of every batch. A single process is the case of one.
 ///
@@ -26,14 +29,28 @@ pub trait Ranks: Debug + Send + Sync {
 
     /// Replaces everyone's bytes by those of rank 0.
     fn broadcast(&self, bytes: &mut [u8]);
+
+    /// How tensors are summed over ranks without leaving their devices; `None` where they go through the host's memory.
+    fn device_sums(&self) -> Option<&dyn DeviceSums> {
+        None
+    }
 }
 
 /// `count` ranks for as many threads of this process, each with a device or a share of the cores of its own.
 ///
 /// A thread that computes on a CPU needs a `rayon` pool of its own: the ranks wait for each other.
 pub fn thread_ranks(count: usize) -> Vec<Arc<dyn Ranks>> {
+    threads(count, None)
+}
+
+/// [`thread_ranks`], one for each of the devices, which [sum tensors between themselves](crate::connected).
+pub fn device_ranks(devices: &[Device]) -> Vec<Arc<dyn Ranks>> {
+    threads(devices.len(), Some(Collective::new(devices)))
+}
+
+fn threads(count: usize, sums: Option<Collective>) -> Vec<Arc<dyn Ranks>> {
     let brought = Mutex::new(vec![Vec::new(); count]);
-    let meeting = Arc::new(Meeting { count, barrier: Barrier::new(count), brought });
+    let meeting = Arc::new(Meeting { count, barrier: Barrier::new(count), brought, sums });
     (0..count)
         .map(|rank| Arc::new(Thread { rank, meeting: meeting.clone() }) as Arc<dyn Ranks>)
         .collect()
@@ -51,6 +68,7 @@ struct Meeting {
     barrier: Barrier,
     /// By each of the ranks.
     brought: Mutex<Vec<Vec<u8>>>,
+    sums: Option<Collective>,
 }
 
 impl Thread {
@@ -94,6 +112,10 @@ impl Ranks for Thread {
     fn broadcast(&self, bytes: &mut [u8]) {
         let mine = if self.rank == 0 { bytes.to_vec() } else { Vec::new() };
         self.meet(&mine, |all| bytes.copy_from_slice(&all[0]));
+    }
+
+    fn device_sums(&self) -> Option<&dyn DeviceSums> {
+        self.meeting.sums.as_ref().map(|sums| sums as &dyn DeviceSums)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The kernels and Burn's plain operations against the formulas in f64, forward and backward, over
 //! random shapes, on every backend that has kernels.
 
+mod between;
 mod reference;
 
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
+use between::Between;
 use burn::tensor::Gradients;
 use burn::tensor::activation::relu;
 use burn::tensor::module::{
@@ -422,13 +425,17 @@ fn near(a: &[f32], b: &[f32]) -> bool {
 #[test]
 fn batch_norm_over_ranks_is_that_of_the_whole_batch() {
     let whole = norm_of_part(0, 6, true);
-    for (double, count) in [(false, 2), (true, 2), (true, 3)] {
+    let through_the_host = [(false, 2, false), (true, 2, false), (true, 3, false)];
+    for (double, count, sums) in
+        [&through_the_host[..], &[(true, 2, true), (true, 3, true)]].concat()
+    {
         let images = 6 / count;
         let parts: Vec<Part> = std::thread::scope(|scope| {
             let ranks = thread_ranks(count).into_iter().map(|ranks| {
                 scope.spawn(move || {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
                     let first = ranks.rank() * images;
+                    let ranks = if sums { Arc::new(Between(ranks)) } else { ranks };
                     let all = Together { ranks, batch_norm: true };
                     pool.install(|| {
                         together(Some(all), || norm_of_part(first, first + images, double))
@@ -440,17 +447,17 @@ fn batch_norm_over_ranks_is_that_of_the_whole_batch() {
         });
         for (i, expected) in whole.images.iter().enumerate() {
             let got: Vec<f32> = parts.iter().flat_map(|part| part.images[i].clone()).collect();
-            assert!(near(&got, expected), "{double} {count} {i}: {got:?} {expected:?}");
+            assert!(near(&got, expected), "{double} {count} {sums} {i}: {got:?} {expected:?}");
         }
         for (i, expected) in whole.parameters.iter().enumerate() {
             let sum = |c| parts.iter().map(|part| part.parameters[i][c]).sum();
             let got: Vec<f32> = (0..expected.len()).map(sum).collect();
-            assert!(near(&got, expected), "{double} {count} {i}: {got:?} {expected:?}");
+            assert!(near(&got, expected), "{double} {count} {sums} {i}: {got:?} {expected:?}");
         }
         for part in &parts {
             assert_eq!(part.samples, whole.samples);
             for (got, expected) in part.statistics.iter().zip(&whole.statistics) {
-                assert!(near(got, expected), "{double} {count}: {got:?} {expected:?}");
+                assert!(near(got, expected), "{double} {count} {sums}: {got:?} {expected:?}");
             }
             assert_eq!(part.statistics, parts[0].statistics, "all ranks have the same bits");
         }

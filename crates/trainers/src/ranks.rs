@@ -5,8 +5,8 @@
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
-use selfsame_kernels::{Ranks, Together, current_ranks};
+use burn::tensor::{DType, Tensor};
+use selfsame_kernels::{Ranks, Together, all_gather, all_sum, current_ranks};
 use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
@@ -18,18 +18,12 @@ use crate::TrainError;
 pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
     let Some(Together { ranks, .. }) = current_ranks() else { return x };
     let [batch, dim] = x.dims();
-    let everyone = ranks.gather(bytemuck::cast_slice(&host(x.clone())));
-    let rank_bytes = (batch * dim * size_of::<f32>()).max(1);
-    let rows = everyone.chunks(rank_bytes).enumerate().map(|(rank, bytes)| {
-        let rows = if rank == ranks.rank() {
-            x.clone()
-        } else {
-            let values = bytes.chunks_exact(size_of::<f32>());
-            let values: Vec<f32> = values.map(bytemuck::pod_read_unaligned).collect();
-            Tensor::from_data(TensorData::new(values, [batch, dim]), (&x.device(), x.dtype()))
-        };
-        rows.unsqueeze_dim::<3>(1)
+    let everyone = all_gather(x.clone().detach().reshape([batch * dim]), &ranks);
+    let rows = (0..ranks.count()).map(|rank| match rank == ranks.rank() {
+        true => x.clone(),
+        false => everyone.clone().narrow(0, rank, 1).reshape([batch, dim]),
     });
+    let rows = rows.map(|rows| rows.unsqueeze_dim::<3>(1));
     let count = ranks.count();
     Tensor::cat(rows.collect(), 1).reshape([batch * count, dim])
 }
@@ -53,12 +47,14 @@ pub(crate) fn sum_gradients<M: Module>(
     gradients: GradientsParams,
     ranks: &dyn Ranks,
 ) -> GradientsParams {
-    let mut collect = Collect { gradients: &gradients, values: Vec::new() };
+    let mut collect = Collect { gradients: &gradients, flat: Vec::new() };
     visit_named(module, &mut collect);
-    let mut values = collect.values;
-    ranks.sum(&mut values);
-    let mut replace =
-        Replace { gradients: &gradients, rest: &values, sums: GradientsParams::new() };
+    if collect.flat.is_empty() {
+        return gradients;
+    }
+    let all = all_sum(Tensor::cat(collect.flat, 0), ranks);
+    let sums = GradientsParams::new();
+    let mut replace = Replace { gradients: &gradients, all, taken: 0, sums };
     visit_named(module, &mut replace);
     replace.sums
 }
@@ -66,37 +62,34 @@ pub(crate) fn sum_gradients<M: Module>(
 /// All gradients one after the other: one exchange instead of one for each parameter.
 struct Collect<'a> {
     gradients: &'a GradientsParams,
-    values: Vec<f32>,
+    flat: Vec<Tensor<1>>,
 }
 
 impl NamedVisitor for Collect<'_> {
     fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.values.extend(host(gradient));
+            let length = gradient.shape().num_elements();
+            self.flat.push(gradient.reshape([length]).cast(DType::F32));
         }
     }
 }
 
 struct Replace<'a> {
     gradients: &'a GradientsParams,
-    rest: &'a [f32],
+    all: Tensor<1>,
+    taken: usize,
     sums: GradientsParams,
 }
 
 impl NamedVisitor for Replace<'_> {
     fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-        let (values, rest) = self.rest.split_at(gradient.shape().num_elements());
-        self.rest = rest;
-        let data = TensorData::new(values.to_vec(), gradient.shape());
-        let sum = Tensor::<D>::from_data(data, (&gradient.device(), gradient.dtype()));
-        self.sums.register(param.id, sum);
+        let length = gradient.shape().num_elements();
+        let sum: Tensor<D> =
+            self.all.clone().narrow(0, self.taken, length).reshape(gradient.shape());
+        self.taken += length;
+        self.sums.register(param.id, sum.cast(gradient.dtype()));
     }
-}
-
-/// The elements in row-major order.
-fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.detach().into_data().iter::<f32>().collect()
 }
 
 /// How a rank stands between two steps.

@@ -123,8 +123,7 @@ pub trait Hooks<M: Method> {
     /// Reading waits for a device that computes behind the program, a GPU. A hook that need not know at once says no, and
     /// steps are reported together with the next one that it says yes to, or with the last one of the run. The price:
     /// their updates have been made before anyone looks whether loss and gradients are finite, and what is then found
-    /// not to be is reported when the weights have already taken it in. Several ranks read after every step, since
-    /// they exchange gradients in any case.
+    /// not to be is reported when the weights have already taken it in. Ranks that say the same find it at the same step.
     fn reads(&self, step: u64) -> bool {
         let _ = step;
         true
@@ -241,16 +240,18 @@ impl<M: Method> Trainer<M> {
                 return Ok(Outcome::Stopped);
             };
             let waited = start.elapsed();
-            let reads = current_ranks().is_some() || hooks.reads(self.steps_done() + 1);
+            let reads = hooks.reads(self.steps_done() + 1);
             let (reports, finite) = if reads && unread.is_empty() {
-                (vec![StepReport { waited, ..self.step(micro_batches)? }], Ok(()))
+                match self.step(micro_batches) {
+                    Ok(report) => (vec![StepReport { waited, ..report }], Ok(())),
+                    Err(error) => (Vec::new(), Err(error)),
+                }
             } else {
                 unread.push(self.step_unread(micro_batches, waited));
                 let ready = if reads { std::mem::take(unread) } else { Vec::new() };
                 Unread::read_all(ready)
             };
-            let flow = self.report(reports, hooks);
-            finite?;
+            let flow = finite.and(self.report(reports, hooks));
             let standing = agree(match &flow {
                 Ok(Flow::Continue) => Standing::Ready,
                 Ok(Flow::Stop) => Standing::Done,

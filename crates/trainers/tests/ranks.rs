@@ -1,7 +1,13 @@
 //! Several ranks, each with its part of every batch, train the network that one process trains with whole batches.
 
+#[path = "../../kernels/tests/between/mod.rs"]
+mod between;
+
+use std::sync::Arc;
+
+use between::Between;
 use burn::tensor::Device;
-use selfsame_kernels::{Together, thread_ranks, together};
+use selfsame_kernels::{Ranks, Together, thread_ranks, together};
 use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
@@ -16,8 +22,16 @@ const STEPS: u64 = 6;
 
 /// Runs `f` on `count` ranks, each with a thread to compute on, and returns what they return.
 fn on_ranks<R: Send>(count: usize, batch_norm: bool, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    on(thread_ranks(count), batch_norm, f)
+}
+
+fn on<R: Send>(
+    ranks: Vec<Arc<dyn Ranks>>,
+    batch_norm: bool,
+    f: impl Fn(usize) -> R + Sync,
+) -> Vec<R> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = thread_ranks(count)
+        let threads: Vec<_> = ranks
             .into_iter()
             .map(|ranks| {
                 let f = &f;
@@ -48,11 +62,13 @@ struct Batches {
     count: usize,
     /// The step that there is no batch for any more.
     fails_at: Option<u64>,
+    /// The step whose pixels are NaN.
+    poisoned: Option<u64>,
 }
 
 impl Batches {
     fn new(rank: usize, count: usize) -> Self {
-        Self { step: 0, rank, count, fails_at: None }
+        Self { step: 0, rank, count, fails_at: None, poisoned: None }
     }
 }
 
@@ -64,7 +80,7 @@ impl ViewSource for Batches {
         let pixels = 3 * SIDE * SIDE;
         let noise = |image: usize, pixel: usize, of: u64| {
             let key = (image * pixels + pixel) as u64 + 1_000_003 * (of + 4 * self.step);
-            uniform(key) - 0.5
+            if self.poisoned == Some(self.step) { f32::NAN } else { uniform(key) - 0.5 }
         };
         // Each image has a shade of its own, as photographs have.
         let view = |view: u64| -> Vec<f32> {
@@ -90,9 +106,15 @@ impl ViewSource for Batches {
 struct Losses {
     reports: Vec<StepReport>,
     stop_at: Option<u64>,
+    /// Steps that are read together, one where it is 0.
+    together: u64,
 }
 
 impl<M: Method> Hooks<M> for Losses {
+    fn reads(&self, step: u64) -> bool {
+        step.is_multiple_of(self.together.max(1))
+    }
+
     fn after_step(
         &mut self,
         _: &Trainer<M>,
@@ -235,6 +257,40 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     follows_one_process("W-MSE", 1e-3, || w_mse.init(&encoder(), 1, &device).unwrap());
 }
 
+/// GPUs sum by themselves what others sum through the host's memory: the same numbers, in the same order here.
+#[test]
+fn ranks_whose_devices_sum_train_the_same_network() {
+    let dino = DinoConfig {
+        projector_hidden: 64,
+        bottleneck: 16,
+        prototypes: 24,
+        student_temperature: 0.1,
+        teacher_temperature: 0.06,
+        teacher_temperature_start: 0.04,
+        teacher_warmup: 0.5,
+        center_momentum: 0.75,
+        tau_base: 0.9,
+        tau_schedule: TauSchedule::Cosine,
+    };
+    let barlow_twins = BarlowTwinsConfig { projector: vec![64, 32], ..Default::default() };
+    let device = Device::flex().autodiff();
+    let losses = |reports: &[StepReport]| -> Vec<_> {
+        reports.iter().map(|report| (report.loss, report.embedding_std)).collect()
+    };
+    let same = |train: &(dyn Fn(usize) -> (Vec<StepReport>, StateDict) + Sync)| {
+        let through_the_host = on(thread_ranks(4), true, train);
+        let between = thread_ranks(4).into_iter();
+        let between = between.map(|ranks| Arc::new(Between(ranks)) as Arc<dyn Ranks>);
+        let between = on(between.collect(), true, train);
+        for ((reports, state), (theirs, other)) in between.iter().zip(&through_the_host) {
+            assert_eq!(losses(reports), losses(theirs));
+            assert!(state == other);
+        }
+    };
+    same(&|rank| train(dino.init(&encoder(), 1, &device).unwrap(), rank, 4));
+    same(&|rank| train(barlow_twins.init(&encoder(), 1, &device).unwrap(), rank, 4));
+}
+
 /// Without synchronisation every rank normalises by its own images: another network, though one that all agree on.
 #[test]
 fn batch_norm_is_synchronised_only_if_it_is_asked_for() {
@@ -276,4 +332,35 @@ fn all_ranks_end_at_the_same_step() {
     });
     assert!(failed.iter().all(|(_, _, steps)| *steps == 3), "{failed:?}");
     assert!(failed[0].0 && failed[1].0 && failed[2].1.contains("the disk is gone"), "{failed:?}");
+}
+
+/// Each rank for itself says when it reads, and where one of them finds what it cannot go on with, all end.
+#[test]
+fn ranks_that_read_several_steps_together_train_the_same_and_end_together() {
+    let config = SimClrConfig { projector_hidden: 16, projector_dim: 8, temperature: 0.5 };
+    let build = || config.init(&encoder(), 1, &Device::flex().autodiff()).unwrap();
+    let run = |together: [u64; 2], poisoned: Option<u64>| {
+        on_ranks(2, true, |rank| {
+            let mut losses = Losses { together: together[rank], ..Losses::default() };
+            let mut trainer = trainer(build());
+            let mut source = Batches { poisoned, ..Batches::new(rank, 2) };
+            let outcome = trainer.fit(&mut source, &mut losses).map_err(|error| error.to_string());
+            let losses: Vec<f32> = losses.reports.iter().map(|report| report.loss).collect();
+            (outcome, losses, trainer.steps_done(), state_dict(trainer.method()).unwrap())
+        })
+    };
+    let at_once = run([1, 1], None);
+    assert_eq!(at_once[0].0, Ok(Outcome::Finished));
+    for together in [[4, 4], [3, 4]] {
+        let later = run(together, None);
+        for (one, other) in later.iter().zip(&at_once) {
+            assert!(one == other, "{together:?}");
+        }
+    }
+    // Everyone's loss is that of all images, and so is NaN on every rank.
+    for ((outcome, losses, steps, _), rank) in run([2, 6], Some(2)).into_iter().zip(0..) {
+        let said = outcome.unwrap_err();
+        assert!(said.contains("step 2"), "rank {rank}: {said}");
+        assert_eq!((losses.len(), steps), (2, 4), "rank {rank}");
+    }
 }

@@ -124,6 +124,7 @@ impl RunConfig {
         config.train.checkpoint_minutes = 0.0;
         config.train.keep_checkpoints = 0;
         config.train.read_every = None;
+        config.train.nccl = true;
         config
     }
 

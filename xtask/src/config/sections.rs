@@ -103,6 +103,9 @@ pub struct TrainSection {
     pub keep_checkpoints: usize,
     #[serde(default = "defaults::sync_batch_norm")]
     pub sync_batch_norm: bool,
+    /// Several GPUs of one process sum over NCCL, where it is installed.
+    #[serde(default = "defaults::nccl")]
+    pub nccl: bool,
     /// Steps whose figures are read from the device together, see [`RunConfig::read_every`](super::RunConfig::read_every).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_every: Option<u64>,

@@ -3,9 +3,11 @@
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor};
-
-use crate::usage::usage;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+use {
+    crate::usage::usage,
+    burn::tensor::{Device, Tensor},
+};
 
 /// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of file names.
 const MOST: usize = 160;
@@ -15,7 +17,23 @@ const MOST: usize = 160;
 ///
 /// # Errors
 /// What it panicked with, and what a device of this kind `needs`.
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyhow::Result<Device> {
+    let answer = caught(|| {
+        let device = device();
+        let e = Tensor::<1>::ones([2], &device).exp().mean().into_scalar::<f32>();
+        (device, e)
+    });
+    let why = match answer {
+        Ok((device, e)) if (e - std::f32::consts::E).abs() < 1e-3 => return Ok(device),
+        Ok((_, e)) => format!("e is {e} there"),
+        Err(why) => why,
+    };
+    Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
+}
+
+/// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and nothing is printed.
+pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
     let usual = panic::take_hook();
@@ -23,18 +41,9 @@ pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyh
         let text = panic.payload_as_str().unwrap_or("it panicked").to_owned();
         heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }));
-    let answer = catch_unwind(AssertUnwindSafe(|| {
-        let device = device();
-        let e = Tensor::<1>::ones([2], &device).exp().mean().into_scalar::<f32>();
-        (device, e)
-    }));
+    let answer = catch_unwind(AssertUnwindSafe(ask));
     panic::set_hook(usual);
-    let why = match answer {
-        Ok((device, e)) if (e - std::f32::consts::E).abs() < 1e-3 => return Ok(device),
-        Ok((_, e)) => format!("e is {e} there"),
-        Err(_) => cause(&said.lock().unwrap_or_else(PoisonError::into_inner)),
-    };
-    Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
+    answer.map_err(|_| cause(&said.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or else the first, which

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_data::Splits;
-use selfsame_kernels::{Ranks, Together, thread_ranks};
+use selfsame_kernels::{Ranks, Together};
 
 use crate::config::{Overrides, RunConfig};
+use crate::device::ranks_on;
 use crate::methods::{Method, with_method};
 use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED};
@@ -117,8 +118,8 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
 fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> anyhow::Result<()> {
     let threads = Some((rayon::current_num_threads() / devices.len()).max(1));
     let rescue = Arc::<Rescue>::default();
-    let ranks = thread_ranks(devices.len()).into_iter().zip(devices);
-    let mut ranks = ranks.map(|(ranks, device)| Rank {
+    let ranks = ranks_on(&config.device, &devices, config.train.nccl)?;
+    let mut ranks = ranks.into_iter().zip(devices).map(|(ranks, device)| Rank {
         ranks: Some(ranks),
         device,
         threads,
@@ -175,7 +176,8 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     };
     eprintln!("{}", opening_line(&config, &data, &folder));
     if let Some(Together { ranks, .. }) = &place.together {
-        eprintln!("{} ranks, each with its part of every batch", ranks.count());
+        let over_nccl = if ranks.device_sums().is_some() { "; they sum over NCCL" } else { "" };
+        eprintln!("{} ranks, each with its part of every batch{over_nccl}", ranks.count());
     }
     for skipped in data.skipped.iter().take(5) {
         eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);

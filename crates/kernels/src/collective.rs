@@ -1,0 +1,51 @@
+//! Sums over ranks that never come to the host: the devices of one process exchange them.
+
+use std::fmt::Debug;
+
+use burn::tensor::distributed::{ReduceOperation, all_reduce};
+use burn::tensor::{Device, Tensor};
+
+/// Sums tensors of all ranks where they are.
+pub trait DeviceSums: Debug + Send + Sync {
+    /// The sums over ranks, `[n]`, the same bits on all of them. The gradient of a rank's own values is the sum over ranks
+    /// of those for the results.
+    fn sum(&self, x: Tensor<1>) -> Tensor<1>;
+}
+
+/// By Burn's collective operations: NCCL between NVIDIA GPUs. Nobody waits on the host; each device waits for the others.
+#[derive(Debug)]
+pub(crate) struct Collective {
+    /// Of all ranks.
+    devices: Vec<Device>,
+}
+
+impl Collective {
+    pub(crate) fn new(devices: &[Device]) -> Self {
+        Self { devices: devices.iter().map(|device| device.clone().inner()).collect() }
+    }
+}
+
+impl DeviceSums for Collective {
+    fn sum(&self, x: Tensor<1>) -> Tensor<1> {
+        all_reduce(x, ReduceOperation::Sum, self.devices.clone()).resolve()
+    }
+}
+
+/// Whether these devices can sum tensors between themselves: several GPUs, each named once, of a runtime with a
+/// library for that. For CUDA it is NCCL, loaded as `libnccl.so`.
+pub fn connected(devices: &[Device]) -> bool {
+    let once = (1..devices.len()).all(|i| !devices[..i].contains(&devices[i]));
+    devices.len() > 1 && once && devices.iter().all(has_transport)
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn has_transport(device: &Device) -> bool {
+    use burn::backend::DispatchDevice;
+    let device = device.clone().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Cube(device) if device.client().has_device_transport())
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn has_transport(_: &Device) -> bool {
+    false
+}
