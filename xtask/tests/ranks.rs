@@ -56,9 +56,11 @@ fn devices_of_one_process_train_what_one_device_would() {
     for method in ["byol", "barlow-twins", "simclr", "vicreg"] {
         let alone = temp.path().join(format!("{method}-alone"));
         ok(&pretrain(method, &alone, &CALM, "2"));
-        for devices in ["flex,flex", "flex, flex, flex, flex"] {
+        for (devices, read) in
+            [("flex,flex", "train.read_every=1"), ("flex, flex, flex, flex", "train.read_every=4")]
+        {
             let run = temp.path().join(format!("{method}-{}", devices.len()));
-            let more = [&CALM[..], &["--device", devices]].concat();
+            let more = [&CALM[..], &["--device", devices, "--set", read]].concat();
             let summary = ok(&pretrain(method, &run, &more, "2"));
             assert_follows(&run, &alone, &format!("{method} on {devices}"));
             assert_eq!(field(&summary, "steps"), 6.0);

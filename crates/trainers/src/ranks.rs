@@ -92,29 +92,32 @@ impl NamedVisitor for Replace<'_> {
     }
 }
 
-/// How a rank stands between two steps.
+/// How a rank stands, from what all can go on with to what none can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     /// It can go on.
     Ready,
+    /// It can go on, and has to know at once how the next step went.
+    Reading,
     /// It has nothing more to do, or was told to stop.
     Done,
     /// It cannot go on.
     Failed,
 }
 
-/// Waits for everyone, and says whether all can go on: no rank must begin a step that another one does not take.
+/// Waits for everyone, and says how they stand together: no rank must begin a step that another one does not take.
 ///
 /// # Errors
 /// The first rank that failed, where it is not this one.
 pub(crate) fn agree(mine: Standing) -> Result<Standing, TrainError> {
     let Some(Together { ranks, .. }) = current_ranks() else { return Ok(mine) };
     let all = ranks.gather(&[mine as u8]);
-    let failed = all.iter().position(|standing| *standing == Standing::Failed as u8);
-    match failed {
+    let any = |standing| all.iter().position(|other| *other == standing as u8);
+    match any(Standing::Failed) {
         Some(rank) if mine != Standing::Failed => Err(TrainError::OtherRank { rank }),
         Some(_) => Ok(Standing::Failed),
-        None if all.contains(&(Standing::Done as u8)) => Ok(Standing::Done),
+        None if any(Standing::Done).is_some() => Ok(Standing::Done),
+        None if any(Standing::Reading).is_some() => Ok(Standing::Reading),
         None => Ok(Standing::Ready),
     }
 }

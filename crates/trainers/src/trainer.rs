@@ -123,7 +123,8 @@ pub trait Hooks<M: Method> {
     /// Reading waits for a device that computes behind the program, a GPU. A hook that need not know at once says no, and
     /// steps are reported together with the next one that it says yes to, or with the last one of the run. The price:
     /// their updates have been made before anyone looks whether loss and gradients are finite, and what is then found
-    /// not to be is reported when the weights have already taken it in. Ranks that say the same find it at the same step.
+    /// not to be is reported when the weights have already taken it in. Of several ranks, all read what one of them
+    /// has to know.
     fn reads(&self, step: u64) -> bool {
         let _ = step;
         true
@@ -230,17 +231,20 @@ impl<M: Method> Trainer<M> {
             let start = Instant::now();
             let batches = self.next_batches(source);
             let standing = agree(match &batches {
+                Ok(Some(_)) if hooks.reads(self.steps_done() + 1) => Standing::Reading,
                 Ok(Some(_)) => Standing::Ready,
                 Ok(None) => Standing::Done,
                 Err(_) => Standing::Failed,
             });
             // An error of this rank's own says more than that of another.
             let batches = batches?;
-            let (Standing::Ready, Some(micro_batches)) = (standing?, batches) else {
+            let (standing @ (Standing::Ready | Standing::Reading), Some(micro_batches)) =
+                (standing?, batches)
+            else {
                 return Ok(Outcome::Stopped);
             };
             let waited = start.elapsed();
-            let reads = hooks.reads(self.steps_done() + 1);
+            let reads = standing == Standing::Reading;
             let (reports, finite) = if reads && unread.is_empty() {
                 match self.step(micro_batches) {
                     Ok(report) => (vec![StepReport { waited, ..report }], Ok(())),
@@ -251,6 +255,11 @@ impl<M: Method> Trainer<M> {
                 let ready = if reads { std::mem::take(unread) } else { Vec::new() };
                 Unread::read_all(ready)
             };
+            if reads {
+                // Devices that sum between themselves may come to the end of a step without one that has failed in it. Nothing
+                // is made of such a step: who reads knows.
+                agree(Standing::Ready)?;
+            }
             let flow = finite.and(self.report(reports, hooks));
             let standing = agree(match &flow {
                 Ok(Flow::Continue) => Standing::Ready,

@@ -108,6 +108,8 @@ struct Losses {
     stop_at: Option<u64>,
     /// Steps that are read together, one where it is 0.
     together: u64,
+    /// Steps that the trainer had done at each report.
+    done: Vec<u64>,
 }
 
 impl<M: Method> Hooks<M> for Losses {
@@ -117,10 +119,11 @@ impl<M: Method> Hooks<M> for Losses {
 
     fn after_step(
         &mut self,
-        _: &Trainer<M>,
+        trainer: &Trainer<M>,
         report: &StepReport,
     ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
         self.reports.push(report.clone());
+        self.done.push(trainer.steps_done());
         Ok(if self.stop_at == Some(report.step) { Flow::Stop } else { Flow::Continue })
     }
 }
@@ -334,7 +337,7 @@ fn all_ranks_end_at_the_same_step() {
     assert!(failed[0].0 && failed[1].0 && failed[2].1.contains("the disk is gone"), "{failed:?}");
 }
 
-/// Each rank for itself says when it reads, and where one of them finds what it cannot go on with, all end.
+/// All read what one of them has to know, and what it cannot go on with ends all.
 #[test]
 fn ranks_that_read_several_steps_together_train_the_same_and_end_together() {
     let config = SimClrConfig { projector_hidden: 16, projector_dim: 8, temperature: 0.5 };
@@ -345,22 +348,24 @@ fn ranks_that_read_several_steps_together_train_the_same_and_end_together() {
             let mut trainer = trainer(build());
             let mut source = Batches { poisoned, ..Batches::new(rank, 2) };
             let outcome = trainer.fit(&mut source, &mut losses).map_err(|error| error.to_string());
-            let losses: Vec<f32> = losses.reports.iter().map(|report| report.loss).collect();
-            (outcome, losses, trainer.steps_done(), state_dict(trainer.method()).unwrap())
+            let Losses { reports, done, .. } = losses;
+            let losses: Vec<f32> = reports.iter().map(|report| report.loss).collect();
+            (outcome, done, losses, trainer.steps_done(), state_dict(trainer.method()).unwrap())
         })
     };
     let at_once = run([1, 1], None);
-    assert_eq!(at_once[0].0, Ok(Outcome::Finished));
-    for together in [[4, 4], [3, 4]] {
-        let later = run(together, None);
-        for (one, other) in later.iter().zip(&at_once) {
-            assert!(one == other, "{together:?}");
+    assert_eq!(at_once[0].1, [1, 2, 3, 4, 5, 6]);
+    for (together, done) in [([4, 4], [4, 4, 4, 4, 6, 6]), ([3, 4], [3, 3, 3, 4, 6, 6])] {
+        for (later, at_once) in run(together, None).iter().zip(&at_once) {
+            assert_eq!(later.0, Ok(Outcome::Finished));
+            assert_eq!(later.1, done);
+            assert!(later.2 == at_once.2 && later.4 == at_once.4, "{together:?}");
         }
     }
     // Everyone's loss is that of all images, and so is NaN on every rank.
-    for ((outcome, losses, steps, _), rank) in run([2, 6], Some(2)).into_iter().zip(0..) {
-        let said = outcome.unwrap_err();
+    for (rank, (outcome, _, losses, steps, _)) in run([2, 100], Some(2)).iter().enumerate() {
+        let said = outcome.as_ref().unwrap_err();
         assert!(said.contains("step 2"), "rank {rank}: {said}");
-        assert_eq!((losses.len(), steps), (2, 4), "rank {rank}");
+        assert_eq!((losses.len(), *steps), (2, 4), "rank {rank}");
     }
 }

@@ -34,6 +34,9 @@ pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyh
 
 /// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and nothing is printed.
 pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
+    /// The hook is the whole process's.
+    static ASKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
     let usual = panic::take_hook();

@@ -28,10 +28,7 @@ impl MethodTask for Follower<'_> {
         let mut training = Training::new(method, self.config, self.data, &self.place)?;
         training.start_as_rank_0()?;
         if training.as_rank_0(false) {
-            let mut hooks = Interruptible {
-                interrupted: interrupt::flag()?,
-                read_every: self.config.read_every(),
-            };
+            let mut hooks = Interruptible { interrupted: interrupt::flag()? };
             let result = training.fit(&mut hooks);
             all_skipped(&self.place, training.loader.skipped());
             if let Err(error) = result {
@@ -45,12 +42,12 @@ impl MethodTask for Follower<'_> {
 /// Ends training, on all ranks, when this one is told to.
 struct Interruptible {
     interrupted: Arc<AtomicBool>,
-    read_every: u64,
 }
 
 impl<M: Method> Hooks<M> for Interruptible {
-    fn reads(&self, step: u64) -> bool {
-        step.is_multiple_of(self.read_every)
+    /// When rank 0 wants to.
+    fn reads(&self, _: u64) -> bool {
+        false
     }
 
     fn after_step(

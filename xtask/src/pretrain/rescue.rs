@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ impl Rescue {
     const LOOK: Duration = Duration::from_millis(20);
     /// For a run that has all its ranks to end by itself, after its step. `mpirun` leaves a second for everything.
     const PATIENCE: Duration = Duration::from_millis(100);
+    /// For saving. A GPU that sums with a lost one never comes to what is to be saved.
+    const LIMIT: Duration = Duration::from_secs(120);
 
     /// Takes the place of what was kept before.
     pub fn keep(&self, save: impl FnOnce() -> anyhow::Result<u64> + Send + 'static) {
@@ -45,18 +48,39 @@ impl Rescue {
     }
 
     /// [`save`](Self::save), and tells the user; whether there was anything to save.
-    pub fn save_and_say(&self, why: &str) -> bool {
-        let saved = self.save();
-        match &saved {
-            None => {}
-            Some(Ok(step)) => {
+    pub fn save_and_say(self: &Arc<Self>, why: &str) -> bool {
+        self.save_within(Self::LIMIT, why)
+    }
+
+    fn save_within(self: &Arc<Self>, limit: Duration, why: &str) -> bool {
+        let (saved, heard) = mpsc::channel();
+        let rescue = self.clone();
+        std::thread::spawn(move || {
+            // Whoever asked may have lost patience.
+            let _ = saved.send(rescue.save());
+        });
+        match heard.recv_timeout(limit) {
+            Ok(None) => return false,
+            Ok(Some(Ok(step))) => {
                 eprintln!("{why}: the state after step {step} is saved, go on with --resume auto");
             }
-            Some(Err(error)) => {
+            Ok(Some(Err(error))) => {
                 eprintln!("{why}: the state after the last step could not be saved: {error:#}");
             }
+            Err(error) => {
+                let reason = match error {
+                    RecvTimeoutError::Timeout => {
+                        format!("in {limit:?}: its GPU may wait for a lost one")
+                    }
+                    RecvTimeoutError::Disconnected => "from a device that has failed".to_owned(),
+                };
+                eprintln!(
+                    "{why}: the state after the last step could not be saved {reason}; --resume auto goes on from the last \
+                     checkpoint"
+                );
+            }
         }
-        saved.is_some()
+        true
     }
 
     /// From now on, ends the process once it is sent SIGTERM and has not ended by itself soon after, with what is kept saved.
@@ -96,7 +120,7 @@ impl Rescue {
 /// Its own, and a panic's message.
 pub fn or_lost(
     rank: usize,
-    rescue: &Rescue,
+    rescue: &Arc<Rescue>,
     run: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
@@ -110,7 +134,6 @@ pub fn or_lost(
 #[cfg(test)]
 mod tests {
     use std::panic::resume_unwind;
-    use std::sync::mpsc;
 
     use super::*;
 
@@ -152,13 +175,24 @@ mod tests {
         // Disconnected: the thread is gone without having called it.
         assert_eq!(
             heard.recv_timeout(Duration::from_secs(20)),
-            Err(mpsc::RecvTimeoutError::Disconnected)
+            Err(RecvTimeoutError::Disconnected)
         );
     }
 
     #[test]
+    fn who_waits_for_a_device_that_never_answers_is_not_waited_for() {
+        let (rescue, (never, answer)) = (Arc::new(Rescue::default()), mpsc::channel::<u64>());
+        rescue.keep(move || Ok(answer.recv()?));
+        assert!(rescue.save_within(Duration::from_millis(50), "rank 1 is lost"));
+        drop(never);
+        // A panic in there is as good as no answer, and is not waited for either.
+        rescue.keep(|| resume_unwind(Box::new("the device has failed")));
+        assert!(rescue.save_and_say("rank 1 is lost"));
+    }
+
+    #[test]
     fn a_rank_that_panics_has_the_state_saved_and_is_an_error_with_its_words() {
-        let (rescue, (saved, steps)) = (Rescue::default(), mpsc::channel());
+        let (rescue, (saved, steps)) = (Arc::new(Rescue::default()), mpsc::channel());
         rescue.keep(move || {
             saved.send(7)?;
             Ok(7)
