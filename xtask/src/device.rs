@@ -5,6 +5,7 @@ use crate::usage::usage;
 mod answers;
 mod sums;
 
+pub use answers::cause;
 pub use sums::ranks_on;
 
 /// One device, or several with commas between them that train together.

@@ -51,7 +51,7 @@ pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
 
 /// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or else the first, which
 /// others come of.
-fn cause(said: &[String]) -> String {
+pub fn cause(said: &[String]) -> String {
     let chain = said.iter().rev().find_map(|text| Some(text.rsplit_once("Caused by:")?.1));
     let text = chain.or_else(|| said.first().map(String::as_str)).unwrap_or_default();
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

@@ -14,6 +14,7 @@ use anyhow::anyhow;
 use signal_hook::consts::SIGTERM;
 
 use super::interrupt::Interrupted;
+use crate::device::cause;
 
 /// Writes a checkpoint, and says of which step.
 type Save = Box<dyn FnOnce() -> anyhow::Result<u64> + Send>;
@@ -124,10 +125,11 @@ pub fn or_lost(
     run: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| Some((*panic.downcast_ref::<&str>()?).to_owned()));
         rescue.save_and_say(&format!("rank {rank} is lost"));
-        Err(anyhow!("rank {rank} is lost: {}", text.unwrap_or("it panicked")))
+        let text = text.unwrap_or_else(|| "it panicked".to_owned());
+        Err(anyhow!("rank {rank} is lost: {}", cause(&[text])))
     })
 }
 
@@ -201,7 +203,8 @@ mod tests {
         assert!(or_lost(1, &rescue, || Err(anyhow!("its own"))).is_err());
         assert!(steps.try_recv().is_err(), "saved though nobody was lost");
         // As a panic, but past the hook that prints it.
-        let error = or_lost(2, &rescue, || resume_unwind(Box::new("no memory".to_owned())));
+        let chain = "the bytes were never written\nCaused by:\n  no memory\nBacktrace:".to_owned();
+        let error = or_lost(2, &rescue, || resume_unwind(Box::new(chain)));
         assert_eq!(error.unwrap_err().to_string(), "rank 2 is lost: no memory");
         assert_eq!(steps.try_recv(), Ok(7));
         let error = or_lost(0, &rescue, || resume_unwind(Box::new("plain")));
