@@ -227,6 +227,21 @@ fn the_contrastive_methods_on_ranks_see_everyones_negatives() {
     follows_one_process("MoCo v3", 1e-4, || moco.init(&encoder(), 1, &device).unwrap());
 }
 
+fn dino() -> DinoConfig {
+    DinoConfig {
+        projector_hidden: 64,
+        bottleneck: 16,
+        prototypes: 24,
+        student_temperature: 0.1,
+        teacher_temperature: 0.06,
+        teacher_temperature_start: 0.04,
+        teacher_warmup: 0.5,
+        center_momentum: 0.75,
+        tau_base: 0.9,
+        tau_schedule: TauSchedule::Cosine,
+    }
+}
+
 #[test]
 fn the_other_methods_on_ranks_are_what_they_are_alone() {
     let simsiam = SimSiamConfig {
@@ -238,23 +253,11 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     let vicreg =
         VicRegConfig { projector: vec![64, 32], invariance: 25.0, variance: 25.0, covariance: 1.0 };
     let w_mse = WMseConfig { projector_hidden: 64, projector_dim: 4, sub_batch: 16, epsilon: 1e-3 };
-    let dino = DinoConfig {
-        projector_hidden: 64,
-        bottleneck: 16,
-        prototypes: 24,
-        student_temperature: 0.1,
-        teacher_temperature: 0.06,
-        teacher_temperature_start: 0.04,
-        teacher_warmup: 0.5,
-        center_momentum: 0.75,
-        tau_base: 0.9,
-        tau_schedule: TauSchedule::Cosine,
-    };
     let lejepa = LeJepaConfig { projector: vec![64, 32], lambda: 0.05, slices: 32 };
     let device = Device::flex().autodiff();
     follows_one_process("SimSiam", 1e-4, || simsiam.init(&encoder(), 1, &device).unwrap());
     follows_one_process("VICReg", 1e-4, || vicreg.init(&encoder(), 1, &device).unwrap());
-    follows_one_process("DINO", 1e-4, || dino.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("DINO", 1e-4, || dino().init(&encoder(), 1, &device).unwrap());
     follows_one_process("LeJEPA", 1e-4, || lejepa.init(&encoder(), 1, &device).unwrap());
     // Whitening divides by the smallest eigenvalues, rounding errors and all.
     follows_one_process("W-MSE", 1e-3, || w_mse.init(&encoder(), 1, &device).unwrap());
@@ -263,18 +266,6 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
 /// GPUs sum by themselves what others sum through the host's memory: the same numbers, in the same order here.
 #[test]
 fn ranks_whose_devices_sum_train_the_same_network() {
-    let dino = DinoConfig {
-        projector_hidden: 64,
-        bottleneck: 16,
-        prototypes: 24,
-        student_temperature: 0.1,
-        teacher_temperature: 0.06,
-        teacher_temperature_start: 0.04,
-        teacher_warmup: 0.5,
-        center_momentum: 0.75,
-        tau_base: 0.9,
-        tau_schedule: TauSchedule::Cosine,
-    };
     let barlow_twins = BarlowTwinsConfig { projector: vec![64, 32], ..Default::default() };
     let device = Device::flex().autodiff();
     let losses = |reports: &[StepReport]| -> Vec<_> {
@@ -290,7 +281,7 @@ fn ranks_whose_devices_sum_train_the_same_network() {
             assert!(state == other);
         }
     };
-    same(&|rank| train(dino.init(&encoder(), 1, &device).unwrap(), rank, 4));
+    same(&|rank| train(dino().init(&encoder(), 1, &device).unwrap(), rank, 4));
     same(&|rank| train(barlow_twins.init(&encoder(), 1, &device).unwrap(), rank, 4));
 }
 
