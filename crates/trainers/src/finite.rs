@@ -25,7 +25,7 @@ pub(crate) fn gradient_sums<M: Module>(
 }
 
 /// All gradients, one-dimensional, by the path of the parameter.
-fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, Tensor<1>)> {
+pub(crate) fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<(String, Tensor<1>)> {
     let mut collect = Collect { gradients, found: Vec::new() };
     visit_named(module, &mut collect);
     collect.found

@@ -10,6 +10,7 @@ use selfsame_kernels::{Ranks, Together, all_gather, all_sum, current_ranks};
 use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
+use crate::finite::flat;
 
 /// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has them: images are dealt
 /// out in turn. Gradients flow to this rank's own.
@@ -41,39 +42,25 @@ pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
     }
 }
 
-/// Replaces the gradients of `module` by their sums over ranks.
+/// Replaces the gradients of `module` by their sums over ranks: one exchange of all of them, not one for each parameter.
 pub(crate) fn sum_gradients<M: Module>(
     module: &M,
     gradients: GradientsParams,
     ranks: &dyn Ranks,
 ) -> GradientsParams {
-    let mut collect = Collect { gradients: &gradients, flat: Vec::new() };
-    visit_named(module, &mut collect);
-    if collect.flat.is_empty() {
+    let flat = flat(module, &gradients).into_iter();
+    let flat: Vec<_> = flat.map(|(_, gradient)| gradient.cast(DType::F32)).collect();
+    if flat.is_empty() {
         return gradients;
     }
-    let all = all_sum(Tensor::cat(collect.flat, 0), ranks);
+    let all = all_sum(Tensor::cat(flat, 0), ranks);
     let sums = GradientsParams::new();
     let mut replace = Replace { gradients: &gradients, all, taken: 0, sums };
     visit_named(module, &mut replace);
     replace.sums
 }
 
-/// All gradients one after the other: one exchange instead of one for each parameter.
-struct Collect<'a> {
-    gradients: &'a GradientsParams,
-    flat: Vec<Tensor<1>>,
-}
-
-impl NamedVisitor for Collect<'_> {
-    fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let length = gradient.shape().num_elements();
-            self.flat.push(gradient.reshape([length]).cast(DType::F32));
-        }
-    }
-}
-
+/// Takes what belongs to each parameter from the sums, in the order of [`flat`].
 struct Replace<'a> {
     gradients: &'a GradientsParams,
     all: Tensor<1>,
@@ -93,7 +80,7 @@ impl NamedVisitor for Replace<'_> {
 }
 
 /// How a rank stands, from what all can go on with to what none can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It can go on.
     Ready,
