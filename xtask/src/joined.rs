@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -49,6 +49,15 @@ impl ImageDataset for Joined {
 
     fn path(&self, index: usize) -> Option<PathBuf> {
         self.set(index).and_then(|(set, index)| set.path(index))
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        let name = self.set(index).map(|(set, index)| set.name(index));
+        name.unwrap_or_else(|| format!("image {index}").into())
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        self.0.iter().for_each(|set| set.visit_files(visit));
     }
 
     fn content_key(&self) -> Option<ContentKey> {

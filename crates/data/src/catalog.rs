@@ -27,7 +27,7 @@ pub struct Manifest {
     /// One sentence.
     pub description: String,
     /// How its files are laid out.
-    pub layout: Layout,
+    pub layout: FileFormat,
     /// Images to train on.
     pub train_images: u64,
     /// Images to test on.
@@ -52,7 +52,7 @@ pub struct Manifest {
 /// How a data set's files are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Layout {
+pub enum FileFormat {
     /// Drawn by the program.
     Drawn,
     /// MNIST's format.
@@ -157,19 +157,19 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
     }
     let Some(manifest) = &entry.manifest else { return open_detected(name, &folder) };
     match manifest.layout {
-        Layout::Drawn => {
+        FileFormat::Drawn => {
             let (train, test) = SHAPES;
             let train_set = Arc::new(ShapesDataset::new(SHAPES_SEED, 0, train));
             let test_set = Arc::new(ShapesDataset::new(SHAPES_SEED, train as u64, test));
             Ok(Splits::new(name, train_set, Some(test_set), Vec::new()))
         }
-        Layout::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
-        Layout::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
-        Layout::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
-        Layout::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
-        Layout::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
-        Layout::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
-        Layout::CifarBinary | Layout::ImageFolder => open_detected(name, &folder),
+        FileFormat::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
+        FileFormat::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
+        FileFormat::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
+        FileFormat::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
+        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
+        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
+        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder),
     }
 }
 
@@ -263,7 +263,7 @@ pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
             let text = read_list(&path)?;
             let manifest: Manifest = toml::from_str(&text)
                 .map_err(|e| DataError::format(&path, e.to_string().trim().to_owned()))?;
-            let drawn = manifest.layout == Layout::Drawn;
+            let drawn = manifest.layout == FileFormat::Drawn;
             match entries.iter_mut().find(|e| e.name == name) {
                 Some(entry) => entry.manifest = Some(manifest),
                 None => {
@@ -322,15 +322,15 @@ mod tests {
     #[test]
     fn every_layout_has_its_name_in_manifests() {
         for (name, layout) in [
-            ("drawn", Layout::Drawn),
-            ("idx", Layout::Idx),
-            ("cifar-binary", Layout::CifarBinary),
-            ("image-folder", Layout::ImageFolder),
-            ("stl10", Layout::Stl10),
-            ("svhn", Layout::Svhn),
-            ("tiny-imagenet", Layout::TinyImagenet),
-            ("web-dataset", Layout::WebDataset),
-            ("parquet", Layout::Parquet),
+            ("drawn", FileFormat::Drawn),
+            ("idx", FileFormat::Idx),
+            ("cifar-binary", FileFormat::CifarBinary),
+            ("image-folder", FileFormat::ImageFolder),
+            ("stl10", FileFormat::Stl10),
+            ("svhn", FileFormat::Svhn),
+            ("tiny-imagenet", FileFormat::TinyImagenet),
+            ("web-dataset", FileFormat::WebDataset),
+            ("parquet", FileFormat::Parquet),
         ] {
             let text = SHAPES_TOML.replace("drawn", name);
             let text = text.replace("Drawn.", "");

@@ -1,11 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
 use rayon::prelude::*;
 
+use crate::DataError;
 use crate::content::ContentKey;
-use crate::{DataError, Skipped, Subset};
 
 /// Images by index, some of them labelled.
 ///
@@ -40,6 +40,20 @@ pub trait ImageDataset: Send + Sync {
         None
     }
 
+    /// What a person finds image `index` by: its file, its shard and key, or its number.
+    fn name(&self, index: usize) -> PathBuf {
+        self.path(index).unwrap_or_else(|| format!("image {index}").into())
+    }
+
+    /// Every file that images come from; none where they are drawn or in memory.
+    fn visit_files(&self, _visit: &mut dyn FnMut(&Path)) {}
+
+    /// The images that cannot be read, with the reasons; `None` where only decoding all of them
+    /// would tell.
+    fn unreadable(&self) -> Option<Vec<(usize, String)>> {
+        None
+    }
+
     /// What the images are, without reading them: the same only if nothing about the files that they come
     /// from has changed. `None` where they are drawn or were read as a whole, so that nobody need keep copies.
     fn content_key(&self) -> Option<ContentKey> {
@@ -49,89 +63,6 @@ pub trait ImageDataset: Send + Sync {
     /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// A data set as a run uses it.
-#[derive(Clone)]
-pub struct Splits {
-    /// For reports.
-    pub name: String,
-    /// What is trained on; labels are not looked at in training.
-    pub train: Arc<dyn ImageDataset>,
-    /// What is tested on, never trained on. `None` when nothing is labelled.
-    pub test: Option<Arc<dyn ImageDataset>>,
-    /// Files left out on opening.
-    pub skipped: Vec<Skipped>,
-}
-
-impl Splits {
-    /// A set with or without a test split.
-    pub fn new(
-        name: impl Into<String>,
-        train: Arc<dyn ImageDataset>,
-        test: Option<Arc<dyn ImageDataset>>,
-        skipped: Vec<Skipped>,
-    ) -> Self {
-        Self { name: name.into(), train, test, skipped }
-    }
-
-    /// A set that comes without a test split: every tenth labelled image of each class is tested on, the
-    /// others and those without a label are trained on. Without so many there is no test split.
-    pub(crate) fn with_tenths_held_out(
-        name: &str,
-        all: Arc<dyn ImageDataset>,
-        skipped: Vec<Skipped>,
-    ) -> Self {
-        let mut seen = vec![0u64; all.class_names().len()];
-        let mut tenth = |index: &u32| {
-            let label = all.label(*index as usize);
-            let seen = label.and_then(|label| seen.get_mut(label as usize));
-            seen.is_some_and(|seen| {
-                *seen += 1;
-                seen.is_multiple_of(10)
-            })
-        };
-        let indices = 0..u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let (test, train): (Vec<u32>, Vec<u32>) = indices.partition(|index| tenth(index));
-        if test.is_empty() {
-            return Self::new(name, all, None, skipped);
-        }
-        let test = Arc::new(Subset::new(all.clone(), test));
-        Self::new(name, Arc::new(Subset::new(all, train)), Some(test), skipped)
-    }
-
-    /// The first `train` and `test` images (see [`Subset::first`]) where a number is given.
-    ///
-    /// # Errors
-    /// A limit of 0.
-    pub fn limit(self, train: Option<usize>, test: Option<usize>) -> Result<Self, DataError> {
-        let cut = |dataset: Arc<dyn ImageDataset>, limit: Option<usize>| match limit {
-            Some(0) => Err(DataError::Request("a limit of 0 images leaves nothing".into())),
-            Some(n) => Ok(Arc::new(Subset::first(dataset, n)) as Arc<dyn ImageDataset>),
-            None => Ok(dataset),
-        };
-        let test = self.test.map(|set| cut(set, test)).transpose()?;
-        Ok(Self { train: cut(self.train, train)?, test, ..self })
-    }
-
-    /// A share of the training images (see [`Subset::fraction`]).
-    ///
-    /// # Errors
-    /// A share that is not one.
-    pub fn fraction(self, share: f64, seed: u64) -> Result<Self, DataError> {
-        let train = Arc::new(Subset::fraction(self.train, share, seed)?);
-        Ok(Self { train, ..self })
-    }
-
-    /// Holds a share of the training images out, to be tested on in place of the test images (see
-    /// [`Subset::hold_out`]): settings are chosen on it, so that the test images stay unseen.
-    ///
-    /// # Errors
-    /// A share that is not one or leaves nothing.
-    pub fn hold_out(self, share: f64, seed: u64) -> Result<Self, DataError> {
-        let (train, held) = Subset::hold_out(self.train, share, seed)?;
-        Ok(Self { train: Arc::new(train), test: Some(Arc::new(held)), ..self })
     }
 }
 
@@ -179,6 +110,10 @@ impl ImageDataset for InMemory {
 
     fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    fn unreadable(&self) -> Option<Vec<(usize, String)>> {
+        Some(Vec::new())
     }
 }
 

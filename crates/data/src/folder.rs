@@ -3,27 +3,17 @@
 mod index;
 pub(crate) mod scan;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use image::RgbImage;
-use rayon::prelude::*;
 
 use self::index::Index;
-use self::scan::{EXTENSIONS, Scan, read_dir, scan};
-use crate::content::{ContentKey, KeyBuilder};
-use crate::dataset::out_of_range;
+use self::scan::{Scan, read_dir, scan};
 use crate::decode::decode_file;
-use crate::{DataError, ImageDataset, Skipped, Splits};
-
-/// Decoded pixels kept in memory.
-const CACHE_BYTES: u64 = 4 << 30;
-/// A folder whose files weigh less than this
-const EAGER_BYTES: u64 = 1 << 30;
-/// and are no more than these is decoded on opening, so that unreadable files are known before
-/// training starts.
-const EAGER_FILES: usize = 100_000;
+use crate::image_set::ImageStore;
+use crate::splits::{Found, assemble};
+use crate::{DataError, FileFormat, Layout, Splits};
 
 /// Opens a folder of images.
 ///
@@ -60,23 +50,26 @@ pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError>
     let splits: Vec<_> =
         read_dir(&root)?.into_iter().filter(|e| e.kind.is_dir()).map(|e| e.name).collect();
     let split = |name: &str| splits.iter().any(|n| n == name).then(|| root.join(name));
-    let mut skipped = Vec::new();
+    let layout =
+        Layout { root: root.clone(), format: Some(FileFormat::ImageFolder), ..Layout::default() };
+    let found = |place: &str, scan: Scan| Found {
+        place: place.into(),
+        store: Files::new(scan.index),
+        skipped: scan.skipped,
+        unknown: BTreeMap::new(),
+    };
     if let Some(train_folder) = split("train") {
         let train = scan(&train_folder)?;
         let names = train.class_names.clone();
-        let train = ImageFolder::load(&train_folder, train, &mut skipped)?;
-        let test = match split("test").or_else(|| split("val")) {
-            Some(path) => {
-                let test = in_terms_of(names, scan(&path)?);
-                let test = ImageFolder::load(&path, test, &mut skipped)?;
-                Some(Arc::new(test) as Arc<dyn ImageDataset>)
-            }
-            None => None,
-        };
-        return Ok(Splits::new(name, Arc::new(train), test, skipped));
+        let tests = ["test", "val"].into_iter().filter_map(|name| Some((name, split(name)?)));
+        let tests = tests
+            .map(|(name, path)| Ok(found(name, in_terms_of(names.clone(), scan(&path)?))))
+            .collect::<Result<Vec<_>, DataError>>()?;
+        return assemble(name, found("train", train), tests, names, layout);
     }
-    let all = ImageFolder::load(&root, scan(&root)?, &mut skipped)?;
-    Ok(Splits::with_tenths_held_out(name, Arc::new(all), skipped))
+    let all = scan(&root)?;
+    let names = all.class_names.clone();
+    assemble(name, found("", all), Vec::new(), names, layout)
 }
 
 /// Archives often wrap everything in one folder; that one is meant then.
@@ -97,113 +90,78 @@ fn in_terms_of(class_names: Vec<String>, mut scan: Scan) -> Scan {
     scan
 }
 
-/// Image files, decoded at most once while the cache has room.
-pub struct ImageFolder {
+/// Image files by index.
+pub(crate) struct Files {
     index: Index,
-    cache: Vec<OnceLock<Arc<RgbImage>>>,
-    cached_bytes: AtomicU64,
-    class_names: Vec<String>,
+    /// Where files of one folder have different labels: one for each.
+    labels: Option<Vec<Option<u32>>>,
 }
 
-impl ImageFolder {
-    pub(crate) fn load(
-        root: &Path,
-        scan: Scan,
-        skipped: &mut Vec<Skipped>,
-    ) -> Result<Self, DataError> {
-        let before = skipped.len();
-        skipped.extend(scan.skipped);
-        let mut folder = Self {
-            cache: (0..scan.index.len()).map(|_| OnceLock::new()).collect(),
-            index: scan.index,
-            cached_bytes: AtomicU64::new(0),
-            class_names: scan.class_names,
-        };
-        if folder.is_light() {
-            folder.decode_all(skipped);
-        }
-        if !folder.is_empty() {
-            return Ok(folder);
-        }
-        let detail = match &skipped[before..] {
-            [.., last] => format!("; {}: {}", last.path.display(), last.reason),
-            [] => format!(" ({} are looked for)", EXTENSIONS.join(", ")),
-        };
-        Err(DataError::NoImages { path: root.to_owned(), detail })
+impl Files {
+    /// Files with the labels of their folders.
+    pub(crate) fn new(index: Index) -> Self {
+        Self { index, labels: None }
     }
 
-    /// Whether all of it can be decoded before training without making anyone wait.
-    fn is_light(&self) -> bool {
-        let mut room = EAGER_BYTES;
-        // The size of a file is one more question to the file system: no more of them than needed.
-        self.len() <= EAGER_FILES
-            && (0..self.len()).filter_map(|index| self.path(index)).all(|path| {
-                let bytes = std::fs::symlink_metadata(path).map_or(0, |m| m.len());
-                let fits = bytes <= room;
-                room = room.saturating_sub(bytes);
-                fits
-            })
-    }
-
-    /// Leaves out what cannot be read.
-    fn decode_all(&mut self, skipped: &mut Vec<Skipped>) {
-        let errors: Vec<_> =
-            (0..self.len()).into_par_iter().map(|index| self.image(index).err()).collect();
-        let keep: Vec<bool> = errors.iter().map(Option::is_none).collect();
-        for (index, error) in errors.into_iter().enumerate() {
-            if let (Some(error), Some(path)) = (error, self.path(index)) {
-                skipped.push(Skipped { path, reason: error.reason() });
-            }
-        }
-        self.index.retain(&keep);
-        let mut kept = keep.iter();
-        self.cache.retain(|_| kept.next() == Some(&true));
+    /// Files whose labels follow from their paths.
+    pub(crate) fn labelled_by(index: Index, label: impl Fn(&Path) -> Option<u32>) -> Self {
+        let labels = (0..index.len()).map(|file| label(&index.path(file)?)).collect();
+        Self { index, labels: Some(labels) }
     }
 }
 
-impl ImageDataset for ImageFolder {
+impl ImageStore for Files {
     fn len(&self) -> usize {
         self.index.len()
     }
 
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
-        let absent = || out_of_range(index, self.len());
-        let slot = self.cache.get(index).ok_or_else(absent)?;
-        if let Some(image) = slot.get() {
-            return Ok(image.clone());
-        }
-        let image = Arc::new(self.decode(index)?);
-        let bytes = image.as_raw().len() as u64;
-        if self.cached_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= CACHE_BYTES {
-            return Ok(slot.get_or_init(|| image).clone());
-        }
-        self.cached_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Ok(image)
-    }
-
     fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
-        let path = self.path(index).ok_or_else(|| out_of_range(index, self.len()))?;
-        decode_file(&path)
-    }
-
-    fn content_key(&self) -> Option<ContentKey> {
-        let mut key = KeyBuilder::default();
-        for path in (0..self.len()).filter_map(|index| self.path(index)) {
-            key.add_file(&path);
-        }
-        Some(key.finish())
+        decode_file(&self.name(index))
     }
 
     fn label(&self, index: usize) -> Option<u32> {
-        self.index.label(index)
+        match &self.labels {
+            Some(labels) => labels.get(index).copied().flatten(),
+            None => self.index.label(index),
+        }
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn relabel(&mut self, class: &dyn Fn(u32) -> Option<u32>) {
+        for label in self.labels.iter_mut().flatten() {
+            *label = label.and_then(class);
+        }
+        self.index.relabel(|label| label.and_then(class));
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.index.path(index).unwrap_or_default()
     }
 
     fn path(&self, index: usize) -> Option<PathBuf> {
         self.index.path(index)
+    }
+
+    fn weighs_at_most(&self, bytes: u64) -> bool {
+        let mut room = bytes;
+        // The size of a file is one more question to the file system: no more of them than needed.
+        (0..self.len()).filter_map(|index| self.path(index)).all(|path| {
+            let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
+            let fits = bytes <= room;
+            room = room.saturating_sub(bytes);
+            fits
+        })
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        self.index.retain(keep);
+        if let Some(labels) = &mut self.labels {
+            let mut keep = keep.iter();
+            labels.retain(|_| keep.next() == Some(&true));
+        }
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        (0..self.len()).filter_map(|index| self.path(index)).for_each(|path| visit(&path));
     }
 }
 
@@ -287,7 +245,7 @@ mod tests {
         save(&root.path().join("good.png"), 1);
         // Without content: it takes no space.
         let heavy = std::fs::File::create(root.path().join("heavy.png")).unwrap();
-        heavy.set_len(EAGER_BYTES + 1).unwrap();
+        heavy.set_len((1 << 30) + 1).unwrap();
         let splits = open_image_folder("x", root.path()).unwrap();
         assert_eq!((splits.train.len(), splits.skipped.len()), (2, 0));
         let error = splits.train.image(1).unwrap_err().to_string();

@@ -111,7 +111,9 @@ pub fn tiny_imagenet(bytes: &[u8]) -> bool {
 pub fn web_dataset(bytes: &[u8]) -> bool {
     let mut samples = Vec::new();
     let length = bytes.len() as u64;
-    let result = crate::web_dataset::index(Cursor::new(bytes), length, 0, &mut samples);
+    let mut labels = crate::labels::RawLabels::default();
+    let result =
+        crate::web_dataset::index(Cursor::new(bytes), length, 0, &mut labels, &mut samples);
     assert!(samples.iter().all(|sample| sample.end() <= length));
     result.is_ok()
 }

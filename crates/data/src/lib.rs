@@ -20,7 +20,10 @@ mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod idx;
+mod image_set;
 mod import;
+mod labels;
+mod layout;
 mod lists;
 mod loader;
 mod mat5;
@@ -30,6 +33,7 @@ mod positioned;
 mod shapes;
 mod shards;
 mod skipped;
+mod splits;
 mod stl10;
 mod subset;
 mod sums;
@@ -42,22 +46,24 @@ pub use archive::UnpackLimits;
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
 pub use catalog::{
-    CatalogEntry, DatasetInfo, Layout, Manifest, ManifestFile, Source, info, list, open,
+    CatalogEntry, DatasetInfo, FileFormat, Manifest, ManifestFile, Source, info, list, open,
 };
 pub use cifar::open_cifar;
 pub use content::ContentKey;
-pub use dataset::{ImageDataset, InMemory, Splits, channel_statistics};
+pub use dataset::{ImageDataset, InMemory, channel_statistics};
 pub use decode::decode_file;
 pub use download::{DownloadEvent, DownloadOptions, DownloadReport, Mirror, download};
 pub use error::{DataError, FetchError, FetchFailure};
-pub use folder::{ImageFolder, open_image_folder};
+pub use folder::open_image_folder;
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
+pub use layout::{Layout, PassedOver, Untested};
 pub use loader::{DrawnBatch, LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};
 pub use packed::{PackSettings, PackedImages};
 pub use parquet::open_parquet;
 pub use shapes::{Factors, SHAPE_NAMES, ShapesDataset, Texture};
 pub use skipped::{Skipped, write_skipped};
+pub use splits::Splits;
 pub use stl10::open_stl10;
 pub use subset::{Labels, Subset};
 pub use svhn::open_svhn;

@@ -171,10 +171,7 @@ impl ImageDataset for PackedImages {
         let entry = self.entries.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
         match self.stored(*entry) {
             Ok(Stored::Image(image)) => Ok(Arc::new(image)),
-            Ok(Stored::Reason(reason)) => {
-                let path = self.inner.path(index).unwrap_or_else(|| self.path().to_owned());
-                Err(DataError::format(&path, reason))
-            }
+            Ok(Stored::Reason(reason)) => Err(DataError::format(&self.inner.name(index), reason)),
             // The pack was damaged or shortened: the set itself still has the same image.
             Err(_) => Ok(Arc::new(prepared(&*self.inner, index, self.settings)?)),
         }
@@ -190,6 +187,26 @@ impl ImageDataset for PackedImages {
 
     fn path(&self, index: usize) -> Option<PathBuf> {
         self.inner.path(index)
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        self.inner.name(index)
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        self.inner.visit_files(visit);
+    }
+
+    /// As it was when the pack was made.
+    fn unreadable(&self) -> Option<Vec<(usize, String)>> {
+        let bad = self.entries.iter().enumerate().filter(|(_, entry)| entry.width == 0);
+        let reason = |(index, entry): (usize, &Entry)| match self.stored(*entry) {
+            Ok(Stored::Reason(reason)) => Some((index, reason)),
+            Ok(Stored::Image(_)) => None,
+            // A damaged pack says nothing: the set itself is asked.
+            Err(_) => Some((index, self.inner.decode(index).err()?.reason())),
+        };
+        Some(bad.filter_map(reason).collect())
     }
 }
 

@@ -14,11 +14,12 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
-use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
 use crate::decode::decode_bytes;
-use crate::shards::{MAX_CLASSES, names_or_numbers, open_shards, shards};
-use crate::{DataError, ImageDataset, Skipped, Splits};
+use crate::image_set::ImageStore;
+use crate::labels::RawLabels;
+use crate::shards::{open_shards, shards};
+use crate::{DataError, FileFormat, Layout, Skipped, Splits};
 
 /// Columns of images, the first of these that is there.
 const IMAGES: [&str; 2] = ["image", "img"];
@@ -53,8 +54,16 @@ const METADATA_KEY: &str = "huggingface";
 /// # Errors
 /// No image to train on, or a folder that cannot be read.
 pub fn open_parquet(name: &str, folder: &Path) -> Result<Splits, DataError> {
-    open_shards(name, folder, &shards(folder, "parquet")?, |paths, skipped| {
-        Ok(ParquetImages::open(paths, CACHE_BYTES, skipped))
+    let layout = Layout {
+        root: folder.to_owned(),
+        format: Some(FileFormat::Parquet),
+        labels: "a column of the Parquet files".into(),
+        unlabelled: format!("no column is called {}", LABELS.join(" or ")),
+        ..Layout::default()
+    };
+    let names = |store: &ParquetImages| store.class_names.clone();
+    open_shards(name, &shards(folder, "parquet")?, names, layout, |paths, labels, skipped| {
+        Ok(ParquetImages::open(paths, CACHE_BYTES, labels, skipped))
     })
 }
 
@@ -62,6 +71,8 @@ pub fn open_parquet(name: &str, folder: &Path) -> Result<Splits, DataError> {
 struct ParquetImages {
     groups: Vec<Group>,
     rows: usize,
+    /// The rows that are left, where some were taken out.
+    kept: Option<Vec<u32>>,
     class_names: Vec<String>,
     cache: Mutex<Cache>,
     cache_bytes: u64,
@@ -72,9 +83,13 @@ struct Group {
     path: Arc<Path>,
     /// In its file.
     place: usize,
-    /// Index of its first image in the data set.
+    /// Its first row among those of all row groups,
     first: usize,
+    /// and among those of its file.
+    first_in_file: usize,
     rows: usize,
+    /// Of its images, encoded.
+    bytes: u64,
     /// One for each row, or none at all.
     labels: Vec<Option<u32>>,
     /// Held while its images are read, so that no two threads do.
@@ -108,8 +123,12 @@ impl Cache {
 }
 
 impl ParquetImages {
-    /// `None` when there is no image in any file.
-    fn open(paths: &[PathBuf], cache_bytes: u64, skipped: &mut Vec<Skipped>) -> Option<Self> {
+    fn open(
+        paths: &[PathBuf],
+        cache_bytes: u64,
+        raw: &mut RawLabels,
+        skipped: &mut Vec<Skipped>,
+    ) -> Self {
         let (mut groups, mut names, mut rows) = (Vec::new(), Vec::new(), 0);
         for path in paths {
             let mut skip = |reason| skipped.push(Skipped { path: path.clone(), reason });
@@ -122,8 +141,9 @@ impl ParquetImages {
                 }
             };
             let shared: Arc<Path> = Arc::from(path.as_path());
+            let mut in_file = 0;
             for place in 0..file.reader.num_row_groups() {
-                let group = guarded(|| file.labels(place)).and_then(|(count, labels)| {
+                let group = guarded(|| file.labels(place, raw)).and_then(|(count, labels)| {
                     match rows as u64 + count as u64 <= MAX_ROWS {
                         true => Ok((count, labels)),
                         false => Err(format!("more than {MAX_ROWS} images")),
@@ -137,11 +157,14 @@ impl ParquetImages {
                             path,
                             place,
                             first: rows,
+                            first_in_file: in_file,
                             rows: count,
+                            bytes: file.image_bytes(place),
                             labels,
                             loading,
                         });
                         rows += count;
+                        in_file += count;
                     }
                     Err(reason) => skip(format!("row group {place}: {reason}")),
                 }
@@ -150,14 +173,21 @@ impl ParquetImages {
                 names = file.class_names();
             }
         }
-        let largest = groups.iter().flat_map(|group| &group.labels).flatten().max().copied();
-        let class_names = names_or_numbers(&names, largest);
-        let cache = Mutex::default();
-        (rows > 0).then_some(Self { groups, rows, class_names, cache, cache_bytes })
+        let (class_names, cache) = (names, Mutex::default());
+        Self { groups, rows, kept: None, class_names, cache, cache_bytes }
+    }
+
+    /// An image's row among those of all row groups.
+    fn row(&self, index: usize) -> usize {
+        match &self.kept {
+            Some(kept) => kept.get(index).map_or(usize::MAX, |row| *row as usize),
+            None => index,
+        }
     }
 
     /// The row group of an image, its number, and the image's row.
     fn locate(&self, index: usize) -> Option<(usize, &Group, usize)> {
+        let index = self.row(index);
         let number = self.groups.partition_point(|g| g.first <= index).checked_sub(1)?;
         let group = self.groups.get(number)?;
         let row = index - group.first;
@@ -178,27 +208,18 @@ impl ParquetImages {
     }
 }
 
-impl ImageDataset for ParquetImages {
+impl ImageStore for ParquetImages {
     fn len(&self) -> usize {
-        self.rows
+        self.kept.as_ref().map_or(self.rows, Vec::len)
     }
 
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
         let (number, group, row) =
-            self.locate(index).ok_or_else(|| out_of_range(index, self.rows))?;
+            self.locate(index).ok_or_else(|| out_of_range(index, self.len()))?;
         match self.rows_of(number, group)?.get(row) {
-            Some(Some(bytes)) => Ok(Arc::new(decode_bytes(&group.path, bytes.data())?)),
-            _ => {
-                let reason = format!("row {row} of row group {} has no image", group.place);
-                Err(DataError::format(&group.path, reason))
-            }
+            Some(Some(bytes)) => decode_bytes(&self.name(index), bytes.data()),
+            _ => Err(DataError::format(&self.name(index), "the row has no image")),
         }
-    }
-
-    fn content_key(&self) -> Option<ContentKey> {
-        let mut key = KeyBuilder::default();
-        self.groups.iter().for_each(|group| key.add_file(&group.path));
-        Some(key.finish())
     }
 
     fn label(&self, index: usize) -> Option<u32> {
@@ -206,8 +227,30 @@ impl ImageDataset for ParquetImages {
         group.labels.get(row).copied().flatten()
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn relabel(&mut self, class: &dyn Fn(u32) -> Option<u32>) {
+        for label in self.groups.iter_mut().flat_map(|group| &mut group.labels) {
+            *label = label.and_then(class);
+        }
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        let Some((_, group, row)) = self.locate(index) else { return PathBuf::new() };
+        group.path.join(format!("row {}", group.first_in_file + row))
+    }
+
+    fn weighs_at_most(&self, bytes: u64) -> bool {
+        self.groups.iter().map(|group| group.bytes).sum::<u64>() <= bytes
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        if keep.contains(&false) {
+            let kept = (0..self.len()).filter(|index| keep[*index]);
+            self.kept = Some(kept.map(|index| self.row(index) as u32).collect());
+        }
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        self.groups.iter().for_each(|group| visit(&group.path));
     }
 }
 
@@ -243,8 +286,19 @@ impl ParquetFile {
         Ok(Self { reader, bytes, images, labels })
     }
 
+    /// Of the images of a row group, as the metadata say.
+    fn image_bytes(&self, place: usize) -> u64 {
+        let group = self.reader.metadata().row_group(place);
+        let bytes = group.columns().get(self.images).map_or(0, |chunk| chunk.uncompressed_size());
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// How many rows a row group has, and their labels.
-    fn labels(&self, place: usize) -> Result<(usize, Vec<Option<u32>>), String> {
+    fn labels(
+        &self,
+        place: usize,
+        raw: &mut RawLabels,
+    ) -> Result<(usize, Vec<Option<u32>>), String> {
         let rows = self.check(place, self.images)?;
         let Some(column) = self.labels else { return Ok((rows, Vec::new())) };
         self.check(place, column)?;
@@ -258,10 +312,8 @@ impl ParquetFile {
             _ => return Err("labels are not integers".into()),
         };
         let label = |label: Option<i64>| match label {
-            Some(label) if label >= i64::from(MAX_CLASSES) => {
-                Err(format!("label {label} is beyond the limit of {MAX_CLASSES}"))
-            }
-            label => Ok(label.and_then(|label| u32::try_from(label).ok())),
+            Some(label) => raw.number(&label.to_string()),
+            None => Ok(None),
         };
         Ok((rows, labels.into_iter().map(label).collect::<Result<_, String>>()?))
     }

@@ -1,17 +1,19 @@
 //! Data sets that are spread over several files of one kind, by split.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::folder::scan::read_dir;
-use crate::{DataError, ImageDataset, Skipped, Splits};
+use crate::image_set::ImageStore;
+use crate::labels::RawLabels;
+use crate::layout::counted;
+use crate::splits::{Found, assemble};
+use crate::{DataError, Layout, Skipped, Splits};
 
 /// Folders nested deeper than this are not searched: `data/train/…` needs two.
 const MAX_DEPTH: usize = 4;
 /// Files of one kind in a folder.
 const MAX_SHARDS: usize = 100_000;
-/// More than ImageNet-21k has; a label beyond is damage, and would make a list of names too long.
-pub(crate) const MAX_CLASSES: u32 = 100_000;
 
 /// Files in the order of their paths.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -71,45 +73,42 @@ fn collect(
     Ok(())
 }
 
-/// Splits of what the shards of each hold; `open` reads those of one split, with `None` for no image.
+/// Splits of what the shards of each hold; `open` reads those of one split, and gives each image the
+/// number of its label in `RawLabels`. `names` are those of the classes, if a list came along.
 ///
 /// The test split is `test`, or `validation` when there is no labelled image in `test`: competitions
 /// publish their test images without labels. Without either, labelled images are held out.
-pub(crate) fn open_shards<D: ImageDataset + 'static>(
+pub(crate) fn open_shards<S: ImageStore + 'static>(
     name: &str,
-    folder: &Path,
     shards: &Shards,
-    open: impl Fn(&[PathBuf], &mut Vec<Skipped>) -> Result<Option<D>, DataError>,
+    names: impl FnOnce(&S) -> Vec<String>,
+    layout: Layout,
+    open: impl Fn(&[PathBuf], &mut RawLabels, &mut Vec<Skipped>) -> Result<S, DataError>,
 ) -> Result<Splits, DataError> {
-    let mut skipped = Vec::new();
-    let Some(train) = open(&shards.train, &mut skipped)? else {
-        let detail = match skipped.last() {
-            Some(last) => format!("; {}: {}", last.path.display(), last.reason),
-            None => " to train on".into(),
-        };
-        return Err(DataError::NoImages { path: folder.to_owned(), detail });
+    let mut labels = RawLabels::default();
+    let mut read = |paths: &[PathBuf], what: &str| {
+        let mut skipped = Vec::new();
+        let store = open(paths, &mut labels, &mut skipped)?;
+        let place = counted(paths.len() as u64, &format!("{what} file"));
+        Ok::<_, DataError>(Found { place, store, skipped, unknown: BTreeMap::new() })
     };
-    let labelled = |set: &dyn ImageDataset| (0..set.len()).any(|i| set.label(i).is_some());
-    for paths in [&shards.test, &shards.validation] {
-        let mut skipped_here = Vec::new();
-        let test = open(paths, &mut skipped_here)?.filter(|test| labelled(test));
-        if let Some(test) = test {
-            skipped.extend(skipped_here);
-            return Ok(Splits::new(name, Arc::new(train), Some(Arc::new(test)), skipped));
+    let mut train = read(&shards.train, "training")?;
+    let mut tests = vec![read(&shards.test, "test")?, read(&shards.validation, "validation")?];
+    let numbers = |store: &S| (0..store.len()).filter_map(|index| store.label(index)).collect();
+    let mut used: Vec<u32> = numbers(&train.store);
+    used.sort_unstable();
+    used.dedup();
+    let classes = labels.classes(&used, &names(&train.store));
+    for test in &mut tests {
+        for label in numbers(&test.store).into_iter().filter(|label| classes.of(*label).is_none()) {
+            if let Some(text) = labels.class_text(label) {
+                *test.unknown.entry(text.to_owned()).or_default() += 1;
+            }
         }
+        test.store.relabel(&|label| classes.of(label));
     }
-    Ok(Splits::with_tenths_held_out(name, Arc::new(train), skipped))
-}
-
-/// Names for the labels up to `largest`: `names` if they are enough, numbers otherwise, and none
-/// without a label.
-pub(crate) fn names_or_numbers(names: &[String], largest: Option<u32>) -> Vec<String> {
-    let Some(largest) = largest else { return Vec::new() };
-    let classes = largest as usize + 1;
-    match names.len() >= classes {
-        true => names.to_vec(),
-        false => (0..classes).map(|c| c.to_string()).collect(),
-    }
+    train.store.relabel(&|label| classes.of(label));
+    assemble(name, train, tests, classes.names, layout)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Some images of a data set, chosen by their order or by a seed.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
@@ -39,29 +40,30 @@ impl Subset {
         &self.indices
     }
 
-    /// About the first `n` images: `n / classes` from each class in the order of their indices
-    /// when everything is labelled, the first `n` otherwise.
+    /// The first `n` images, evenly over the classes: the first one of each class, then the second
+    /// one of each, and so on. Images without a label are one more class. The order of the set is
+    /// kept.
     pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {
-        let classes = inner.class_names().len();
-        let labelled = || all(&*inner).all(|i| inner.label(i as usize).is_some());
-        if classes == 0 || n < classes || !labelled() {
-            let indices = all(&*inner).take(n).collect();
-            return Self { inner, indices };
+        let mut classes = by_class(&*inner);
+        classes.retain(|class| !class.is_empty());
+        // How many of each class: one more round as long as there are images left to give.
+        let mut taken = vec![0; classes.len()];
+        let mut left = n.min(classes.iter().map(Vec::len).sum());
+        while left > 0 {
+            let open = (0..classes.len()).filter(|c| taken[*c] < classes[*c].len());
+            let open: Vec<usize> = open.collect();
+            let rounds = open.iter().map(|c| classes[*c].len() - taken[*c]).min().unwrap_or(0);
+            let rounds = rounds.min(left / open.len().max(1));
+            if rounds == 0 {
+                open.iter().take(left).for_each(|c| taken[*c] += 1);
+                break;
+            }
+            open.iter().for_each(|c| taken[*c] += rounds);
+            left -= rounds * open.len();
         }
-        let mut left = vec![n / classes; classes];
-        let indices = all(&*inner)
-            .filter(|i| {
-                let label = inner.label(*i as usize);
-                match label.and_then(|label| left.get_mut(label as usize)) {
-                    Some(left) if *left > 0 => {
-                        *left -= 1;
-                        true
-                    }
-                    _ => false,
-                }
-            })
-            .collect();
-        Self { inner, indices }
+        let chosen =
+            classes.into_iter().zip(taken).flat_map(|(class, n)| class.into_iter().take(n));
+        Self { indices: sorted(chosen), inner }
     }
 
     /// A share of the images, in `(0, 1]`, drawn from each class by itself (images without a label
@@ -161,15 +163,21 @@ fn check_share(share: f64, whole: bool) -> Result<(), DataError> {
     Err(DataError::Request(format!("{share} is not a share of the images: above 0 and {end}")))
 }
 
+/// The images of each class in order; those without a label last.
+fn by_class(inner: &dyn ImageDataset) -> Vec<Vec<u32>> {
+    let classes = inner.class_names().len();
+    let mut images = vec![Vec::new(); classes + 1];
+    for index in all(inner) {
+        let class = inner.label(index as usize).map_or(classes, |label| label as usize);
+        images[class.min(classes)].push(index);
+    }
+    images
+}
+
 /// The images of each class that has some, those without a label last, each class shuffled by a
 /// generator of its own.
 fn strata(inner: &dyn ImageDataset, seed: u64) -> impl Iterator<Item = Vec<u32>> + use<> {
-    let classes = inner.class_names().len();
-    let mut strata = vec![Vec::new(); classes + 1];
-    for index in all(inner) {
-        let class = inner.label(index as usize).map_or(classes, |label| label as usize);
-        strata[class.min(classes)].push(index);
-    }
+    let mut strata = by_class(inner);
     for (class, indices) in strata.iter_mut().enumerate() {
         // Images and epochs have other keys: no image has this index, and no run so many epochs.
         let key = ViewKey { seed, epoch: u64::MAX, image: u64::MAX, view: class as u64 };
@@ -203,6 +211,22 @@ impl ImageDataset for Subset {
 
     fn path(&self, index: usize) -> Option<PathBuf> {
         self.inner.path(*self.indices.get(index)? as usize)
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        let inner = self.indices.get(index).map(|inner| self.inner.name(*inner as usize));
+        inner.unwrap_or_else(|| format!("image {index}").into())
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        self.inner.visit_files(visit);
+    }
+
+    fn unreadable(&self) -> Option<Vec<(usize, String)>> {
+        let bad: HashMap<usize, String> = self.inner.unreadable()?.into_iter().collect();
+        let own = self.indices.iter().enumerate();
+        let own = own.filter_map(|(own, inner)| Some((own, bad.get(&(*inner as usize))?.clone())));
+        Some(own.collect())
     }
 
     fn content_key(&self) -> Option<ContentKey> {
@@ -243,10 +267,21 @@ mod tests {
     fn a_limit_takes_the_first_of_each_class() {
         let labels = [Some(0), Some(0), Some(0), Some(1), Some(1), Some(1)];
         let subset = Subset::first(set(&labels, 2), 5);
-        assert_eq!(subset.indices, [0, 1, 3, 4]);
+        assert_eq!(subset.indices, [0, 1, 2, 3, 4]);
+        assert_eq!(Subset::first(set(&labels, 2), 4).indices, [0, 1, 3, 4]);
+        let subset = Subset::first(set(&labels, 2), 3);
+        assert_eq!(subset.indices, [0, 1, 3]);
         assert_eq!(subset.image(2).unwrap().get_pixel(0, 0).0[0], 3);
-        assert_eq!(subset.label(3), Some(1));
-        assert!(subset.image(4).is_err());
+        assert_eq!(subset.label(2), Some(1));
+        assert!(subset.image(3).is_err());
+        // Fewer than there are classes, and more than there are images.
+        let classes: Vec<_> = (0..40).flat_map(|class| [Some(class); 10]).collect();
+        let few = Subset::first(set(&classes, 40), 39);
+        assert_eq!(few.indices, (0..39).map(|class| class * 10).collect::<Vec<_>>());
+        assert_eq!(Subset::first(set(&labels, 2), 100).len(), 6);
+        // A class that has no more leaves its turns to the others.
+        let uneven = [Some(0), Some(1), Some(1), Some(1), Some(1)];
+        assert_eq!(Subset::first(set(&uneven, 2), 4).indices, [0, 1, 2, 3]);
         // The images without a label are what such a set is for.
         let partly = [Some(0), Some(1), None, Some(1), None];
         assert_eq!(Subset::first(set(&partly, 2), 3).indices, [0, 1, 2]);

@@ -1,16 +1,13 @@
 //! Tiny ImageNet (Le & Yang, 2015): 64×64 photographs in two hundred classes.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
-use image::RgbImage;
-
-use crate::content::ContentKey;
-use crate::folder::ImageFolder;
+use crate::folder::Files;
 use crate::folder::scan::{scan_classes, scan_flat};
 use crate::lists::read_list;
-use crate::{DataError, ImageDataset, Splits};
+use crate::splits::{Found, assemble};
+use crate::{DataError, FileFormat, Layout, Splits};
 
 /// Where validation images get their classes from; marks the layout.
 pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
@@ -25,7 +22,7 @@ pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
 /// Missing folders or lists, annotations that cannot be understood, no readable image.
 pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError> {
     let (train_folder, val_folder) = (folder.join("train"), folder.join("val"));
-    let mut train = scan_classes(&train_folder)?;
+    let train = scan_classes(&train_folder)?;
     let wnids = train.class_names.clone();
     let annotations_path = folder.join(ANNOTATIONS);
     let annotations = parse_annotations(&read_list(&annotations_path)?, &annotations_path)?;
@@ -33,59 +30,26 @@ pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError
     let words = if words.is_file() { parse_words(&read_list(&words)?) } else { HashMap::new() };
     let class_names: Vec<String> =
         wnids.iter().map(|wnid| words.get(wnid).unwrap_or(wnid).clone()).collect();
-    train.class_names = class_names.clone();
-    let mut val = scan_flat(&val_folder);
-    val.class_names = class_names;
-    let mut skipped = Vec::new();
-    let train = ImageFolder::load(&train_folder, train, &mut skipped)?;
-    let val = Annotated::new(ImageFolder::load(&val_folder, val, &mut skipped)?, |path| {
+    let val = scan_flat(&val_folder);
+    let label = |path: &Path| {
         let wnid = annotations.get(path.file_name()?.to_str()?)?;
         Some(wnids.binary_search(wnid).ok()? as u32)
-    });
-    Ok(Splits::new(name, Arc::new(train), Some(Arc::new(val)), skipped))
-}
-
-/// Images of one folder that have different labels.
-struct Annotated {
-    images: ImageFolder,
-    labels: Vec<Option<u32>>,
-}
-
-impl Annotated {
-    fn new(images: ImageFolder, label: impl Fn(&Path) -> Option<u32>) -> Self {
-        let labels = (0..images.len()).map(|index| label(&images.path(index)?)).collect();
-        Self { images, labels }
-    }
-}
-
-impl ImageDataset for Annotated {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
-        self.images.image(index)
-    }
-
-    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
-        self.images.decode(index)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.labels.get(index).copied().flatten()
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.images.class_names()
-    }
-
-    fn path(&self, index: usize) -> Option<PathBuf> {
-        self.images.path(index)
-    }
-
-    fn content_key(&self) -> Option<ContentKey> {
-        self.images.content_key()
-    }
+    };
+    let found = |place: &str, store, skipped| Found {
+        place: place.to_owned(),
+        store,
+        skipped,
+        unknown: BTreeMap::new(),
+    };
+    let train = found("train/", Files::new(train.index), train.skipped);
+    let val = found("val/", Files::labelled_by(val.index, label), val.skipped);
+    let layout = Layout {
+        root: folder.to_owned(),
+        format: Some(FileFormat::TinyImagenet),
+        labels: "class folders, and val/val_annotations.txt".into(),
+        ..Layout::default()
+    };
+    assemble(name, train, vec![val], class_names, layout)
 }
 
 /// Classes by file name, of lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.
@@ -124,6 +88,7 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
+    use crate::ImageDataset;
 
     fn folder() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

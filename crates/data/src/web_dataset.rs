@@ -4,19 +4,19 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use image::RgbImage;
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 
-use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
 use crate::decode::decode_bytes;
 use crate::folder::scan::is_image;
+use crate::image_set::ImageStore;
+use crate::labels::RawLabels;
 use crate::lists::read_list;
 use crate::positioned::PositionedFile;
-use crate::shards::{MAX_CLASSES, names_or_numbers, open_shards, shards};
-use crate::{DataError, ImageDataset, Skipped, Splits};
+use crate::shards::{open_shards, shards};
+use crate::{DataError, FileFormat, Layout, Skipped, Splits};
 
 /// Of one image, encoded.
 const MAX_IMAGE_BYTES: u64 = 512 << 20;
@@ -45,10 +45,15 @@ const NAMES_FILES: [&str; 2] = ["classnames.txt", "classes.txt"];
 /// # Errors
 /// No sample to train on, or a folder that cannot be read.
 pub fn open_web_dataset(name: &str, folder: &Path) -> Result<Splits, DataError> {
-    let class_names = class_names(folder);
-    open_shards(name, folder, &shards(folder, "tar")?, |paths, skipped| {
-        WebDataset::open(paths, &class_names, skipped)
-    })
+    let layout = Layout {
+        root: folder.to_owned(),
+        format: Some(FileFormat::WebDataset),
+        labels: "the .cls entries of the shards".into(),
+        unlabelled: "no image in the shards has a .cls entry with its label".into(),
+        ..Layout::default()
+    };
+    let names = |_: &WebDataset| class_names(folder);
+    open_shards(name, &shards(folder, "tar")?, names, layout, WebDataset::open)
 }
 
 /// The samples of a split.
@@ -57,7 +62,6 @@ struct WebDataset {
     /// sets have more shards.
     shards: Vec<PathBuf>,
     samples: Vec<Sample>,
-    class_names: Vec<String>,
 }
 
 /// Where an image lies.
@@ -81,46 +85,37 @@ impl Sample {
 }
 
 impl WebDataset {
-    /// `None` when there is no sample in any shard.
     fn open(
         paths: &[PathBuf],
-        class_names: &[String],
+        labels: &mut RawLabels,
         skipped: &mut Vec<Skipped>,
-    ) -> Result<Option<Self>, DataError> {
+    ) -> Result<Self, DataError> {
         let mut samples = Vec::new();
         for (number, path) in paths.iter().enumerate() {
             let file = File::open(path).map_err(DataError::io("open", path))?;
             let length = file.metadata().map_err(DataError::io("read", path))?.len();
             // A header and little more: what follows is passed over.
             let reader = BufReader::with_capacity(1 << 10, file);
-            let damage = index(reader, length, number as u32, &mut samples);
+            let damage = index(reader, length, number as u32, labels, &mut samples);
             if let Err(reason) = damage {
                 skipped.push(Skipped { path: path.clone(), reason });
             }
         }
-        let labels = samples.iter().map(|s| s.label).filter(|label| *label != UNLABELLED);
-        let class_names = names_or_numbers(class_names, labels.max());
         samples.shrink_to_fit();
-        Ok((!samples.is_empty()).then_some(Self { shards: paths.to_vec(), samples, class_names }))
+        Ok(Self { shards: paths.to_vec(), samples })
     }
 }
 
-impl ImageDataset for WebDataset {
+impl ImageStore for WebDataset {
     fn len(&self) -> usize {
         self.samples.len()
     }
 
-    fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError> {
+    fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
         let sample = self.samples.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
         let shard = PositionedFile::open(&self.shards[sample.shard as usize])?;
         let bytes = shard.read(sample.offset, u64::from(sample.length))?;
-        Ok(Arc::new(decode_bytes(shard.path(), &bytes)?))
-    }
-
-    fn content_key(&self) -> Option<ContentKey> {
-        let mut key = KeyBuilder::default();
-        self.shards.iter().for_each(|path| key.add_file(path));
-        Some(key.finish())
+        decode_bytes(&self.name(index), &bytes)
     }
 
     fn label(&self, index: usize) -> Option<u32> {
@@ -128,8 +123,28 @@ impl ImageDataset for WebDataset {
         (label != UNLABELLED).then_some(label)
     }
 
-    fn class_names(&self) -> &[String] {
-        &self.class_names
+    fn relabel(&mut self, class: &dyn Fn(u32) -> Option<u32>) {
+        for sample in self.samples.iter_mut().filter(|sample| sample.label != UNLABELLED) {
+            sample.label = class(sample.label).unwrap_or(UNLABELLED);
+        }
+    }
+
+    fn name(&self, index: usize) -> PathBuf {
+        let Some(sample) = self.samples.get(index) else { return PathBuf::new() };
+        self.shards[sample.shard as usize].join(format!("image at byte {}", sample.offset))
+    }
+
+    fn weighs_at_most(&self, bytes: u64) -> bool {
+        self.samples.iter().map(|sample| u64::from(sample.length)).sum::<u64>() <= bytes
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        let mut keep = keep.iter();
+        self.samples.retain(|_| keep.next() == Some(&true));
+    }
+
+    fn visit_files(&self, visit: &mut dyn FnMut(&Path)) {
+        self.shards.iter().for_each(|path| visit(path));
     }
 }
 
@@ -141,10 +156,11 @@ pub(crate) fn index(
     reader: impl Read + Seek,
     length: u64,
     shard: u32,
+    labels: &mut RawLabels,
     samples: &mut Vec<Sample>,
 ) -> Result<(), String> {
     let mut current = Current::default();
-    let result = index_entries(reader, length, shard, &mut current, samples);
+    let result = index_entries(reader, length, shard, labels, &mut current, samples);
     // Whether the damage cut off its label cannot be known, but an image is of use without one.
     current.finish(samples);
     result
@@ -169,6 +185,7 @@ fn index_entries(
     reader: impl Read + Seek,
     length: u64,
     shard: u32,
+    labels: &mut RawLabels,
     current: &mut Current,
     samples: &mut Vec<Sample>,
 ) -> Result<(), String> {
@@ -218,12 +235,8 @@ fn index_entries(
         }
         if extension == "cls" {
             let text = read_all(&mut entry, MAX_LABEL_BYTES)?;
-            let label = std::str::from_utf8(&text).ok().and_then(|t| t.trim().parse::<i64>().ok());
-            let Some(label) = label.filter(|label| *label < i64::from(MAX_CLASSES)) else {
-                let name = String::from_utf8_lossy(&name);
-                return Err(format!("{name} is not a number below {MAX_CLASSES}"));
-            };
-            current.label = u32::try_from(label).ok();
+            let text = String::from_utf8_lossy(&text);
+            current.label = labels.number(&text)?;
         } else if current.image.is_none() && is_image(OsStr::new(&format!("x.{extension}"))) {
             if size > MAX_IMAGE_BYTES {
                 let name = String::from_utf8_lossy(&name);
@@ -286,7 +299,8 @@ mod tests {
 
     fn index_bytes(bytes: &[u8]) -> (Vec<Sample>, Result<(), String>) {
         let mut samples = Vec::new();
-        let result = index(Cursor::new(bytes), bytes.len() as u64, 0, &mut samples);
+        let mut labels = RawLabels::default();
+        let result = index(Cursor::new(bytes), bytes.len() as u64, 0, &mut labels, &mut samples);
         (samples, result)
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::DataError;
 use crate::archive::{Format, UnpackLimits, Unpacker};
-use crate::catalog::{Layout, Manifest, ManifestFile, find};
+use crate::catalog::{FileFormat, Manifest, ManifestFile, find};
 use crate::error::{FetchError, FetchFailure};
 use crate::sums::{Sum, from_hex, sum_of, to_hex};
 
@@ -148,7 +148,7 @@ pub fn download(
         left_out: 0,
     };
     let Some(manifest) = entry.manifest.filter(|_| !entry.present) else { return Ok(here) };
-    if manifest.layout == Layout::Drawn {
+    if manifest.layout == FileFormat::Drawn {
         return Ok(here);
     }
     if manifest.files.is_empty() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Files in the order in which they were added: 12 bytes and the name for each, and one path and
 /// label for those in a row that share a folder.
 #[derive(Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     folders: Vec<Folder>,
     folder_of: Vec<u32>,
     /// All names, one after the other,
@@ -21,14 +21,14 @@ struct Folder {
 }
 
 impl Index {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.folder_of.len()
     }
 
     /// Adds a file. `false` if its name cannot be kept: where names are not bytes, they must be
     /// Unicode.
     #[must_use]
-    pub(super) fn push(&mut self, folder: &Path, name: &OsStr) -> bool {
+    pub(crate) fn push(&mut self, folder: &Path, name: &OsStr) -> bool {
         let Some(name) = to_bytes(name) else { return false };
         if self.folders.last().is_none_or(|last| last.path.as_os_str() != folder.as_os_str()) {
             self.folders.push(Folder { path: folder.to_owned(), label: None });
@@ -40,14 +40,14 @@ impl Index {
     }
 
     /// Gives all files of a folder the label that follows from the one they have.
-    pub(super) fn relabel(&mut self, label: impl Fn(Option<u32>) -> Option<u32>) {
+    pub(crate) fn relabel(&mut self, label: impl Fn(Option<u32>) -> Option<u32>) {
         for folder in &mut self.folders {
             folder.label = label(folder.label);
         }
     }
 
     /// Puts the files of `other` behind these.
-    pub(super) fn append(&mut self, other: Self) {
+    pub(crate) fn append(&mut self, other: Self) {
         let (folders, names) = (self.folders.len() as u32, self.names.len());
         self.folders.extend(other.folders);
         self.folder_of.extend(other.folder_of.into_iter().map(|folder| folder + folders));
@@ -56,7 +56,7 @@ impl Index {
     }
 
     /// Those files for which `keep` is true, which has one entry for each.
-    pub(super) fn retain(&mut self, keep: &[bool]) {
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
         let mut kept = Self { folders: std::mem::take(&mut self.folders), ..Self::default() };
         for index in (0..self.len()).filter(|index| keep[*index]) {
             kept.folder_of.push(self.folder_of[index]);
@@ -66,11 +66,11 @@ impl Index {
         *self = kept;
     }
 
-    pub(super) fn path(&self, index: usize) -> Option<PathBuf> {
+    pub(crate) fn path(&self, index: usize) -> Option<PathBuf> {
         Some(self.folder(index)?.path.join(from_bytes(self.name(index))))
     }
 
-    pub(super) fn label(&self, index: usize) -> Option<u32> {
+    pub(crate) fn label(&self, index: usize) -> Option<u32> {
         self.folder(index)?.label
     }
 

@@ -18,11 +18,11 @@ const MAX_DEPTH: usize = 32;
 /// What was found in a folder. The order of the files is that of their paths, name by name.
 #[derive(Default)]
 pub(crate) struct Scan {
-    pub(super) index: Index,
+    pub(crate) index: Index,
     /// Empty when the folder has no classes; else each file has a label.
     pub(crate) class_names: Vec<String>,
     /// What looked like an image or a folder and could not be taken.
-    pub(super) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<Skipped>,
     /// Whether there are images in the folder itself.
     images_on_top: bool,
 }

@@ -1,0 +1,297 @@
+//! A data set as a run uses it: what is trained on and what is tested on.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use crate::image_set::{ImageSet, ImageStore};
+use crate::layout::{Layout, Untested};
+use crate::{DataError, ImageDataset, Skipped, Subset};
+
+/// A data set as a run uses it.
+#[derive(Clone)]
+pub struct Splits {
+    /// For reports.
+    pub name: String,
+    /// What is trained on; labels are not looked at in training.
+    pub train: Arc<dyn ImageDataset>,
+    /// What is tested on, never trained on.
+    pub test: Option<Arc<dyn ImageDataset>>,
+    /// Images left out, and why.
+    pub skipped: Vec<Skipped>,
+    /// What the files were taken for.
+    pub layout: Layout,
+}
+
+impl Splits {
+    /// A set with or without a test split.
+    pub fn new(
+        name: impl Into<String>,
+        train: Arc<dyn ImageDataset>,
+        test: Option<Arc<dyn ImageDataset>>,
+        skipped: Vec<Skipped>,
+    ) -> Self {
+        Self { name: name.into(), train, test, skipped, layout: Layout::default() }
+    }
+
+    /// Every tenth labelled image of each class is tested on, the last one of a class that has from
+    /// two to nine; the others and those without a label are trained on.
+    ///
+    /// # Errors
+    /// The set itself, where no class has two images.
+    fn hold_out_tenths(all: Arc<dyn ImageDataset>) -> Result<[Subset; 2], Arc<dyn ImageDataset>> {
+        const EVERY: u64 = 10;
+        let mut sizes = vec![0u64; all.class_names().len()];
+        let class = |index: u32| all.label(index as usize).map(|label| label as usize);
+        let indices = || 0..u32::try_from(all.len()).unwrap_or(u32::MAX);
+        for class in indices().filter_map(class) {
+            if let Some(size) = sizes.get_mut(class) {
+                *size += 1;
+            }
+        }
+        let mut seen = vec![0u64; sizes.len()];
+        let (test, train): (Vec<u32>, Vec<u32>) = indices().partition(|index| {
+            let Some(class) = class(*index).filter(|class| *class < sizes.len()) else {
+                return false;
+            };
+            seen[class] += 1;
+            match sizes[class] {
+                0 | 1 => false,
+                few if few < EVERY => seen[class] == few,
+                _ => seen[class].is_multiple_of(EVERY),
+            }
+        });
+        if test.is_empty() {
+            return Err(all);
+        }
+        Ok([Subset::new(all.clone(), train), Subset::new(all, test)])
+    }
+
+    /// The first `train` and `test` images (see [`Subset::first`]) where a number is given.
+    ///
+    /// # Errors
+    /// A limit of 0.
+    pub fn limit(self, train: Option<usize>, test: Option<usize>) -> Result<Self, DataError> {
+        let cut = |dataset: Arc<dyn ImageDataset>, limit: Option<usize>| match limit {
+            Some(0) => Err(DataError::Request("a limit of 0 images leaves nothing".into())),
+            Some(n) => Ok(Arc::new(Subset::first(dataset, n)) as Arc<dyn ImageDataset>),
+            None => Ok(dataset),
+        };
+        let test = self.test.map(|set| cut(set, test)).transpose()?;
+        Ok(Self { train: cut(self.train, train)?, test, ..self })
+    }
+
+    /// A share of the training images (see [`Subset::fraction`]).
+    ///
+    /// # Errors
+    /// A share that is not one.
+    pub fn fraction(self, share: f64, seed: u64) -> Result<Self, DataError> {
+        let train = Arc::new(Subset::fraction(self.train, share, seed)?);
+        Ok(Self { train, ..self })
+    }
+
+    /// Holds a share of the training images out, to be tested on in place of the test images (see
+    /// [`Subset::hold_out`]): settings are chosen on it, so that the test images stay unseen.
+    ///
+    /// # Errors
+    /// A share that is not one or leaves nothing.
+    pub fn hold_out(self, share: f64, seed: u64) -> Result<Self, DataError> {
+        let (train, held) = Subset::hold_out(self.train, share, seed)?;
+        Ok(Self { train: Arc::new(train), test: Some(Arc::new(held)), ..self })
+    }
+
+    /// The same without the images that cannot be read; they are added to `skipped` by their names.
+    /// Where only decoding tells, every image is decoded once: `progress` is told how many of how
+    /// many are done, from several threads.
+    ///
+    /// # Errors
+    /// No readable image to train on.
+    pub fn without_unreadable(
+        self,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self, DataError> {
+        let mut skipped = self.skipped;
+        let mut readable = |set: Arc<dyn ImageDataset>| -> Arc<dyn ImageDataset> {
+            let bad = set.unreadable().unwrap_or_else(|| decode_all(&*set, progress));
+            if bad.is_empty() {
+                return set;
+            }
+            let mut rest: Vec<u32> = (0..u32::try_from(set.len()).unwrap_or(u32::MAX)).collect();
+            rest.retain(|index| bad.binary_search_by_key(index, |(i, _)| *i as u32).is_err());
+            skipped.extend(
+                bad.into_iter().map(|(index, reason)| Skipped { path: set.name(index), reason }),
+            );
+            Arc::new(Subset::new(set, rest))
+        };
+        let train = readable(self.train);
+        let test = self.test.map(readable).filter(|test| !test.is_empty());
+        if train.is_empty() {
+            return Err(no_images(&self.layout.root, &skipped));
+        }
+        Ok(Self { train, test, skipped, ..self })
+    }
+
+    /// Why no accuracy can be measured, if it cannot.
+    pub fn untested(&self) -> Option<Untested> {
+        let classes = self.train.class_names();
+        let mut images = vec![0u64; classes.len()];
+        for label in (0..self.train.len()).filter_map(|index| self.train.label(index)) {
+            if let Some(images) = images.get_mut(label as usize) {
+                *images += 1;
+            }
+        }
+        let mut used = images.iter().enumerate().filter(|(_, images)| **images > 0);
+        match (used.next(), used.next()) {
+            (None, _) => return Some(Untested::NoLabels(self.layout.unlabelled.clone())),
+            (Some((class, _)), None) => return Some(Untested::OneClass(classes[class].clone())),
+            _ => {}
+        }
+        let Some(test) = &self.test else {
+            let most = images.iter().max().copied().unwrap_or(0);
+            return Some(Untested::TooFew { images: self.train.len(), most });
+        };
+        let known = |index| {
+            let images = test.label(index).and_then(|label| images.get(label as usize));
+            images.is_some_and(|images| *images > 0)
+        };
+        match (0..test.len()).any(known) {
+            true => None,
+            false => Some(Untested::TestUnlabelled(self.layout.test.clone())),
+        }
+    }
+}
+
+/// The indices of the images that cannot be decoded, in order, with the reasons.
+fn decode_all(
+    set: &dyn ImageDataset,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Vec<(usize, String)> {
+    let (done, total) = (AtomicUsize::new(0), set.len());
+    let check = |index: usize| {
+        // Those that are kept in memory are kept for training.
+        let error = set.image(index).err();
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        error.map(|error| (index, error.reason()))
+    };
+    (0..total).into_par_iter().filter_map(check).collect()
+}
+
+/// Images of one split before anything is decoded.
+pub(crate) struct Found<S> {
+    /// Where they are, in words: `train/`, `3 shards`.
+    pub(crate) place: String,
+    pub(crate) store: S,
+    /// What was left out on the way.
+    pub(crate) skipped: Vec<Skipped>,
+    /// Of a test split: classes that training lacks, with the number of their images.
+    pub(crate) unknown: BTreeMap<String, u64>,
+}
+
+impl<S: ImageStore> Found<S> {
+    fn labelled(&self) -> bool {
+        (0..self.store.len()).any(|index| self.store.label(index).is_some())
+    }
+}
+
+/// Splits of training images and of what could be tested on, in the order of preference.
+///
+/// The first labelled one is tested on. Where none is, and training images are labelled, some of
+/// those are held out; where they are not either, the first one that has images is looked at for
+/// collapse. What is not used is passed over, and said so in the layout.
+pub(crate) fn assemble<S: ImageStore + 'static>(
+    name: &str,
+    train: Found<S>,
+    tests: Vec<Found<S>>,
+    class_names: Vec<String>,
+    mut layout: Layout,
+) -> Result<Splits, DataError> {
+    let mut skipped = train.skipped;
+    let labelled = (0..train.store.len()).any(|index| train.store.label(index).is_some());
+    let train_set = ImageSet::new(train.store, class_names.clone(), &mut skipped);
+    if train_set.is_empty() {
+        return Err(no_images(&layout.root, &skipped));
+    }
+    layout.train = train.place;
+    let train_set: Arc<dyn ImageDataset> = Arc::new(train_set);
+    let mut tests: Vec<Found<S>> = tests;
+    let chosen = match labelled {
+        true => tests.iter().position(Found::labelled),
+        false => tests.iter().position(|test| test.store.len() > 0),
+    };
+    let test = chosen.map(|index| tests.remove(index));
+    for other in tests.into_iter().filter(|other| other.store.len() > 0) {
+        let reason = match &test {
+            Some(test) if labelled && !other.labelled() => {
+                format!("its images have no labels; {} is tested on", test.place)
+            }
+            Some(test) => format!("{} is tested on", test.place),
+            None => "its images have no labels; some training images are held out instead".into(),
+        };
+        layout.pass_over(&other.place, other.store.len() as u64, reason);
+    }
+    if let Some(test) = test {
+        skipped.extend(test.skipped);
+        layout.test = Some(test.place);
+        layout.unknown_classes = test.unknown;
+        let test = ImageSet::new(test.store, class_names, &mut skipped);
+        let test = Some(Arc::new(test) as Arc<dyn ImageDataset>).filter(|test| !test.is_empty());
+        return Ok(Splits { layout, ..Splits::new(name, train_set, test, skipped) });
+    }
+    match Splits::hold_out_tenths(train_set) {
+        Err(all) => Ok(Splits { layout, ..Splits::new(name, all, None, skipped) }),
+        Ok([train, test]) => {
+            layout.test =
+                Some("held out of the training images, about a tenth of each class".into());
+            let test = Some(Arc::new(test) as Arc<dyn ImageDataset>);
+            Ok(Splits { layout, ..Splits::new(name, Arc::new(train), test, skipped) })
+        }
+    }
+}
+
+/// A set without a single usable image to train on.
+pub(crate) fn no_images(root: &Path, skipped: &[Skipped]) -> DataError {
+    let detail = match skipped {
+        [first, rest @ ..] => {
+            let more = match rest.len() {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            format!("; {}: {}{more}", first.path.display(), first.reason)
+        }
+        [] => " to train on".into(),
+    };
+    DataError::NoImages { path: root.to_owned(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InMemory;
+
+    fn set(labels: &[Option<u32>]) -> Arc<dyn ImageDataset> {
+        let images = labels.iter().map(|_| image::RgbImage::new(1, 1)).collect();
+        let names = vec!["a".into(), "b".into()];
+        Arc::new(InMemory::new(images, labels.to_vec(), names).unwrap())
+    }
+
+    fn held_out(of_a: usize, of_b: usize) -> Option<Vec<u32>> {
+        let labels: Vec<_> = std::iter::repeat_n(Some(0), of_a)
+            .chain(std::iter::repeat_n(Some(1), of_b))
+            .chain([None])
+            .collect();
+        let [train, test] = Splits::hold_out_tenths(set(&labels)).ok()?;
+        assert_eq!(train.len() + test.len(), labels.len());
+        Some(test.indices().to_vec())
+    }
+
+    #[test]
+    fn a_split_that_is_possible_is_made() {
+        assert_eq!(held_out(20, 10), Some(vec![9, 19, 29]));
+        assert_eq!(held_out(9, 2), Some(vec![8, 10]));
+        assert_eq!(held_out(25, 1), Some(vec![9, 19]));
+        assert_eq!(held_out(1, 1), None);
+    }
+}
