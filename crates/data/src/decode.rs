@@ -137,7 +137,7 @@ fn reason(error: ImageError) -> String {
             "the file is cut off".into()
         }
         ImageError::Limits(_) => {
-            format!("the image is beyond the limits of {MAX_SIDE} pixels in width and height")
+            "the image, or what is stored beside it, is beyond the limits on size".into()
         }
         ImageError::Decoding(e) => format!("the {} file is damaged", name(e.format_hint())),
         ImageError::Unsupported(e) => {

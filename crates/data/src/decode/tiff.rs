@@ -89,7 +89,7 @@ impl Header {
             }
             (6, 3) => Colour::YCbCr,
             (8..=10, _) => return Err("a TIFF in L*a*b* colours is not read".into()),
-            _ => return Err("a TIFF of this kind of colours is not read".into()),
+            _ => return Err("a TIFF in this kind of colour is not read".into()),
         };
         let is_grey = matches!(colour, Colour::Grey { .. });
         let is_read = match (bits, format) {
@@ -103,7 +103,7 @@ impl Header {
         };
         if !is_read {
             let kind = if format == FLOAT { "floating-point" } else { "integer" };
-            let colours = if is_grey { "" } else { " of this kind of colours" };
+            let colours = if is_grey { "" } else { " in this kind of colour" };
             return Err(format!("a TIFF with {bits}-bit {kind} samples{colours} is not read"));
         }
         let multiplied = match colour {
@@ -132,6 +132,10 @@ impl Header {
         let bytes = match samples {
             U16(values) => return self.interpret(&values, 65_535),
             U8(values) if self.bits < 8 => self.unpack(&values),
+            // As it is.
+            U8(values) if self.colour == Colour::Rgb && self.samples == 3 && !self.planar => {
+                return Ok(values);
+            }
             U8(values) => values,
             I8(values) => values.into_iter().map(|v| v as u8).collect(),
             I16(values) => values.into_iter().map(|v| limited(v.into())).collect(),
@@ -319,7 +323,7 @@ mod tests {
             ("rgb-raw.tif", Tag::Compression, 50_000, "compressed by Zstandard is not read"),
             ("rgb-raw.tif", Tag::Compression, 3, "compressed as a fax of Group 3 is not read"),
             ("rgb-raw.tif", Tag::PhotometricInterpretation, 8, "in L*a*b* colours is not read"),
-            ("grey.tif", Tag::PhotometricInterpretation, 2, "of this kind of colours is not read"),
+            ("grey.tif", Tag::PhotometricInterpretation, 2, "in this kind of colour is not read"),
             ("ycbcr.tif", Tag::ChromaSubsampling, 2, "colour at a lower resolution"),
             ("float.tif", Tag::ImageWidth, 40_000, "beyond the limit"),
         ] {
