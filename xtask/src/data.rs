@@ -31,6 +31,9 @@ pub struct DataConfig {
     pub dataset: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
+    /// Left out where it is true, so that the settings of runs from before are still the same.
+    #[serde(default = "crate::defaults::follow_links", skip_serializing_if = "is_true")]
+    pub follow_links: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +51,10 @@ pub struct DataConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     pub prefetch: usize,
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Whether decoded images are packed into a file.

@@ -138,6 +138,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
         data: DataConfig {
             dataset: dataset.map(str::to_owned),
             images: None,
+            follow_links: follow_links(),
             limit: None,
             test_limit: None,
             fraction: None,
@@ -160,6 +161,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
             epochs: own.epochs,
             stop_after: None,
             batch_size: own.batch_size,
+            batch_size_given: false,
             accumulation: 1,
             warmup_epochs: 0.5,
             checkpoint_every: 1,
@@ -246,6 +248,10 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("device", "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA, needs a build with --features cuda)"),
     ("data.dataset", "a name from `cargo xtask dataset list`"),
     ("data.images", "a folder of images instead of a data set"),
+    (
+        "data.follow_links",
+        "symbolic links in a folder of images are followed; false: they are left out and listed",
+    ),
     (
         "data.limit",
         "train on the first so many images only, evenly across the classes; all if unset",
@@ -435,6 +441,11 @@ pub fn checkpoint_minutes() -> f64 {
 /// The newest, and the one before for when the newest is damaged.
 pub fn keep_checkpoints() -> usize {
     2
+}
+
+/// Data sets are often folders of links to images that lie elsewhere.
+pub fn follow_links() -> bool {
+    true
 }
 
 /// Whoever has it installed wants it.

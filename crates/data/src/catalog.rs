@@ -12,7 +12,7 @@ use crate::sums::SUMS_FILE;
 use crate::tiny_imagenet::ANNOTATIONS;
 use crate::verify::weigh;
 use crate::{
-    DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
+    DataError, Links, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
     open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
 };
 
@@ -141,11 +141,11 @@ pub struct CatalogEntry {
 ///
 /// # Errors
 /// An unknown name, absent or damaged files.
-pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
+pub fn open(source: &Source, root: &Path, links: Links) -> Result<Splits, DataError> {
     let name = match source {
         Source::Folder(path) => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            return open_detected(&name, path);
+            return open_detected(&name, path, links);
         }
         Source::Named(name) => name,
     };
@@ -155,7 +155,7 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
         let hint = entry.manifest.map(|m| m.hint(name)).unwrap_or_default();
         return Err(DataError::Absent { name: name.clone(), folder, hint });
     }
-    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder) };
+    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder, links) };
     match manifest.layout {
         FileFormat::Drawn => {
             let (train, test) = SHAPES;
@@ -169,7 +169,7 @@ pub fn open(source: &Source, root: &Path) -> Result<Splits, DataError> {
         FileFormat::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
         FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
         FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
-        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder),
+        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder, links),
     }
 }
 
@@ -202,7 +202,7 @@ pub fn info(name: &str, root: &Path) -> Result<DatasetInfo, DataError> {
 
 /// By the files that are there, also when one folder is wrapped around them; a folder of images if
 /// nothing else is recognised.
-fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
+fn open_detected(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
     let folder = &sole_subfolder(folder)?;
     let has = |file: &str| folder.join(file).is_file();
     let idx = "train-images-idx3-ubyte";
@@ -218,7 +218,7 @@ fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
         open_tiny_imagenet(name, folder)
     } else {
         // Among images an archive is just another file.
-        match open_image_folder(name, folder) {
+        match open_image_folder(name, folder, links) {
             Err(DataError::NoImages { .. }) if !shards(folder, "tar")?.train.is_empty() => {
                 open_web_dataset(name, folder)
             }
@@ -301,10 +301,10 @@ mod tests {
         let found: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.present)).collect();
         assert_eq!(found, [("mnist", false), ("photos", true), ("shapes", true)]);
 
-        let splits = open(&Source::Named("shapes".into()), root.path()).unwrap();
+        let splits = open(&Source::Named("shapes".into()), root.path(), Links::Follow).unwrap();
         assert_eq!((splits.train.len(), splits.test.unwrap().len()), SHAPES);
         let error =
-            |name: &str| open(&Source::Named(name.into()), root.path()).err().unwrap().to_string();
+            |name: &str| open(&Source::Named(name.into()), root.path(), Links::Follow).err().unwrap().to_string();
         assert!(error("mnist").contains("dataset import mnist"), "{}", error("mnist"));
         let unknown = error("imagenot");
         assert!(unknown.contains("mnist, photos, shapes") && unknown.contains("dataset import"));
@@ -357,7 +357,7 @@ mod tests {
             std::fs::write(path, b"").unwrap();
             let sources = [Source::Named("mine".into()), Source::Folder(root.path().join("mine"))];
             for source in sources {
-                let error = open(&source, root.path()).err().unwrap().to_string();
+                let error = open(&source, root.path(), Links::Follow).err().unwrap().to_string();
                 assert!(error.contains(refusal), "{file}: {error}");
             }
         }

@@ -1,19 +1,21 @@
 //! A folder of images, with class sub-folders or without any label.
 
+mod arrange;
 mod index;
-pub(crate) mod scan;
+pub(crate) mod walk;
+pub(crate) mod words;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
+use self::arrange::{Arranged, arrange};
 use self::index::Index;
-use self::scan::{Scan, read_dir, scan};
+use self::walk::{Links, Walk, read_dir, walk};
 use crate::decode::decode_file;
 use crate::image_set::ImageStore;
-use crate::splits::{Found, assemble};
-use crate::{DataError, FileFormat, Layout, Splits};
+use crate::splits::assemble;
+use crate::{DataError, Splits};
 
 /// Opens a folder of images.
 ///
@@ -45,31 +47,14 @@ use crate::{DataError, FileFormat, Layout, Splits};
 ///
 /// # Errors
 /// No folder, or no readable image in it.
-pub fn open_image_folder(name: &str, folder: &Path) -> Result<Splits, DataError> {
-    let root = sole_subfolder(folder)?;
-    let splits: Vec<_> =
-        read_dir(&root)?.into_iter().filter(|e| e.kind.is_dir()).map(|e| e.name).collect();
-    let split = |name: &str| splits.iter().any(|n| n == name).then(|| root.join(name));
-    let layout =
-        Layout { root: root.clone(), format: Some(FileFormat::ImageFolder), ..Layout::default() };
-    let found = |place: &str, scan: Scan| Found {
-        place: place.into(),
-        store: Files::new(scan.index),
-        skipped: scan.skipped,
-        unknown: BTreeMap::new(),
-    };
-    if let Some(train_folder) = split("train") {
-        let train = scan(&train_folder)?;
-        let names = train.class_names.clone();
-        let tests = ["test", "val"].into_iter().filter_map(|name| Some((name, split(name)?)));
-        let tests = tests
-            .map(|(name, path)| Ok(found(name, in_terms_of(names.clone(), scan(&path)?))))
-            .collect::<Result<Vec<_>, DataError>>()?;
-        return assemble(name, found("train", train), tests, names, layout);
-    }
-    let all = scan(&root)?;
-    let names = all.class_names.clone();
-    assemble(name, found("", all), Vec::new(), names, layout)
+pub fn open_image_folder(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
+    open_walked(name, folder, walk(folder, links)?)
+}
+
+/// The same for what was found in a folder.
+pub(crate) fn open_walked(name: &str, folder: &Path, found: Walk) -> Result<Splits, DataError> {
+    let Arranged { train, tests, class_names, layout } = arrange(folder, found)?;
+    assemble(name, train, tests, class_names, layout)
 }
 
 /// Archives often wrap everything in one folder; that one is meant then.
@@ -78,16 +63,6 @@ pub(crate) fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
         [only] if only.kind.is_dir() && only.name != "train" => folder.join(&only.name),
         _ => folder.to_owned(),
     })
-}
-
-/// Labels of one split in the terms of another; a class unknown there has no label here.
-fn in_terms_of(class_names: Vec<String>, mut scan: Scan) -> Scan {
-    scan.index.relabel(|label| {
-        let name = scan.class_names.get(label? as usize)?;
-        Some(class_names.iter().position(|n| n == name)? as u32)
-    });
-    scan.class_names = class_names;
-    scan
 }
 
 /// Image files by index.
@@ -186,7 +161,7 @@ mod tests {
         ] {
             save(&root.path().join(file), value);
         }
-        let splits = open_image_folder("x", root.path()).unwrap();
+        let splits = open_image_folder("x", root.path(), Links::Follow).unwrap();
         assert_eq!(splits.train.class_names(), ["ant", "cat", "dog"]);
         assert_eq!(splits.train.label(2), Some(2));
         let test = splits.test.unwrap();
@@ -202,7 +177,7 @@ mod tests {
         {
             save(&root.path().join(file), value);
         }
-        let splits = open_image_folder("x", root.path()).unwrap();
+        let splits = open_image_folder("x", root.path(), Links::Follow).unwrap();
         assert_eq!(splits.train.class_names(), ["n01", "n02"]);
         let val = splits.test.unwrap();
         assert_eq!((splits.train.len(), val.len(), val.label(0)), (2, 1, Some(1)));
@@ -215,7 +190,7 @@ mod tests {
             save(&root.path().join(format!("a/{i:02}.png")), i);
             save(&root.path().join(format!("b/{i:02}.png")), i);
         }
-        let splits = open_image_folder("x", root.path()).unwrap();
+        let splits = open_image_folder("x", root.path(), Links::Follow).unwrap();
         let test = splits.test.unwrap();
         assert_eq!((splits.train.len(), test.len()), (36, 4));
         assert_eq!(test.image(0).unwrap().get_pixel(0, 0).0[0], 9);
@@ -230,7 +205,7 @@ mod tests {
         std::fs::write(root.path().join("broken.jpg"), b"\xff\xd8\xff\xe0 not really").unwrap();
         std::fs::write(root.path().join("empty.png"), b"").unwrap();
         std::fs::write(root.path().join("notes.txt"), b"hello").unwrap();
-        let splits = open_image_folder("x", root.path()).unwrap();
+        let splits = open_image_folder("x", root.path(), Links::Follow).unwrap();
         assert_eq!(splits.train.len(), 2);
         assert!(splits.test.is_none() && splits.train.label(0).is_none());
         let names: Vec<_> =
@@ -246,7 +221,7 @@ mod tests {
         // Without content: it takes no space.
         let heavy = std::fs::File::create(root.path().join("heavy.png")).unwrap();
         heavy.set_len((1 << 30) + 1).unwrap();
-        let splits = open_image_folder("x", root.path()).unwrap();
+        let splits = open_image_folder("x", root.path(), Links::Follow).unwrap();
         assert_eq!((splits.train.len(), splits.skipped.len()), (2, 0));
         let error = splits.train.image(1).unwrap_err().to_string();
         assert!(error.contains("heavy.png") && error.contains("beyond the limit"), "{error}");
@@ -255,11 +230,11 @@ mod tests {
     #[test]
     fn a_folder_without_a_readable_image_is_an_error() {
         let root = tempfile::tempdir().unwrap();
-        let error = open_image_folder("x", root.path()).err().unwrap().to_string();
+        let error = open_image_folder("x", root.path(), Links::Follow).err().unwrap().to_string();
         assert!(error.contains("no readable image"), "{error}");
         std::fs::write(root.path().join("broken.png"), b"no").unwrap();
-        let error = open_image_folder("x", root.path()).err().unwrap().to_string();
+        let error = open_image_folder("x", root.path(), Links::Follow).err().unwrap().to_string();
         assert!(error.contains("broken.png"), "{error}");
-        assert!(open_image_folder("x", &root.path().join("none")).is_err());
+        assert!(open_image_folder("x", &root.path().join("none"), Links::Follow).is_err());
     }
 }

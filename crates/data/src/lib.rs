@@ -55,6 +55,7 @@ pub use decode::decode_file;
 pub use download::{DownloadEvent, DownloadOptions, DownloadReport, Mirror, download};
 pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::open_image_folder;
+pub use folder::walk::Links;
 pub use idx::open_idx;
 pub use import::{ImportReport, import};
 pub use layout::{Layout, PassedOver, Untested};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::folder::scan::read_dir;
+use crate::folder::walk::read_dir;
 use crate::image_set::ImageStore;
 use crate::labels::RawLabels;
 use crate::layout::counted;

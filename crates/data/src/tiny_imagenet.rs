@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::folder::Files;
-use crate::folder::scan::{scan_classes, scan_flat};
+use crate::folder::walk::{Links, walk};
 use crate::lists::read_list;
 use crate::splits::{Found, assemble};
 use crate::{DataError, FileFormat, Layout, Splits};
@@ -22,26 +22,30 @@ pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
 /// Missing folders or lists, annotations that cannot be understood, no readable image.
 pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError> {
     let (train_folder, val_folder) = (folder.join("train"), folder.join("val"));
-    let train = scan_classes(&train_folder)?;
-    let wnids = train.class_names.clone();
+    let (train, val) = (walk(&train_folder, Links::Skip)?, walk(&val_folder, Links::Skip)?);
+    let wnid = |path: &Path| {
+        let class = path.strip_prefix(&train_folder).ok()?.iter().next()?;
+        Some(class.to_str()?.to_owned())
+    };
+    let mut wnids: Vec<String> =
+        train.index.folders().iter().filter_map(|(path, _)| wnid(path)).collect();
+    wnids.sort_unstable();
+    wnids.dedup();
     let annotations_path = folder.join(ANNOTATIONS);
     let annotations = parse_annotations(&read_list(&annotations_path)?, &annotations_path)?;
     let words = folder.join("words.txt");
     let words = if words.is_file() { parse_words(&read_list(&words)?) } else { HashMap::new() };
     let class_names: Vec<String> =
         wnids.iter().map(|wnid| words.get(wnid).unwrap_or(wnid).clone()).collect();
-    let val = scan_flat(&val_folder);
-    let label = |path: &Path| {
-        let wnid = annotations.get(path.file_name()?.to_str()?)?;
-        Some(wnids.binary_search(wnid).ok()? as u32)
-    };
+    let class = |wnid: &String| Some(wnids.binary_search(wnid).ok()? as u32);
+    let label = |path: &Path| class(annotations.get(path.file_name()?.to_str()?)?);
     let found = |place: &str, store, skipped| Found {
         place: place.to_owned(),
         store,
         skipped,
         unknown: BTreeMap::new(),
     };
-    let train = found("train/", Files::new(train.index), train.skipped);
+    let train = found("train/", Files::labelled_by(train.index, |path| class(&wnid(path)?)), train.skipped);
     let val = found("val/", Files::labelled_by(val.index, label), val.skipped);
     let layout = Layout {
         root: folder.to_owned(),

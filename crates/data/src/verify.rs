@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::catalog::find;
 use crate::sums::{SUMS_FILE, read_sums, sum_of};
-use crate::{DataError, ImageDataset, Skipped, Source, open};
+use crate::{DataError, ImageDataset, Links, Skipped, Source, open};
 
 /// Files against `SHA256SUMS`. Paths are relative to the data set's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn verify(
     let entry = find(name, root)?;
     let folder = root.join(name);
     let files = if folder.is_dir() { check_files(&folder, progress)? } else { None };
-    let splits = open(&Source::Named(name.into()), root)?;
+    let splits = open(&Source::Named(name.into()), root, Links::Follow)?;
     let tests = splits.test.as_ref().map_or(0, |test| test.len() as u64);
     let done = AtomicU64::new(0);
     let total = splits.train.len() as u64 + tests;
@@ -100,8 +100,11 @@ pub fn verify(
             let error = images.image(index).err();
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(VerifyEvent::Images { done, total });
-            let path = || images.path(index).map_or(format!("{split}/{index}").into(), Into::into);
-            error.map(|error| Skipped { path: path(), reason: error.to_string() })
+            let path = || match images.name(index) {
+                name if images.path(index).is_none() => Path::new(split).join(name),
+                name => name,
+            };
+            error.map(|error| Skipped { path: path(), reason: error.reason() })
         };
         (0..images.len()).into_par_iter().filter_map(check).collect()
     };

@@ -10,7 +10,7 @@ use tar::{Archive, Entry, EntryType, PaxExtensions};
 
 use crate::dataset::out_of_range;
 use crate::decode::decode_bytes;
-use crate::folder::scan::is_image;
+use crate::folder::walk::is_image;
 use crate::image_set::ImageStore;
 use crate::labels::RawLabels;
 use crate::lists::read_list;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use selfsame_data::open_image_folder;
+use selfsame_data::{Links, open_image_folder};
 
 /// `fixtures/make.py` says what the files are, where their pixels come from, and how far a lossy
 /// format may be off.
@@ -12,7 +12,7 @@ use selfsame_data::open_image_folder;
 fn pixels_are_those_of_pillow() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let cases = std::fs::read_to_string(folder.join("cases.txt")).unwrap();
-    let splits = open_image_folder("fixtures", &folder).unwrap();
+    let splits = open_image_folder("fixtures", &folder, Links::Follow).unwrap();
     assert_eq!(splits.skipped, []);
     let index_of: HashMap<_, _> =
         (0..splits.train.len()).map(|index| (splits.train.path(index).unwrap(), index)).collect();

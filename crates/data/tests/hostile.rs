@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use selfsame_data::open_image_folder;
+use selfsame_data::{Links, open_image_folder};
 
 const CHILD: &str = "SELFSAME_HOSTILE_CHILD";
 /// The bombs would each take more than this. Good images and the program itself take a few.
@@ -48,7 +48,7 @@ fn check(root: &Path) {
     let folder = root.join("images");
     let good = write_good(&folder);
     let bad = write_bad(&folder);
-    let splits = open_image_folder("hostile", &folder).unwrap();
+    let splits = open_image_folder("hostile", &folder, Links::Follow).unwrap();
 
     let found: BTreeMap<PathBuf, usize> =
         (0..splits.train.len()).map(|index| (splits.train.path(index).unwrap(), index)).collect();

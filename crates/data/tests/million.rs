@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use selfsame_data::open_image_folder;
+use selfsame_data::{Links, open_image_folder};
 
 const FOLDERS: usize = 1000;
 const FILES: usize = 1000;
@@ -25,7 +25,7 @@ fn what_a_million_files_cost() {
     }
     for run in ["first", "second"] {
         let start = Instant::now();
-        let splits = open_image_folder("million", folder).unwrap();
+        let splits = open_image_folder("million", folder, Links::Follow).unwrap();
         let taken = start.elapsed();
         let images = splits.train.len() + splits.test.unwrap().len();
         let peak = peak_mib();

@@ -117,6 +117,7 @@ impl RunConfig {
         let mut config = self.clone();
         config.device.clear();
         config.views.on_device = false;
+        config.train.batch_size_given = false;
         config.data.threads = None;
         config.data.prefetch = 0;
         config.train.stop_after = None;
@@ -229,6 +230,13 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(error.contains("exclude_bias_and_norm"), "{error}");
+    }
+
+    #[test]
+    fn a_batch_size_that_was_chosen_is_known_from_the_default() {
+        let given = |set: &[&str]| resolve(Method::Byol, set).unwrap().train.batch_size_given;
+        assert!(!given(&["train.epochs=3"]));
+        assert!(given(&["train.batch_size=64"]));
     }
 
     #[test]

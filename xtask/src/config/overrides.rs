@@ -20,6 +20,9 @@ pub struct Overrides {
     /// Folder of images instead, with class sub-folders or without any label.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+    /// Leave symbolic links in a folder of images out, in place of following them.
+    #[arg(long)]
+    pub no_follow_links: bool,
     /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as cuda:0,cuda:1.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
@@ -57,6 +60,7 @@ impl Overrides {
         flag("data.dataset", self.dataset.clone().map(Value::String))?;
         let images = self.images.as_ref().map(|p| Value::String(p.display().to_string()));
         flag("data.images", images)?;
+        flag("data.follow_links", self.no_follow_links.then_some(Value::Boolean(false)))?;
         flag("device", self.device.clone().map(Value::String))?;
         let precision = self.precision.map(Value::try_from).transpose()?;
         flag("precision", precision)?;
@@ -97,6 +101,7 @@ impl Overrides {
             // A folder replaces the default set, it does not contradict it.
             remove(&mut table, "data", "dataset");
         }
+        let batch_size_given = given.get("train").is_some_and(|t| t.get("batch_size").is_some());
         merge(&mut table, given);
         if let Some(other) = table.get("method").and_then(Value::as_str)
             && other != method.name()
@@ -104,7 +109,8 @@ impl Overrides {
             let asked = method.name();
             return Err(usage(format!("the settings are for {other}, and {asked} was asked for")));
         }
-        let config = RunConfig::parse(table).map_err(|e| usage(format!("settings: {e}")))?;
+        let mut config = RunConfig::parse(table).map_err(|e| usage(format!("settings: {e}")))?;
+        config.train.batch_size_given = batch_size_given;
         config.validate()?;
         Ok(config)
     }

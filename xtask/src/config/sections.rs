@@ -94,6 +94,9 @@ pub struct TrainSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_after: Option<f64>,
     pub batch_size: usize,
+    /// Somebody chose it: a flag, a file, a recipe, or the run that goes on. Else it is a default, which may give way.
+    #[serde(skip)]
+    pub batch_size_given: bool,
     pub accumulation: usize,
     pub warmup_epochs: f64,
     pub checkpoint_every: u64,

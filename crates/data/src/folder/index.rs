@@ -55,6 +55,39 @@ impl Index {
         self.name_ends.extend(other.name_ends.into_iter().map(|end| end + names));
     }
 
+    /// The folders of the files in their order, with the number of files; a folder is named again
+    /// where files of others lie between.
+    pub(crate) fn folders(&self) -> Vec<(&Path, usize)> {
+        let mut folders: Vec<_> = self.folders.iter().map(|f| (f.path.as_path(), 0)).collect();
+        for folder in &self.folder_of {
+            folders[*folder as usize].1 += 1;
+        }
+        folders
+    }
+
+    /// The files of those [`folders`](Self::folders) for which `labels` has a label or the word that there is none.
+    pub(crate) fn select(&self, labels: &[Option<Option<u32>>]) -> Self {
+        let mut selected = Self::default();
+        let mut place = vec![None; self.folders.len()];
+        for (index, folder) in self.folder_of.iter().enumerate() {
+            let Some(Some(label)) = labels.get(*folder as usize) else { continue };
+            let place = place[*folder as usize].get_or_insert_with(|| {
+                let path = self.folders[*folder as usize].path.clone();
+                selected.folders.push(Folder { path, label: *label });
+                selected.folders.len() as u32 - 1
+            });
+            selected.folder_of.push(*place);
+            selected.names.extend_from_slice(self.name(index));
+            selected.name_ends.push(selected.names.len());
+        }
+        selected
+    }
+
+    /// The place of a file's folder among [`folders`](Self::folders).
+    pub(crate) fn folder_of(&self, index: usize) -> Option<usize> {
+        self.folder_of.get(index).map(|folder| *folder as usize)
+    }
+
     /// Those files for which `keep` is true, which has one entry for each.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
         let mut kept = Self { folders: std::mem::take(&mut self.folders), ..Self::default() };

@@ -1,0 +1,501 @@
+//! Which images of a folder are trained on and tested on, and which classes they have.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::Files;
+use super::walk::Walk;
+use super::words::{Role, roles};
+use crate::layout::counted;
+use crate::splits::{Found, no_images};
+use crate::{DataError, FileFormat, Layout, Skipped};
+
+/// Of all images of a split, one in so many may lie beside its class folders.
+const FEW: usize = 10;
+
+/// What a folder is taken for.
+pub(crate) struct Arranged {
+    pub(crate) train: Found<Files>,
+    /// In the order of preference.
+    pub(crate) tests: Vec<Found<Files>>,
+    pub(crate) class_names: Vec<String>,
+    pub(crate) layout: Layout,
+}
+
+/// Where the images of one folder go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Into a split, 0 for the training images, where classes are told by what follows so many
+    /// names of the path.
+    Split(usize, usize),
+    /// Left out with the folder that has the path up to so many names.
+    Beside(usize),
+}
+
+/// One folder that has images of its own.
+struct Folder<'a> {
+    /// Names on the way from the root.
+    names: Vec<&'a OsStr>,
+    images: usize,
+}
+
+impl Folder<'_> {
+    fn name(&self, depth: usize) -> Option<&OsStr> {
+        self.names.get(depth).copied()
+    }
+}
+
+/// Decides, by the names of folders alone.
+///
+/// # Errors
+/// No image, two folders of training images, or several test folders without training images.
+pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
+    let mut layout = Layout {
+        root: root.to_owned(),
+        format: Some(FileFormat::ImageFolder),
+        unread: found.unread.clone(),
+        ..Layout::default()
+    };
+    for (run, pictures) in &found.runs {
+        let reason = "the folder of a run, whose pictures are made of images";
+        layout.pass_over(&place(root, run), *pictures, reason);
+    }
+    let folders: Vec<Folder<'_>> = found
+        .index
+        .folders()
+        .into_iter()
+        .map(|(path, images)| {
+            let names = path.strip_prefix(root).unwrap_or(path).iter().collect();
+            Folder { names, images }
+        })
+        .collect();
+    if found.index.len() == 0 {
+        return Err(nothing(root, &found));
+    }
+    let depth = wrapped(&folders);
+    layout.root.extend(folders.first().into_iter().flat_map(|f| &f.names[..depth]));
+    let splits = Splitting::of(&folders, depth, &layout.root)?;
+    let places: Vec<Place> = folders.iter().map(|folder| splits.place(folder, depth)).collect();
+    let classes = Classes::of(&splits, &folders, &places);
+
+    let mut skipped = found.skipped.clone();
+    let mut labels = vec![vec![None; folders.len()]; 1 + splits.tests.len()];
+    let mut unknown = vec![BTreeMap::<String, u64>::new(); labels.len()];
+    let mut beside: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    let mut strays = vec![false; folders.len()];
+    for (number, (folder, place)) in folders.iter().zip(&places).enumerate() {
+        match *place {
+            Place::Beside(names) if names <= depth => strays[number] = true,
+            Place::Beside(names) => {
+                let path = folder.names[depth..names].iter().collect();
+                *beside.entry(path).or_default() += folder.images as u64;
+            }
+            Place::Split(split, _) => match classes.label(split, folder, *place) {
+                Label::Stray => strays[number] = true,
+                Label::Class(class) => labels[split][number] = Some(Some(class)),
+                Label::Unlabelled => labels[split][number] = Some(None),
+                Label::Unknown(name) => {
+                    *unknown[split].entry(name).or_default() += folder.images as u64;
+                    labels[split][number] = Some(None);
+                }
+            },
+        }
+    }
+    for (path, images) in beside {
+        let reason = splits.why_beside();
+        layout.pass_over(&format!("{}/", path.display()), images, reason);
+    }
+    let reason = match splits.train_folder.as_deref() {
+        Some(train) => format!("lies beside {train}/, which is trained on"),
+        None => "lies beside the class folders".into(),
+    };
+    let stray = |index: usize| found.index.folder_of(index).is_some_and(|f| strays[f]);
+    if strays.contains(&true) {
+        let paths = (0..found.index.len()).filter(|i| stray(*i));
+        let paths = paths.filter_map(|index| found.index.path(index));
+        skipped.extend(paths.map(|path| Skipped { path, reason: reason.clone() }));
+    }
+
+    let used = |folder: usize| labels.iter().any(|of| of[folder].is_some());
+    let twice = twice(root, &found, used, &mut layout.links_out);
+    layout.labels = if classes.names.is_empty() { String::new() } else { "class folders".into() };
+    layout.unlabelled = classes.unlabelled.clone();
+    let index = &found.index;
+    let mut dropped = vec![false; if twice.is_empty() { 0 } else { index.len() }];
+    for (link, reason) in twice {
+        let linked = &found.links[link];
+        dropped[linked.files.clone()].fill(true);
+        skipped.push(Skipped { path: linked.link.clone(), reason });
+    }
+    let files = |split: usize| {
+        let mut selected = index.select(&labels[split]);
+        if !dropped.is_empty() {
+            let own = (0..index.len())
+                .filter(|i| index.folder_of(*i).is_some_and(|f| labels[split][f].is_some()));
+            selected.retain(&own.map(|i| !dropped[i]).collect::<Vec<_>>());
+        }
+        Files::new(selected)
+    };
+    let mut unknown = unknown.into_iter();
+    unknown.next();
+    let train = Found {
+        place: splits.train_place(&classes),
+        store: files(0),
+        skipped,
+        unknown: BTreeMap::new(),
+    };
+    let tests = splits.tests.iter().zip(unknown).zip(1..);
+    let tests = tests.map(|((place, unknown), split)| Found {
+        place: place.clone(),
+        store: files(split),
+        skipped: Vec::new(),
+        unknown,
+    });
+    let tests = tests.collect();
+    Ok(Arranged { train, tests, class_names: classes.names, layout })
+}
+
+/// A path as people see it from the root; a folder ends with a slash.
+fn place(root: &Path, folder: &Path) -> String {
+    format!("{}/", folder.strip_prefix(root).unwrap_or(folder).display())
+}
+
+fn nothing(root: &Path, found: &Walk) -> DataError {
+    let mut error = no_images(root, &found.skipped);
+    let DataError::NoImages { detail, .. } = &mut error else { return error };
+    let line = Layout { unread: found.unread.clone(), ..Layout::default() }.remarks().join("; ");
+    if !line.is_empty() {
+        *detail += &format!("; {line}");
+    }
+    if let Some(packed) = ["zip", "7z", "rar"].iter().find(|e| found.unread.contains_key(**e)) {
+        *detail += &format!("; unpack the .{packed} first");
+    }
+    error
+}
+
+/// How many folders lie around all images, each the only one with images in the one before: archives
+/// often wrap everything in one. A folder `train` is never only a wrapper.
+fn wrapped(folders: &[Folder<'_>]) -> usize {
+    let mut depth = 0;
+    let Some(first) = folders.first() else { return 0 };
+    while let Some(name) = first.name(depth) {
+        let training = Role::of(&name.to_string_lossy()) == Some(Role::Training);
+        if training || folders.iter().any(|folder| folder.name(depth) != Some(name)) {
+            break;
+        }
+        depth += 1;
+    }
+    depth
+}
+
+/// How a folder is divided into splits.
+struct Splitting {
+    /// What the folder of training images is called, if there is one.
+    train_folder: Option<String>,
+    /// Where test images are, in the order of preference.
+    tests: Vec<String>,
+    by: By,
+}
+
+enum By {
+    /// The role of each folder at the top, by name; all others train, or lie beside `train`.
+    Top(HashMap<String, usize>),
+    /// The same roles one level further down, below class folders.
+    BelowClasses(HashMap<String, usize>),
+}
+
+impl Splitting {
+    fn of(folders: &[Folder<'_>], depth: usize, root: &Path) -> Result<Self, DataError> {
+        let tops = names_at(folders, depth, |_| true);
+        let found = named_roles(&tops);
+        let training: Vec<&str> = with_role(&found, |role| role == Role::Training);
+        let mut tests = ranked(&found);
+        if let [first, second, ..] = training[..] {
+            return Err(DataError::Request(format!(
+                "{} has two folders of training images, {first}/ and {second}/: rename one of them, \
+                 or point at the one that is meant",
+                root.display()
+            )));
+        }
+        if let [train] = training[..] {
+            let mut splits: HashMap<String, usize> = number(&tests, 1);
+            splits.insert(train.to_owned(), 0);
+            tests.iter_mut().for_each(|name| name.push('/'));
+            return Ok(Self { train_folder: Some(train.to_owned()), tests, by: By::Top(splits) });
+        }
+        if !tests.is_empty() {
+            let on_top = folders.iter().any(|folder| folder.names.len() == depth);
+            if tests.len() == tops.len() && !on_top {
+                let tests = tests.join("/ and ");
+                return Err(DataError::Request(format!(
+                    "{} has {tests}/ and no folder train/: point at the one to train on",
+                    root.display()
+                )));
+            }
+            let splits = number(&tests, 1);
+            tests.iter_mut().for_each(|name| name.push('/'));
+            return Ok(Self { train_folder: None, tests, by: By::Top(splits) });
+        }
+        // CLASS/train/…: at least two such classes, or it is one folder beside others.
+        let is_training =
+            |name: &OsStr| Role::of(&name.to_string_lossy()) == Some(Role::Training);
+        let split_classes =
+            names_at(folders, depth, |folder| folder.name(depth + 1).is_some_and(is_training));
+        if split_classes.len() >= 2 {
+            let below = names_at(folders, depth + 1, |folder| folder.names.len() > depth + 1);
+            let found = named_roles(&below);
+            let tests = ranked(&found);
+            let mut splits = number(&tests, 1);
+            for name in with_role(&found, |role| role == Role::Training) {
+                splits.insert(name.to_owned(), 0);
+            }
+            let tests = tests.into_iter().map(|name| format!("CLASS/{name}/")).collect();
+            return Ok(Self { train_folder: None, tests, by: By::BelowClasses(splits) });
+        }
+        Ok(Self { train_folder: None, tests, by: By::Top(HashMap::new()) })
+    }
+
+    fn place(&self, folder: &Folder<'_>, depth: usize) -> Place {
+        let name = |depth: usize| folder.name(depth).map(|name| name.to_string_lossy());
+        match &self.by {
+            By::Top(splits) => match name(depth).and_then(|name| splits.get(&*name).copied()) {
+                Some(split) => Place::Split(split, depth + 1),
+                None if self.train_folder.is_none() => Place::Split(0, depth),
+                None => Place::Beside(folder.names.len().min(depth + 1)),
+            },
+            By::BelowClasses(splits) => {
+                match name(depth + 1).and_then(|name| splits.get(&*name).copied()) {
+                    Some(split) => Place::Split(split, depth),
+                    None => Place::Beside(folder.names.len().min(depth + 2)),
+                }
+            }
+        }
+    }
+
+    fn why_beside(&self) -> &'static str {
+        match self.by {
+            By::Top(_) => "the folder is called neither after training nor after test images",
+            By::BelowClasses(_) => "it is not in the train/ or test/ folder of a class",
+        }
+    }
+
+    fn train_place(&self, classes: &Classes) -> String {
+        match (&self.train_folder, &self.by) {
+            (Some(name), _) => format!("{name}/"),
+            (None, By::BelowClasses(_)) => "CLASS/train/".into(),
+            (None, By::Top(_)) => match classes.names.len() {
+                0 => "all images, at any depth".into(),
+                classes => counted(classes as u64, "class folder"),
+            },
+        }
+    }
+}
+
+/// Names of folders at some depth, each once, of those folders that `of` holds for.
+fn names_at(
+    folders: &[Folder<'_>],
+    depth: usize,
+    of: impl Fn(&Folder<'_>) -> bool,
+) -> Vec<String> {
+    let names = folders.iter().filter(|folder| of(folder)).filter_map(|folder| folder.name(depth));
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn named_roles(names: &[String]) -> Vec<(String, Role)> {
+    let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = names.iter().zip(roles(&texts));
+    found.filter_map(|(name, role)| Some((name.clone(), role?))).collect()
+}
+
+fn with_role(found: &[(String, Role)], fits: impl Fn(Role) -> bool) -> Vec<&str> {
+    found.iter().filter(|(_, role)| fits(*role)).map(|(name, _)| name.as_str()).collect()
+}
+
+/// Names of test folders in the order of preference.
+fn ranked(found: &[(String, Role)]) -> Vec<String> {
+    let mut tests: Vec<_> = found.iter().filter(|(_, role)| *role != Role::Training).collect();
+    tests.sort_by_key(|(_, role)| *role);
+    tests.into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+fn number(names: &[String], first: usize) -> HashMap<String, usize> {
+    names.iter().cloned().zip(first..).collect()
+}
+
+/// The classes of the training images, and where each split tells them by.
+struct Classes {
+    /// Empty without any.
+    names: Vec<String>,
+    /// As they are called on the disk.
+    folders: Vec<String>,
+    /// For each split, how many folders around all its images are looked through.
+    wrappers: Vec<usize>,
+    unlabelled: String,
+}
+
+enum Label {
+    Class(u32),
+    /// Of this class, which training images lack.
+    Unknown(String),
+    Unlabelled,
+    /// Left out, since it lies beside the class folders.
+    Stray,
+}
+
+impl Classes {
+    fn of(splits: &Splitting, folders: &[Folder<'_>], places: &[Place]) -> Self {
+        let within = |split: usize| {
+            let pairs = folders.iter().zip(places);
+            pairs.filter_map(move |(folder, place)| match place {
+                Place::Split(own, depth) if *own == split => Some((folder, *depth)),
+                _ => None,
+            })
+        };
+        let wrappers = |split: usize, known: &[String]| {
+            let mut wrappers = 0;
+            loop {
+                let mut names = within(split).map(|(folder, depth)| folder.name(depth + wrappers));
+                let Some(Some(first)) = names.next() else { return wrappers };
+                let class = known.iter().any(|name| *name == first.to_string_lossy());
+                if class || names.any(|name| name != Some(first)) {
+                    return wrappers;
+                }
+                wrappers += 1;
+            }
+        };
+        let below_classes = matches!(splits.by, By::BelowClasses(_));
+        let around = if below_classes { 0 } else { wrappers(0, &[]) };
+        let mut images: BTreeMap<String, usize> = BTreeMap::new();
+        let (mut beside, mut all) = (0, 0);
+        for (folder, depth) in within(0) {
+            all += folder.images;
+            match folder.name(depth + around) {
+                Some(name) => {
+                    *images.entry(name.to_string_lossy().into_owned()).or_default() += folder.images;
+                }
+                None => beside += folder.images,
+            }
+        }
+        let enough = images.len() >= 2;
+        let unlabelled = if enough && beside * FEW > all {
+            format!(
+                "{beside} of {all} images lie beside the folders ({}), so these are not taken for \
+                 classes; sort those images into class folders, or move them elsewhere",
+                some_of(images.keys())
+            )
+        } else if !enough {
+            "the images lie in no class folders; to measure accuracy, put the images of each class \
+             into a folder of its own"
+                .into()
+        } else {
+            String::new()
+        };
+        let names: Vec<String> = match unlabelled.is_empty() {
+            true => images.into_keys().collect(),
+            false => Vec::new(),
+        };
+        let mut all_wrappers = vec![around];
+        for split in 1..=splits.tests.len() {
+            all_wrappers.push(if below_classes { 0 } else { wrappers(split, &names) });
+        }
+        Self { folders: names.clone(), names, wrappers: all_wrappers, unlabelled }
+    }
+
+    fn label(&self, split: usize, folder: &Folder<'_>, place: Place) -> Label {
+        let Place::Split(_, depth) = place else { return Label::Unlabelled };
+        if self.names.is_empty() {
+            return Label::Unlabelled;
+        }
+        let Some(name) = folder.name(depth + self.wrappers[split]) else {
+            return if split == 0 { Label::Stray } else { Label::Unlabelled };
+        };
+        let name = name.to_string_lossy();
+        let exact = self.folders.binary_search_by(|class| (**class).cmp(&name)).ok();
+        // `Cat` in the one split and `cat` in the other are one class, if that is unambiguous.
+        let same = || {
+            let alike = |class: &String| class.to_lowercase() == name.to_lowercase();
+            let mut alike = self.folders.iter().enumerate().filter(|(_, class)| alike(class));
+            alike.next().filter(|_| alike.next().is_none()).map(|(class, _)| class)
+        };
+        match exact.or_else(same) {
+            Some(class) => Label::Class(class as u32),
+            None => Label::Unknown(name.into_owned()),
+        }
+    }
+}
+
+/// The first names of some, to be read.
+fn some_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&String> = names.take(4).collect();
+    let more = if names.len() > 3 { ", …" } else { "" };
+    names.into_iter().take(3).map(|name| format!("{name}/")).collect::<Vec<_>>().join(", ") + more
+}
+
+/// The links, by their place, whose images would be read twice, with the reason: because what they
+/// lead to is read where it lies, or through another link. `out` counts those that lead out of the
+/// folder.
+fn twice(
+    root: &Path,
+    found: &Walk,
+    used: impl Fn(usize) -> bool,
+    out: &mut u64,
+) -> Vec<(usize, String)> {
+    if found.links.is_empty() {
+        return Vec::new();
+    }
+    let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let linked_files: HashSet<usize> = found.links.iter().flat_map(|l| l.files.clone()).collect();
+    // Folders whose images are read where they lie, and all folders that hold such.
+    let (mut read, mut around) = (HashSet::new(), HashSet::new());
+    let folders = found.index.folders();
+    for index in (0..found.index.len()).filter(|index| !linked_files.contains(index)) {
+        let Some(folder) = found.index.folder_of(index).filter(|folder| used(*folder)) else {
+            continue;
+        };
+        let path = folders[folder].0;
+        if read.insert(path) {
+            let relative = path.strip_prefix(root).unwrap_or(path);
+            around.extend(relative.ancestors().map(|up| real_root.join(up)));
+        }
+    }
+    let real: HashSet<PathBuf> = read
+        .iter()
+        .map(|path| real_root.join(path.strip_prefix(root).unwrap_or(path)))
+        .collect();
+    let mut taken: HashMap<&Path, &Path> = HashMap::new();
+    let mut bad = Vec::new();
+    // Folders first: a link to a file may lead into one of them.
+    let order = |to_folder: bool| {
+        found.links.iter().enumerate().filter(move |(_, l)| l.to_folder == to_folder)
+    };
+    for (number, linked) in order(true).chain(order(false)) {
+        let is_used = linked.files.clone().any(|i| found.index.folder_of(i).is_some_and(&used));
+        if !is_used {
+            continue;
+        }
+        let target = linked.target.as_path();
+        let here = match linked.to_folder {
+            true => around.contains(target),
+            false => {
+                let name = target.file_name().unwrap_or_default();
+                super::walk::is_image(name) && target.parent().is_some_and(|p| real.contains(p))
+            }
+        };
+        if here {
+            bad.push((number, format!("a link to {}, which is read there", target.display())));
+        } else if let Some(other) = target.ancestors().find_map(|up| taken.get(up)) {
+            let reason = format!("a second link to the same as {}", other.display());
+            bad.push((number, reason));
+        } else {
+            taken.insert(target, &linked.link);
+            if !target.starts_with(&real_root) {
+                *out += 1;
+            }
+        }
+    }
+    bad
+}
