@@ -107,8 +107,8 @@ pub fn id(image: &RgbImage) -> Option<u32> {
 impl Corpus {
     pub fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
-            elsewhere: tempfile::tempdir().unwrap(),
+            folder: in_memory(),
+            elsewhere: in_memory(),
             entries: Vec::new(),
             root: String::new(),
             unread: BTreeMap::new(),
@@ -253,6 +253,11 @@ impl Corpus {
         draw(&self.path(), 1, &mut text);
         text
     }
+}
+
+/// Thousands of little files are made in two seconds in memory, and in a minute on a busy disk.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn draw(folder: &Path, depth: usize, text: &mut String) {
