@@ -43,8 +43,9 @@ impl PlainImages {
         Ok(raw_pixels(&reduced)?)
     }
 
-    pub fn path(&self, index: usize) -> Option<PathBuf> {
-        self.dataset.path(index)
+    /// What a person finds an image by.
+    pub fn name(&self, index: usize) -> PathBuf {
+        self.dataset.name(index)
     }
 
     /// The images themselves, to choose some of them.

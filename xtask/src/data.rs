@@ -1,16 +1,19 @@
 //! The data of a run: which images, how many of them, and where they are kept decoded.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
+use rayon::prelude::*;
 use selfsame_data::{
-    ImageDataset, Labels, PackSettings, PackedImages, Source, Splits, channel_statistics,
+    ImageDataset, Labels, Links, PackSettings, PackedImages, Source, Splits, channel_statistics,
 };
 use selfsame_models::Stem;
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
 use crate::progress::{Tally, Unit};
+use crate::spread::spread;
 use crate::usage::usage;
 
 /// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
@@ -21,6 +24,10 @@ const PHOTO_SIDE: u32 = 96;
 const MEMORY: u64 = 4 << 30;
 /// A larger pack is only made when somebody asks for it.
 const LARGEST_PACK: u64 = 64 << 30;
+/// Views are never made smaller than this on their own account: a few strange images would decide for all.
+const LEAST_SIDE: u32 = 16;
+/// Images whose size is looked at to choose that of the views.
+const SIDES: usize = 64;
 /// Images that are looked at to say how large all will be.
 const SAMPLE: usize = 32;
 
@@ -76,6 +83,10 @@ impl DataConfig {
             (None, Some(name)) => Source::Named(name.clone()),
             (None, None) => Source::Named(crate::defaults::DATASET.into()),
         }
+    }
+
+    pub fn links(&self) -> Links {
+        if self.follow_links { Links::Follow } else { Links::Skip }
     }
 
     /// What folders are called after: the set's name, or the last part of the folder's.
@@ -147,7 +158,7 @@ pub fn datasets_root() -> PathBuf {
 /// settings leave to the data is decided: view size, stem, blur, statistics.
 pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
     let settings = config.data.clone();
-    let mut splits = selfsame_data::open(&settings.source(), &datasets_root())?;
+    let mut splits = selfsame_data::open(&settings.source(), &datasets_root(), settings.links())?;
     // Held out first, so that what is held out does not depend on how much is trained on.
     if let Some(share) = settings.validation {
         splits = splits.hold_out(share, settings.split_seed)?;
@@ -162,6 +173,7 @@ pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
     if let Some(test) = splits.test {
         splits.test = Some(packed(test, settings.pack, side, "test images")?);
     }
+    let splits = readable(splits)?;
     if config.views.mean.is_none() || config.views.std.is_none() {
         let (mean, std) = channel_statistics(&*splits.train)?;
         config.views.mean.get_or_insert(mean);
@@ -170,12 +182,109 @@ pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
     Ok(splits)
 }
 
+/// The same without the images that cannot be read, which are listed. Of large sets every image is decoded to know.
+pub fn readable(splits: Splits) -> anyhow::Result<Splits> {
+    let tally = Mutex::new(Tally::new(Unit::Items));
+    let splits = splits.without_unreadable(&|done, total| {
+        // Another thread shows the next number.
+        if let Ok(mut tally) = tally.try_lock() {
+            tally.show("reading every image once", done as u64, Some(total as u64));
+        }
+    });
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    Ok(splits?)
+}
+
+/// The shorter sides of some images.
+pub struct Sides {
+    pub smallest: u32,
+    pub median: u32,
+    pub largest: u32,
+    /// Images looked at.
+    pub seen: usize,
+}
+
+impl Sides {
+    /// Of images spread evenly over the set.
+    ///
+    /// # Errors
+    /// None of the images can be read.
+    pub fn of(images: &dyn ImageDataset) -> anyhow::Result<Self> {
+        let side = |index: usize| images.image(index).ok().map(|i| i.width().min(i.height()));
+        let mut sides: Vec<u32> =
+            spread(images.len(), SIDES).into_par_iter().filter_map(side).collect();
+        if sides.is_empty() {
+            sides.extend((0..images.len()).find_map(side));
+        }
+        sides.sort_unstable();
+        let [smallest, .., largest] = sides[..] else {
+            let only = *sides.first().context("none of the training images can be read")?;
+            return Ok(Self { smallest: only, median: only, largest: only, seen: 1 });
+        };
+        Ok(Self { smallest, median: sides[sides.len() / 2], largest, seen: sides.len() })
+    }
+
+    /// The side of a view of such images.
+    pub fn view(&self) -> u32 {
+        if self.median <= SMALL_SIDE { self.median.max(LEAST_SIDE) } else { PHOTO_SIDE }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> String {
+        let Self { median, seen, .. } = self;
+        let sides = format!("the shorter side of the images is {median} at the median of {seen}");
+        match *median {
+            0..LEAST_SIDE => format!("{sides}, and views are not made smaller than {LEAST_SIDE}"),
+            LEAST_SIDE..=SMALL_SIDE => sides,
+            _ => format!("{sides}, so they are taken for photographs"),
+        }
+    }
+}
+
+/// A batch that the training images can fill, `together` of them being divided among as many ranks. Says so where the
+/// default does not fit.
+///
+/// # Errors
+/// A batch that was asked for and is too large, or too few images for any.
+pub fn settle_batch(
+    config: &mut RunConfig,
+    data: &Splits,
+    together: usize,
+) -> anyhow::Result<Option<String>> {
+    let images = data.train.len();
+    let usable = images / together * together;
+    let (wanted, accumulation) = (config.train.batch_size, config.train.accumulation);
+    if wanted <= usable {
+        return Ok(None);
+    }
+    let there = match images {
+        1 => "there is only 1 training image".to_owned(),
+        images => format!("there are only {images} training images"),
+    };
+    let fits = |size: &usize| {
+        size.is_multiple_of(accumulation * together) && size / accumulation / together >= 2
+    };
+    let largest = (1..32).rev().map(|power| 1 << power).find(|size| *size <= usable && fits(size));
+    let Some(largest) = largest else {
+        return Err(usage(format!("{there}, too few for a batch of at least 2; add images")));
+    };
+    if config.train.batch_size_given {
+        return Err(usage(format!(
+            "train.batch_size: {wanted}, and {there}; make it smaller, such as --set train.batch_size={largest}"
+        )));
+    }
+    config.train.batch_size = largest;
+    config.validate()?;
+    Ok(Some(format!("batches of {largest} instead of {wanted}, since {there}")))
+}
+
 /// Decides what the settings leave to the size of the images: view size, stem, blur.
 pub fn settle_views(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
-    let first = (0..data.train.len()).find_map(|index| data.train.image(index).ok());
-    let first = first.ok_or_else(|| anyhow::anyhow!("none of the training images can be read"))?;
-    let side = first.width().min(first.height()).max(1);
-    let size = *config.views.size.get_or_insert(if side <= SMALL_SIDE { side } else { PHOTO_SIDE });
+    let size = match config.views.size {
+        Some(size) => size,
+        None => Sides::of(&*data.train)?.view(),
+    };
+    config.views.size = Some(size);
     let small = size <= SMALL_SIDE;
     config.views.blur_probability.get_or_insert(if small { [0.0, 0.0] } else { [1.0, 0.1] });
     config.encoder.stem.get_or_insert(if small { Stem::Cifar } else { Stem::ImageNet });

@@ -6,12 +6,12 @@ use anyhow::Context;
 use clap::Args;
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
-use selfsame_data::{Source, open};
+use selfsame_data::{Links, Source, Splits, open, write_skipped};
 use selfsame_eval::{Features, LabelledImages, extract};
 
 use crate::bridge::PlainImages;
 use crate::config::RunConfig;
-use crate::data::{datasets_root, settle_views};
+use crate::data::{datasets_root, readable, settle_views};
 use crate::eval::run_config;
 use crate::usage::usage;
 use crate::weights::load_encoder;
@@ -20,7 +20,7 @@ use crate::weights::load_encoder;
 ///
 /// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
 /// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
-/// of each row.
+/// of each row. Images that cannot be read have no row; FILE.skipped.jsonl names them.
 #[derive(Args)]
 pub struct EmbedArgs {
     /// The run's folder.
@@ -28,6 +28,9 @@ pub struct EmbedArgs {
     /// A folder of images.
     #[arg(long, value_name = "DIR", required_unless_present = "dataset")]
     images: Option<PathBuf>,
+    /// Leave out symbolic links in the folder.
+    #[arg(long)]
+    no_follow_links: bool,
     /// A data set instead.
     #[arg(long, value_name = "NAME", conflicts_with = "images")]
     dataset: Option<String>,
@@ -62,7 +65,8 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("embed needs --images or --dataset")),
     };
-    let data = open(&source, &datasets_root())?;
+    let links = if args.no_follow_links { Links::Skip } else { Links::Follow };
+    let data = readable(open(&source, &datasets_root(), links)?)?;
     // The run's statistics, not those of the new images: the encoder knows no others.
     settle_views(&mut config, &data)?;
     let mut sets = Vec::new();
@@ -82,8 +86,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         values.extend_from_slice(features.values());
         labels.extend(set.labels().into_iter().map(|l| l.map_or(-1, i64::from)));
         for index in 0..set.len() {
-            let name = set.path(index).map_or(index.to_string(), |p| p.display().to_string());
-            names += &name;
+            names += &set.name(index).display().to_string();
             names.push('\n');
         }
     }
@@ -91,10 +94,29 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     write(&args.out, kind, &features, &labels, &config)?;
     let list = args.out.with_extension("txt");
     std::fs::write(&list, names).with_context(|| format!("cannot write {}", list.display()))?;
-    for skipped in &data.skipped {
-        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
-    }
+    say_left_out(&data, &args.out)?;
     println!("{} images × {dim} features → {}", features.rows(), args.out.display());
+    Ok(())
+}
+
+/// The images that have no row, which a list beside the features names.
+fn say_left_out(data: &Splits, out: &Path) -> anyhow::Result<()> {
+    let list = out.with_extension("skipped.jsonl");
+    for line in data.layout.remarks() {
+        eprintln!("{line}");
+    }
+    if data.skipped.is_empty() {
+        // One of an earlier call would be about other features.
+        let _ = std::fs::remove_file(&list);
+        return Ok(());
+    }
+    for skipped in data.skipped.iter().take(5) {
+        eprintln!("no row for {}: {}", skipped.path.display(), skipped.reason);
+    }
+    let context = || format!("cannot write {}", list.display());
+    write_skipped(&data.skipped, File::create(&list).with_context(context)?)
+        .with_context(context)?;
+    eprintln!("{} without a row, all in {}", data.skipped.len(), list.display());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::feature_cache::FeatureCache;
 /// The images that an encoder is judged by.
 pub struct Judge {
     pub train: PlainImages,
-    /// `None` when there are no labels; then only collapse can be judged.
+    /// `None` where there is no accuracy (see [`Splits::untested`]); then only collapse can be judged.
     pub test: Option<PlainImages>,
     settings: EvalSection,
     device: Device,
@@ -58,13 +58,12 @@ pub struct SplitFeatures {
 impl Judge {
     /// `device`: a plain one.
     pub fn new(config: &RunConfig, data: &Splits, device: &Device) -> anyhow::Result<Self> {
-        let labelled = |set: &PlainImages| set.labels().iter().any(Option::is_some);
         let train = PlainImages::new(known(config, data)?, config)?;
         let test = match &data.test {
             Some(test) => Some(PlainImages::new(test.clone(), config)?),
             None => None,
         };
-        let test = test.filter(|test| labelled(test) && labelled(&train));
+        let test = test.filter(|_| data.untested().is_none());
         Ok(Self { train, test, settings: config.eval.clone(), device: device.clone() })
     }
 

@@ -23,6 +23,7 @@ mod joined;
 mod machine;
 mod methods;
 mod metrics;
+mod origin;
 mod precision;
 mod pretrain;
 mod progress;

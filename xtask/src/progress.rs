@@ -68,7 +68,7 @@ impl Progress {
 
     pub fn evaluated(&mut self, epoch: u64, knn: Option<f64>, std: f64, effective_rank: f64) {
         self.knn = knn;
-        let knn = knn.map_or("no labels".into(), |k| format!("k-NN {:.2} %", 100.0 * k));
+        let knn = knn.map_or("no accuracy".into(), |k| format!("k-NN {:.2} %", 100.0 * k));
         self.say(&format!(
             "after epoch {epoch}: {knn} · feature std {std:.2} · effective rank {effective_rank:.1}"
         ));

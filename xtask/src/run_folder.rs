@@ -19,6 +19,8 @@ pub const REPORT: &str = "report.html";
 pub const REPORT_DATA: &str = "report.json";
 pub const NEIGHBOURS: &str = "neighbours.png";
 pub const SKIPPED: &str = "skipped.jsonl";
+/// Which images the run was made with.
+pub const DATA: &str = "data.json";
 pub const EVALUATION: &str = "eval.json";
 pub const FAILURE: &str = "failure/failure.json";
 pub const FAILED_STATE: &str = "failure/state.safetensors";
@@ -26,7 +28,8 @@ pub const FAILED_BATCH: &str = "failure/batch.safetensors";
 /// Held by the process that writes to the run.
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
-const OWN_FILES: [&str; 12] = [
+const OWN_FILES: [&str; 13] = [
+    DATA,
     EVALUATION,
     CONFIG,
     METRICS,

@@ -3,16 +3,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use selfsame_data::{InMemory, decode_file};
+use selfsame_data::{InMemory, decode_file, open};
 use selfsame_eval::{extract, nearest};
 use serde_json::json;
 
 use crate::bridge::PlainImages;
-use crate::data::settle_views;
+use crate::data::{datasets_root, readable, settle_views};
 use crate::eval::run_config;
 use crate::feature_cache::FeatureCache;
 use crate::gallery::{Row, sheet};
 use crate::joined::Joined;
+use crate::origin::Origin;
 use crate::usage::usage;
 use crate::weights::load_encoder;
 
@@ -64,11 +65,22 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     }
     let device = crate::device::parse(&config.device)?;
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
-    if args.images.is_some() || args.dataset.is_some() {
+    let own = args.images.is_none() && args.dataset.is_none();
+    if !own {
         config.data.images.clone_from(&args.images);
         config.data.dataset.clone_from(&args.dataset);
     }
-    let data = selfsame_data::open(&config.data.source(), &crate::data::datasets_root())?;
+    let data = open(&config.data.source(), &datasets_root(), config.data.links())?;
+    let data = readable(data)?;
+    for line in data.layout.remarks() {
+        eprintln!("{line}");
+    }
+    for skipped in &data.skipped {
+        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+    }
+    if own && let Some(difference) = Origin::difference(&args.run, &data) {
+        eprintln!("warning: {difference}");
+    }
     settle_views(&mut config, &data)?;
     // The queries first: a wrong name is said before the work, not after it.
     let queries =
@@ -85,12 +97,12 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     let bank = cache.features(&encoder, &images)?;
     let found = nearest(&bank, &looked_for, args.count)?;
 
-    let name = |index: usize| match (images.path(index), joined.place(index)) {
-        (Some(path), _) => path.display().to_string(),
-        (None, Some((part, index))) => {
+    let name = |index: usize| match (images.name(index), joined.place(index)) {
+        // Only images without a file are called by their number, which train and test images share.
+        (name, Some((part, index))) if name.components().count() == 1 => {
             format!("{} {} {index}", data.name, ["train", "test"][part.min(1)])
         }
-        (None, None) => index.to_string(),
+        (name, _) => name.display().to_string(),
     };
     let mut results = Vec::new();
     for (path, (indices, similarities)) in args.query.iter().zip(found.iter()) {

@@ -303,8 +303,9 @@ mod tests {
 
         let splits = open(&Source::Named("shapes".into()), root.path(), Links::Follow).unwrap();
         assert_eq!((splits.train.len(), splits.test.unwrap().len()), SHAPES);
-        let error =
-            |name: &str| open(&Source::Named(name.into()), root.path(), Links::Follow).err().unwrap().to_string();
+        let error = |name: &str| {
+            open(&Source::Named(name.into()), root.path(), Links::Follow).err().unwrap().to_string()
+        };
         assert!(error("mnist").contains("dataset import mnist"), "{}", error("mnist"));
         let unknown = error("imagenot");
         assert!(unknown.contains("mnist, photos, shapes") && unknown.contains("dataset import"));

@@ -26,6 +26,14 @@ impl KeyBuilder {
         self.0.update(changed.map_or(0, |t| t.as_nanos()).to_le_bytes());
     }
 
+    /// Only the path from `root` and the size: what stays when a folder is moved or copied.
+    pub fn add_file_from(&mut self, root: &Path, path: &Path) {
+        let bytes = path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes();
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+        self.0.update(std::fs::metadata(path).map_or(0, |m| m.len()).to_le_bytes());
+    }
+
     pub fn finish(self) -> ContentKey {
         ContentKey(self.0.finalize().into())
     }

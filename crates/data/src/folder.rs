@@ -12,6 +12,8 @@ use image::RgbImage;
 use self::arrange::{Arranged, arrange};
 use self::index::Index;
 use self::walk::{Links, Walk, read_dir, walk};
+#[cfg(doc)]
+use crate::Layout;
 use crate::decode::decode_file;
 use crate::image_set::ImageStore;
 use crate::splits::assemble;
@@ -19,15 +21,38 @@ use crate::{DataError, Splits};
 
 /// Opens a folder of images.
 ///
-/// - `train/CLASS/…` with `test/CLASS/…` or `val/CLASS/…`: as it says.
-/// - `CLASS/…`: labelled; every tenth image of each class is held out as the test split.
-/// - anything else: all images at any depth, without labels and without a test split.
+/// # What is trained on and tested on
+/// Names of folders decide, in any case:
 ///
-/// Images are ordered by class and path. Hidden files and folders are ignored, and so are
-/// `__MACOSX` and `SHA256SUMS`; symbolic links are not followed. A folder of at most 100,000 files
-/// that weighs less than 1 GiB is decoded now and unreadable files are left out and reported; of
-/// larger ones, files are decoded when they are needed, and a [`ViewLoader`](crate::ViewLoader)
-/// reports those that it could not read. Up to 4 GiB of decoded pixels are kept.
+/// - `train` or `training` is trained on. `test`, `testing`, `val`, `valid`, `validation`, `dev` or
+///   `eval` is tested on: the first of these that has labelled images. The same holds for names that
+///   are alike but for the word, such as `seg_train` and `seg_test`, or `train2017` and `val2017`.
+///   Other folders beside these are passed over.
+/// - Test folders beside class folders are tested on, never trained on.
+/// - `CLASS/train/…` and `CLASS/test/…` in at least two folders: the same for each class.
+/// - Anything else is trained on. Without a labelled test folder, every tenth image of each class is
+///   held out to test on, or the last one of a class that has from two to nine.
+///
+/// A folder around all images is looked through.
+///
+/// # Labels
+/// The sub-folders of the training images are classes, whatever the depth of the images in them, as in
+/// torchvision's `ImageFolder`; it takes at least two. Images beside the class folders are left out
+/// if they are at most a tenth of all; if they are more, all images are used without labels.
+/// Classes of test images that no training image has are counted in [`Layout::unknown_classes`].
+///
+/// # Files
+/// Files with the extensions `jpg`, `jpeg`, `jpe`, `jfif`, `png`, `webp`, `bmp`, `gif`, `tif`, `tiff`,
+/// `ppm`, `pgm`, `pbm` and `pnm` are images, in any case; others are counted in [`Layout::unread`].
+/// Images are ordered by path. Hidden files and folders are ignored, and so are `__MACOSX` and
+/// `SHA256SUMS`; folders of runs of this program are passed over. Symbolic links are followed, also
+/// out of the folder, unless `links` says otherwise; an image that several of them lead to is read
+/// once.
+///
+/// A folder of at most 100,000 files that weighs less than 1 GiB is decoded now, and unreadable files
+/// are left out and reported in [`Splits::skipped`]; of larger ones, files are decoded when they are
+/// needed, and [`Splits::without_unreadable`] finds those beforehand. Up to 4 GiB of decoded pixels
+/// are kept.
 ///
 /// # Pixels
 /// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF and TIFF
@@ -46,7 +71,8 @@ use crate::{DataError, Splits};
 /// and files that are cut off.
 ///
 /// # Errors
-/// No folder, or no readable image in it.
+/// No folder, or no readable image in it; two folders of training images; several test folders and
+/// nothing to train on.
 pub fn open_image_folder(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
     open_walked(name, folder, walk(folder, links)?)
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use crate::content::{ContentKey, KeyBuilder};
 use crate::image_set::{ImageSet, ImageStore};
 use crate::layout::{Layout, Untested};
 use crate::{DataError, ImageDataset, Skipped, Subset};
@@ -132,6 +133,20 @@ impl Splits {
             return Err(no_images(&self.layout.root, &skipped));
         }
         Ok(Self { train, test, skipped, ..self })
+    }
+
+    /// SHA-256 of the paths from [`Layout::root`] and sizes of all files, in the order of the images: the same
+    /// where the folder was moved or copied. `None` without files.
+    pub fn fingerprint(&self) -> Option<ContentKey> {
+        let mut key = KeyBuilder::default();
+        let mut files = 0u64;
+        for set in std::iter::once(&self.train).chain(&self.test) {
+            set.visit_files(&mut |path| {
+                files += 1;
+                key.add_file_from(&self.layout.root, path);
+            });
+        }
+        (files > 0).then(|| key.finish())
     }
 
     /// Why no accuracy can be measured, if it cannot.

@@ -45,7 +45,8 @@ pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError
         skipped,
         unknown: BTreeMap::new(),
     };
-    let train = found("train/", Files::labelled_by(train.index, |path| class(&wnid(path)?)), train.skipped);
+    let train =
+        found("train/", Files::labelled_by(train.index, |path| class(&wnid(path)?)), train.skipped);
     let val = found("val/", Files::labelled_by(val.index, label), val.skipped);
     let layout = Layout {
         root: folder.to_owned(),

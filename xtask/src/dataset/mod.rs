@@ -1,5 +1,6 @@
 mod download;
 mod info;
+mod inspect;
 mod verify;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::data::datasets_root;
 
-/// List, download, import, describe and verify data sets.
+/// List, inspect, download, import, describe and verify data sets.
 #[derive(Args)]
 pub struct DatasetArgs {
     #[command(subcommand)]
@@ -33,6 +34,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Inspect(inspect::InspectArgs),
     Download(download::DownloadArgs),
     Verify(verify::VerifyArgs),
     /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to datasets/NAME.
@@ -52,6 +54,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
     let root = datasets_root();
     match &args.command {
         Command::Info { name, json } => info::run(name, *json, &root)?,
+        Command::Inspect(args) => inspect::run(args, &root)?,
         Command::Download(args) => download::run(args, &root)?,
         Command::Verify(args) => verify::run(args, &root)?,
         Command::List { json: true } => {

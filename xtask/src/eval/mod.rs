@@ -24,6 +24,7 @@ use crate::evaluate::{Evaluation, Judge};
 use crate::feature_cache::FeatureCache;
 use crate::invariance::{augmentations, factors};
 use crate::methods::{MethodTask, with_method};
+use crate::origin::Origin;
 use crate::report;
 use crate::run_folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
@@ -98,6 +99,18 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let untrained: ResNet =
         config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, &device))?;
     let data = crate::data::open(&mut config)?;
+    for line in data.layout.remarks() {
+        eprintln!("{line}");
+    }
+    for skipped in data.skipped.iter().take(5) {
+        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+    }
+    if data.skipped.len() > 5 {
+        eprintln!("… and {} more", data.skipped.len() - 5);
+    }
+    if !transfer && let Some(difference) = Origin::difference(&args.run, &data) {
+        eprintln!("warning: {difference}");
+    }
     let judge = Judge::new(&config, &data, &device)?;
     let cache = FeatureCache::new(&args.run, &config, &device);
     let setting = Setting {
@@ -207,6 +220,8 @@ fn evaluate(
         transfer,
         train_images: judge.train.len(),
         test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
+        skipped_images: data.skipped.len(),
+        untested: data.untested().map(|cause| cause.to_string()),
         seeds: setting.seeds,
         knn_top1: evaluation.knn_top1,
         knn_top1_random_init: random,

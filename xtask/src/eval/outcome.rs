@@ -14,6 +14,10 @@ pub struct Outcome {
     pub transfer: bool,
     pub train_images: usize,
     pub test_images: usize,
+    /// Images that were left out.
+    pub skipped_images: usize,
+    /// Why there is no accuracy, where there is none.
+    pub untested: Option<String>,
     pub seeds: u64,
     /// The trained encoder's, by the settings of the run: what `summary.json` has too.
     pub knn_top1: Option<f64>,

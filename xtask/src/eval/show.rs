@@ -184,8 +184,8 @@ impl Outcome {
             self.effective_rank,
             100.0 * self.effective_rank_share
         );
-        if self.representations.is_empty() {
-            out += "  (no labels, so no accuracy: the collapse signals are all there is to judge by)\n";
+        if let Some(cause) = &self.untested {
+            out += &format!("  no accuracy, only the collapse signals: {cause}\n");
         }
         for table in self.tables() {
             out += &format!("\n{}\n", table.title);

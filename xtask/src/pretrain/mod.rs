@@ -18,8 +18,10 @@ use selfsame_data::Splits;
 use selfsame_kernels::{Ranks, Together};
 
 use crate::config::{Overrides, RunConfig};
+use crate::data::Sides;
 use crate::device::ranks_on;
 use crate::methods::{Method, with_method};
+use crate::origin::Origin;
 use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED};
 use crate::usage::{status, usage};
@@ -156,7 +158,10 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
     let place = Place { device, together, threads, rescue };
     training::check(&config, &place)?;
+    let views_chosen = config.views.size.is_none();
     let data = crate::data::open(&mut config)?;
+    let ranks = place.together.as_ref().map_or(1, |together| together.ranks.count());
+    let batches = crate::data::settle_batch(&mut config, &data, ranks)?;
     if place.rank() > 0 {
         let autodiff = place.device.clone().autodiff();
         let follower = Follower { config: &config, data: &data, place };
@@ -175,6 +180,16 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
         None => (RunFolder::create(args.out.as_deref(), &config, args.force)?, None),
     };
     eprintln!("{}", opening_line(&config, &data, &folder));
+    if views_chosen {
+        eprintln!("views: {}", Sides::of(&*data.train)?.reason());
+    }
+    for line in batches.into_iter().chain(data.layout.remarks()) {
+        eprintln!("{line}");
+    }
+    if let Some(cause) = data.untested() {
+        eprintln!("no accuracy: {cause}");
+    }
+    Origin::of(&data).write(&folder)?;
     if let Some(Together { ranks, .. }) = &place.together {
         let over_nccl = if ranks.device_sums().is_some() { "; they sum over NCCL" } else { "" };
         eprintln!("{} ranks, each with its part of every batch{over_nccl}", ranks.count());

@@ -81,6 +81,8 @@ impl Session<'_> {
     fn train<M: Method>(&mut self, method: M) -> anyhow::Result<Summary> {
         let wall = Instant::now();
         let config = self.config;
+        // Also known where training is cut short.
+        self.write_skipped(&BTreeMap::new())?;
         let train = &config.train;
         let mut training = Training::new(method, config, self.data, &self.place)?;
         let device = &self.place.device;
@@ -173,6 +175,7 @@ impl Session<'_> {
             train_images: self.data.train.len(),
             test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
             skipped_images: self.data.skipped.len() + skipped.len(),
+            untested: self.data.untested().map(|cause| cause.to_string()),
             images_per_second: state.images as f64 / state.train_seconds.max(1e-9),
             train_seconds: state.train_seconds,
             data_wait_seconds: state.waited_seconds,
@@ -294,7 +297,7 @@ impl Session<'_> {
     fn write_skipped(&self, later: &BTreeMap<usize, String>) -> anyhow::Result<()> {
         let mut skipped = self.data.skipped.clone();
         skipped.extend(later.iter().map(|(index, reason)| Skipped {
-            path: self.data.train.path(*index).unwrap_or_else(|| format!("image {index}").into()),
+            path: self.data.train.name(*index),
             reason: reason.clone(),
         }));
         let mut lines = Vec::new();

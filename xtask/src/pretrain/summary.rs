@@ -18,6 +18,8 @@ pub struct Summary {
     pub train_images: usize,
     pub test_images: usize,
     pub skipped_images: usize,
+    /// Why there is no accuracy, where there is none.
+    pub untested: Option<String>,
     pub images_per_second: f64,
     pub train_seconds: f64,
     pub data_wait_seconds: f64,
@@ -83,8 +85,8 @@ impl Summary {
             let pad = 40usize.saturating_sub(name.chars().count());
             out += &format!("  {name}{} {value}\n", " ".repeat(pad));
         }
-        if self.knn_top1.is_none() {
-            out += "  (no labels, so no accuracy: the collapse signals are all there is to judge by)\n";
+        if let Some(cause) = &self.untested {
+            out += &format!("\n  no accuracy, only the collapse signals: {cause}\n");
         }
         out + &format!(
             "\n  weights {}\n  report  {}\n",

@@ -172,7 +172,7 @@ fn line(number: usize, of: usize, name: &str, outcome: &Outcome, took: Option<Du
     let found = match outcome {
         Ok(measured) => {
             let knn = measured.summary.knn_top1;
-            let knn = knn.map_or("no labels".into(), |v| format!("k-NN {:.2} %", 100.0 * v));
+            let knn = knn.map_or("no accuracy".into(), |v| format!("k-NN {:.2} %", 100.0 * v));
             format!("{knn}, {}", measured.summary.diagnosis.headline)
         }
         Err(reason) => format!("failed: {}", reason.lines().next_back().unwrap_or_default()),

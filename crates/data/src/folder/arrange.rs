@@ -238,8 +238,7 @@ impl Splitting {
             return Ok(Self { train_folder: None, tests, by: By::Top(splits) });
         }
         // CLASS/train/…: at least two such classes, or it is one folder beside others.
-        let is_training =
-            |name: &OsStr| Role::of(&name.to_string_lossy()) == Some(Role::Training);
+        let is_training = |name: &OsStr| Role::of(&name.to_string_lossy()) == Some(Role::Training);
         let split_classes =
             names_at(folders, depth, |folder| folder.name(depth + 1).is_some_and(is_training));
         if split_classes.len() >= 2 {
@@ -293,11 +292,7 @@ impl Splitting {
 }
 
 /// Names of folders at some depth, each once, of those folders that `of` holds for.
-fn names_at(
-    folders: &[Folder<'_>],
-    depth: usize,
-    of: impl Fn(&Folder<'_>) -> bool,
-) -> Vec<String> {
+fn names_at(folders: &[Folder<'_>], depth: usize, of: impl Fn(&Folder<'_>) -> bool) -> Vec<String> {
     let names = folders.iter().filter(|folder| of(folder)).filter_map(|folder| folder.name(depth));
     let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     names.sort_unstable();
@@ -375,7 +370,8 @@ impl Classes {
             all += folder.images;
             match folder.name(depth + around) {
                 Some(name) => {
-                    *images.entry(name.to_string_lossy().into_owned()).or_default() += folder.images;
+                    *images.entry(name.to_string_lossy().into_owned()).or_default() +=
+                        folder.images;
                 }
                 None => beside += folder.images,
             }
@@ -462,10 +458,8 @@ fn twice(
             around.extend(relative.ancestors().map(|up| real_root.join(up)));
         }
     }
-    let real: HashSet<PathBuf> = read
-        .iter()
-        .map(|path| real_root.join(path.strip_prefix(root).unwrap_or(path)))
-        .collect();
+    let real: HashSet<PathBuf> =
+        read.iter().map(|path| real_root.join(path.strip_prefix(root).unwrap_or(path))).collect();
     let mut taken: HashMap<&Path, &Path> = HashMap::new();
     let mut bad = Vec::new();
     // Folders first: a link to a file may lead into one of them.

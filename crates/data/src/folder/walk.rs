@@ -311,7 +311,8 @@ mod tests {
     /// The index of an image keys the randomness of a run: this order must not change.
     #[test]
     fn files_come_in_the_order_of_their_paths_name_by_name() {
-        let files = ["b.png", "a/z.png", "a-.png", "B.png", "a/b/c.JPG", "a/y.tif", "a/a", "x.heic"];
+        let files =
+            ["b.png", "a/z.png", "a-.png", "B.png", "a/b/c.JPG", "a/y.tif", "a/a", "x.heic"];
         let root = made(&files);
         let found = walk(root.path(), Links::Follow).unwrap();
         let paths: Vec<_> = (0..found.index.len())

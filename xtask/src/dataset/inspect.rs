@@ -1,0 +1,219 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use selfsame_data::{FileFormat, ImageDataset, Links, Source, Splits, open};
+use serde_json::json;
+
+use crate::data::{Sides, readable};
+
+/// Images that are named before the rest is only counted.
+const SHOWN: usize = 10;
+/// Classes that are named.
+const CLASSES: usize = 8;
+
+/// Show what a folder of images would be used as, before anything is trained.
+///
+/// Says which images would be trained on and tested on, which classes they have, how large they are, whether accuracy
+/// can be measured, and what is passed over and why. FOLDER is what you would give to --images: class folders; train/
+/// and test/ or val/ with class folders; images without any label; WebDataset shards; Parquet files. The name of a data
+/// set works too.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask dataset inspect my-photos/
+  cargo xtask dataset inspect my-photos/ --decode --json")]
+pub struct InspectArgs {
+    /// The folder, or the name of a data set.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Also decode every image of a large set, to find those that cannot be read. Small sets are always decoded.
+    #[arg(long)]
+    decode: bool,
+    /// Leave out symbolic links in the folder.
+    #[arg(long)]
+    no_follow_links: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
+    let links = if args.no_follow_links { Links::Skip } else { Links::Follow };
+    let source = match args.folder.to_str() {
+        Some(name) if !args.folder.exists() && !name.contains(['/', '.']) => {
+            Source::Named(name.to_owned())
+        }
+        _ => Source::Folder(args.folder.clone()),
+    };
+    let mut data = open(&source, root, links)?;
+    let known = |data: &Splits| {
+        data.train.unreadable().is_some()
+            && data.test.as_ref().is_none_or(|test| test.unreadable().is_some())
+    };
+    let decoded = args.decode || known(&data);
+    if args.decode {
+        data = readable(data)?;
+    }
+    let sides = Sides::of(&*data.train)?;
+    if args.json {
+        let value = to_json(&data, &sides, decoded);
+        println!("{}", serde_json::to_string_pretty(&value)?);
+    } else {
+        print!("{}", text(&data, &sides, decoded, &source));
+    }
+    Ok(())
+}
+
+fn format_of(data: &Splits) -> &'static str {
+    match data.layout.format {
+        Some(FileFormat::ImageFolder) => "a folder of images",
+        Some(FileFormat::WebDataset) => "WebDataset shards",
+        Some(FileFormat::Parquet) => "Parquet files",
+        Some(FileFormat::CifarBinary) => "CIFAR's binary files",
+        Some(FileFormat::Idx) => "MNIST's IDX files",
+        Some(FileFormat::Stl10) => "STL-10's binary files",
+        Some(FileFormat::Svhn) => "SVHN's MATLAB files",
+        Some(FileFormat::TinyImagenet) => "Tiny ImageNet's folders",
+        Some(FileFormat::Drawn) => "images that the program draws",
+        None => "a data set",
+    }
+}
+
+/// Names and numbers of images of the classes that have some, and images without a label.
+fn classes(set: &dyn ImageDataset) -> (Vec<(String, u64)>, u64) {
+    let mut counts = vec![0; set.class_names().len()];
+    let mut unlabelled = 0;
+    for index in 0..set.len() {
+        match set.label(index).and_then(|label| counts.get_mut(label as usize)) {
+            Some(count) => *count += 1,
+            None => unlabelled += 1,
+        }
+    }
+    let named = set.class_names().iter().cloned().zip(counts);
+    (named.filter(|(_, images)| *images > 0).collect(), unlabelled)
+}
+
+fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String {
+    let layout = &data.layout;
+    let mut out = match layout.root.as_os_str().is_empty() {
+        true => format!("{}\n", data.name),
+        false => format!("{}\n", layout.root.display()),
+    };
+    let mut line = |name: &str, value: &str| out += &format!("  {name:<9} {value}\n");
+    line("is", format_of(data));
+    let split = |set: &dyn ImageDataset, place: &str| {
+        let (classes, unlabelled) = classes(set);
+        let mut text = images(set.len() as u64);
+        if !place.is_empty() {
+            text += &format!(", {place}");
+        }
+        if classes.is_empty() {
+            return vec![text + ", without labels"];
+        }
+        text += &format!(", {}", plural(classes.len() as u64, "class", "classes"));
+        if unlabelled > 0 {
+            text += &format!(", {unlabelled} without a label");
+        }
+        let mut names: Vec<String> =
+            classes.iter().take(CLASSES).map(|(name, images)| format!("{name} {images}")).collect();
+        if classes.len() > CLASSES {
+            names.push(format!("and {} more", classes.len() - CLASSES));
+        }
+        vec![text, names.join(", ")]
+    };
+    let mut lines = |name: &str, texts: Vec<String>| {
+        for (number, text) in texts.iter().enumerate() {
+            line(if number == 0 { name } else { "" }, text);
+        }
+    };
+    lines("train", split(&*data.train, &layout.train));
+    match &data.test {
+        Some(test) => lines("test", split(&**test, layout.test.as_deref().unwrap_or_default())),
+        None => lines("test", vec!["none".into()]),
+    }
+    if !layout.labels.is_empty() {
+        line("labels", &layout.labels);
+    }
+    let (smallest, largest) = (sides.smallest, sides.largest);
+    line(
+        "sizes",
+        &format!(
+            "shorter sides from {smallest} to {largest} pixels, median {}, of {} looked at",
+            sides.median,
+            images(sides.seen as u64)
+        ),
+    );
+    line("views", &format!("{0}×{0}: {1}", sides.view(), sides.reason()));
+    match data.untested() {
+        None => line("accuracy", "can be measured"),
+        Some(cause) => line("accuracy", &format!("cannot be measured: {cause}")),
+    }
+    for (number, remark) in layout.remarks().iter().enumerate() {
+        line(if number == 0 { "note" } else { "" }, remark);
+    }
+    let skipped = &data.skipped;
+    if !skipped.is_empty() {
+        line("left out", &images(skipped.len() as u64));
+        for skipped in skipped.iter().take(SHOWN) {
+            let path = skipped.path.strip_prefix(&layout.root).unwrap_or(&skipped.path);
+            line("", &format!("{}: {}", path.display(), skipped.reason));
+        }
+        if skipped.len() > SHOWN {
+            line("", &format!("and {} more; --json lists all", skipped.len() - SHOWN));
+        }
+    }
+    if !decoded {
+        line(
+            "unread",
+            "the set is large: images are decoded when they are needed; --decode reads all",
+        );
+    }
+    let (flag, value) = match source {
+        Source::Folder(folder) => ("--images", folder.display().to_string()),
+        Source::Named(name) => ("--dataset", name.clone()),
+    };
+    out + &format!("\ntrain on it with: cargo xtask pretrain byol {flag} {value}\n")
+}
+
+fn images(n: u64) -> String {
+    plural(n, "image", "images")
+}
+
+fn plural(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn to_json(data: &Splits, sides: &Sides, decoded: bool) -> serde_json::Value {
+    let layout = &data.layout;
+    let split = |set: &dyn ImageDataset, place: Option<&str>| {
+        let (classes, unlabelled) = classes(set);
+        let classes: serde_json::Map<String, serde_json::Value> =
+            classes.into_iter().map(|(name, images)| (name, images.into())).collect();
+        json!({ "place": place, "images": set.len(), "classes": classes, "unlabelled": unlabelled })
+    };
+    let passed_over = layout.passed_over.iter().map(
+        |passed| json!({ "place": passed.place, "images": passed.images, "reason": passed.reason }),
+    );
+    let skipped = data.skipped.iter().map(
+        |skipped| json!({ "path": skipped.path.display().to_string(), "reason": skipped.reason }),
+    );
+    json!({
+        "root": layout.root.display().to_string(),
+        "format": format_of(data),
+        "train": split(&*data.train, Some(&layout.train)),
+        "test": data.test.as_ref().map(|test| split(&**test, layout.test.as_deref())),
+        "labels": layout.labels,
+        "sides": {
+            "smallest": sides.smallest, "median": sides.median, "largest": sides.largest,
+            "images": sides.seen,
+        },
+        "view_size": sides.view(),
+        "untested": data.untested().map(|cause| cause.to_string()),
+        "unknown_classes": layout.unknown_classes,
+        "passed_over": passed_over.collect::<Vec<_>>(),
+        "unread": layout.unread,
+        "links_out": layout.links_out,
+        "remarks": layout.remarks(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "all_decoded": decoded,
+    })
+}
