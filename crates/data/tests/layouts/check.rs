@@ -22,7 +22,12 @@ pub fn problems(corpus: &Corpus, splits: &Splits) -> Vec<String> {
     collect(&*splits.train, false, &mut seen, &mut wrong);
     if let Some(test) = &splits.test {
         collect(&**test, true, &mut seen, &mut wrong);
-        same("classes of the test images", test.class_names(), splits.train.class_names(), &mut wrong);
+        same(
+            "classes of the test images",
+            test.class_names(),
+            splits.train.class_names(),
+            &mut wrong,
+        );
     }
     let mut listed: BTreeMap<&Path, usize> = BTreeMap::new();
     for skipped in &splits.skipped {

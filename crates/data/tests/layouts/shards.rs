@@ -110,7 +110,8 @@ fn a_copy_of_a_data_set_of_the_hub_with_its_pictures() {
 #[test]
 fn shards_beside_a_preview() {
     let corpus = Corpus::new();
-    for (path, ids) in [("train-000.tar", 0..30), ("train-001.tar", 30..60), ("val-000.tar", 60..70)]
+    for (path, ids) in
+        [("train-000.tar", 0..30), ("train-001.tar", 30..60), ("val-000.tar", 60..70)]
     {
         write(&corpus.at(path), &tar(ids));
     }
