@@ -1,0 +1,48 @@
+//! Folders of images as people have them: that each image is used or told about, once, and with the
+//! right label.
+//!
+//! `corpus` makes folders whose images say which one they are, `check` holds what was made of a
+//! folder against what has to be made of it. The other modules are situations by name, and `random`
+//! draws hundreds more.
+
+#[path = "layouts/check.rs"]
+mod check;
+#[path = "layouts/classes.rs"]
+mod classes;
+#[path = "layouts/corpus.rs"]
+mod corpus;
+#[path = "layouts/files.rs"]
+mod files;
+#[cfg(unix)]
+#[path = "layouts/links.rs"]
+mod links;
+#[path = "layouts/random.rs"]
+mod random;
+#[path = "layouts/shards.rs"]
+mod shards;
+#[path = "layouts/splits.rs"]
+mod splits;
+
+/// `SELFSAME_LAYOUT=17` draws that layout alone.
+#[test]
+fn every_image_of_random_layouts_is_used_or_listed_once_and_rightly_labelled() {
+    let only = std::env::var("SELFSAME_LAYOUT").ok().map(|seed| seed.parse().unwrap());
+    let seeds = only.map_or(0..300, |seed: u64| seed..seed + 1);
+    let mut failed = Vec::new();
+    let mut report = String::new();
+    for seed in seeds.clone() {
+        let corpus = random::layout(seed);
+        let problems = match corpus.try_open() {
+            Ok(splits) => check::problems(&corpus, &splits),
+            Err(error) => vec![error.to_string()],
+        };
+        if !problems.is_empty() {
+            failed.push(seed);
+            // The first ones are enough to read.
+            if failed.len() <= 3 {
+                report += &format!("layout {seed}:\n{}\n{}\n", problems.join("\n"), corpus.tree());
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{report}wrong layouts: {failed:?}");
+}
