@@ -55,20 +55,27 @@ use crate::{DataError, Splits};
 /// are kept.
 ///
 /// # Pixels
-/// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF and TIFF
-/// (grey, RGB and CMYK in integers of 8 and 16 bits, RGB in floats) are told apart by their
-/// content, whatever the extension says. An image becomes what Pillow's `convert("RGB")`, and so
-/// torchvision's `ImageFolder`, makes of it, except that it is turned upright by its EXIF
-/// orientation and that 16 bits are rounded:
+/// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF, PNM
+/// (PBM, PGM and PPM, raw and plain) and TIFF (bilevel, grey, palette, RGB, CMYK and YCbCr in
+/// integers of up to 16 bits, grey in integers of 32 bits, grey and RGB in floats of 32 bits) are
+/// told apart by their content, whatever the extension says. An image becomes what Pillow's
+/// `convert("RGB")`, and so torchvision's `ImageFolder`, makes of it, except that it is turned
+/// upright by its EXIF orientation and that 16 bits are rounded:
 ///
-/// - Transparency is dropped; a transparent pixel has the colour that is stored for it.
+/// - Transparency is dropped; a transparent pixel has the colour that is stored for it. TIFF can
+///   store colours multiplied by their transparency; they are divided again.
 /// - Grey is repeated in all three channels. Colour profiles are not applied.
 /// - 16 bits become 8 as `v / 257`, rounded. Pillow drops the low byte of colours and clips grey.
+/// - Grey in signed 16-bit integers, 32-bit integers or floats is limited to 0 to 255, its
+///   fraction cut off. RGB in floats, which Pillow does not open, is taken to be from 0 to 1.
+/// - A PNM whose highest value is not 255 is scaled, as `v / highest * 255`, rounded.
 /// - Of an animation, the first frame counts. What it leaves open of its canvas is black.
+/// - JPEG differs from Pillow by a few levels, YCbCr in TIFF and BMP of 16 bits by one.
 ///
 /// Refused are files of more than 512 MiB, images of more than 178,956,970 pixels (where Pillow
 /// stops too), of more than 32,768 in one direction, or of more than 1 GiB as they are decoded,
-/// and files that are cut off.
+/// and files that are cut off. A PNG whose pixels are all there is read without its end, and
+/// whatever the checksums from the pixels on are.
 ///
 /// # Errors
 /// No folder, or no readable image in it; two folders of training images; several test folders and

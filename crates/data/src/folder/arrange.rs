@@ -57,11 +57,7 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
         unread: found.unread.clone(),
         ..Layout::default()
     };
-    for (run, pictures) in &found.runs {
-        let reason = "the folder of a run, whose pictures are made of images";
-        layout.pass_over(&place(root, run), *pictures, reason);
-    }
-    let folders: Vec<Folder<'_>> = found
+    let mut folders: Vec<Folder<'_>> = found
         .index
         .folders()
         .into_iter()
@@ -75,8 +71,26 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     }
     let depth = wrapped(&folders);
     layout.root.extend(folders.first().into_iter().flat_map(|f| &f.names[..depth]));
+    for (run, pictures) in &found.runs {
+        let place = run.strip_prefix(&layout.root).or_else(|_| run.strip_prefix(root));
+        let place = format!("{}/", place.unwrap_or(run).display());
+        let reason = "the folder of a run, whose pictures are made of images";
+        layout.pass_over(&place, *pictures, reason);
+    }
     let splits = Splitting::of(&folders, depth, &layout.root)?;
     let places: Vec<Place> = folders.iter().map(|folder| splits.place(folder, depth)).collect();
+    // Before classes are counted: a folder whose images are all read elsewhere is none.
+    let used = |folder: usize| matches!(places[folder], Place::Split(..));
+    let twice = twice(root, &found, used, &mut layout.links_out);
+    let mut dropped = vec![false; if twice.is_empty() { 0 } else { found.index.len() }];
+    for (link, _) in &twice {
+        for index in found.links[*link].files.clone() {
+            if let (false, Some(folder)) = (dropped[index], found.index.folder_of(index)) {
+                folders[folder].images -= 1;
+            }
+            dropped[index] = true;
+        }
+    }
     let classes = Classes::of(&splits, &folders, &places);
 
     let mut skipped = found.skipped.clone();
@@ -117,17 +131,12 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
         skipped.extend(paths.map(|path| Skipped { path, reason: reason.clone() }));
     }
 
-    let used = |folder: usize| labels.iter().any(|of| of[folder].is_some());
-    let twice = twice(root, &found, used, &mut layout.links_out);
     layout.labels = if classes.names.is_empty() { String::new() } else { "class folders".into() };
     layout.unlabelled = classes.unlabelled.clone();
     let index = &found.index;
-    let mut dropped = vec![false; if twice.is_empty() { 0 } else { index.len() }];
-    for (link, reason) in twice {
-        let linked = &found.links[link];
-        dropped[linked.files.clone()].fill(true);
-        skipped.push(Skipped { path: linked.link.clone(), reason });
-    }
+    skipped.extend(
+        twice.into_iter().map(|(link, reason)| Skipped { path: found.links[link].link.clone(), reason }),
+    );
     let files = |split: usize| {
         let mut selected = index.select(&labels[split]);
         if !dropped.is_empty() {
@@ -154,11 +163,6 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     });
     let tests = tests.collect();
     Ok(Arranged { train, tests, class_names: classes.names, layout })
-}
-
-/// A path as people see it from the root; a folder ends with a slash.
-fn place(root: &Path, folder: &Path) -> String {
-    format!("{}/", folder.strip_prefix(root).unwrap_or(folder).display())
 }
 
 fn nothing(root: &Path, found: &Walk) -> DataError {
@@ -325,10 +329,10 @@ fn number(names: &[String], first: usize) -> HashMap<String, usize> {
 struct Classes {
     /// Empty without any.
     names: Vec<String>,
-    /// As they are called on the disk.
-    folders: Vec<String>,
     /// For each split, how many folders around all its images are looked through.
     wrappers: Vec<usize>,
+    /// For each split, whether one of its images has a class.
+    labelled: Vec<bool>,
     unlabelled: String,
 }
 
@@ -346,7 +350,9 @@ impl Classes {
         let within = |split: usize| {
             let pairs = folders.iter().zip(places);
             pairs.filter_map(move |(folder, place)| match place {
-                Place::Split(own, depth) if *own == split => Some((folder, *depth)),
+                Place::Split(own, depth) if *own == split && folder.images > 0 => {
+                    Some((folder, *depth))
+                }
                 _ => None,
             })
         };
@@ -398,29 +404,39 @@ impl Classes {
         for split in 1..=splits.tests.len() {
             all_wrappers.push(if below_classes { 0 } else { wrappers(split, &names) });
         }
-        Self { folders: names.clone(), names, wrappers: all_wrappers, unlabelled }
+        let mut classes = Self { names, wrappers: all_wrappers, labelled: Vec::new(), unlabelled };
+        for split in 0..=splits.tests.len() {
+            let mut class = within(split).map(|(f, depth)| classes.class(split, f, depth));
+            let labelled = class.any(|class| matches!(class, Some(Ok(_))));
+            classes.labelled.push(labelled);
+        }
+        classes
     }
 
     fn label(&self, split: usize, folder: &Folder<'_>, place: Place) -> Label {
         let Place::Split(_, depth) = place else { return Label::Unlabelled };
-        if self.names.is_empty() {
-            return Label::Unlabelled;
+        match self.class(split, folder, depth) {
+            Some(Ok(class)) => Label::Class(class),
+            Some(Err(name)) => Label::Unknown(name),
+            None if self.labelled[split] => Label::Stray,
+            None => Label::Unlabelled,
         }
-        let Some(name) = folder.name(depth + self.wrappers[split]) else {
-            return if split == 0 { Label::Stray } else { Label::Unlabelled };
-        };
+    }
+
+    /// The class of a folder's images, or the name of one that training images lack. `None` for
+    /// images beside the class folders.
+    fn class(&self, split: usize, folder: &Folder<'_>, depth: usize) -> Option<Result<u32, String>> {
+        let name = folder.name(depth + self.wrappers[split]).filter(|_| !self.names.is_empty())?;
         let name = name.to_string_lossy();
-        let exact = self.folders.binary_search_by(|class| (**class).cmp(&name)).ok();
+        let exact = self.names.binary_search_by(|class| (**class).cmp(&name)).ok();
         // `Cat` in the one split and `cat` in the other are one class, if that is unambiguous.
         let same = || {
             let alike = |class: &String| class.to_lowercase() == name.to_lowercase();
-            let mut alike = self.folders.iter().enumerate().filter(|(_, class)| alike(class));
+            let mut alike = self.names.iter().enumerate().filter(|(_, class)| alike(class));
             alike.next().filter(|_| alike.next().is_none()).map(|(class, _)| class)
         };
-        match exact.or_else(same) {
-            Some(class) => Label::Class(class as u32),
-            None => Label::Unknown(name.into_owned()),
-        }
+        let class = exact.or_else(same).map(|class| class as u32);
+        Some(class.ok_or_else(|| name.into_owned()))
     }
 }
 
