@@ -100,6 +100,7 @@ fn write_good(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
         // By content, not by name.
         (folder.join("png-named.jpg"), png.clone()),
         (folder.join(OsStr::from_bytes(b"not-unicode-\xff\xfe.png")), png.clone()),
+        (folder.join("ppm-named.png"), fixture("rgb.ppm")),
         (folder.join("directory.jpg/inside.png"), png.clone()),
         (folder.join("deep/er/and/deep/er/still/in.png"), png.clone()),
     ]);
@@ -120,14 +121,18 @@ fn write_good(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
     good
 }
 
+/// Of a chunk without content, and of two checksums.
+const PNG_END: usize = 12 + 4 + 4;
+
 /// Where they are, in order.
 fn write_bad(folder: &Path) -> Vec<PathBuf> {
     let mut bad = Vec::new();
-    for name in FORMATS {
+    let more = ["palette-lzw.tif", "float.tif", "no-end.png"];
+    for name in FORMATS.into_iter().chain(more) {
         let bytes = std::fs::read(fixture(name)).unwrap();
         // The last bytes of some formats say nothing about pixels.
         for tenths in 0..9 {
-            let cut = &bytes[..bytes.len() * tenths / 10];
+            let cut = &bytes[..(bytes.len() - PNG_END) * tenths / 10];
             bad.push(put(folder.join(format!("cut/{tenths}-{name}")), cut));
         }
     }
@@ -206,6 +211,11 @@ fn headers_that_promise_too_much() -> Vec<(OsString, Vec<u8>)> {
         ("huge.webp".into(), webp),
         ("huge.png".into(), png),
         ("huge.tif".into(), sides(200, 100)),
+        ("huge-ppm.png".into(), b"P6 30000 30000 255\n123".to_vec()),
+        // Within the limits, but there is nothing behind the header.
+        ("short-ppm.png".into(), b"P6 30000 5900 65535\n123".to_vec()),
+        ("plain-ppm.png".into(), b"P3 30000 5900 255\n1 2 3".to_vec()),
+        ("plain-pbm.png".into(), b"P1 13000 13000\n1 0 1".to_vec()),
     ];
     // Small, but with four thousand million strips, strips outside, and strips of 4 GiB.
     for (name, strips, place) in [

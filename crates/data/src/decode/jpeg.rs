@@ -31,6 +31,12 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
         let segment = bytes.get(content.clone()).ok_or(CUT)?;
         match marker {
             0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+                match (marker, segment.first()) {
+                    (0xC9.., _) => return Err("a JPEG with arithmetic coding is not read"),
+                    (0xC3.., _) => return Err("a lossless or hierarchical JPEG is not read"),
+                    (_, Some(8)) => {}
+                    _ => return Err("a JPEG with other than 8 bits is not read"),
+                }
                 components = *segment.get(5).ok_or(CUT)?;
             }
             APP14 if segment.starts_with(b"Adobe") && segment.len() >= 12 => {
@@ -58,3 +64,25 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
 
 const END_OF_IMAGE: u8 = 0xD9;
 const APP14: u8 = 0xEE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_that_are_not_read_are_named() {
+        let frame =
+            |marker, bits| [0xFF, 0xD8, 0xFF, marker, 0, 8, bits, 0, 1, 0, 1, 1, 0xFF, 0xD9];
+        for (marker, bits, words) in [
+            (0xC9, 8, "arithmetic"),
+            (0xCA, 8, "arithmetic"),
+            (0xC3, 8, "lossless"),
+            (0xC7, 8, "hierarchical"),
+            (0xC1, 12, "8 bits"),
+        ] {
+            let said = prepare(&frame(marker, bits)).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        }
+        assert!((0xC0..=0xC2).all(|marker| prepare(&frame(marker, 8)).is_ok()));
+    }
+}
