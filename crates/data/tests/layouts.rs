@@ -23,14 +23,15 @@ mod shards;
 #[path = "layouts/splits.rs"]
 mod splits;
 
-/// `SELFSAME_LAYOUT=17` draws that layout alone.
+/// `SELFSAME_LAYOUTS=17..18` draws that layout alone, `0..5000` many more.
 #[test]
 fn every_image_of_random_layouts_is_used_or_listed_once_and_rightly_labelled() {
-    let only = std::env::var("SELFSAME_LAYOUT").ok().map(|seed| seed.parse().unwrap());
-    let seeds = only.map_or(0..300, |seed: u64| seed..seed + 1);
+    let given = std::env::var("SELFSAME_LAYOUTS").unwrap_or("0..300".into());
+    let (first, end) = given.split_once("..").unwrap();
+    let seeds: std::ops::Range<u64> = first.parse().unwrap()..end.parse().unwrap();
     let mut failed = Vec::new();
     let mut report = String::new();
-    for seed in seeds.clone() {
+    for seed in seeds {
         let corpus = random::layout(seed);
         let problems = match corpus.try_open() {
             Ok(splits) => check::problems(&corpus, &splits),
