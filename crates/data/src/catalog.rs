@@ -11,6 +11,7 @@ use crate::shards::shards;
 use crate::sums::SUMS_FILE;
 use crate::tiny_imagenet::ANNOTATIONS;
 use crate::verify::weigh;
+use crate::web_dataset;
 use crate::{
     DataError, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
     open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
@@ -219,10 +220,12 @@ fn open_detected(name: &str, folder: &Path) -> Result<Splits, DataError> {
     } else {
         // Among images an archive is just another file.
         match open_image_folder(name, folder) {
-            Err(DataError::NoImages { .. }) if !shards(folder, "tar")?.train.is_empty() => {
+            Err(DataError::NoImages { .. })
+                if !shards(folder, &web_dataset::SUFFIXES)?.train.is_empty() =>
+            {
                 open_web_dataset(name, folder)
             }
-            Err(DataError::NoImages { .. }) if !shards(folder, "parquet")?.train.is_empty() => {
+            Err(DataError::NoImages { .. }) if !shards(folder, &[".parquet"])?.train.is_empty() => {
                 open_parquet(name, folder)
             }
             other => other,

@@ -62,7 +62,7 @@ pub fn open_parquet(name: &str, folder: &Path) -> Result<Splits, DataError> {
         ..Layout::default()
     };
     let names = |store: &ParquetImages| store.class_names.clone();
-    open_shards(name, &shards(folder, "parquet")?, names, layout, |paths, labels, skipped| {
+    open_shards(name, &shards(folder, &[".parquet"])?, names, layout, |paths, labels, skipped| {
         Ok(ParquetImages::open(paths, CACHE_BYTES, labels, skipped))
     })
 }
