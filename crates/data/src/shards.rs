@@ -271,7 +271,7 @@ mod tests {
     fn a_single_file_is_trained_on() {
         let root = folder_with(&["test-0.tar", "b.parquet"]);
         let tar = root.path().join("test-0.tar");
-        assert_eq!(shards(&tar, &[".tar"]).unwrap().train, [tar.clone()]);
+        assert_eq!(shards(&tar, &[".tar"]).unwrap().train, [&*tar]);
         assert!(shards(&tar, &[".parquet"]).unwrap().train.is_empty());
     }
 

@@ -1,6 +1,6 @@
 //! Which entries of a shard are samples: an image each, and the label that belongs to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ const JSON_TRIES: usize = 100;
 const MAX_SAMPLES: usize = 200_000_000;
 /// Entries of one shard that are listed by name; the others are counted.
 const MOST_LISTED: usize = 100;
+/// Extensions that are named where a shard has no image.
+const MOST_KINDS: usize = 8;
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +118,7 @@ pub(crate) fn index(
         images: Vec::new(),
         labels: Vec::new(),
         jsons: Vec::new(),
+        others: BTreeSet::new(),
         refused: 0,
         findings,
     };
@@ -123,6 +126,9 @@ pub(crate) fn index(
     let by_json = shard.labels.is_empty() && !shard.jsons.is_empty();
     if by_json {
         shard.read_jsons(labels);
+    }
+    if damage.is_ok() && shard.images.is_empty() && shard.refused == 0 {
+        shard.say_no_image();
     }
     // Whether damage cut off a label cannot be known, but an image is of use without one.
     let too_many = shard.join(samples, by_json);
@@ -138,6 +144,8 @@ struct ShardIndex<'a, R> {
     /// With their numbers.
     labels: Vec<(Found, u32)>,
     jsons: Vec<Found>,
+    /// Extensions of entries that are neither image nor label.
+    others: BTreeSet<String>,
     /// Entries that were refused, listed or not.
     refused: usize,
     findings: &'a mut Findings,
@@ -160,7 +168,11 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
                 );
                 continue;
             }
-            let Some(name) = Name::of(&entry.name) else { continue };
+            let Some(name) = Name::of(&entry.name) else {
+                self.others
+                    .extend(extension(&entry.name).filter(|_| self.others.len() < MOST_KINDS));
+                continue;
+            };
             match name.role {
                 Role::Image if link => self.refuse(&entry.name, "a link, which is not read".into()),
                 _ if link => {}
@@ -311,6 +323,16 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
         self.findings.skipped.push(Skipped { path: self.place.path.to_owned(), reason });
     }
 
+    fn say_no_image(&mut self) {
+        let others: Vec<String> = self.others.iter().map(|kind| format!(".{kind}")).collect();
+        let others = match others.is_empty() {
+            true => String::new(),
+            false => format!("; it has {}", others.join(", ")),
+        };
+        let reason = format!("no image of a kind that is read{others}");
+        self.findings.skipped.push(Skipped { path: self.place.path.to_owned(), reason });
+    }
+
     fn refuse(&mut self, name: &[u8], reason: String) {
         self.refused += 1;
         if self.refused <= MOST_LISTED {
@@ -398,6 +420,14 @@ fn json_label(bytes: &[u8]) -> Option<String> {
         Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     })
+}
+
+/// The last one of a name, if it is short and plain.
+fn extension(name: &[u8]) -> Option<String> {
+    let extension =
+        std::str::from_utf8(&name[name.iter().rposition(|b| *b == b'.')? + 1..]).ok()?;
+    let plain = extension.len() <= 10 && extension.bytes().all(|b| b.is_ascii_alphanumeric());
+    (plain && !extension.is_empty()).then(|| extension.to_ascii_lowercase())
 }
 
 fn beyond(bytes: u64, limit: u64) -> String {

@@ -451,6 +451,16 @@ fn a_shard_that_cannot_be_opened_is_listed() {
 }
 
 #[test]
+fn a_shard_without_an_image_says_what_it_has() {
+    let root = folder(&[("0.tar", &tar(&[("0.AVIF", b"x"), ("0.cls", b"3"), ("0.npy", b"x")]))]);
+    let error = open_web_dataset("x", root.path()).err().unwrap().to_string();
+    assert!(
+        error.contains("0.tar: no image of a kind that is read; it has .avif, .npy"),
+        "{error}"
+    );
+}
+
+#[test]
 fn long_names_of_both_kinds_are_keys() {
     let name = |i: u8| format!("{}/{i}", "n".repeat(150));
     let gnu = tar(&[(&format!("{}.png", name(1)), b"x"), (&format!("{}.cls", name(1)), b"7")]);
