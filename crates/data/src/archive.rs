@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek};
+use std::io::{self, BufReader, BufWriter, Chain, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use tar::{Archive, EntryType};
 use zip::ZipArchive;
 
@@ -88,10 +88,7 @@ impl Unpacker {
         match format {
             Format::Tar => self.unpack_tar(source, file),
             Format::TarGz => self.unpack_tar(source, MultiGzDecoder::new(file)),
-            Format::TarZst => {
-                let decoder = StreamingDecoder::new(file);
-                self.unpack_tar(source, decoder.map_err(|e| damaged(source, e))?)
-            }
+            Format::TarZst => self.unpack_tar(source, ZstdFrames::new(file)),
             Format::Zip => self.unpack_zip(source, file),
         }
     }
@@ -223,6 +220,62 @@ fn damaged(source: &Path, error: impl std::fmt::Display) -> DataError {
     DataError::format(source, format!("damaged archive: {error}"))
 }
 
+/// What a Zstandard file holds: parallel compressors write many frames, some of them to be skipped,
+/// where the decoder reads one.
+pub(crate) struct ZstdFrames<R: Read> {
+    frame: Option<Frame<R>>,
+    /// Between frames.
+    rest: Option<R>,
+}
+
+type Frame<R> = StreamingDecoder<Chain<Cursor<[u8; 4]>, R>, FrameDecoder>;
+
+impl<R: Read> ZstdFrames<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { frame: None, rest: Some(reader) }
+    }
+
+    /// Whether there is one more.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        let Some(mut rest) = self.rest.take() else { return Ok(false) };
+        let mut magic = [0; 4];
+        loop {
+            if rest.read(&mut magic[..1])? == 0 {
+                return Ok(false);
+            }
+            rest.read_exact(&mut magic[1..])?;
+            if !(magic[0] >> 4 == 5 && magic[1..] == [0x2a, 0x4d, 0x18]) {
+                break;
+            }
+            let mut length = [0; 4];
+            rest.read_exact(&mut length)?;
+            let length = u64::from(u32::from_le_bytes(length));
+            io::copy(&mut (&mut rest).take(length), &mut io::sink())?;
+        }
+        let frame = StreamingDecoder::new(Cursor::new(magic).chain(rest));
+        self.frame = Some(frame.map_err(io::Error::other)?);
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for ZstdFrames<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let n = frame.read(bytes)?;
+                if n > 0 || bytes.is_empty() {
+                    return Ok(n);
+                }
+                let (_, rest) = self.frame.take().expect("it is here").into_inner().into_inner();
+                self.rest = Some(rest);
+            }
+            if !self.next_frame()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
 /// Fails when more is read than is left: a name of gigabytes must not fill the memory.
 struct Allowance<R> {
     inner: R,
@@ -334,12 +387,15 @@ mod tests {
         let zip = zip.finish().unwrap().into_inner();
         let (first, second) = plain.split_at(700);
         let two_members = [gz(first), gz(second)].concat();
-        let zst = compress_to_vec(&plain[..], CompressionLevel::Fastest);
+        let zst = |bytes: &[u8]| compress_to_vec(bytes, CompressionLevel::Fastest);
+        let skipped = b"\x51\x2a\x4d\x18\x03\0\0\0abc";
+        let two_frames = [&skipped[..], &zst(first), skipped, &zst(second)].concat();
         for (name, bytes) in [
             ("x.tar", &plain),
             ("x.tar.gz", &gz(&plain)),
             ("x.TGZ", &two_members),
-            ("x.tar.zst", &zst),
+            ("x.tar.zst", &zst(&plain)),
+            ("x.tar.zst", &two_frames),
             ("x.zip", &zip),
         ] {
             let (root, result) = unpacked(name, bytes, UnpackLimits::default());

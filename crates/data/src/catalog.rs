@@ -1,19 +1,21 @@
 //! Data sets by name: manifests, and what lies in the data sets' folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::folder::sole_subfolder;
+use crate::folder::walk::{Walk, walk};
+use crate::folder::{open_walked, sole_subfolder};
 use crate::lists::read_list;
-use crate::shards::shards;
+use crate::shards::{has_suffix, shards};
 use crate::sums::SUMS_FILE;
 use crate::tiny_imagenet::ANNOTATIONS;
 use crate::verify::weigh;
 use crate::{
-    DataError, Links, ShapesDataset, Splits, open_cifar, open_idx, open_image_folder, open_parquet,
-    open_stl10, open_svhn, open_tiny_imagenet, open_web_dataset,
+    DataError, Links, ShapesDataset, Splits, open_cifar, open_idx, open_parquet, open_stl10,
+    open_svhn, open_tiny_imagenet, open_web_dataset, parquet, web_dataset,
 };
 
 /// Images of `shapes` to train on and to test on.
@@ -167,8 +169,8 @@ pub fn open(source: &Source, root: &Path, links: Links) -> Result<Splits, DataEr
         FileFormat::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
         FileFormat::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
         FileFormat::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
-        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?),
-        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?),
+        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?, links),
+        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?, links),
         FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder, links),
     }
 }
@@ -203,31 +205,138 @@ pub fn info(name: &str, root: &Path) -> Result<DatasetInfo, DataError> {
 /// By the files that are there, also when one folder is wrapped around them; a folder of images if
 /// nothing else is recognised.
 fn open_detected(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
-    let folder = &sole_subfolder(folder)?;
-    let has = |file: &str| folder.join(file).is_file();
+    if folder.is_file() {
+        return open_file(name, folder, links);
+    }
+    let inner = &sole_subfolder(folder)?;
+    let has = |file: &str| inner.join(file).is_file();
     let idx = "train-images-idx3-ubyte";
     if has("data_batch_1.bin") || has("train.bin") {
-        open_cifar(name, folder)
+        open_cifar(name, inner)
     } else if has(idx) || has(&format!("{idx}.gz")) {
-        open_idx(name, folder, Vec::new(), None)
+        open_idx(name, inner, Vec::new(), None)
     } else if has("train_X.bin") {
-        open_stl10(name, folder)
+        open_stl10(name, inner)
     } else if has("train_32x32.mat") {
-        open_svhn(name, folder)
+        open_svhn(name, inner)
     } else if has(ANNOTATIONS) {
-        open_tiny_imagenet(name, folder)
+        open_tiny_imagenet(name, inner)
     } else {
-        // Among images an archive is just another file.
-        match open_image_folder(name, folder, links) {
-            Err(DataError::NoImages { .. }) if !shards(folder, "tar")?.train.is_empty() => {
-                open_web_dataset(name, folder)
+        open_counted(name, folder, inner, links)
+    }
+}
+
+/// A single file, which has to be one that holds many images.
+fn open_file(name: &str, file: &Path, links: Links) -> Result<Splits, DataError> {
+    let is = |suffixes: &[&str]| file.file_name().is_some_and(|name| has_suffix(name, suffixes));
+    if is(&parquet::SUFFIXES) {
+        open_parquet(name, file, links)
+    } else if is(&web_dataset::SUFFIXES) {
+        open_web_dataset(name, file, links)
+    } else {
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Err(DataError::Request(format!(
+            "{} is a file; point at the folder that it lies in, {}",
+            file.display(),
+            folder.display()
+        )))
+    }
+}
+
+/// Pictures, WebDataset shards or Parquet files, whichever hold the most images; pictures if they
+/// are as many, since an archive is often what they were unpacked from. The others are passed over.
+fn open_counted(
+    name: &str,
+    folder: &Path,
+    inner: &Path,
+    links: Links,
+) -> Result<Splits, DataError> {
+    let mut found = walk(folder, links)?;
+    let tars = shards(inner, &web_dataset::SUFFIXES, links)?.all();
+    let tables = shards(inner, &parquet::SUFFIXES, links)?.all();
+    if tars.is_empty() && tables.is_empty() {
+        return open_walked(name, folder, found);
+    }
+    let pictures = found.index.len();
+    let rows = parquet::count_images(&tables);
+    let samples = web_dataset::count_images(&tars, pictures.max(rows) + 1);
+    for files in [&tars, &tables] {
+        for extension in files.iter().filter_map(|path| extension_of(path)) {
+            if let Some(count) = found.unread.get_mut(&extension) {
+                *count = count.saturating_sub(1);
             }
-            Err(DataError::NoImages { .. }) if !shards(folder, "parquet")?.train.is_empty() => {
-                open_parquet(name, folder)
-            }
-            other => other,
         }
     }
+    found.unread.retain(|_, files| *files > 0);
+    let unread = found.unread.clone();
+    let mut places = picture_places(inner, &found);
+    let opened = if pictures > 0 && pictures >= samples && pictures >= rows {
+        places.clear();
+        open_walked(name, folder, found)
+    } else if samples > rows || tables.is_empty() {
+        open_web_dataset(name, inner, links)
+    } else {
+        open_parquet(name, inner, links)
+    };
+    let mut splits = opened?;
+    let format = splits.layout.format;
+    let used = match format {
+        Some(FileFormat::WebDataset) => "the shards beside them hold more images",
+        Some(FileFormat::Parquet) => "the Parquet files beside them hold more images",
+        _ => "the pictures beside them are as many or more",
+    };
+    let layout = &mut splits.layout;
+    layout.unread.extend(unread);
+    for (place, images) in places {
+        layout.pass_over(&place, images, used);
+    }
+    for (files, images, own) in
+        [(tars, samples, FileFormat::WebDataset), (tables, rows, FileFormat::Parquet)]
+    {
+        let place = match &files[..] {
+            [] => continue,
+            [only] => only.strip_prefix(inner).unwrap_or(only).display().to_string(),
+            [first, ..] => {
+                let first = first.strip_prefix(inner).unwrap_or(first).display();
+                format!("{} files such as {first}", files.len())
+            }
+        };
+        if format != Some(own) {
+            layout.pass_over(&place, images as u64, used);
+        }
+    }
+    Ok(splits)
+}
+
+fn extension_of(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_string_lossy().to_ascii_lowercase())
+}
+
+/// The folders at the top that hold pictures, with their number; those beside them by their names,
+/// or together where there are many.
+fn picture_places(root: &Path, found: &Walk) -> BTreeMap<String, u64> {
+    const NAMED: usize = 5;
+    let mut places: BTreeMap<String, u64> = BTreeMap::new();
+    let mut on_top = Vec::new();
+    for index in 0..found.index.len() {
+        let Some(path) = found.index.path(index) else { continue };
+        let mut names = path.strip_prefix(root).unwrap_or(&path).iter();
+        match (names.next(), names.next()) {
+            (Some(folder), Some(_)) => {
+                *places.entry(format!("{}/", folder.to_string_lossy())).or_default() += 1;
+            }
+            (Some(file), None) => on_top.push(file.to_string_lossy().into_owned()),
+            (None, _) => {}
+        }
+    }
+    match on_top.len() {
+        0 => {}
+        1..=NAMED => places.extend(on_top.into_iter().map(|file| (file, 1))),
+        many => {
+            places.insert(format!("{} and other pictures", on_top[0]), many as u64);
+        }
+    }
+    places
 }
 
 /// The data set of that name, here or not.

@@ -5,6 +5,7 @@ mod index;
 pub(crate) mod walk;
 pub(crate) mod words;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
@@ -12,6 +13,7 @@ use image::RgbImage;
 use self::arrange::{Arranged, arrange};
 use self::index::Index;
 use self::walk::{Links, Walk, read_dir, walk};
+use self::words::Role;
 #[cfg(doc)]
 use crate::Layout;
 use crate::decode::decode_file;
@@ -93,9 +95,13 @@ pub(crate) fn open_walked(name: &str, folder: &Path, found: Walk) -> Result<Spli
 /// Archives often wrap everything in one folder; that one is meant then.
 pub(crate) fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
     Ok(match &read_dir(folder)?[..] {
-        [only] if only.kind.is_dir() && only.name != "train" => folder.join(&only.name),
+        [only] if only.kind.is_dir() && !is_training(&only.name) => folder.join(&only.name),
         _ => folder.to_owned(),
     })
+}
+
+fn is_training(name: &OsStr) -> bool {
+    Role::of(&name.to_string_lossy()) == Some(Role::Training)
 }
 
 /// Image files by index.

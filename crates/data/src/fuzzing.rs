@@ -6,7 +6,9 @@ use std::path::{Component, Path};
 
 use crate::decode::decode_bytes;
 use crate::packed::{HEADER, entries, index_start};
-use crate::{Manifest, cifar, idx as idx_files, stl10 as stl, svhn, tiny_imagenet as tiny};
+use crate::{
+    Manifest, cifar, idx as idx_files, stl10 as stl, svhn, tiny_imagenet as tiny, web_dataset,
+};
 
 /// Whether these bytes are accepted.
 pub type Parser = fn(&[u8]) -> bool;
@@ -104,16 +106,20 @@ pub fn tiny_imagenet(bytes: &[u8]) -> bool {
     tiny::parse_annotations(&text, path()).is_ok()
 }
 
-/// The index of a shard.
+/// The index of a shard, compressed or not.
 ///
 /// # Panics
 /// An index that points out of the shard.
 pub fn web_dataset(bytes: &[u8]) -> bool {
-    let mut samples = Vec::new();
-    let length = bytes.len() as u64;
+    /// Enough for the seeds.
+    const MOST_UNPACKED: u64 = 1 << 20;
+    let unpacked = web_dataset::unpacked_in_memory(bytes, MOST_UNPACKED);
+    let (mut samples, mut findings) = (Vec::new(), web_dataset::Findings::default());
+    let length = unpacked.len() as u64;
+    let place = web_dataset::ShardPlace { path: path(), number: 0, base: 0, length };
     let mut labels = crate::labels::RawLabels::default();
     let result =
-        crate::web_dataset::index(Cursor::new(bytes), length, 0, &mut labels, &mut samples);
-    assert!(samples.iter().all(|sample| sample.end() <= length));
-    result.is_ok()
+        web_dataset::index(Cursor::new(&unpacked), place, &mut labels, &mut samples, &mut findings);
+    assert!(samples.iter().all(|sample| sample.start() < sample.end() && sample.end() <= length));
+    result.is_ok() && findings.skipped.is_empty()
 }

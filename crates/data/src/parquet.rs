@@ -14,12 +14,15 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use crate::shards::{open_shards, shards};
-use crate::{DataError, FileFormat, Layout, Splits};
+use crate::{DataError, FileFormat, Layout, Links, Splits};
 
 use self::columns::LABELS;
 use self::file::ParquetFile;
 use self::reasons::guarded;
 use self::store::{CACHE_BYTES, ParquetImages, Seen};
+
+/// What the names of Parquet files end in.
+pub(crate) const SUFFIXES: [&str; 1] = [".parquet"];
 
 /// Opens a folder with `.parquet` files, in itself or in sub-folders, or one such file; a word of a
 /// file's path says whether it is trained on (`train`, or none) or tested on (`test`, `val`,
@@ -50,7 +53,7 @@ use self::store::{CACHE_BYTES, ParquetImages, Seen};
 ///
 /// # Errors
 /// No image to train on, or a folder that cannot be read.
-pub fn open_parquet(name: &str, folder: &Path) -> Result<Splits, DataError> {
+pub fn open_parquet(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
     let layout =
         Layout { root: folder.to_owned(), format: Some(FileFormat::Parquet), ..Layout::default() };
     let root = match folder.is_file() {
@@ -63,7 +66,7 @@ pub fn open_parquet(name: &str, folder: &Path) -> Result<Splits, DataError> {
         *seen.borrow_mut() = store.seen.clone();
         store.class_names.clone()
     };
-    let shards = shards(folder, "parquet")?;
+    let shards = shards(folder, &SUFFIXES, links)?;
     let mut splits = open_shards(name, &shards, names, layout, |paths, labels, skipped| {
         Ok(ParquetImages::open(paths, root, CACHE_BYTES, labels, skipped))
     })?;
@@ -97,7 +100,6 @@ fn unlabelled(seen: &Seen) -> String {
 
 /// The rows of those files that hold images, as their metadata say; nothing else is read. Files
 /// that only name the paths of images have none: those images lie beside them.
-#[allow(dead_code, reason = "the choice between pictures and Parquet files beside them is coming")]
 pub(crate) fn count_images(paths: &[PathBuf]) -> usize {
     let rows = |path: &PathBuf| {
         let rows = guarded(|| {

@@ -18,7 +18,11 @@ pub(crate) struct PositionedFile {
 
 impl PositionedFile {
     pub(crate) fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("open", path))?;
+        Self::of(File::open(path).map_err(DataError::io("open", path))?, path)
+    }
+
+    /// A file that is open already; `path` is what errors are about.
+    pub(crate) fn of(file: File, path: &Path) -> Result<Self, DataError> {
         let len = file.metadata().map_err(DataError::io("read", path))?.len();
         #[cfg(not(unix))]
         let file = std::sync::Mutex::new(file);

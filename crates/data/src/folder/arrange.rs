@@ -135,7 +135,9 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     layout.unlabelled = classes.unlabelled.clone();
     let index = &found.index;
     skipped.extend(
-        twice.into_iter().map(|(link, reason)| Skipped { path: found.links[link].link.clone(), reason }),
+        twice
+            .into_iter()
+            .map(|(link, reason)| Skipped { path: found.links[link].link.clone(), reason }),
     );
     let files = |split: usize| {
         let mut selected = index.select(&labels[split]);
@@ -179,13 +181,14 @@ fn nothing(root: &Path, found: &Walk) -> DataError {
 }
 
 /// How many folders lie around all images, each the only one with images in the one before: archives
-/// often wrap everything in one. A folder `train` is never only a wrapper.
+/// often wrap everything in one. A folder that is called after training or test images is more than a wrapper.
 fn wrapped(folders: &[Folder<'_>]) -> usize {
     let mut depth = 0;
     let Some(first) = folders.first() else { return 0 };
     while let Some(name) = first.name(depth) {
-        let training = Role::of(&name.to_string_lossy()) == Some(Role::Training);
-        if training || folders.iter().any(|folder| folder.name(depth) != Some(name)) {
+        if Role::of(&name.to_string_lossy()).is_some()
+            || folders.iter().any(|folder| folder.name(depth) != Some(name))
+        {
             break;
         }
         depth += 1;
@@ -231,10 +234,11 @@ impl Splitting {
         if !tests.is_empty() {
             let on_top = folders.iter().any(|folder| folder.names.len() == depth);
             if tests.len() == tops.len() && !on_top {
-                let tests = tests.join("/ and ");
                 return Err(DataError::Request(format!(
-                    "{} has {tests}/ and no folder train/: point at the one to train on",
-                    root.display()
+                    "{0} has images in {1}/ and in no folder train/; to train on these, point at {0}/{2}",
+                    root.display(),
+                    tests.join("/ and "),
+                    tests[0]
                 )));
             }
             let splits = number(&tests, 1);
@@ -425,7 +429,12 @@ impl Classes {
 
     /// The class of a folder's images, or the name of one that training images lack. `None` for
     /// images beside the class folders.
-    fn class(&self, split: usize, folder: &Folder<'_>, depth: usize) -> Option<Result<u32, String>> {
+    fn class(
+        &self,
+        split: usize,
+        folder: &Folder<'_>,
+        depth: usize,
+    ) -> Option<Result<u32, String>> {
         let name = folder.name(depth + self.wrappers[split]).filter(|_| !self.names.is_empty())?;
         let name = name.to_string_lossy();
         let exact = self.names.binary_search_by(|class| (**class).cmp(&name)).ok();

@@ -33,6 +33,9 @@ pub enum Links {
     Skip,
 }
 
+/// Why a link was left out.
+pub(crate) const NOT_FOLLOWED: &str = "a symbolic link, and links are not followed";
+
 /// What was found in a folder. The order of the files is that of their paths, name by name.
 #[derive(Default)]
 pub(crate) struct Walk {
@@ -251,7 +254,7 @@ impl Content {
             return if metadata.is_ok() { Self::File } else { Self::Bad(broken()) };
         }
         if links == Links::Skip {
-            return Self::Bad("a symbolic link, and links are not followed".into());
+            return Self::Bad(NOT_FOLLOWED.into());
         }
         // A circle of links has no end either.
         let Ok(target) = std::fs::canonicalize(&path) else { return Self::Bad(broken()) };

@@ -4,6 +4,8 @@
 const TRAINING: [&str; 2] = ["train", "training"];
 /// Words for images to test on, the first of these that is there.
 const TEST: [&str; 7] = ["test", "testing", "val", "valid", "validation", "dev", "eval"];
+/// The first of them that stands for validation.
+const VALIDATION: usize = 2;
 
 /// What a word stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,17 @@ impl Role {
         }
         let rank = TEST.iter().position(|word| name.eq_ignore_ascii_case(word));
         rank.map(Self::Test)
+    }
+
+    /// Of a name that has one of the words in it; training before test before validation. Words end
+    /// where letters end.
+    pub(crate) fn in_words(name: &str) -> Option<Self> {
+        name.split(|c: char| !c.is_alphabetic()).filter_map(Self::of).min()
+    }
+
+    /// Whether these are images to validate on, which are tested on for want of others.
+    pub(crate) fn is_validation(self) -> bool {
+        matches!(self, Self::Test(rank) if rank >= VALIDATION)
     }
 
     /// Of a name with exactly one of the words in it, and what is left of the name without it. Words

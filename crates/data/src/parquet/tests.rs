@@ -113,7 +113,7 @@ fn structs_and_plain_columns_with_each_codec() {
             ("data/train-00000-of-00001.parquet", train),
             ("data/test-00000-of-00001.parquet", test),
         ]);
-        let splits = open_parquet("x", root.path()).unwrap();
+        let splits = open_parquet("x", root.path(), Links::Follow).unwrap();
         assert_eq!(found(&*splits.train), [(1, Some(2)), (2, Some(0)), (3, Some(1))]);
         assert_eq!(found(&*splits.test.unwrap()), [(4, Some(1))]);
         let names = if schema == HUB { ["ant", "bee", "cow"] } else { ["0", "1", "2"] };
@@ -132,7 +132,7 @@ fn nulls_and_negative_labels_are_no_labels_and_a_row_without_an_image_is_left_ou
         ("test.parquet", unlabelled),
         ("validation.parquet", train),
     ]);
-    let splits = open_parquet("x", root.path()).unwrap();
+    let splits = open_parquet("x", root.path(), Links::Follow).unwrap();
     assert_eq!(found(&*splits.train), [(1, None), (2, None), (3, Some(1))]);
     assert!(splits.skipped[0].path.ends_with("train.parquet/row 1"));
     // A test split without labels makes way for the validation split.
@@ -171,7 +171,7 @@ fn damaged_files_are_left_out_and_reported_and_never_panic() {
         ("c.parquet", b"PAR1".to_vec()),
         ("d.parquet", file("message s { required int64 label; }", Compression::SNAPPY, &[])),
     ]);
-    let splits = open_parquet("x", root.path()).unwrap();
+    let splits = open_parquet("x", root.path(), Links::Follow).unwrap();
     assert_eq!(splits.train.len(), 3);
     let skipped: Vec<_> =
         splits.skipped.iter().map(|s| s.path.file_stem().unwrap().to_owned()).collect();
@@ -333,7 +333,7 @@ fn a_small_page_does_not_unpack_to_more_than_its_row_group_says() {
     }
     bytes[at..at + length].copy_from_slice(&smaller);
     let root = folder(&[("train.parquet", bytes)]);
-    let error = open_parquet("x", root.path()).err().unwrap().to_string();
+    let error = open_parquet("x", root.path(), Links::Follow).err().unwrap().to_string();
     assert!(error.contains("larger than its row group says"), "{error}");
 }
 
@@ -374,12 +374,12 @@ fn images_are_in_the_column_of_a_known_name_or_in_the_only_one_there_is() {
     assert_eq!(found(&*splits.train), [(2, None)]);
     let two = "required binary left; required binary right;";
     let root = folder(&[("a.parquet", plain(&schema(two, ""), vec![pngs([1]), pngs([2])]))]);
-    let error = open_parquet("x", root.path()).err().unwrap().to_string();
+    let error = open_parquet("x", root.path(), Links::Follow).err().unwrap().to_string();
     assert!(error.contains("left, right; rename the one with the images to image"), "{error}");
     let none = "required int64 id; required double x;";
     let root =
         folder(&[("a.parquet", plain(&schema(none, ""), vec![I64(vec![1]), F64(vec![1.0])]))]);
-    let error = open_parquet("x", root.path()).err().unwrap().to_string();
+    let error = open_parquet("x", root.path(), Links::Follow).err().unwrap().to_string();
     assert!(error.contains("the columns are id, x"), "{error}");
 }
 
@@ -419,7 +419,7 @@ fn paths_are_followed_inside_of_the_folder_and_nowhere_else() {
         }
         let bytes = plain(&schema(column, ""), rows);
         std::fs::write(root.join("data/train.parquet"), bytes).unwrap();
-        let splits = open_parquet("x", &root).unwrap();
+        let splits = open_parquet("x", &root, Links::Follow).unwrap();
         let reds: Vec<u8> = found(&*splits.train).into_iter().map(|(red, _)| red).collect();
         assert_eq!(reds, [1, 2, 2, 2], "{column}");
         let reasons: Vec<_> = splits.skipped.iter().map(|s| &*s.reason).collect();
@@ -524,7 +524,7 @@ fn files_of_different_columns_make_one_set() {
         ("d.parquet", Vec::new()),
         ("e.parquet", b"something else that is long enough".to_vec()),
     ]);
-    let splits = open_parquet("x", root.path()).unwrap();
+    let splits = open_parquet("x", root.path(), Links::Follow).unwrap();
     assert_eq!(named_labels(&splits), ["4", "4", "-"]);
     assert_eq!(splits.layout.labels, "the columns label and target of the Parquet files");
     let reasons: Vec<_> = splits.skipped.iter().map(|s| &*s.reason).collect();
