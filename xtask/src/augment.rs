@@ -14,6 +14,7 @@ use selfsame_augment::{
 };
 use selfsame_data::{Source, open};
 
+use crate::config::images_at;
 use crate::data::datasets_root;
 use crate::usage::usage;
 
@@ -90,7 +91,7 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
         )));
     }
     let source = match (&args.images, &args.dataset) {
-        (Some(folder), _) => Source::Folder(folder.clone()),
+        (Some(folder), _) => Source::Folder(images_at(folder)?),
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("give --images DIR or --dataset NAME")),
     };
