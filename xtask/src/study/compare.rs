@@ -120,7 +120,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
 
     let target = args.accuracy.or_else(|| comparison.common_accuracy());
     let budget = match (args.minutes, args.epochs.unwrap_or(10)) {
-        (Some(minutes), _) if minutes == 1.0 => "1 minute of training".into(),
+        (Some(1.0), _) => "1 minute of training".into(),
         (Some(minutes), _) => format!("{minutes} minutes of training"),
         (None, epochs) => count(epochs, "epoch"),
     };
