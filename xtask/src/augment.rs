@@ -12,8 +12,9 @@ use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_augment::{
     MultiCrop, RgbSource, ViewBuffer, ViewConfig, ViewKey, ViewPair, ViewParams,
 };
-use selfsame_data::{Source, open};
+use selfsame_data::{Links, Source, open};
 
+use crate::config::images_at;
 use crate::data::datasets_root;
 use crate::usage::usage;
 
@@ -90,11 +91,11 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
         )));
     }
     let source = match (&args.images, &args.dataset) {
-        (Some(folder), _) => Source::Folder(folder.clone()),
+        (Some(folder), _) => Source::Folder(images_at(folder)?),
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("give --images DIR or --dataset NAME")),
     };
-    let data = open(&source, &datasets_root())?.train;
+    let data = open(&source, &datasets_root(), Links::Follow)?.train;
     let count = args.count.min(data.len());
     let rows = (0..count)
         .map(|i| {

@@ -8,6 +8,7 @@ use selfsame_trainers::{Checkpoint, Method, RunRecord, TrainError, Trainer, View
 use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
+use crate::usage::usage;
 
 const FOLDER: &str = "failure";
 
@@ -81,10 +82,10 @@ pub struct Saved {
 pub fn read(folder: &Path) -> anyhow::Result<Saved> {
     let path = folder.join(FAILURE);
     if !path.is_file() {
-        bail!(
+        return Err(usage(format!(
             "{} has nothing to replay: no loss and no gradient of this run was NaN or infinite",
             folder.display()
-        );
+        )));
     }
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     let failure = serde_json::from_str(&text).with_context(|| path.display().to_string())?;

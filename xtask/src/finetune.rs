@@ -155,7 +155,7 @@ impl Finetune<'_> {
             batch_size: self.settings.batch_size,
             seed,
             prefetch: self.config.data.prefetch,
-            threads: self.config.data.threads,
+            threads: crate::threads::of_loader(self.config.data.threads),
             shard: Shard::default(),
         };
         Ok(ViewLoader::every_image(self.train.clone(), Arc::new(OneView(config)), &loader)?)

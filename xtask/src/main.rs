@@ -1,5 +1,10 @@
 //! Selfsame's command line. Every command is one module; this file only chooses.
 
+// First: its macros take the place of the standard library's in all that follow.
+#[macro_use]
+mod output;
+
+mod arguments;
 mod augment;
 mod bench;
 mod bridge;
@@ -23,6 +28,7 @@ mod joined;
 mod machine;
 mod methods;
 mod metrics;
+mod names;
 mod origin;
 mod precision;
 mod pretrain;
@@ -35,9 +41,11 @@ mod run_folder;
 mod search;
 mod spread;
 mod study;
+mod threads;
 mod torture;
 mod usage;
 mod weights;
+mod words;
 
 use std::process::ExitCode;
 
@@ -82,32 +90,40 @@ enum Command {
 fn main() -> ExitCode {
     // A panic is a defect of ours; the user gets one line about it, not a backtrace.
     std::panic::set_hook(Box::new(|info| eprintln!("internal error: {info}")));
-    let result = match Cli::parse().command {
-        Command::Pretrain(args) => pretrain::run(&args),
-        Command::Eval(args) => eval::run(&args),
-        Command::Compare(args) => study::compare::run(&args),
-        Command::Ablate(args) => study::ablate::run(&args),
-        Command::Embed(args) => embed::run(&args),
-        Command::Search(args) => search::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Replay(args) => replay::run(&args),
-        Command::Dataset(args) => dataset::run(&args),
-        Command::Augment(args) => augment::run(&args),
-        Command::Config(args) => config::run(&args),
-        Command::Recipes(args) => recipes::run(&args),
-        Command::Fidelity(args) => fidelity::run(&args),
-        Command::Torture(args) => torture::run(&args),
-        Command::Bench(args) => bench::run(&args),
-    };
-    match result {
+    let command = arguments::parse::<Cli>().command;
+    match run(&command).and_then(|()| output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<pretrain::Interrupted>() => {
             eprintln!("{error}");
             ExitCode::from(pretrain::Interrupted::STATUS)
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", words::reasons(&error));
             ExitCode::from(usage::status(&error))
         }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    threads::start(match command {
+        Command::Pretrain(args) => args.threads,
+        _ => None,
+    })?;
+    match command {
+        Command::Pretrain(args) => pretrain::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Compare(args) => study::compare::run(args),
+        Command::Ablate(args) => study::ablate::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Search(args) => search::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Dataset(args) => dataset::run(args),
+        Command::Augment(args) => augment::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Recipes(args) => recipes::run(args),
+        Command::Fidelity(args) => fidelity::run(args),
+        Command::Torture(args) => torture::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }

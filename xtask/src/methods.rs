@@ -9,6 +9,7 @@ use selfsame_trainers::{
 use serde::{Deserialize, Serialize};
 
 use crate::config::RunConfig;
+use crate::names;
 
 /// A method by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,8 +45,12 @@ impl Method {
 
     /// For `clap`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|method| method.name() == text);
-        found.ok_or_else(|| format!("the methods are {}", Self::ALL.map(Self::name).join(", ")))
+        let names = Self::ALL.map(Self::name);
+        let meant = names::meant(text, names);
+        let found = Self::ALL.into_iter().find(|method| Some(method.name()) == meant);
+        found.ok_or_else(|| {
+            format!("{}the methods are {}", names::did_you_mean(text, names), names.join(", "))
+        })
     }
 
     pub fn name(self) -> &'static str {

@@ -8,6 +8,7 @@ use toml::Table;
 use crate::config::read_table;
 use crate::data::datasets_root;
 use crate::methods::Method;
+use crate::names;
 use crate::usage::usage;
 
 /// List the recipes: settings that were published, and our own for small budgets.
@@ -51,15 +52,16 @@ fn list() -> anyhow::Result<Vec<(Method, String, String)>> {
 /// The settings of a recipe.
 pub fn read(method: Method, name: &str) -> anyhow::Result<Table> {
     let list = list()?;
-    if !list.iter().any(|(of, known, _)| *of == method && known == name) {
-        let known: Vec<&str> =
-            list.iter().filter(|(of, ..)| *of == method).map(|(_, name, _)| &**name).collect();
+    let known: Vec<&str> =
+        list.iter().filter(|(of, ..)| *of == method).map(|(_, name, _)| &**name).collect();
+    let Some(name) = names::meant(name, known.iter().copied()) else {
         return Err(usage(format!(
-            "--recipe {name}: there is none of that name for {}; there are: {}",
+            "--recipe {name}: there is none of that name for {}; {}there are: {}",
             method.name(),
+            names::did_you_mean(name, known.iter().copied()),
             if known.is_empty() { "none at all".into() } else { known.join(", ") }
         )));
-    }
+    };
     read_table(&folder().join(format!("{}-{name}.toml", method.name())))
 }
 

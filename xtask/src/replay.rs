@@ -15,7 +15,7 @@ use crate::pretrain::trainer_config;
 ///
 /// Such a run stops and leaves its batch and its state under failure/ in its folder. This repeats that step,
 /// says whether the same happens again, and shows what went into it: the pixels of the views and the largest
-/// weights. With --device or --threads it tells whether the machine has a part in it.
+/// weights. With --device it tells whether the device has a part in it.
 #[derive(Args)]
 pub struct ReplayArgs {
     /// The run's folder.
@@ -104,7 +104,7 @@ fn largest_weights<M: Method>(method: &M) -> anyhow::Result<()> {
         })
         .collect();
     sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    println!("  largest parameters before the step, by absolute value:");
+    println!("  the largest parameters before the step, by absolute value:");
     for (size, name) in sizes.iter().take(8) {
         println!("    {size:<12.4e} {name}");
     }

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use selfsame_trainers::{Checkpoints, remove_unfinished, replace_file};
 
 use crate::config::RunConfig;
+use crate::methods::Method;
 
 pub const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
@@ -77,13 +78,7 @@ impl RunFolder {
 
     /// The folder to go on with, if there is one: `out`, or the latest of the default names.
     pub fn existing(out: Option<&Path>, config: &RunConfig) -> anyhow::Result<Option<Self>> {
-        let path = match out {
-            Some(out) => Some(out.to_owned()).filter(|path| holds_run(path)),
-            None => default_names(config)
-                .take_while(|path| path.exists())
-                .filter(|path| holds_run(path))
-                .last(),
-        };
+        let path = find(out, config.method, &config.data.name());
         let Some(path) = path else { return Ok(None) };
         let run = Self::open(path)?;
         run.make(CHECKPOINTS)?;
@@ -166,6 +161,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     replace_file(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The folder of the run to go on with, if there is one: `out`, or the latest of the default names.
+pub fn find(out: Option<&Path>, method: Method, data: &str) -> Option<PathBuf> {
+    match out {
+        Some(out) => Some(out.to_owned()).filter(|path| holds_run(path)),
+        None => default_names(method, data)
+            .take_while(|path| path.exists())
+            .filter(|path| holds_run(path))
+            .last(),
+    }
+}
+
 /// Whether a run of ours lies there, even one that has lost its settings.
 fn holds_run(path: &Path) -> bool {
     path.join(CONFIG).is_file() || newest_checkpoint(path).is_some()
@@ -178,7 +184,7 @@ pub fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
 
 /// Makes the next free folder under `runs/`; of several processes that ask at once, each gets its own.
 fn free_name(config: &RunConfig) -> anyhow::Result<PathBuf> {
-    for path in default_names(config) {
+    for path in default_names(config.method, &config.data.name()) {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make {}", parent.display()))?;
@@ -195,8 +201,8 @@ fn free_name(config: &RunConfig) -> anyhow::Result<PathBuf> {
 }
 
 /// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
-fn default_names(config: &RunConfig) -> impl Iterator<Item = PathBuf> {
-    let stem = format!("{}-{}", config.method.name(), config.data.name());
+fn default_names(method: Method, data: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    let stem = format!("{}-{data}", method.name());
     let workspace = workspace();
     (1..1_000_000).map(move |n| match n {
         1 => workspace.join("runs").join(&stem),

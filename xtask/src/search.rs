@@ -84,7 +84,8 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     settle_views(&mut config, &data)?;
     // The queries first: a wrong name is said before the work, not after it.
     let queries =
-        args.query.iter().map(|path| Ok(decode_file(path)?)).collect::<anyhow::Result<Vec<_>>>()?;
+        args.query.iter().map(|path| decode_file(path).map_err(|e| usage(format!("--query: {e}"))));
+    let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
     let labels = vec![None; queries.len()];
     let queries = PlainImages::new(Arc::new(InMemory::new(queries, labels, Vec::new())?), &config)?;
     let looked_for = extract(&encoder, &queries, config.eval.batch_size, &device)?;

@@ -1,4 +1,9 @@
 use std::fmt;
+use std::io::ErrorKind;
+
+use selfsame_data::DataError;
+use selfsame_models::ModelError;
+use selfsame_trainers::TrainError;
 
 /// A request that can never work, whatever the files hold: exit status 2.
 #[derive(Debug)]
@@ -19,5 +24,29 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// The exit status for an error: 2 for a request that cannot work, else 1.
 pub fn status(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() { 2 } else { 1 }
+    let cannot_work = error.chain().any(is_request);
+    // What fails in the middle of training worked when it was asked for.
+    let in_training = error.chain().any(|cause| cause.is::<TrainError>());
+    if cannot_work && !in_training { 2 } else { 1 }
+}
+
+/// Whether the command is to be written otherwise: what it names is not there, or is not what the command takes. Files
+/// that are damaged or still to be downloaded are not of that kind.
+fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let not_there = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+    };
+    if cause.is::<Usage>() {
+        return true;
+    }
+    match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(DataError::Io { source, .. }), _) => not_there(source),
+        (Some(error), _) => matches!(
+            error,
+            DataError::Unknown { .. } | DataError::NoImages { .. } | DataError::Request(_)
+        ),
+        (_, Some(ModelError::Read { source, .. })) => not_there(source),
+        (_, Some(error)) => matches!(error, ModelError::Config { .. }),
+        (None, None) => false,
+    }
 }

@@ -219,7 +219,7 @@ fn a_search_finds_the_image_itself_first() {
     assert!(lines.lines().next().unwrap().ends_with("new.png"), "{lines}");
 
     let wrong = xtask(&["search", run, "--query", "/nonexistent.png"], "2");
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("nonexistent.png"), "{wrong:?}");
 }
 
@@ -273,7 +273,7 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
     assert!(!success && stderr.contains("cargo xtask replay"), "{stderr}");
     let healthy = run(temp.path(), "barlow-twins", &["--set", "barlow_twins.projector=[8, 8]"]);
     let nothing = xtask(&["replay", healthy.to_str().unwrap()], "2");
-    assert_eq!(nothing.status.code(), Some(1));
+    assert_eq!(nothing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing to replay"), "{nothing:?}");
 }
 

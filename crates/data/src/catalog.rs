@@ -345,8 +345,14 @@ pub(crate) fn find(name: &str, root: &Path) -> Result<CatalogEntry, DataError> {
     if let Some(index) = entries.iter().position(|entry| entry.name == name) {
         return Ok(entries.swap_remove(index));
     }
-    let known = entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>().join(", ");
-    Err(DataError::Unknown { name: name.into(), known })
+    let known: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    // `Fashion_Mini` and `fashon-mini`, but not every name that has some letters of another one.
+    let plain = name.to_lowercase().replace(['_', ' '], "-");
+    let most = (plain.chars().count() / 3).clamp(1, 3);
+    let nearest = known.iter().map(|known| (strsim::osa_distance(known, &plain), *known)).min();
+    let nearest = nearest.filter(|(distance, _)| *distance <= most);
+    let meant = nearest.map(|(_, known)| known.to_owned());
+    Err(DataError::Unknown { name: name.into(), meant, known: known.join(", ") })
 }
 
 /// All data sets with a manifest in `root` or a folder there, by name.
@@ -418,6 +424,8 @@ mod tests {
         assert!(error("mnist").contains("dataset import mnist"), "{}", error("mnist"));
         let unknown = error("imagenot");
         assert!(unknown.contains("mnist, photos, shapes") && unknown.contains("dataset import"));
+        assert!(!unknown.contains("did you mean"), "{unknown}");
+        assert!(error("Shape").contains("did you mean shapes?"), "{}", error("Shape"));
         assert!(error("photos").contains("no readable image"));
     }
 

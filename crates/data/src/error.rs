@@ -24,12 +24,15 @@ pub enum DataError {
     },
     /// No data set of that name.
     #[error(
-        "no data set is called {name:?}; there are {known}. Import one with \
-         `cargo xtask dataset import {name} PATH`, or point --images at a folder"
+        "no data set is called {name:?}; {}there are {known}. Import one with \
+         `cargo xtask dataset import {name} PATH`, or point --images at a folder",
+        meant.as_ref().map_or(String::new(), |meant| format!("did you mean {meant}? "))
     )]
     Unknown {
         /// The name asked for.
         name: String,
+        /// The name that this is probably a mistyped form of.
+        meant: Option<String>,
         /// The names there are.
         known: String,
     },

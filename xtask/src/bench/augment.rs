@@ -205,7 +205,7 @@ fn works(args: &AugmentArgs) -> anyhow::Result<Vec<Work>> {
         Some(folder) => selfsame_data::Source::Folder(folder.clone()),
         None => selfsame_data::Source::Named("shapes".to_owned()),
     };
-    let data = selfsame_data::open(&source, &datasets_root(), Links::Follow)?.train;
+    let data = selfsame_data::open(&source, &datasets_root(), selfsame_data::Links::Follow)?.train;
     let small: Vec<RgbImage> = (0..SMALL.min(data.len()))
         .map(|index| Ok((*data.image(index)?).clone()))
         .collect::<anyhow::Result<_>>()?;

@@ -2,18 +2,20 @@
 
 mod checks;
 mod commented;
+pub mod known;
 mod overrides;
 mod sections;
+mod wrong;
 
 use std::path::Path;
 
-use anyhow::Context;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use toml::Table;
+use toml::{Table, Value};
 
-pub use overrides::{Overrides, read_table};
+use overrides::parse_table;
+pub use overrides::{Overrides, images_at, read_table};
 pub use sections::{
     DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, OptimizerName,
     OptimizerSection, TrainSection, ViewsConfig,
@@ -66,20 +68,13 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// Every key must be known, at the top too, where the method's section has a changing name.
+    /// Every key must be known, and every value one that it can have.
     fn parse(table: Table) -> Result<Self, String> {
-        let keys: Vec<String> = table.keys().cloned().collect();
-        let one_line = |text: String| text.trim().replace('\n', " ");
-        let config: Self =
-            table.try_into().map_err(|e: toml::de::Error| one_line(e.to_string()))?;
-        let known = Table::try_from(&config).map_err(|e| one_line(e.to_string()))?;
-        match keys.iter().find(|key| !known.contains_key(*key)) {
-            None => Ok(config),
-            Some(key) => Err(format!(
-                "{key}: there is no such setting or section in a run of {}",
-                config.method.name()
-            )),
-        }
+        let name = table.get("method").and_then(Value::as_str).unwrap_or_default();
+        let method = Method::parse(name).map_err(|e| format!("method = {name:?}: {e}"))?;
+        known::check(&table, method)?;
+        let config = table.clone().try_into::<Self>();
+        config.map_err(|e| wrong::explain(&table, method, e.message()))
     }
 
     /// The settings of a run that has been made.
@@ -89,7 +84,7 @@ impl RunConfig {
 
     /// The settings in `text`; `origin` is for the errors.
     pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
-        Self::checked(text.parse().with_context(|| origin.display().to_string())?, origin)
+        Self::checked(parse_table(text, origin)?, origin)
     }
 
     fn checked(table: Table, origin: &Path) -> anyhow::Result<Self> {
@@ -99,16 +94,30 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// The first of the [`decisive`](Self::decisive) settings that `now` has otherwise, in words.
+    /// The first of the [`decisive`](Self::decisive) settings that is another one in `now`, in words that go on from "it
+    /// has".
     pub fn difference(&self, now: &Self) -> anyhow::Result<Option<String>> {
-        let (was, now) = (self.decisive(), now.decisive());
-        if was == now {
-            return Ok(None);
-        }
-        let (was, now) = (toml::to_string(&was)?, toml::to_string(&now)?);
-        let differing = was.lines().zip(now.lines()).find(|(was, now)| was != now);
-        let (was, now) = differing.unwrap_or(("a setting", "none"));
-        Ok(Some(format!("{was}; now {now}")))
+        let table = |config: &Self| {
+            let mut config = config.decisive();
+            // The same folder, however it was written.
+            config.data.images = config.data.images.map(|path| path.canonicalize().unwrap_or(path));
+            Table::try_from(config)
+        };
+        let (was, now) = (table(self)?, table(now)?);
+        let (was, now) = (known::leaves(&was), known::leaves(&now));
+        let of = |settings: &[(String, &Value)], key: &str| {
+            settings.iter().find(|(other, _)| other == key).map(|(_, value)| shown(value))
+        };
+        let keys = now.iter().chain(&was).map(|(key, _)| key);
+        Ok(keys.map(|key| (key, of(&was, key), of(&now, key))).find(|(_, a, b)| a != b).map(
+            |(key, was, now)| match (was, now) {
+                (Some(was), Some(now)) => format!("{key} = {was}, and {now} was asked for"),
+                (Some(was), None) => format!("{key} = {was}, and none was asked for"),
+                (None, now) => {
+                    format!("no {key}, and {key} = {} was asked for", now.unwrap_or_default())
+                }
+            },
+        ))
     }
 
     /// Only the settings that decide the result: where, how fast and how safely a run is computed may change on the
@@ -140,6 +149,18 @@ impl RunConfig {
     pub fn sha256(&self) -> anyhow::Result<String> {
         let text = toml::to_string(&self.decisive())?;
         Ok(hex(&Sha256::digest(text)))
+    }
+}
+
+/// A value as somebody has written it: without the digits that a number gets on its way from f32 to f64.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(long) if f64::from(*long as f32) == *long => (*long as f32).to_string(),
+        Value::Array(list) => {
+            let list: Vec<String> = list.iter().map(shown).collect();
+            format!("[{}]", list.join(", "))
+        }
+        other => other.to_string(),
     }
 }
 

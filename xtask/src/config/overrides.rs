@@ -6,7 +6,10 @@ use clap::Args;
 use toml::{Table, Value};
 
 use super::RunConfig;
+use super::known::{check, exact};
+use crate::data::datasets_root;
 use crate::methods::Method;
+use crate::names::meant;
 use crate::precision::Precision;
 use crate::usage::usage;
 use crate::{defaults, recipes};
@@ -17,7 +20,9 @@ pub struct Overrides {
     /// Data set: one of `cargo xtask dataset list` [default: fashion-mini].
     #[arg(long, value_name = "NAME", conflicts_with = "images")]
     pub dataset: Option<String>,
-    /// Folder of images instead, with class sub-folders or without any label.
+    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/ in it, or without any
+    /// sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or Parquet files. `cargo xtask dataset inspect DIR`
+    /// shows what is found in one.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
     /// Leave symbolic links in a folder of images out, in place of following them.
@@ -49,9 +54,24 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
+/// What somebody asked for, of the settings of a run of one method; the rest is to come from elsewhere.
+pub struct Given {
+    method: Method,
+    table: Table,
+}
+
 impl Overrides {
-    /// The settings of a run, checked; nothing has been loaded by then.
+    /// The settings of a new run, checked; nothing has been loaded by then.
     pub fn resolve(&self, method: Method) -> anyhow::Result<RunConfig> {
+        self.given(method)?.fresh()
+    }
+
+    /// What is said here, each part over the one before: the recipe, the file, the flags.
+    pub fn given(&self, method: Method) -> anyhow::Result<Given> {
+        let checked = |table: Table, origin: &dyn std::fmt::Display| match check(&table, method) {
+            Ok(()) => Ok(table),
+            Err(e) => Err(usage(format!("{origin}: {e}"))),
+        };
         let mut flags = Table::new();
         let mut flag = |path: &str, value: Option<Value>| match value {
             Some(value) => insert(&mut flags, path, value),
@@ -71,49 +91,126 @@ impl Overrides {
             let (key, value) = assignment
                 .split_once('=')
                 .ok_or_else(|| usage(format!("--set {assignment}: KEY=VALUE is the form")))?;
-            insert(&mut flags, key.trim(), parse_value(value.trim()))?;
+            let key = exact(key.trim()).unwrap_or(key.trim());
+            insert(&mut flags, key, parse_value(value.trim()))?;
         }
-        let mut given = match &self.recipe {
+        let flags = checked(flags, &"settings")?;
+        let mut table = match &self.recipe {
             Some(name) => recipes::read(method, name)?,
             None => Table::new(),
         };
         if let Some(path) = &self.config {
-            merge(&mut given, read_table(path)?);
+            merge(&mut table, checked(read_table(path)?, &path.display())?);
         }
-        // A folder or a set named here replaces the one of the file, it does not contradict it.
-        let named = |key| flags.get("data").is_some_and(|data| data.get(key).is_some());
-        if named("images") {
-            remove(&mut given, "data", "dataset");
-        } else if named("dataset") {
-            remove(&mut given, "data", "images");
-        }
-        merge(&mut given, flags);
+        lay_over(&mut table, flags);
+        settle_data(&mut table)?;
+        Ok(Given { method, table })
+    }
+}
 
-        // The defaults depend on what the data are, so the data are looked up first.
-        let lookup = |key| given.get("data")?.get(key)?.as_str().map(str::to_owned);
-        let dataset = match lookup("images") {
+impl Given {
+    /// With the defaults for what is not given.
+    pub fn fresh(self) -> anyhow::Result<RunConfig> {
+        let Self { method, table: given } = self;
+        // They depend on what the data are, so the data are looked up first.
+        let dataset = match text(&given, "images") {
             Some(_) => None,
-            None => Some(lookup("dataset").unwrap_or_else(|| defaults::DATASET.to_owned())),
+            None => Some(text(&given, "dataset").unwrap_or(defaults::DATASET)),
         };
-        let defaults = defaults::config(method, dataset.as_deref());
-        let mut table = Table::try_from(&defaults)?;
-        if dataset.is_none() {
-            // A folder replaces the default set, it does not contradict it.
-            remove(&mut table, "data", "dataset");
-        }
+        let mut table = Table::try_from(defaults::config(method, dataset))?;
         let batch_size_given = given.get("train").is_some_and(|t| t.get("batch_size").is_some());
-        merge(&mut table, given);
-        if let Some(other) = table.get("method").and_then(Value::as_str)
-            && other != method.name()
-        {
-            let asked = method.name();
-            return Err(usage(format!("the settings are for {other}, and {asked} was asked for")));
-        }
+        lay_over(&mut table, given);
         let mut config = RunConfig::parse(table).map_err(|e| usage(format!("settings: {e}")))?;
         config.train.batch_size_given = batch_size_given;
         config.validate()?;
         Ok(config)
     }
+
+    /// With the settings that the run in `folder` was made with, `own`, for what is not given. Where this part of the
+    /// run was to end and on how many threads is not asked of the run: that was meant for the time before.
+    ///
+    /// # Errors
+    /// A decisive setting that contradicts the run.
+    pub fn over(self, own: &RunConfig, folder: &Path) -> anyhow::Result<RunConfig> {
+        let folder = folder.display();
+        if own.method != self.method {
+            let (own, asked) = (own.method.name(), self.method.name());
+            return Err(usage(format!("the run in {folder} is one of {own}, not of {asked}")));
+        }
+        let mut table = Table::try_from(own)?;
+        remove(&mut table, "train", "stop_after");
+        remove(&mut table, "data", "threads");
+        lay_over(&mut table, self.table);
+        let mut config = RunConfig::parse(table).map_err(|e| usage(format!("settings: {e}")))?;
+        config.train.batch_size_given = true;
+        if let Some(what) = own.difference(&config)? {
+            return Err(usage(format!(
+                "the run in {folder} has {what}; leave that setting out to go on with the run, or begin another one \
+                 with another --out"
+            )));
+        }
+        // The same folder: by the path that its files were first seen under.
+        config.data.images.clone_from(&own.data.images);
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What the folder of a run is called after besides the method, see [`DataConfig::name`].
+    pub fn data_name(&self) -> String {
+        let mut data = defaults::config(self.method, Some(defaults::DATASET)).data;
+        if let Some(name) = text(&self.table, "dataset") {
+            data.dataset = Some(name.to_owned());
+        }
+        data.images = text(&self.table, "images").map(PathBuf::from);
+        data.name()
+    }
+}
+
+/// A setting of the data, where it is given.
+fn text<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
+    table.get("data")?.get(key)?.as_str()
+}
+
+/// Puts `given` into `table`. A folder or a set that is named there replaces what stood here, it does not contradict it.
+fn lay_over(table: &mut Table, given: Table) {
+    if text(&given, "images").is_some() {
+        remove(table, "data", "dataset");
+    } else if text(&given, "dataset").is_some() {
+        remove(table, "data", "images");
+    }
+    merge(table, given);
+}
+
+/// The data's name as it stands in the catalogue, their folder wherever the next command is called from.
+fn settle_data(table: &mut Table) -> anyhow::Result<()> {
+    if let Some(images) = text(table, "images") {
+        let path = images_at(Path::new(images))?;
+        insert(table, "data.images", Value::String(path.display().to_string()))?;
+    }
+    if let Some(name) = text(table, "dataset")
+        && let Ok(entries) = selfsame_data::list(&datasets_root())
+        && let Some(known) = meant(name, entries.iter().map(|entry| entry.name.as_str()))
+    {
+        insert(table, "data.dataset", Value::String(known.to_owned()))?;
+    }
+    Ok(())
+}
+
+/// The whole path of images that were named on the command line.
+///
+/// # Errors
+/// A single image, where a folder of them is wanted. A shard is many images, and taken.
+pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
+    const SHARDS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".parquet"];
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if path.is_file() && !SHARDS.iter().any(|end| name.ends_with(end)) {
+        return Err(usage(format!(
+            "--images {}: it is a file; give the folder that it lies in",
+            path.display()
+        )));
+    }
+    let whole = std::path::absolute(path);
+    Ok(whole.unwrap_or_else(|_| path.to_owned()))
 }
 
 fn integer(n: usize) -> Value {
@@ -121,7 +218,7 @@ fn integer(n: usize) -> Value {
 }
 
 /// TOML, or else a string without its quotes.
-fn parse_value(text: &str) -> Value {
+pub fn parse_value(text: &str) -> Value {
     match format!("v = {text}").parse::<Table>() {
         Ok(mut table) => table.remove("v").unwrap_or_else(|| Value::String(text.into())),
         Err(_) => Value::String(text.into()),
@@ -131,10 +228,20 @@ fn parse_value(text: &str) -> Value {
 pub fn read_table(path: &Path) -> anyhow::Result<Table> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| usage(format!("cannot read the settings in {}: {e}", path.display())))?;
-    text.parse().map_err(|e: toml::de::Error| usage(format!("{}: {e}", path.display())))
+    parse_table(&text, path).map_err(|e| usage(e.to_string()))
 }
 
-fn insert(table: &mut Table, path: &str, value: Value) -> anyhow::Result<()> {
+/// TOML; `origin` is for the errors.
+pub fn parse_table(text: &str, origin: &Path) -> anyhow::Result<Table> {
+    text.parse().map_err(|e: toml::de::Error| {
+        let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let (line, what) = (before.matches('\n').count() + 1, e.message().replace('\n', ", "));
+        anyhow::anyhow!("{}, line {line}: this is not TOML: {what}", origin.display())
+    })
+}
+
+/// Puts a setting in its section.
+pub fn insert(table: &mut Table, path: &str, value: Value) -> anyhow::Result<()> {
     let mut parts: Vec<&str> = path.split('.').collect();
     let Some(last) = parts.pop().filter(|p| !p.is_empty()) else {
         return Err(usage(format!("--set {path}: the key is empty")));

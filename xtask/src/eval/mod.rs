@@ -19,7 +19,7 @@ use selfsame_models::weights::load_state_dict;
 use selfsame_trainers::{Checkpoint, Method};
 
 use crate::checkup::{Checkup, Examination, Untrained};
-use crate::config::RunConfig;
+use crate::config::{RunConfig, images_at};
 use crate::evaluate::{Evaluation, Judge};
 use crate::feature_cache::FeatureCache;
 use crate::invariance::{augmentations, factors};
@@ -92,7 +92,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     }
     let transfer = args.dataset.is_some() || args.images.is_some();
     if transfer {
-        transfer_to(&mut config, args);
+        transfer_to(&mut config, args)?;
     }
     let device = crate::device::parse(&config.device)?;
     let trained = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
@@ -151,11 +151,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 }
 
 /// The same encoder and views on other images: all of them, with the run's statistics.
-fn transfer_to(config: &mut RunConfig, args: &EvalArgs) {
+fn transfer_to(config: &mut RunConfig, args: &EvalArgs) -> anyhow::Result<()> {
     config.data.dataset.clone_from(&args.dataset);
-    config.data.images.clone_from(&args.images);
+    config.data.images = args.images.as_deref().map(images_at).transpose()?;
     (config.data.limit, config.data.test_limit, config.data.fraction) = (None, None, None);
     config.data.validation = None;
+    Ok(())
 }
 
 fn evaluate(

@@ -23,8 +23,10 @@ use crate::device::ranks_on;
 use crate::methods::{Method, with_method};
 use crate::origin::Origin;
 use crate::ranks::Job;
-use crate::run_folder::{RunFolder, SKIPPED};
+use crate::run_folder::{RunFolder, SKIPPED, find};
+use crate::threads::bounded;
 use crate::usage::{status, usage};
+use crate::words::{count, reasons};
 use follower::Follower;
 use rescue::{Rescue, or_lost};
 use saved::Saved;
@@ -41,10 +43,10 @@ pub use training::{Place, Training, loader, trainer_config};
 /// otherwise, evaluates on images never trained on, and leaves weights, metrics and a report in
 /// the run's folder.
 ///
-/// Ctrl-C, SIGTERM and SIGUSR1 (what SLURM sends ahead with --signal=USR1@60) finish the step, save everything and end
-/// with status 75; a second one ends at once. `--resume auto` goes on from there, to the same weights bit for bit, and
-/// after a crash or a power cut from the newest checkpoint that is intact. Status 1 is an error, 2 a request that cannot
-/// work.
+/// Ctrl-C, SIGTERM, SIGHUP (a closed terminal) and SIGUSR1 (what SLURM sends ahead with --signal=USR1@60) finish the step,
+/// save everything and end with status 75; a second one ends at once. `--resume auto --out RUN` goes on from there, to the
+/// same weights bit for bit, and after a crash or a power cut from the newest checkpoint that is intact. The settings are
+/// in the run and need not be given again. Status 1 is an error, 2 a request that cannot work.
 ///
 /// Several devices (--device cuda:0,cuda:1), and several processes that mpirun or srun starts in a build with --features
 /// mpi, divide every batch among them and train what one would.
@@ -73,20 +75,14 @@ pub struct PretrainArgs {
     force: bool,
     /// Threads to compute with [default: one per core].
     #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    pub threads: Option<usize>,
     /// Print the summary as JSON on stdout.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
-    if let Some(threads) = args.threads {
-        if threads == 0 {
-            return Err(usage("--threads: at least 1"));
-        }
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
-    let config = args.overrides.resolve(args.method)?;
+    let config = settings(args)?;
     let mut devices = crate::device::parse_all(&config.device)?;
     let job = Job::join()?;
     if devices.len() > 1 {
@@ -116,6 +112,19 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
     result
 }
 
+/// The settings of a new run, or of the one that goes on.
+fn settings(args: &PretrainArgs) -> anyhow::Result<RunConfig> {
+    let given = args.overrides.given(args.method)?;
+    let run = args.resume.as_ref();
+    let run = run.and_then(|_| find(args.out.as_deref(), args.method, &given.data_name()));
+    let mut config = match run.and_then(|run| Some((saved::settings(&run)?, run))) {
+        Some((own, run)) => given.over(&own, &run)?,
+        None => given.fresh()?,
+    };
+    config.data.threads = config.data.threads.map(|n| bounded(n, "data.threads"));
+    Ok(config)
+}
+
 /// A rank for each device, all in this process.
 fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> anyhow::Result<()> {
     let threads = Some((rayon::current_num_threads() / devices.len()).max(1));
@@ -133,7 +142,7 @@ fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> 
         // They end with the process: there is nobody to wait for them where the first one fails.
         std::thread::spawn(move || {
             if let Err(error) = or_lost(number, &rescue, || run_rank(&args, config, rank)) {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", reasons(&error));
                 std::process::exit(i32::from(status(&error)));
             }
         });
@@ -152,7 +161,7 @@ struct Rank {
 
 fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::Result<()> {
     let Rank { ranks, device, threads, rescue } = rank;
-    if let Some(threads) = threads.or(args.threads) {
+    if let Some(threads) = threads.or(args.threads.map(|_| rayon::current_num_threads())) {
         config.data.threads.get_or_insert(threads);
     }
     let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
@@ -192,7 +201,8 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     Origin::of(&data).write(&folder)?;
     if let Some(Together { ranks, .. }) = &place.together {
         let over_nccl = if ranks.device_sums().is_some() { "; they sum over NCCL" } else { "" };
-        eprintln!("{} ranks, each with its part of every batch{over_nccl}", ranks.count());
+        let ranks = count(ranks.count(), "rank");
+        eprintln!("{ranks}, each with its part of every batch{over_nccl}");
     }
     for skipped in data.skipped.iter().take(5) {
         eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
@@ -220,10 +230,11 @@ fn opening_line(config: &RunConfig, data: &Splits, folder: &RunFolder) -> String
     let test = data.test.as_ref().map_or(0, |t| t.len());
     let size = config.views.view(0).size;
     format!(
-        "{} on {}: {} training images, {test} test images, views of {size}×{size}, {:?} of base width {}, {} → {}",
+        "{} on {}: {}, {}, views of {size}×{size}, {:?} of base width {}, {} → {}",
         config.method.name(),
         data.name,
-        data.train.len(),
+        count(data.train.len(), "training image"),
+        count(test, "test image"),
         config.encoder.architecture,
         config.encoder.base_width,
         config.device,

@@ -15,6 +15,7 @@ use signal_hook::consts::SIGTERM;
 
 use super::interrupt::Interrupted;
 use crate::device::cause;
+use crate::words::reasons;
 
 /// Writes a checkpoint, and says of which step.
 type Save = Box<dyn FnOnce() -> anyhow::Result<u64> + Send>;
@@ -66,7 +67,10 @@ impl Rescue {
                 eprintln!("{why}: the state after step {step} is saved, go on with --resume auto");
             }
             Ok(Some(Err(error))) => {
-                eprintln!("{why}: the state after the last step could not be saved: {error:#}");
+                eprintln!(
+                    "{why}: the state after the last step could not be saved: {}",
+                    reasons(&error)
+                );
             }
             Err(error) => {
                 let reason = match error {

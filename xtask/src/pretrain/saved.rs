@@ -1,12 +1,15 @@
 //! What an interrupted run left.
 
+use std::path::Path;
+
 use anyhow::Context;
 use selfsame_data::Splits;
 use selfsame_trainers::Checkpoint;
 
 use super::hooks::{HISTORY, Record, RunState, images_key};
 use crate::config::RunConfig;
-use crate::run_folder::{CONFIG, RunFolder};
+use crate::run_folder::{CONFIG, RunFolder, newest_checkpoint};
+use crate::words::reasons;
 
 /// A state to go on from.
 pub struct Saved {
@@ -14,6 +17,18 @@ pub struct Saved {
     pub state: RunState,
     /// `metrics.jsonl` up to there, compressed.
     pub history: Vec<u8>,
+}
+
+/// The settings that the run in `folder` was made with: those in its newest checkpoint, or else those in its file, which
+/// may have been changed. `None` where neither can be read; [`Saved::recover`] says why.
+pub fn settings(folder: &Path) -> Option<RunConfig> {
+    let path = folder.join(CONFIG);
+    let recorded = || {
+        let mut checkpoint = Checkpoint::read(&newest_checkpoint(folder)?).ok()?;
+        let record: Record = serde_json::from_value(checkpoint.header.run.take()).ok()?;
+        RunConfig::from_toml(&record.config, &path).ok()
+    };
+    recorded().or_else(|| RunConfig::read(&path).ok())
 }
 
 impl Saved {
@@ -40,7 +55,8 @@ impl Saved {
             match RunConfig::read(&path) {
                 Ok(config) => check_same(&config, asked)?,
                 Err(error) => {
-                    eprintln!("warning: {error:#}; nothing was saved yet, so it starts anew")
+                    let why = reasons(&error);
+                    eprintln!("warning: {why}; nothing was saved yet, so it starts anew")
                 }
             }
             folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
@@ -55,7 +71,7 @@ impl Saved {
             found => {
                 let what = match found {
                     Ok(_) => "it is not what the run was made with".to_owned(),
-                    Err(error) => format!("{error:#}"),
+                    Err(error) => reasons(&error),
                 };
                 eprintln!("warning: {}: {what}; written again from the checkpoint", path.display());
                 folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
@@ -80,6 +96,6 @@ impl Saved {
 fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     let Some(what) = saved.difference(asked)? else { return Ok(()) };
     anyhow::bail!(
-        "the run to resume has other settings ({what}); give it the same ones, or start anew with another --out"
+        "the run to resume has {what}; give it the same settings, or start anew with another --out"
     )
 }

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::report::{self, Material};
 use crate::run_folder::{ENCODER, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes};
+use crate::words::{pasted, reasons};
 
 /// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the report.
 pub struct Session<'a> {
@@ -220,7 +221,7 @@ impl Session<'_> {
         trainer: &Trainer<M>,
         hooks: &mut RunHooks,
     ) -> anyhow::Error {
-        let run = self.folder.path().display();
+        let run = pasted(self.folder.path());
         let step = trainer.steps_done();
         if let Some(failure) = Failure::of(&error).filter(|failure| failure.step < step) {
             let newest = self.folder.checkpoints(1).newest_file();
@@ -248,7 +249,8 @@ impl Session<'_> {
                     "training stopped; the batch and the state are saved, see them again with `cargo xtask replay {run}`"
                 ),
                 Err(saving) => {
-                    format!("training stopped, and the state could not be saved ({saving:#})")
+                    let why = reasons(&saving);
+                    format!("training stopped, and the state could not be saved ({why})")
                 }
             };
             return anyhow::Error::from(error).context(said);
@@ -263,7 +265,8 @@ impl Session<'_> {
         };
         let said = match (saved, self.folder.checkpoints(1).newest_file()) {
             (Err(saving), _) => {
-                format!("training stopped after step {step}; saving failed too ({saving:#})")
+                let why = reasons(&saving);
+                format!("training stopped after step {step}; saving failed too ({why})")
             }
             (Ok(()), None) => format!("training stopped after step {step}; nothing was saved yet"),
             (Ok(()), Some(newest)) => format!(
@@ -277,9 +280,9 @@ impl Session<'_> {
 
     fn go_on(&self) -> String {
         format!(
-            "cargo xtask pretrain {} --out {} --resume auto (and the settings of this run)",
+            "cargo xtask pretrain {} --out {} --resume auto",
             self.config.method.name(),
-            self.folder.path().display()
+            pasted(self.folder.path())
         )
     }
 

@@ -2,6 +2,7 @@ use selfsame_eval::Diagnosis;
 use serde::Serialize;
 
 use crate::run_folder::{ENCODER, REPORT, RunFolder};
+use crate::words::count;
 
 /// `summary.json`. Accuracies are fractions of 1.
 #[derive(Debug, Serialize)]
@@ -68,8 +69,8 @@ impl Summary {
             (
                 "training",
                 format!(
-                    "{} steps in {:.0} s, {:.0} images/s, {:.1} s ({:.1} %) waiting for data",
-                    self.steps,
+                    "{} in {:.0} s, {:.0} images/s, {:.1} s ({:.1} %) waiting for data",
+                    count(self.steps, "step"),
                     self.train_seconds,
                     self.images_per_second,
                     self.data_wait_seconds,

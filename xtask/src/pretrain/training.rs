@@ -17,6 +17,7 @@ use super::rescue::Rescue;
 use crate::bridge::{DeviceSource, LoaderSource};
 use crate::config::RunConfig;
 use crate::ranks::share;
+use crate::threads::of_loader;
 use crate::usage::usage;
 
 /// Where a rank computes, and with whom.
@@ -69,7 +70,9 @@ impl<M: Method> Training<M> {
         let loader = loader(config, data, shard)?;
         let accumulation = train.accumulation as u64;
         let steps = train.epochs * loader.batches_per_epoch() / accumulation;
-        anyhow::ensure!(steps > 0, "the training images do not fill a single step");
+        if steps == 0 {
+            return Err(usage("the training images do not fill a single step"));
+        }
         let steps_per_epoch = steps as f64 / train.epochs as f64;
         let last_step = match train.stop_after {
             Some(epochs) => ((epochs * steps_per_epoch).round() as u64).min(steps),
@@ -189,7 +192,7 @@ pub fn loader(config: &RunConfig, data: &Splits, shard: Shard) -> anyhow::Result
         batch_size: micro_batch / shard.count,
         seed: config.seed,
         prefetch: config.data.prefetch,
-        threads: config.data.threads,
+        threads: of_loader(config.data.threads),
         shard,
     };
     Ok(ViewLoader::new(data.train.clone(), Arc::new(pair), &settings)?)

@@ -27,6 +27,7 @@ use crate::machine::describe;
 use crate::pretrain::{Doctor, Summary};
 use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
 use crate::spread::spread;
+use crate::usage::usage;
 use pictures::{Thumbnails, gallery, maps};
 
 pub use command::{ReportArgs, run};
@@ -152,6 +153,9 @@ pub fn save(folder: &Path, report: &RunReport) -> anyhow::Result<()> {
 
 /// The report of the run in `folder`.
 pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
+    if !folder.is_dir() {
+        return Err(usage(format!("{} is not the folder of a run", folder.display())));
+    }
     let path = folder.join(REPORT_DATA);
     let reading = || {
         format!(

@@ -6,6 +6,7 @@ use selfsame_report::{Better, Cell, Figure, Finding, Rank, RunReport, Table, Ver
 use crate::eval::Outcome;
 use crate::invariance::AugmentationRow;
 use crate::pretrain::Summary;
+use crate::words::count;
 
 /// The doctor's diagnosis as a page shows it.
 pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
@@ -68,7 +69,7 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
         plain(
             "Training",
             format!("{:.0} s", summary.train_seconds),
-            format!("{} steps, {:.0} images/s", summary.steps, summary.images_per_second),
+            format!("{}, {:.0} images/s", count(summary.steps, "step"), summary.images_per_second),
             Some(Rank { number: summary.train_seconds, better: Better::Lower }),
         ),
     ]);

@@ -16,6 +16,7 @@ use crate::config::{LearningRateScaling, Overrides, RunConfig};
 use crate::methods::{Method, MethodConfig};
 use crate::run_folder::replace;
 use crate::usage::usage;
+use crate::words::count;
 
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
@@ -119,8 +120,9 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
 
     let target = args.accuracy.or_else(|| comparison.common_accuracy());
     let budget = match (args.minutes, args.epochs.unwrap_or(10)) {
+        (Some(1.0), _) => "1 minute of training".into(),
         (Some(minutes), _) => format!("{minutes} minutes of training"),
-        (None, epochs) => format!("{epochs} epochs"),
+        (None, epochs) => count(epochs, "epoch"),
     };
     let page = page(&comparison, target, &budget, &outcomes, &plan, args.jobs)?;
     let runs: Vec<_> = trials.iter().zip(&outcomes).map(|(t, o)| record(&t.name, o)).collect();

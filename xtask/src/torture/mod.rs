@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::run_folder::{CHECKPOINTS, newest_checkpoint};
 use crate::usage::usage;
+use crate::words::reasons;
 use faults::{Fault, Needs};
 use kills::{Kill, When};
 use report::{Campaign, Outcome, Row};
@@ -239,9 +240,11 @@ impl Torture {
     fn judge(&self, which: usize, folder: &Path) -> anyhow::Result<Outcome> {
         let words = victim::last_words(folder);
         Ok(match End::read(folder) {
-            Err(error) => {
-                Outcome::Lost(format!("{}: {error:#}; it said: {words}", folder.display()))
-            }
+            Err(error) => Outcome::Lost(format!(
+                "{}: {}; it said: {words}",
+                folder.display(),
+                reasons(&error)
+            )),
             Ok(end) => match end.difference(&self.undisturbed[which].end) {
                 Some(what) => Outcome::Different(format!("{}: {what} differ", folder.display())),
                 None => {

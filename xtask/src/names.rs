@@ -1,0 +1,49 @@
+//! Names as people type them.
+
+use strsim::osa_distance;
+
+/// Without what does not matter: capitals, and whether words are joined by `-`, by `_` or not at all.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
+}
+
+/// The one of `known` that `name` means for certain: itself, or written in another way.
+pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let exact = known.clone().into_iter().find(|other| *other == name);
+    exact.or_else(|| known.into_iter().find(|other| plain(other) == plain(name)))
+}
+
+/// The one of `known` that `name` may have been meant for.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = plain(name);
+    // A typing error or two; of a short name not so many that it would be another one.
+    let most = (name.chars().count() / 3).clamp(1, 3);
+    let distances = known.into_iter().map(|other| (osa_distance(&plain(other), &name), other));
+    let (distance, other) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= most).then_some(other)
+}
+
+/// The beginning of an error's second sentence: the nearest name, if there is one.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map_or(String::new(), |other| format!("did you mean {other}? "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 4] = ["byol", "barlow-twins", "moco-v3", "fashion-mini"];
+
+    #[test]
+    fn capitals_and_joints_do_not_matter_and_errors_of_typing_are_asked_about() {
+        for (name, known) in
+            [("BYOL", "byol"), ("barlow_twins", "barlow-twins"), ("MoCoV3", "moco-v3")]
+        {
+            assert_eq!(meant(name, KNOWN), Some(known));
+        }
+        for (name, known) in [("boyl", "byol"), ("fashon-mini", "fashion-mini")] {
+            assert_eq!((meant(name, KNOWN), nearest(name, KNOWN)), (None, Some(known)));
+        }
+        assert_eq!(nearest("imagenet", KNOWN), None);
+    }
+}
