@@ -10,7 +10,7 @@ use selfsame_data::{Links, Source, Splits, open, write_skipped};
 use selfsame_eval::{Features, LabelledImages, extract};
 
 use crate::bridge::PlainImages;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, images_at};
 use crate::data::{datasets_root, readable, settle_views};
 use crate::eval::run_config;
 use crate::usage::usage;
@@ -61,7 +61,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let device = crate::device::parse(&config.device)?;
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
     let source = match (&args.images, &args.dataset) {
-        (Some(folder), _) => Source::Folder(folder.clone()),
+        (Some(folder), _) => Source::Folder(images_at(folder)),
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("embed needs --images or --dataset")),
     };

@@ -8,6 +8,7 @@ use selfsame_eval::{extract, nearest};
 use serde_json::json;
 
 use crate::bridge::PlainImages;
+use crate::config::images_at;
 use crate::data::{datasets_root, readable, settle_views};
 use crate::eval::run_config;
 use crate::feature_cache::FeatureCache;
@@ -67,7 +68,7 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
     let own = args.images.is_none() && args.dataset.is_none();
     if !own {
-        config.data.images.clone_from(&args.images);
+        config.data.images = args.images.as_deref().map(images_at);
         config.data.dataset.clone_from(&args.dataset);
     }
     let data = open(&config.data.source(), &datasets_root(), config.data.links())?;

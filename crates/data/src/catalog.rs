@@ -236,7 +236,7 @@ fn open_file(name: &str, file: &Path, links: Links) -> Result<Splits, DataError>
     } else {
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Err(DataError::Request(format!(
-            "{} is a file; point at the folder that it lies in, {}",
+            "{} is a file; give the folder that it lies in, {}",
             file.display(),
             folder.display()
         )))

@@ -17,6 +17,8 @@ pub struct Layout {
     pub train: String,
     /// Where the test images are, in words.
     pub test: Option<String>,
+    /// Whether the test images were held out of the training images.
+    pub held_out: bool,
     /// Where labels come from, in words; empty without any.
     pub labels: String,
     /// Why no image has a label, as a sentence that also says what to do.

@@ -286,8 +286,8 @@ mod tests {
     fn a_single_file_is_trained_on() {
         let root = folder_with(&["test-0.tar", "b.parquet"]);
         let tar = root.path().join("test-0.tar");
-        assert_eq!(shards(&tar, &[".tar"]).unwrap().train, [&*tar]);
-        assert!(shards(&tar, &[".parquet"]).unwrap().train.is_empty());
+        assert_eq!(shards(&tar, &[".tar"], Links::Follow).unwrap().train, [&*tar]);
+        assert!(shards(&tar, &[".parquet"], Links::Follow).unwrap().train.is_empty());
     }
 
     #[test]

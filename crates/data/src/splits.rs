@@ -258,6 +258,7 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
     match Splits::hold_out_tenths(train_set) {
         Err(all) => Ok(Splits { layout, ..Splits::new(name, all, None, skipped) }),
         Ok([train, test]) => {
+            layout.held_out = true;
             layout.test =
                 Some("held out of the training images, about a tenth of each class".into());
             let test = Some(Arc::new(test) as Arc<dyn ImageDataset>);

@@ -184,7 +184,7 @@ fn lay_over(table: &mut Table, given: Table) {
 /// The data's name as it stands in the catalogue, their folder wherever the next command is called from.
 fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     if let Some(images) = text(table, "images") {
-        let path = images_at(Path::new(images))?;
+        let path = images_at(Path::new(images));
         insert(table, "data.images", Value::String(path.display().to_string()))?;
     }
     if let Some(name) = text(table, "dataset")
@@ -196,21 +196,9 @@ fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The whole path of images that were named on the command line.
-///
-/// # Errors
-/// A single image, where a folder of them is wanted. A shard is many images, and taken.
-pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
-    const SHARDS: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".parquet"];
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    if path.is_file() && !SHARDS.iter().any(|end| name.ends_with(end)) {
-        return Err(usage(format!(
-            "--images {}: it is a file; give the folder that it lies in",
-            path.display()
-        )));
-    }
-    let whole = std::path::absolute(path);
-    Ok(whole.unwrap_or_else(|_| path.to_owned()))
+/// The whole path of images that were named on the command line: a run is gone on with from anywhere.
+pub fn images_at(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn integer(n: usize) -> Value {

@@ -4,7 +4,9 @@ use clap::Args;
 use selfsame_data::{FileFormat, ImageDataset, Links, Source, Splits, open};
 use serde_json::json;
 
+use crate::config::images_at;
 use crate::data::{Sides, readable};
+use crate::words::{count, pasted};
 
 /// Images that are named before the rest is only counted.
 const SHOWN: usize = 10;
@@ -42,7 +44,7 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
         Some(name) if !args.folder.exists() && !name.contains(['/', '.']) => {
             Source::Named(name.to_owned())
         }
-        _ => Source::Folder(args.folder.clone()),
+        _ => Source::Folder(images_at(&args.folder)),
     };
     let mut data = open(&source, root, links)?;
     let known = |data: &Splits| {
@@ -102,14 +104,20 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
     line("is", format_of(data));
     let split = |set: &dyn ImageDataset, place: &str| {
         let (classes, unlabelled) = classes(set);
-        let mut text = images(set.len() as u64);
+        let mut text = images(set.len());
         if !place.is_empty() {
             text += &format!(", {place}");
         }
         if classes.is_empty() {
             return vec![text + ", without labels"];
         }
-        text += &format!(", {}", plural(classes.len() as u64, "class", "classes"));
+        text += &format!(
+            ", {}",
+            match classes.len() {
+                1 => "1 class".into(),
+                n => format!("{n} classes"),
+            }
+        );
         if unlabelled > 0 {
             text += &format!(", {unlabelled} without a label");
         }
@@ -139,7 +147,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
         &format!(
             "shorter sides from {smallest} to {largest} pixels, median {}, of {} looked at",
             sides.median,
-            images(sides.seen as u64)
+            images(sides.seen)
         ),
     );
     line("views", &format!("{0}×{0}: {1}", sides.view(), sides.reason()));
@@ -152,7 +160,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
     }
     let skipped = &data.skipped;
     if !skipped.is_empty() {
-        line("left out", &images(skipped.len() as u64));
+        line("left out", &images(skipped.len()));
         for skipped in skipped.iter().take(SHOWN) {
             let path = skipped.path.strip_prefix(&layout.root).unwrap_or(&skipped.path);
             line("", &format!("{}: {}", path.display(), skipped.reason));
@@ -168,18 +176,14 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
         );
     }
     let (flag, value) = match source {
-        Source::Folder(folder) => ("--images", folder.display().to_string()),
+        Source::Folder(folder) => ("--images", pasted(folder)),
         Source::Named(name) => ("--dataset", name.clone()),
     };
     out + &format!("\ntrain on it with: cargo xtask pretrain byol {flag} {value}\n")
 }
 
-fn images(n: u64) -> String {
-    plural(n, "image", "images")
-}
-
-fn plural(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
+fn images(n: usize) -> String {
+    count(n, "image")
 }
 
 fn to_json(data: &Splits, sides: &Sides, decoded: bool) -> serde_json::Value {

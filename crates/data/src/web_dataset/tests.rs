@@ -244,7 +244,7 @@ fn labels_are_found_by_key_in_any_order_and_any_case() {
     ];
     assert_eq!(images, expected);
     let root = folder(&[("0.tar", &shard)]);
-    let reasons: Vec<String> = open_web_dataset("x", root.path())
+    let reasons: Vec<String> = open_web_dataset("x", root.path(), Links::Follow)
         .unwrap()
         .skipped
         .into_iter()
