@@ -91,7 +91,7 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
         )));
     }
     let source = match (&args.images, &args.dataset) {
-        (Some(folder), _) => Source::Folder(images_at(folder)),
+        (Some(folder), _) => Source::Folder(images_at(folder)?),
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("give --images DIR or --dataset NAME")),
     };

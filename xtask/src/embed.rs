@@ -61,7 +61,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let device = crate::device::parse(&config.device)?;
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
     let source = match (&args.images, &args.dataset) {
-        (Some(folder), _) => Source::Folder(images_at(folder)),
+        (Some(folder), _) => Source::Folder(images_at(folder)?),
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("embed needs --images or --dataset")),
     };

@@ -68,7 +68,7 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
     let own = args.images.is_none() && args.dataset.is_none();
     if !own {
-        config.data.images = args.images.as_deref().map(images_at);
+        config.data.images = args.images.as_deref().map(images_at).transpose()?;
         config.data.dataset.clone_from(&args.dataset);
     }
     let data = open(&config.data.source(), &datasets_root(), config.data.links())?;

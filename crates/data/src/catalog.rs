@@ -228,19 +228,31 @@ fn open_detected(name: &str, folder: &Path, links: Links) -> Result<Splits, Data
 
 /// A single file, which has to be one that holds many images.
 fn open_file(name: &str, file: &Path, links: Links) -> Result<Splits, DataError> {
+    match many_images_in(file)? {
+        FileFormat::Parquet => open_parquet(name, file, links),
+        _ => open_web_dataset(name, file, links),
+    }
+}
+
+/// Whether a single file can be opened as a data set, by its name: a WebDataset shard or a Parquet
+/// file.
+///
+/// # Errors
+/// Any other file, in words that say what to do.
+pub fn many_images_in(file: &Path) -> Result<FileFormat, DataError> {
     let is = |suffixes: &[&str]| file.file_name().is_some_and(|name| has_suffix(name, suffixes));
     if is(&parquet::SUFFIXES) {
-        open_parquet(name, file, links)
-    } else if is(&web_dataset::SUFFIXES) {
-        open_web_dataset(name, file, links)
-    } else {
-        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Err(DataError::Request(format!(
-            "{} is a file; give the folder that it lies in, {}",
-            file.display(),
-            folder.display()
-        )))
+        return Ok(FileFormat::Parquet);
     }
+    if is(&web_dataset::SUFFIXES) {
+        return Ok(FileFormat::WebDataset);
+    }
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Err(DataError::Request(format!(
+        "{} is a file; give the folder that it lies in, {}",
+        file.display(),
+        folder.display()
+    )))
 }
 
 /// Pictures, WebDataset shards or Parquet files, whichever hold the most images; pictures if they

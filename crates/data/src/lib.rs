@@ -46,7 +46,8 @@ pub use archive::UnpackLimits;
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
 pub use catalog::{
-    CatalogEntry, DatasetInfo, FileFormat, Manifest, ManifestFile, Source, info, list, open,
+    CatalogEntry, DatasetInfo, FileFormat, Manifest, ManifestFile, Source, info, list,
+    many_images_in, open,
 };
 pub use cifar::open_cifar;
 pub use content::ContentKey;

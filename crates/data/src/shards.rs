@@ -209,7 +209,13 @@ pub(crate) fn open_shards<S: ImageStore + 'static>(
         let mut skipped = Vec::new();
         let store = open(paths, &mut labels, &mut skipped)?;
         let place = counted(paths.len() as u64, &format!("{what} file"));
-        Ok::<_, DataError>(Found { place, store, skipped, unknown: BTreeMap::new() })
+        Ok::<_, DataError>(Found {
+            place,
+            store,
+            skipped,
+            beside: Vec::new(),
+            unknown: BTreeMap::new(),
+        })
     };
     let mut train = read(&shards.train, "training")?;
     train.skipped.extend(shards.skipped.iter().cloned());

@@ -201,6 +201,8 @@ pub(crate) struct Found<S> {
     pub(crate) store: S,
     /// What was left out on the way.
     pub(crate) skipped: Vec<Skipped>,
+    /// Images beside the class folders.
+    pub(crate) beside: Vec<Skipped>,
     /// Of a test split: classes that training lacks, with the number of their images.
     pub(crate) unknown: BTreeMap<String, u64>,
 }
@@ -224,6 +226,7 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
     mut layout: Layout,
 ) -> Result<Splits, DataError> {
     let mut skipped = train.skipped;
+    skipped.extend(train.beside);
     let labelled = (0..train.store.len()).any(|index| train.store.label(index).is_some());
     let train_set = ImageSet::new(train.store, class_names.clone(), &mut skipped);
     if train_set.is_empty() {
@@ -245,10 +248,11 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
             Some(test) => format!("{} is tested on", test.place),
             None => "its images have no labels; some training images are held out instead".into(),
         };
-        layout.pass_over(&other.place, other.store.len() as u64, reason);
+        layout.pass_over(&other.place, (other.store.len() + other.beside.len()) as u64, reason);
     }
     if let Some(test) = test {
         skipped.extend(test.skipped);
+        skipped.extend(test.beside);
         layout.test = Some(test.place);
         layout.unknown_classes = test.unknown;
         let test = ImageSet::new(test.store, class_names, &mut skipped);

@@ -43,6 +43,7 @@ pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError
         place: place.to_owned(),
         store,
         skipped,
+        beside: Vec::new(),
         unknown: BTreeMap::new(),
     };
     let train =

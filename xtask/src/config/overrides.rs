@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use selfsame_data::many_images_in;
 use toml::{Table, Value};
 
 use super::RunConfig;
@@ -184,7 +185,7 @@ fn lay_over(table: &mut Table, given: Table) {
 /// The data's name as it stands in the catalogue, their folder wherever the next command is called from.
 fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     if let Some(images) = text(table, "images") {
-        let path = images_at(Path::new(images));
+        let path = images_at(Path::new(images))?;
         insert(table, "data.images", Value::String(path.display().to_string()))?;
     }
     if let Some(name) = text(table, "dataset")
@@ -197,8 +198,14 @@ fn settle_data(table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// The whole path of images that were named on the command line: a run is gone on with from anywhere.
-pub fn images_at(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+///
+/// # Errors
+/// A single image, where a folder of them is wanted. A shard is many images, and taken.
+pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.is_file() {
+        many_images_in(path)?;
+    }
+    Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 fn integer(n: usize) -> Value {

@@ -44,7 +44,7 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
         Some(name) if !args.folder.exists() && !name.contains(['/', '.']) => {
             Source::Named(name.to_owned())
         }
-        _ => Source::Folder(images_at(&args.folder)),
+        _ => Source::Folder(images_at(&args.folder)?),
     };
     let mut data = open(&source, root, links)?;
     let known = |data: &Splits| {

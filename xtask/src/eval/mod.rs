@@ -153,7 +153,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 /// The same encoder and views on other images: all of them, with the run's statistics.
 fn transfer_to(config: &mut RunConfig, args: &EvalArgs) -> anyhow::Result<()> {
     config.data.dataset.clone_from(&args.dataset);
-    config.data.images = args.images.as_deref().map(images_at);
+    config.data.images = args.images.as_deref().map(images_at).transpose()?;
     (config.data.limit, config.data.test_limit, config.data.fraction) = (None, None, None);
     config.data.validation = None;
     Ok(())

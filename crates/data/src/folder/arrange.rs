@@ -96,17 +96,18 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     let mut skipped = found.skipped.clone();
     let mut labels = vec![vec![None; folders.len()]; 1 + splits.tests.len()];
     let mut unknown = vec![BTreeMap::<String, u64>::new(); labels.len()];
-    let mut beside: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    let mut strays = vec![false; folders.len()];
+    let mut others: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    // Whose images are left out, with the split that they lie in.
+    let mut strays = vec![None; folders.len()];
     for (number, (folder, place)) in folders.iter().zip(&places).enumerate() {
         match *place {
-            Place::Beside(names) if names <= depth => strays[number] = true,
+            Place::Beside(names) if names <= depth => strays[number] = Some(0),
             Place::Beside(names) => {
                 let path = folder.names[depth..names].iter().collect();
-                *beside.entry(path).or_default() += folder.images as u64;
+                *others.entry(path).or_default() += folder.images as u64;
             }
             Place::Split(split, _) => match classes.label(split, folder, *place) {
-                Label::Stray => strays[number] = true,
+                Label::Stray => strays[number] = Some(split),
                 Label::Class(class) => labels[split][number] = Some(Some(class)),
                 Label::Unlabelled => labels[split][number] = Some(None),
                 Label::Unknown(name) => {
@@ -116,7 +117,7 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
             },
         }
     }
-    for (path, images) in beside {
+    for (path, images) in others {
         let reason = splits.why_beside();
         layout.pass_over(&format!("{}/", path.display()), images, reason);
     }
@@ -124,11 +125,15 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
         Some(train) => format!("lies beside {train}/, which is trained on"),
         None => "lies beside the class folders".into(),
     };
-    let stray = |index: usize| found.index.folder_of(index).is_some_and(|f| strays[f]);
-    if strays.contains(&true) {
-        let paths = (0..found.index.len()).filter(|i| stray(*i));
-        let paths = paths.filter_map(|index| found.index.path(index));
-        skipped.extend(paths.map(|path| Skipped { path, reason: reason.clone() }));
+    let mut beside = vec![Vec::new(); labels.len()];
+    if strays.iter().any(Option::is_some) {
+        for index in 0..found.index.len() {
+            let split = found.index.folder_of(index).and_then(|folder| strays[folder]);
+            let dropped = dropped.get(index) == Some(&true);
+            if let (Some(split), false, Some(path)) = (split, dropped, found.index.path(index)) {
+                beside[split].push(Skipped { path, reason: reason.clone() });
+            }
+        }
     }
 
     layout.labels = if classes.names.is_empty() { String::new() } else { "class folders".into() };
@@ -150,17 +155,20 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     };
     let mut unknown = unknown.into_iter();
     unknown.next();
+    let mut beside = beside.into_iter();
     let train = Found {
         place: splits.train_place(&classes),
         store: files(0),
         skipped,
+        beside: beside.next().unwrap_or_default(),
         unknown: BTreeMap::new(),
     };
-    let tests = splits.tests.iter().zip(unknown).zip(1..);
-    let tests = tests.map(|((place, unknown), split)| Found {
+    let tests = splits.tests.iter().zip(unknown.zip(beside)).zip(1..);
+    let tests = tests.map(|((place, (unknown, beside)), split)| Found {
         place: place.clone(),
         store: files(split),
         skipped: Vec::new(),
+        beside,
         unknown,
     });
     let tests = tests.collect();
