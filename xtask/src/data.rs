@@ -15,6 +15,7 @@ use crate::config::RunConfig;
 use crate::progress::{Tally, Unit};
 use crate::spread::spread;
 use crate::usage::usage;
+use crate::words::count;
 
 /// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
 const SMALL_SIDE: u32 = 64;
@@ -167,19 +168,33 @@ pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
         splits = splits.fraction(share, settings.split_seed)?;
     }
     let mut splits = splits.limit(settings.limit, settings.test_limit)?;
-    settle_views(config, &splits)?;
+    if splits.train.len() < 2 {
+        return Err(usage(too_few(splits.train.len())));
+    }
+    if let Err(error) = settle_views(config, &splits) {
+        // This says which images they are, and what is wrong with them.
+        readable(splits)?;
+        return Err(error);
+    }
     let side = settings.pack_side.unwrap_or(2 * config.views.view(0).size);
     splits.train = packed(splits.train, settings.pack, side, "training images")?;
     if let Some(test) = splits.test {
         splits.test = Some(packed(test, settings.pack, side, "test images")?);
     }
     let splits = readable(splits)?;
+    if splits.train.len() < 2 {
+        return Err(usage(too_few(splits.train.len())));
+    }
     if config.views.mean.is_none() || config.views.std.is_none() {
         let (mean, std) = channel_statistics(&*splits.train)?;
         config.views.mean.get_or_insert(mean);
         config.views.std.get_or_insert(std);
     }
     Ok(splits)
+}
+
+fn too_few(images: usize) -> String {
+    format!("{}, and at least 2 are needed; add images", count(images, "training image"))
 }
 
 /// The same without the images that cannot be read, which are listed. Of large sets every image is decoded to know.

@@ -15,6 +15,7 @@ use crate::data::{datasets_root, readable, settle_views};
 use crate::eval::run_config;
 use crate::usage::usage;
 use crate::weights::load_encoder;
+use crate::words::shown;
 
 /// Features of any images under the encoder of a run.
 ///
@@ -86,7 +87,7 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         values.extend_from_slice(features.values());
         labels.extend(set.labels().into_iter().map(|l| l.map_or(-1, i64::from)));
         for index in 0..set.len() {
-            names += &set.name(index).display().to_string();
+            names += &shown(&set.name(index));
             names.push('\n');
         }
     }
@@ -111,7 +112,7 @@ fn say_left_out(data: &Splits, out: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     for skipped in data.skipped.iter().take(5) {
-        eprintln!("no row for {}: {}", skipped.path.display(), skipped.reason);
+        eprintln!("no row for {}: {}", shown(&skipped.path), skipped.reason);
     }
     let context = || format!("cannot write {}", list.display());
     write_skipped(&data.skipped, File::create(&list).with_context(context)?)

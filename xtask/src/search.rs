@@ -17,6 +17,7 @@ use crate::joined::Joined;
 use crate::origin::Origin;
 use crate::usage::usage;
 use crate::weights::load_encoder;
+use crate::words::shown;
 
 /// Find the images that the encoder of a run takes to be most like another one.
 ///
@@ -77,7 +78,7 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         eprintln!("{line}");
     }
     for skipped in &data.skipped {
-        eprintln!("left out {}: {}", skipped.path.display(), skipped.reason);
+        eprintln!("left out {}: {}", shown(&skipped.path), skipped.reason);
     }
     if own && let Some(difference) = Origin::difference(&args.run, &data) {
         eprintln!("warning: {difference}");
@@ -104,7 +105,7 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         (name, Some((part, index))) if name.components().count() == 1 => {
             format!("{} {} {index}", data.name, ["train", "test"][part.min(1)])
         }
-        (name, _) => name.display().to_string(),
+        (name, _) => shown(&name),
     };
     let mut results = Vec::new();
     for (path, (indices, similarities)) in args.query.iter().zip(found.iter()) {

@@ -23,6 +23,18 @@ pub fn reasons(error: &anyhow::Error) -> String {
     said
 }
 
+/// A path on one line, whatever its name holds: it steers no terminal.
+pub fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.contains(char::is_control) {
+        false => text,
+        true => text
+            .chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect(),
+    }
+}
+
 /// A path as a shell wants it in a command that is to be pasted.
 pub fn pasted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -53,6 +65,12 @@ mod tests {
         assert_eq!(reasons(&error), "cannot read a.toml: no such file");
         let other: anyhow::Result<()> = Err(anyhow!("no such file"));
         assert_eq!(reasons(&other.context("a.toml").unwrap_err()), "a.toml: no such file");
+    }
+
+    #[test]
+    fn what_is_shown_is_one_line() {
+        assert_eq!(shown("a/é b.png".as_ref()), "a/é b.png");
+        assert_eq!(shown("a\n\u{1b}[1m.png".as_ref()), "a\\n\\u{1b}[1m.png");
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn bad_data_is_one_clear_error_before_anything_is_written() {
         // Nothing is wrong with the command: the files are still to be had.
         (&["--dataset", "cifar10"], 1, "dataset import cifar10"),
         (&["--images", empty.to_str().unwrap()], 2, "no readable image"),
-        (&["--limit", "10", "--set", "train.batch_size=100"], 2, "cannot be filled"),
+        (&["--limit", "10", "--set", "train.batch_size=100"], 2, "train.batch_size: 100"),
     ] {
         let all = [&["pretrain", "byol", "--out", out][..], args].concat();
         let (status, stderr) = error(&all);

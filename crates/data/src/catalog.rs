@@ -209,20 +209,36 @@ fn open_detected(name: &str, folder: &Path, links: Links) -> Result<Splits, Data
         return open_file(name, folder, links);
     }
     let inner = &sole_subfolder(folder)?;
-    let has = |file: &str| inner.join(file).is_file();
-    let idx = "train-images-idx3-ubyte";
-    if has("data_batch_1.bin") || has("train.bin") {
-        open_cifar(name, inner)
-    } else if has(idx) || has(&format!("{idx}.gz")) {
-        open_idx(name, inner, Vec::new(), None)
-    } else if has("train_X.bin") {
-        open_stl10(name, inner)
-    } else if has("train_32x32.mat") {
-        open_svhn(name, inner)
-    } else if has(ANNOTATIONS) {
-        open_tiny_imagenet(name, inner)
+    let Some((file, opened)) = open_published(name, inner) else {
+        return open_counted(name, folder, inner, links);
+    };
+    let Err(error) = opened else { return opened };
+    // Pictures with a stray file of that name among them.
+    match walk(folder, links) {
+        Ok(found) if found.index.len() > 0 => {
+            let mut splits = open_counted(name, folder, inner, links)?;
+            splits.layout.notes.push(format!("{file} is not used: {}", error.reason()));
+            Ok(splits)
+        }
+        _ => Err(error),
+    }
+}
+
+/// By the name of one of its files, which is given back: a published set in the form that it is published in.
+fn open_published(name: &str, folder: &Path) -> Option<(&'static str, Result<Splits, DataError>)> {
+    let has = |file: &&'static str| folder.join(file).is_file();
+    let first = |files: &[&'static str]| files.iter().copied().find(|file| has(file));
+    if let Some(file) = first(&["data_batch_1.bin", "train.bin"]) {
+        Some((file, open_cifar(name, folder)))
+    } else if let Some(file) = first(&["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"]) {
+        Some((file, open_idx(name, folder, Vec::new(), None)))
+    } else if let Some(file) = first(&["train_X.bin"]) {
+        Some((file, open_stl10(name, folder)))
+    } else if let Some(file) = first(&["train_32x32.mat"]) {
+        Some((file, open_svhn(name, folder)))
     } else {
-        open_counted(name, folder, inner, links)
+        let file = first(&[ANNOTATIONS])?;
+        Some((file, open_tiny_imagenet(name, folder)))
     }
 }
 

@@ -44,7 +44,7 @@ impl RawLabels {
     /// The text of a label that stands for a class: none of a negative number.
     pub(crate) fn class_text(&self, number: u32) -> Option<&str> {
         let text = self.texts.get(number as usize)?;
-        text.parse::<i64>().map_or(true, |n| n >= 0).then_some(text)
+        (!is_negative(text)).then_some(text)
     }
 
     /// The classes that these labels make; `used` has the numbers of those that training images
@@ -64,7 +64,7 @@ impl RawLabels {
             let of = self.texts.iter().map(|text| class(text).filter(|c| *c < known)).collect();
             return Classes { names, of };
         }
-        let mut words: Vec<&String> = texts().collect();
+        let mut words: Vec<&String> = texts().filter(|text| !is_negative(text)).collect();
         words.sort_unstable();
         words.dedup();
         let names: Vec<String> = match words.iter().all(|word| names.contains(word)) {
@@ -91,6 +91,11 @@ impl Classes {
     pub(crate) fn of(&self, number: u32) -> Option<u32> {
         self.of.get(number as usize).copied().flatten()
     }
+}
+
+/// The usual way to say that there is no label.
+fn is_negative(text: &str) -> bool {
+    text.parse::<i64>().is_ok_and(|n| n < 0)
 }
 
 /// Names for the labels up to `largest`: `names` if they are enough, numbers otherwise, and none
@@ -132,6 +137,7 @@ mod tests {
         let (names, of) = classes(&["dog", "cat", "7", "yak"], 3, &[]);
         assert_eq!(names, ["7", "cat", "dog"]);
         assert_eq!(of, [Some(2), Some(1), Some(0), None], "yak is not among the training images");
+        assert_eq!(classes(&["dog", "-1", "cat"], 3, &[]).0, ["cat", "dog"]);
         let (names, of) = classes(&["cow", "ant"], 2, &["ant", "bee", "cow"]);
         assert_eq!((names.len(), of), (3, vec![Some(2), Some(0)]));
     }

@@ -23,8 +23,12 @@ pub struct Layout {
     pub labels: String,
     /// Why no image has a label, as a sentence that also says what to do.
     pub unlabelled: String,
+    /// Why there are no test images although there were some, as a sentence.
+    pub no_test: String,
     /// Classes of test images that no training image has, with the number of their images.
     pub unknown_classes: BTreeMap<String, u64>,
+    /// What somebody may have meant otherwise, a sentence each.
+    pub notes: Vec<String>,
     /// Places with images that are not used.
     pub passed_over: Vec<PassedOver>,
     /// How many files there are of each extension that is not read; `""` without an extension.
@@ -52,7 +56,8 @@ impl Layout {
     /// What a person should know before training starts, a sentence each: what is passed over, what
     /// is not read, which test images do not count.
     pub fn remarks(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.passed_over.iter().map(ToString::to_string).collect();
+        let mut all = self.notes.clone();
+        all.extend(self.passed_over.iter().map(ToString::to_string));
         all.extend(self.unread_line());
         all.extend(self.unknown_line());
         if self.links_out > 0 {
@@ -130,6 +135,8 @@ pub enum Untested {
     },
     /// No test image has a label that training images have; they are in this place.
     TestUnlabelled(Option<String>),
+    /// There is no test image that can be used, for the reason that is given.
+    NoTest(String),
 }
 
 impl fmt::Display for Untested {
@@ -139,6 +146,7 @@ impl fmt::Display for Untested {
                 f.write_str("the training images have no labels")
             }
             Self::NoLabels(why) => f.write_str(why),
+            Self::NoTest(why) => f.write_str(why),
             Self::OneClass(name) => write!(
                 f,
                 "all labelled training images are of one class, {name:?}; \

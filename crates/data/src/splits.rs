@@ -65,7 +65,8 @@ impl Splits {
                 _ => seen[class].is_multiple_of(EVERY),
             }
         });
-        if test.is_empty() {
+        // A single image measures nothing.
+        if test.len() < 2 {
             return Err(all);
         }
         Ok([Subset::new(all.clone(), train), Subset::new(all, test)])
@@ -128,11 +129,23 @@ impl Splits {
             Arc::new(Subset::new(set, rest))
         };
         let train = readable(self.train);
-        let test = self.test.map(readable).filter(|test| !test.is_empty());
+        let mut layout = self.layout;
+        let test = self.test.and_then(|test| {
+            let all = test.len();
+            let test = readable(test);
+            if test.len() >= 2 {
+                return Some(test);
+            }
+            layout.no_test = match test.len() {
+                0 => format!("none of the {all} test images can be read"),
+                _ => "there is only 1 test image, and at least 2 are needed".into(),
+            };
+            None
+        });
         if train.is_empty() {
-            return Err(no_images(&self.layout.root, &skipped));
+            return Err(no_images(&layout.root, &skipped));
         }
-        Ok(Self { train, test, skipped, ..self })
+        Ok(Self { train, test, skipped, layout, ..self })
     }
 
     /// SHA-256 of the paths from [`Layout::root`] and sizes of all files, in the order of the images: the same
@@ -165,6 +178,9 @@ impl Splits {
             _ => {}
         }
         let Some(test) = &self.test else {
+            if !self.layout.no_test.is_empty() {
+                return Some(Untested::NoTest(self.layout.no_test.clone()));
+            }
             let most = images.iter().max().copied().unwrap_or(0);
             return Some(Untested::TooFew { images: self.train.len(), most });
         };
@@ -208,6 +224,10 @@ pub(crate) struct Found<S> {
 }
 
 impl<S: ImageStore> Found<S> {
+    fn images(&self) -> u64 {
+        (self.store.len() + self.beside.len()) as u64
+    }
+
     fn labelled(&self) -> bool {
         (0..self.store.len()).any(|index| self.store.label(index).is_some())
     }
@@ -234,30 +254,37 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
     }
     layout.train = train.place;
     let train_set: Arc<dyn ImageDataset> = Arc::new(train_set);
-    let mut tests: Vec<Found<S>> = tests;
-    let chosen = match labelled {
-        true => tests.iter().position(Found::labelled),
-        false => tests.iter().position(|test| test.store.len() > 0),
-    };
-    let test = chosen.map(|index| tests.remove(index));
-    for other in tests.into_iter().filter(|other| other.store.len() > 0) {
-        let reason = match &test {
-            Some(test) if labelled && !other.labelled() => {
-                format!("its images have no labels; {} is tested on", test.place)
-            }
-            Some(test) => format!("{} is tested on", test.place),
-            None => "its images have no labels; some training images are held out instead".into(),
-        };
-        layout.pass_over(&other.place, (other.store.len() + other.beside.len()) as u64, reason);
-    }
-    if let Some(test) = test {
+    let mut chosen = None;
+    let mut others = Vec::new();
+    for test in tests.into_iter().filter(|test| test.store.len() > 0) {
+        if chosen.is_some() || (labelled && !test.labelled()) {
+            others.push((test.place.clone(), test.images(), test.labelled()));
+            continue;
+        }
         skipped.extend(test.skipped);
         skipped.extend(test.beside);
+        let set = ImageSet::new(test.store, class_names.clone(), &mut skipped);
+        if set.is_empty() {
+            layout.no_test = format!("none of the test images in {} can be read", test.place);
+            layout.notes.push(layout.no_test.clone());
+            continue;
+        }
         layout.test = Some(test.place);
         layout.unknown_classes = test.unknown;
-        let test = ImageSet::new(test.store, class_names, &mut skipped);
-        let test = Some(Arc::new(test) as Arc<dyn ImageDataset>).filter(|test| !test.is_empty());
-        return Ok(Splits { layout, ..Splits::new(name, train_set, test, skipped) });
+        chosen = Some(Arc::new(set) as Arc<dyn ImageDataset>);
+    }
+    for (place, images, has_labels) in others {
+        let reason = match &layout.test {
+            Some(test) if labelled && !has_labels => {
+                format!("its images have no labels; {test} is tested on")
+            }
+            Some(test) => format!("{test} is tested on"),
+            None => "its images have no labels; some training images are held out instead".into(),
+        };
+        layout.pass_over(&place, images, reason);
+    }
+    if chosen.is_some() {
+        return Ok(Splits { layout, ..Splits::new(name, train_set, chosen, skipped) });
     }
     match Splits::hold_out_tenths(train_set) {
         Err(all) => Ok(Splits { layout, ..Splits::new(name, all, None, skipped) }),

@@ -7,13 +7,13 @@ mod tar_entries;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
 
 pub(crate) use self::compressed::unpacked_in_memory;
-use self::compressed::{Forwards, Packing, Room};
+use self::compressed::{Forwards, Packing, Room, most_unpacked};
 use self::names::place_in;
 pub(crate) use self::samples::{Findings, Sample, ShardPlace, index};
 use self::samples::{PassedBy, UNLABELLED};
@@ -205,7 +205,10 @@ pub(crate) fn count_images(paths: &[PathBuf], enough: usize) -> usize {
         let most = enough.saturating_sub(images);
         images += match packing {
             Packing::Plain => samples::count(file, length, most),
-            _ => samples::count(Forwards(packing.unpacked(BufReader::new(file))), u64::MAX, most),
+            _ => {
+                let unpacked = packing.unpacked(BufReader::new(file)).take(most_unpacked(length));
+                samples::count(Forwards(unpacked), u64::MAX, most)
+            }
         };
         if images >= enough {
             break;

@@ -205,6 +205,12 @@ pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
     if path.is_file() {
         many_images_in(path)?;
     }
+    if path.to_str().is_none() {
+        let path = path.display();
+        return Err(usage(format!(
+            "{path}: settings hold text, and this name is not Unicode; rename the folder, or link to it"
+        )));
+    }
     Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 

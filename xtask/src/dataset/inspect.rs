@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::config::images_at;
 use crate::data::{Sides, readable};
-use crate::words::{count, pasted};
+use crate::words::{count, pasted, shown};
 
 /// Images that are named before the rest is only counted.
 const SHOWN: usize = 10;
@@ -163,7 +163,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
         line("left out", &images(skipped.len()));
         for skipped in skipped.iter().take(SHOWN) {
             let path = skipped.path.strip_prefix(&layout.root).unwrap_or(&skipped.path);
-            line("", &format!("{}: {}", path.display(), skipped.reason));
+            line("", &format!("{}: {}", shown(path), skipped.reason));
         }
         if skipped.len() > SHOWN {
             line("", &format!("and {} more; --json lists all", skipped.len() - SHOWN));

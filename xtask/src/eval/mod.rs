@@ -29,6 +29,7 @@ use crate::report;
 use crate::run_folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
+use crate::words::shown;
 
 pub use outcome::Outcome;
 
@@ -103,7 +104,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         eprintln!("{line}");
     }
     for skipped in data.skipped.iter().take(5) {
-        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+        eprintln!("skipped {}: {}", shown(&skipped.path), skipped.reason);
     }
     if data.skipped.len() > 5 {
         eprintln!("… and {} more", data.skipped.len() - 5);

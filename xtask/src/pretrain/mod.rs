@@ -26,7 +26,7 @@ use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED, find};
 use crate::threads::bounded;
 use crate::usage::{status, usage};
-use crate::words::{count, reasons};
+use crate::words::{count, reasons, shown};
 use follower::Follower;
 use rescue::{Rescue, or_lost};
 use saved::Saved;
@@ -167,6 +167,14 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
     let place = Place { device, together, threads, rescue };
     training::check(&config, &place)?;
+    if let (Some(out), Some(images)) = (&args.out, &config.data.images)
+        && std::fs::canonicalize(out)
+            .is_ok_and(|out| std::fs::canonicalize(images).is_ok_and(|i| i == out))
+    {
+        return Err(usage(
+            "--out is the folder of images itself; give the run a folder of its own",
+        ));
+    }
     let views_chosen = config.views.size.is_none();
     let data = crate::data::open(&mut config)?;
     let ranks = place.together.as_ref().map_or(1, |together| together.ranks.count());
@@ -205,7 +213,7 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
         eprintln!("{ranks}, each with its part of every batch{over_nccl}");
     }
     for skipped in data.skipped.iter().take(5) {
-        eprintln!("skipped {}: {}", skipped.path.display(), skipped.reason);
+        eprintln!("skipped {}: {}", shown(&skipped.path), skipped.reason);
     }
     if data.skipped.len() > 5 {
         eprintln!(

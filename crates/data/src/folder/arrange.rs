@@ -14,6 +14,9 @@ use crate::{DataError, FileFormat, Layout, Skipped};
 /// Of all images of a split, one in so many may lie beside its class folders.
 const FEW: usize = 10;
 
+/// Folders of training and test images are looked for so many levels down.
+const DEEPEST_SPLIT: usize = 4;
+
 /// What a folder is taken for.
 pub(crate) struct Arranged {
     pub(crate) train: Found<Files>,
@@ -29,11 +32,14 @@ enum Place {
     /// Into a split, 0 for the training images, where classes are told by what follows so many
     /// names of the path.
     Split(usize, usize),
-    /// Left out with the folder that has the path up to so many names.
-    Beside(usize),
+    /// Left out with the folder that has the names from the one number to the other.
+    Beside(usize, usize),
+    /// Beside everything that is used.
+    Stray,
 }
 
 /// One folder that has images of its own.
+#[derive(Clone)]
 struct Folder<'a> {
     /// Names on the way from the root.
     names: Vec<&'a OsStr>,
@@ -69,16 +75,25 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     if found.index.len() == 0 {
         return Err(nothing(root, &found));
     }
-    let depth = wrapped(&folders);
-    layout.root.extend(folders.first().into_iter().flat_map(|f| &f.names[..depth]));
+    let outer = wrapped(&folders);
+    let focus = focus(&folders, outer);
+    let depth = focus.len();
+    layout.root.extend(&focus);
     for (run, pictures) in &found.runs {
         let place = run.strip_prefix(&layout.root).or_else(|_| run.strip_prefix(root));
         let place = format!("{}/", place.unwrap_or(run).display());
         let reason = "the folder of a run, whose pictures are made of images";
         layout.pass_over(&place, *pictures, reason);
     }
-    let splits = Splitting::of(&folders, depth, &layout.root)?;
-    let places: Vec<Place> = folders.iter().map(|folder| splits.place(folder, depth)).collect();
+    let inside: Vec<Folder<'_>> =
+        folders.iter().filter(|folder| folder.names.starts_with(&focus)).cloned().collect();
+    let splits = Splitting::of(&inside, depth, &layout.root)?;
+    let place = |folder: &Folder<'_>| match common(&folder.names, &focus) {
+        same if same == depth => splits.place(folder, depth),
+        _ if folder.names.len() <= outer => Place::Stray,
+        same => Place::Beside(outer, folder.names.len().min(same + 1)),
+    };
+    let places: Vec<Place> = folders.iter().map(place).collect();
     // Before classes are counted: a folder whose images are all read elsewhere is none.
     let used = |folder: usize| matches!(places[folder], Place::Split(..));
     let twice = twice(root, &found, used, &mut layout.links_out);
@@ -101,9 +116,9 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     let mut strays = vec![None; folders.len()];
     for (number, (folder, place)) in folders.iter().zip(&places).enumerate() {
         match *place {
-            Place::Beside(names) if names <= depth => strays[number] = Some(0),
-            Place::Beside(names) => {
-                let path = folder.names[depth..names].iter().collect();
+            Place::Stray => strays[number] = Some(0),
+            Place::Beside(from, to) => {
+                let path = folder.names[from..to].iter().collect();
                 *others.entry(path).or_default() += folder.images as u64;
             }
             Place::Split(split, _) => match classes.label(split, folder, *place) {
@@ -117,6 +132,7 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
             },
         }
     }
+    layout.notes = doubts(&folders, &places, depth);
     for (path, images) in others {
         let reason = splits.why_beside();
         layout.pass_over(&format!("{}/", path.display()), images, reason);
@@ -175,6 +191,14 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     Ok(Arranged { train, tests, class_names: classes.names, layout })
 }
 
+/// A name to be shown and compared; what is not Unicode in it is written as bytes.
+fn text(name: &OsStr) -> String {
+    match name.to_str() {
+        Some(text) => text.to_owned(),
+        None => name.as_encoded_bytes().escape_ascii().to_string(),
+    }
+}
+
 fn nothing(root: &Path, found: &Walk) -> DataError {
     let mut error = no_images(root, &found.skipped);
     let DataError::NoImages { detail, .. } = &mut error else { return error };
@@ -204,6 +228,74 @@ fn wrapped(folders: &[Folder<'_>]) -> usize {
     depth
 }
 
+/// How many names two paths share from their beginning on.
+fn common(names: &[&OsStr], others: &[&OsStr]) -> usize {
+    names.iter().zip(others).take_while(|(name, other)| name == other).count()
+}
+
+/// The names of the folder to look into: the one `outer` names deep, or one further down if that
+/// alone has both folders of training images and folders of test images. What lies beside it is not
+/// used then, since nobody can tell what it is for; test images are never trained on.
+fn focus<'a>(folders: &[Folder<'a>], outer: usize) -> Vec<&'a OsStr> {
+    let Some(first) = folders.first() else { return Vec::new() };
+    let mut focus = first.names[..outer].to_vec();
+    loop {
+        let depth = focus.len();
+        let inside: Vec<Folder<'_>> =
+            folders.iter().filter(|folder| folder.names.starts_with(&focus)).cloned().collect();
+        let found = named_roles(&names_at(&inside, depth, |_| true));
+        let training = with_role(&found, |role| role == Role::Training);
+        let parents = split_parents(&inside, depth);
+        let within = |name: &OsStr| parents.iter().any(|parent| parent.first() == Some(&name));
+        let mut carriers: Vec<&'a OsStr> =
+            inside.iter().filter_map(|folder| folder.names.get(depth).copied()).collect();
+        carriers.retain(|name| within(name));
+        carriers.dedup();
+        let next = match (&carriers[..], &training[..]) {
+            // A folder train that has folders train and test.
+            ([only], [train]) if text(only) == *train && parents.contains(&vec![*only]) => *only,
+            ([only], []) if found.is_empty() && below_classes(&inside, depth).is_none() => *only,
+            _ => return focus,
+        };
+        focus.push(next);
+    }
+}
+
+/// Folders further down than `depth`, by their names from there on, that have both a folder of
+/// training images and one of test images.
+fn split_parents<'a>(folders: &[Folder<'a>], depth: usize) -> Vec<Vec<&'a OsStr>> {
+    let mut children: BTreeMap<Vec<&'a OsStr>, Vec<String>> = BTreeMap::new();
+    for folder in folders {
+        for at in depth + 1..folder.names.len().min(depth + 1 + DEEPEST_SPLIT) {
+            let names = children.entry(folder.names[depth..at].to_vec()).or_default();
+            let child = text(folder.names[at]);
+            if !names.contains(&child) {
+                names.push(child);
+            }
+        }
+    }
+    let both = |names: &Vec<String>| {
+        let found = named_roles(names);
+        let training = found.iter().any(|(_, role)| *role == Role::Training);
+        training && found.iter().any(|(_, role)| *role != Role::Training)
+    };
+    children.into_iter().filter(|(_, names)| both(names)).map(|(parent, _)| parent).collect()
+}
+
+/// How many levels below the class folders `train` and `test` lie, if they lie in at least two of them.
+fn below_classes(folders: &[Folder<'_>], depth: usize) -> Option<usize> {
+    let is_training = |name: &OsStr| Role::of(&text(name)) == Some(Role::Training);
+    let right_below =
+        names_at(folders, depth, |folder| folder.name(depth + 1).is_some_and(is_training));
+    if right_below.len() >= 2 {
+        return Some(1);
+    }
+    let parents = split_parents(folders, depth);
+    let mut classes: Vec<&OsStr> = parents.iter().filter_map(|p| p.first().copied()).collect();
+    classes.dedup();
+    if classes.len() < 2 { None } else { parents.iter().map(Vec::len).min() }
+}
+
 /// How a folder is divided into splits.
 struct Splitting {
     /// What the folder of training images is called, if there is one.
@@ -216,8 +308,8 @@ struct Splitting {
 enum By {
     /// The role of each folder at the top, by name; all others train, or lie beside `train`.
     Top(HashMap<String, usize>),
-    /// The same roles one level further down, below class folders.
-    BelowClasses(HashMap<String, usize>),
+    /// The same roles so many levels further down, below class folders.
+    BelowClasses(HashMap<String, usize>, usize),
 }
 
 impl Splitting {
@@ -253,12 +345,9 @@ impl Splitting {
             tests.iter_mut().for_each(|name| name.push('/'));
             return Ok(Self { train_folder: None, tests, by: By::Top(splits) });
         }
-        // CLASS/train/…: at least two such classes, or it is one folder beside others.
-        let is_training = |name: &OsStr| Role::of(&name.to_string_lossy()) == Some(Role::Training);
-        let split_classes =
-            names_at(folders, depth, |folder| folder.name(depth + 1).is_some_and(is_training));
-        if split_classes.len() >= 2 {
-            let below = names_at(folders, depth + 1, |folder| folder.names.len() > depth + 1);
+        if let Some(level) = below_classes(folders, depth) {
+            let below =
+                names_at(folders, depth + level, |folder| folder.names.len() > depth + level);
             let found = named_roles(&below);
             let tests = ranked(&found);
             let mut splits = number(&tests, 1);
@@ -266,23 +355,25 @@ impl Splitting {
                 splits.insert(name.to_owned(), 0);
             }
             let tests = tests.into_iter().map(|name| format!("CLASS/{name}/")).collect();
-            return Ok(Self { train_folder: None, tests, by: By::BelowClasses(splits) });
+            return Ok(Self { train_folder: None, tests, by: By::BelowClasses(splits, level) });
         }
         Ok(Self { train_folder: None, tests, by: By::Top(HashMap::new()) })
     }
 
     fn place(&self, folder: &Folder<'_>, depth: usize) -> Place {
-        let name = |depth: usize| folder.name(depth).map(|name| name.to_string_lossy());
+        let name = |depth: usize| folder.name(depth).map(text);
         match &self.by {
             By::Top(splits) => match name(depth).and_then(|name| splits.get(&*name).copied()) {
                 Some(split) => Place::Split(split, depth + 1),
                 None if self.train_folder.is_none() => Place::Split(0, depth),
-                None => Place::Beside(folder.names.len().min(depth + 1)),
+                None if folder.names.len() == depth => Place::Stray,
+                None => Place::Beside(depth, depth + 1),
             },
-            By::BelowClasses(splits) => {
-                match name(depth + 1).and_then(|name| splits.get(&*name).copied()) {
+            By::BelowClasses(splits, level) => {
+                match name(depth + level).and_then(|name| splits.get(&*name).copied()) {
                     Some(split) => Place::Split(split, depth),
-                    None => Place::Beside(folder.names.len().min(depth + 2)),
+                    None if folder.names.len() == depth => Place::Stray,
+                    None => Place::Beside(depth, folder.names.len().min(depth + level + 1)),
                 }
             }
         }
@@ -291,14 +382,14 @@ impl Splitting {
     fn why_beside(&self) -> &'static str {
         match self.by {
             By::Top(_) => "the folder is called neither after training nor after test images",
-            By::BelowClasses(_) => "it is not in the train/ or test/ folder of a class",
+            By::BelowClasses(..) => "it is not in the train/ or test/ folder of a class",
         }
     }
 
     fn train_place(&self, classes: &Classes) -> String {
         match (&self.train_folder, &self.by) {
             (Some(name), _) => format!("{name}/"),
-            (None, By::BelowClasses(_)) => "CLASS/train/".into(),
+            (None, By::BelowClasses(..)) => "CLASS/train/".into(),
             (None, By::Top(_)) => match classes.names.len() {
                 0 => "all images, at any depth".into(),
                 classes => counted(classes as u64, "class folder"),
@@ -310,7 +401,7 @@ impl Splitting {
 /// Names of folders at some depth, each once, of those folders that `of` holds for.
 fn names_at(folders: &[Folder<'_>], depth: usize, of: impl Fn(&Folder<'_>) -> bool) -> Vec<String> {
     let names = folders.iter().filter(|folder| of(folder)).filter_map(|folder| folder.name(depth));
-    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = names.map(text).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -373,14 +464,14 @@ impl Classes {
             loop {
                 let mut names = within(split).map(|(folder, depth)| folder.name(depth + wrappers));
                 let Some(Some(first)) = names.next() else { return wrappers };
-                let class = known.iter().any(|name| *name == first.to_string_lossy());
+                let class = known.iter().any(|name| *name == text(first));
                 if class || names.any(|name| name != Some(first)) {
                     return wrappers;
                 }
                 wrappers += 1;
             }
         };
-        let below_classes = matches!(splits.by, By::BelowClasses(_));
+        let below_classes = matches!(splits.by, By::BelowClasses(..));
         let around = if below_classes { 0 } else { wrappers(0, &[]) };
         let mut images: BTreeMap<String, usize> = BTreeMap::new();
         let (mut beside, mut all) = (0, 0);
@@ -388,8 +479,7 @@ impl Classes {
             all += folder.images;
             match folder.name(depth + around) {
                 Some(name) => {
-                    *images.entry(name.to_string_lossy().into_owned()).or_default() +=
-                        folder.images;
+                    *images.entry(text(name)).or_default() += folder.images;
                 }
                 None => beside += folder.images,
             }
@@ -444,7 +534,7 @@ impl Classes {
         depth: usize,
     ) -> Option<Result<u32, String>> {
         let name = folder.name(depth + self.wrappers[split]).filter(|_| !self.names.is_empty())?;
-        let name = name.to_string_lossy();
+        let name = text(name);
         let exact = self.names.binary_search_by(|class| (**class).cmp(&name)).ok();
         // `Cat` in the one split and `cat` in the other are one class, if that is unambiguous.
         let same = || {
@@ -453,8 +543,52 @@ impl Classes {
             alike.next().filter(|_| alike.next().is_none()).map(|(class, _)| class)
         };
         let class = exact.or_else(same).map(|class| class as u32);
-        Some(class.ok_or_else(|| name.into_owned()))
+        Some(class.ok_or(name))
     }
+}
+
+/// What somebody may have meant otherwise, a sentence each.
+fn doubts(folders: &[Folder<'_>], places: &[Place], depth: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    let trained = || {
+        let pairs = folders.iter().zip(places);
+        pairs.filter_map(|(folder, place)| match place {
+            Place::Split(0, from) => Some((folder, *from)),
+            _ => None,
+        })
+    };
+    let test = |name: &&OsStr| matches!(Role::of(&text(name)), Some(Role::Test(_)));
+    let mut called: BTreeMap<PathBuf, u64> = BTreeMap::new();
+    for (folder, from) in trained() {
+        if let Some(at) = folder.names[from..].iter().position(test) {
+            let path = folder.names[depth..=from + at].iter().collect();
+            *called.entry(path).or_default() += folder.images as u64;
+        }
+    }
+    for (path, images) in called.into_iter().take(3) {
+        let images = counted(images, "image");
+        notes.push(format!(
+            "{}/ is called after test images, and is trained on: {images}",
+            path.display()
+        ));
+    }
+    let tops: Vec<String> = trained()
+        .filter(|(_, from)| *from == depth)
+        .filter_map(|(f, _)| f.name(depth))
+        .map(text)
+        .collect();
+    let with = |training: bool| {
+        let fits = |name: &&String| {
+            Role::in_words(name).is_some_and(|role| (role == Role::Training) == training)
+        };
+        tops.iter().find(fits)
+    };
+    if let (Some(train), Some(test)) = (with(true), with(false)) {
+        notes.push(format!(
+            "{train}/ and {test}/ are taken for classes, not for training and test images; call these train/ and test/"
+        ));
+    }
+    notes
 }
 
 /// The first names of some, to be read.

@@ -38,12 +38,11 @@ impl Role {
     }
 
     /// Of a name with exactly one of the words in it, and what is left of the name without it. Words
-    /// end where letters end.
+    /// end where letters end, or before a capital: `trainA`.
     fn within(name: &str) -> Option<(Self, Vec<String>)> {
-        let words = name.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
         let (mut role, mut rest) = (None, Vec::new());
-        for word in words {
-            match Self::of(word) {
+        for word in name.split(|c: char| !c.is_alphabetic()).flat_map(parts) {
+            match Self::of(&word) {
                 Some(found) if role.is_none() => role = Some(found),
                 Some(_) => return None,
                 None => rest.push(word.to_lowercase()),
@@ -51,6 +50,34 @@ impl Role {
         }
         Some((role?, rest))
     }
+}
+
+/// A word without spaces in its parts: before a capital that follows a small letter, and `traindata`
+/// before `data`.
+fn parts(word: &str) -> Vec<String> {
+    /// What is written behind a word for a split without anything between.
+    const BEHIND: [&str; 7] = ["set", "sets", "data", "dataset", "images", "imgs", "files"];
+    let mut parts = vec![String::new()];
+    let mut small = false;
+    for letter in word.chars() {
+        if small && letter.is_uppercase() {
+            parts.push(String::new());
+        }
+        small = letter.is_lowercase();
+        if let Some(part) = parts.last_mut() {
+            part.push(letter);
+        }
+    }
+    if let [only] = &parts[..] {
+        let only = only.to_lowercase();
+        let behind = BEHIND.iter().find_map(|behind| {
+            let front = only.strip_suffix(behind).filter(|front| Role::of(front).is_some())?;
+            Some(vec![front.to_owned(), (*behind).to_owned()])
+        });
+        parts = behind.unwrap_or(parts);
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// What folders that lie side by side are for: those whose whole name is one of the words; or, if
@@ -72,13 +99,11 @@ pub(crate) fn roles(names: &[&str]) -> Vec<Option<Role>> {
         .map(|(_, rest)| rest)
         .filter(|rest| has(rest, true) && has(rest, false))
         .collect();
-    // More than one kind of pair is no pair: which one is meant cannot be told.
-    let [first, rest @ ..] = &pairs[..] else { return whole };
-    if rest.iter().any(|other| other != first) {
+    if pairs.is_empty() {
         return whole;
     }
     let role = |found: &Option<(Role, Vec<String>)>| {
-        found.as_ref().filter(|(_, rest)| rest == *first).map(|(role, _)| *role)
+        found.as_ref().filter(|(_, rest)| pairs.contains(&rest)).map(|(role, _)| *role)
     };
     within.iter().map(role).collect()
 }
@@ -100,7 +125,15 @@ mod tests {
             (&["bullet_train", "test_tube", "wok"], &[None, None, None]),
             (&["bullet_train", "bullet"], &[None, None]),
             (&["cat", "test"], &[None, Some(Test(0))]),
-            (&["a_train", "a_test", "b_train", "b_test"], &[None, None, None, None]),
+            (&["trainA", "testA"], &[Some(Training), Some(Test(0))]),
+            (&["TrainData", "TestData"], &[Some(Training), Some(Test(0))]),
+            (&["traindata", "testdata"], &[Some(Training), Some(Test(0))]),
+            (&["trainer", "tester"], &[None, None]),
+            // Two training folders, which whoever asks has to refuse.
+            (
+                &["a_train", "a_test", "b_train", "b_test"],
+                &[Some(Training), Some(Test(0)), Some(Training), Some(Test(0))],
+            ),
         ] {
             assert_eq!(roles(names), expected, "{names:?}");
         }

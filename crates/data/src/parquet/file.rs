@@ -35,6 +35,9 @@ pub(super) struct ParquetFile {
     pub(super) labels: Option<usize>,
 }
 
+/// The most rows that a byte of a file may claim.
+const ROWS_OF_A_BYTE: u64 = 1000;
+
 /// One column of a row group, held against the limits.
 pub(super) struct Chunk {
     meta: ColumnChunkMetaData,
@@ -43,6 +46,10 @@ pub(super) struct Chunk {
 
 impl ParquetFile {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
+        // Before opening: that would wait for a writer at the other end of a pipe.
+        if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err("not a regular file".into());
+        }
         let mut file = File::open(path).map_err(|e| reasons::of_io(&e))?;
         let metadata = file.metadata().map_err(|e| reasons::of_io(&e))?;
         let again = file.try_clone().map_err(|e| reasons::of_io(&e))?;
@@ -92,8 +99,11 @@ impl ParquetFile {
         if listed && values > MAX_LISTED.saturating_mul(rows) {
             return Err("its rows have too many values each".into());
         }
-        // Every image has at least one byte.
-        if rows > self.bytes || rows > MAX_ROWS || (values != rows && !listed) {
+        // Of a dictionary a row may take less than a bit.
+        if rows > self.bytes.saturating_mul(ROWS_OF_A_BYTE)
+            || rows > MAX_ROWS
+            || (values != rows && !listed)
+        {
             return Err(format!("{rows} rows with {values} values are not possible"));
         }
         let meta = chunk.clone().into_builder().clear_statistics().clear_page_encoding_stats();

@@ -96,7 +96,7 @@ impl Room {
             ))
         };
         let mut packed = packing.unpacked(BufReader::with_capacity(1 << 20, packed));
-        let most = FREE_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES));
+        let most = most_unpacked(bytes);
         let mut write = || {
             let out = match &mut self.0 {
                 Some(file) => file,
@@ -117,6 +117,11 @@ impl Room {
     pub(super) fn into_file(self) -> Result<Option<PositionedFile>, DataError> {
         self.0.map(|file| PositionedFile::of(file, &std::env::temp_dir())).transpose()
     }
+}
+
+/// What a compressed shard of so many bytes may hold: a bomb holds more.
+pub(super) fn most_unpacked(bytes: u64) -> u64 {
+    FREE_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES))
 }
 
 /// Writes what `packed` gives to `out`, up to its damage or to `most` bytes; how many there were, and

@@ -123,10 +123,9 @@ pub(crate) fn index(
         findings,
     };
     let damage = shard.read_headers(labels);
-    let by_json = shard.labels.is_empty() && !shard.jsons.is_empty();
-    if by_json {
-        shard.read_jsons(labels);
-    }
+    let by_cls = shard.labels.len();
+    shard.read_jsons(labels);
+    let by_json = by_cls == 0 && !shard.labels.is_empty();
     if damage.is_ok() && shard.images.is_empty() && shard.refused == 0 {
         shard.say_no_image();
     }
@@ -175,7 +174,8 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
             };
             match name.role {
                 Role::Image if link => self.refuse(&entry.name, "a link, which is not read".into()),
-                _ if link => {}
+                Role::Label if link => self.refuse(&entry.name, "a link, which is not read".into()),
+                Role::Json if link => {}
                 Role::Image if entry.size > MAX_IMAGE_BYTES => {
                     self.refuse(&entry.name, beyond(entry.size, MAX_IMAGE_BYTES));
                 }
@@ -232,10 +232,13 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
         }
     }
 
-    /// Labels out of `.json` entries.
+    /// Labels out of `.json` entries, of samples without a `.cls` entry.
     fn read_jsons(&mut self, labels: &mut RawLabels) {
-        for (tried, json) in std::mem::take(&mut self.jsons).into_iter().enumerate() {
-            if tried >= JSON_TRIES && self.labels.is_empty() {
+        let by_cls: HashSet<u64> = self.labels.iter().map(|(label, _)| label.key).collect();
+        let jsons = std::mem::take(&mut self.jsons);
+        let without = jsons.into_iter().filter(|json| !by_cls.contains(&json.key));
+        for (tried, json) in without.enumerate() {
+            if tried >= JSON_TRIES && self.labels.len() == by_cls.len() {
                 return;
             }
             let bytes = self.entries.read_again(self.place.base, json.offset, json.size);
