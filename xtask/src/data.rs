@@ -1,6 +1,6 @@
 //! The data of a run: which images, how many of them, and where they are kept decoded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -15,7 +15,7 @@ use crate::config::RunConfig;
 use crate::progress::{Tally, Unit};
 use crate::spread::spread;
 use crate::usage::usage;
-use crate::words::count;
+use crate::words::{count, shown};
 
 /// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
 const SMALL_SIDE: u32 = 64;
@@ -193,6 +193,23 @@ pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
     Ok(splits)
 }
 
+/// Says on stderr what of a set is not used, and why; the first few of the images that were left out.
+pub fn say_left_out(data: &Splits, all_in: Option<&Path>) {
+    const NAMED: usize = 5;
+    for line in data.layout.remarks() {
+        eprintln!("{line}");
+    }
+    for skipped in data.skipped.iter().take(NAMED) {
+        eprintln!("skipped {}: {}", shown(&skipped.path), skipped.reason);
+    }
+    let more = data.skipped.len().saturating_sub(NAMED);
+    match all_in {
+        _ if more == 0 => {}
+        Some(list) => eprintln!("… and {more} more, all in {}", list.display()),
+        None => eprintln!("… and {more} more; `cargo xtask dataset inspect` lists them"),
+    }
+}
+
 fn too_few(images: usize) -> String {
     format!("{}, and at least 2 are needed; add images", count(images, "training image"))
 }
@@ -246,12 +263,13 @@ impl Sides {
 
     /// Why.
     pub fn reason(&self) -> String {
-        let Self { median, seen, .. } = self;
-        let sides = format!("the shorter side of the images is {median} at the median of {seen}");
+        let Self { median, .. } = self;
+        let looked_at = count(self.seen, "image");
+        let sides = format!("the median shorter side of {looked_at} is {median} pixels");
         match *median {
-            0..LEAST_SIDE => format!("{sides}, and views are not made smaller than {LEAST_SIDE}"),
+            0..LEAST_SIDE => format!("the least there is; {sides}"),
             LEAST_SIDE..=SMALL_SIDE => sides,
-            _ => format!("{sides}, so they are taken for photographs"),
+            _ => format!("as for photographs; {sides}; another size with --set views.size=N"),
         }
     }
 }

@@ -6,22 +6,23 @@ use anyhow::Context;
 use clap::Args;
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
-use selfsame_data::{Links, Source, Splits, open, write_skipped};
+use selfsame_data::{Links, Skipped, Source, Splits, open, write_skipped};
 use selfsame_eval::{Features, LabelledImages, extract};
 
 use crate::bridge::PlainImages;
 use crate::config::{RunConfig, images_at};
-use crate::data::{datasets_root, readable, settle_views};
+use crate::data::{datasets_root, readable, say_left_out, settle_views};
 use crate::eval::run_config;
 use crate::usage::usage;
 use crate::weights::load_encoder;
-use crate::words::shown;
+use crate::words::{count, shown};
 
-/// Features of any images under the encoder of a run.
+/// Features of a folder of images, or of a data set, under the encoder of a run.
 ///
 /// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
 /// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
-/// of each row. Images that cannot be read have no row; FILE.skipped.jsonl names them.
+/// of each row. Images that cannot be read, and those that training
+/// would pass over, have no row; FILE.skipped.jsonl names them.
 #[derive(Args)]
 pub struct EmbedArgs {
     /// The run's folder.
@@ -95,29 +96,30 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     write(&args.out, kind, &features, &labels, &config)?;
     let list = args.out.with_extension("txt");
     std::fs::write(&list, names).with_context(|| format!("cannot write {}", list.display()))?;
-    say_left_out(&data, &args.out)?;
+    list_left_out(&data, &args.out)?;
     println!("{} images × {dim} features → {}", features.rows(), args.out.display());
     Ok(())
 }
 
 /// The images that have no row, which a list beside the features names.
-fn say_left_out(data: &Splits, out: &Path) -> anyhow::Result<()> {
+fn list_left_out(data: &Splits, out: &Path) -> anyhow::Result<()> {
     let list = out.with_extension("skipped.jsonl");
-    for line in data.layout.remarks() {
-        eprintln!("{line}");
-    }
-    if data.skipped.is_empty() {
+    let root = &data.layout.root;
+    let mut left_out = data.skipped.clone();
+    left_out.extend(data.layout.passed_over.iter().map(|passed| {
+        let images = count(passed.images, "image");
+        Skipped { path: root.join(&passed.place), reason: format!("{images}: {}", passed.reason) }
+    }));
+    say_left_out(data, Some(&list));
+    if left_out.is_empty() {
         // One of an earlier call would be about other features.
         let _ = std::fs::remove_file(&list);
         return Ok(());
     }
-    for skipped in data.skipped.iter().take(5) {
-        eprintln!("no row for {}: {}", shown(&skipped.path), skipped.reason);
-    }
     let context = || format!("cannot write {}", list.display());
-    write_skipped(&data.skipped, File::create(&list).with_context(context)?)
-        .with_context(context)?;
-    eprintln!("{} without a row, all in {}", data.skipped.len(), list.display());
+    write_skipped(&left_out, File::create(&list).with_context(context)?).with_context(context)?;
+    let rows = count(left_out.len(), "line");
+    eprintln!("what has no row is in {}: {rows}", list.display());
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::bridge::PlainImages;
 use crate::config::images_at;
-use crate::data::{datasets_root, readable, settle_views};
+use crate::data::{datasets_root, readable, say_left_out, settle_views};
 use crate::eval::run_config;
 use crate::feature_cache::FeatureCache;
 use crate::gallery::{Row, sheet};
@@ -21,7 +21,7 @@ use crate::words::shown;
 
 /// Find the images that the encoder of a run takes to be most like another one.
 ///
-/// Searches the images that the run was trained on, or any folder; their features are computed the first time and
+/// Searches all images of the run's data set, test images too, or those of any folder; their features are computed the first time and
 /// kept in the run's folder, so that later searches take a moment. Prints a line for each image found: its cosine
 /// similarity, from −1 to 1, and its name.
 #[derive(Args)]
@@ -61,6 +61,10 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     if args.count == 0 {
         return Err(usage("--count: at least 1"));
     }
+    // The queries first: a wrong name is said before the work, not after it.
+    let queries =
+        args.query.iter().map(|path| decode_file(path).map_err(|e| usage(format!("--query: {e}"))));
+    let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
     let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
         config.device.clone_from(device);
@@ -74,20 +78,11 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     }
     let data = open(&config.data.source(), &datasets_root(), config.data.links())?;
     let data = readable(data)?;
-    for line in data.layout.remarks() {
-        eprintln!("{line}");
-    }
-    for skipped in &data.skipped {
-        eprintln!("left out {}: {}", shown(&skipped.path), skipped.reason);
-    }
+    say_left_out(&data, None);
     if own && let Some(difference) = Origin::difference(&args.run, &data) {
         eprintln!("warning: {difference}");
     }
     settle_views(&mut config, &data)?;
-    // The queries first: a wrong name is said before the work, not after it.
-    let queries =
-        args.query.iter().map(|path| decode_file(path).map_err(|e| usage(format!("--query: {e}"))));
-    let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
     let labels = vec![None; queries.len()];
     let queries = PlainImages::new(Arc::new(InMemory::new(queries, labels, Vec::new())?), &config)?;
     let looked_for = extract(&encoder, &queries, config.eval.batch_size, &device)?;

@@ -509,6 +509,71 @@ mod tests {
         }
     }
 
+    fn pictures(root: &Path, folders: &[&str]) {
+        for (folder, value) in folders.iter().flat_map(|folder| [(folder, 1), (folder, 2)]) {
+            let path = root.join(folder).join(format!("{value}.png"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::RgbImage::from_pixel(2, 2, image::Rgb([value, 0, 0])).save(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stray_file_of_a_published_set_takes_no_pictures_away() {
+        let root = tempfile::tempdir().unwrap();
+        pictures(root.path(), &["cat", "dog"]);
+        std::fs::write(root.path().join("train.bin"), b"x").unwrap();
+        let source = Source::Folder(root.path().to_owned());
+        let splits = open(&source, root.path(), Links::Follow).unwrap();
+        assert_eq!(splits.train.len() + splits.test.as_ref().unwrap().len(), 4);
+        assert!(splits.layout.notes[0].starts_with("train.bin is not used"), "{:?}", splits.layout);
+    }
+
+    #[test]
+    fn a_test_folder_that_cannot_be_read_makes_way_for_the_next_one() {
+        let root = tempfile::tempdir().unwrap();
+        pictures(root.path(), &["train/cat", "train/dog", "val/cat", "val/dog", "test/cat"]);
+        for name in ["1.png", "2.png"] {
+            std::fs::write(root.path().join("test/cat").join(name), b"junk").unwrap();
+        }
+        let source = Source::Folder(root.path().to_owned());
+        let splits = open(&source, root.path(), Links::Follow).unwrap();
+        assert_eq!((splits.layout.test.as_deref(), splits.skipped.len()), (Some("val/"), 2));
+        assert_eq!(splits.layout.notes, ["none of the test images in test/ can be read"]);
+        assert!(splits.untested().is_none() && splits.layout.passed_over.is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_that_is_called_like_a_shard_keeps_nobody_waiting() {
+        let root = tempfile::tempdir().unwrap();
+        pictures(root.path(), &["cat", "dog"]);
+        for name in ["x.parquet", "x.tar"] {
+            let made = std::process::Command::new("mkfifo").arg(root.path().join(name)).status();
+            assert!(made.unwrap().success());
+        }
+        let source = Source::Folder(root.path().to_owned());
+        let splits = open(&source, root.path(), Links::Follow).unwrap();
+        assert_eq!(splits.train.len() + splits.test.unwrap().len(), 4);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn class_folders_whose_names_are_not_unicode_stay_apart() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tempfile::tempdir().unwrap();
+        pictures(root.path(), &["x", "y"]);
+        for (from, to) in [("x", b"a\xff"), ("y", b"a\xfe")] {
+            let to = root.path().join(std::ffi::OsStr::from_bytes(to));
+            if std::fs::rename(root.path().join(from), to).is_err() {
+                // A file system that has no such names.
+                return;
+            }
+        }
+        let source = Source::Folder(root.path().to_owned());
+        let splits = open(&source, root.path(), Links::Follow).unwrap();
+        assert_eq!(splits.train.class_names(), [r"a\xfe", r"a\xff"]);
+    }
+
     #[test]
     fn the_name_of_a_file_is_the_safe_end_of_its_url() {
         let name = |url: &str| {

@@ -291,7 +291,7 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
         Ok([train, test]) => {
             layout.held_out = true;
             layout.test =
-                Some("held out of the training images, about a tenth of each class".into());
+                Some("held out: a tenth of each class, and at least one image of it".into());
             let test = Some(Arc::new(test) as Arc<dyn ImageDataset>);
             Ok(Splits { layout, ..Splits::new(name, Arc::new(train), test, skipped) })
         }

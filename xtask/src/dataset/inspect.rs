@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use selfsame_data::{FileFormat, ImageDataset, Links, Source, Splits, open};
+use selfsame_data::{FileFormat, ImageDataset, Links, Source, Splits, list, open};
 use serde_json::json;
 
 use crate::config::images_at;
 use crate::data::{Sides, readable};
+use crate::usage::usage;
 use crate::words::{count, pasted, shown};
 
 /// Images that are named before the rest is only counted.
@@ -41,11 +42,17 @@ pub struct InspectArgs {
 pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
     let links = if args.no_follow_links { Links::Skip } else { Links::Follow };
     let source = match args.folder.to_str() {
-        Some(name) if !args.folder.exists() && !name.contains(['/', '.']) => {
+        Some(name) if !args.folder.exists() && known_name(name, root) => {
             Source::Named(name.to_owned())
         }
         _ => Source::Folder(images_at(&args.folder)?),
     };
+    if let Source::Folder(folder) = &source
+        && !folder.exists()
+    {
+        let name = folder.display();
+        return Err(usage(format!("there is no folder {name}, and no data set is called so")));
+    }
     let mut data = open(&source, root, links)?;
     let known = |data: &Splits| {
         data.train.unreadable().is_some()
@@ -63,6 +70,10 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
         print!("{}", text(&data, &sides, decoded, &source));
     }
     Ok(())
+}
+
+fn known_name(name: &str, root: &Path) -> bool {
+    list(root).is_ok_and(|entries| entries.iter().any(|entry| entry.name == name))
 }
 
 fn format_of(data: &Splits) -> &'static str {
@@ -102,8 +113,9 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
     };
     let mut line = |name: &str, value: &str| out += &format!("  {name:<9} {value}\n");
     line("is", format_of(data));
-    let split = |set: &dyn ImageDataset, place: &str| {
+    let split = |set: &dyn ImageDataset, place: &str, unknown: u64| {
         let (classes, unlabelled) = classes(set);
+        let unlabelled = unlabelled.saturating_sub(unknown);
         let mut text = images(set.len());
         if !place.is_empty() {
             text += &format!(", {place}");
@@ -118,6 +130,9 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
                 n => format!("{n} classes"),
             }
         );
+        if unknown > 0 {
+            text += &format!(", {unknown} of classes that training lacks");
+        }
         if unlabelled > 0 {
             text += &format!(", {unlabelled} without a label");
         }
@@ -133,23 +148,23 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
             line(if number == 0 { name } else { "" }, text);
         }
     };
-    lines("train", split(&*data.train, &layout.train));
+    lines("train", split(&*data.train, &layout.train, 0));
     match &data.test {
-        Some(test) => lines("test", split(&**test, layout.test.as_deref().unwrap_or_default())),
+        Some(test) => lines("test", {
+            let unknown = layout.unknown_classes.values().sum();
+            split(&**test, layout.test.as_deref().unwrap_or_default(), unknown)
+        }),
         None => lines("test", vec!["none".into()]),
     }
     if !layout.labels.is_empty() {
         line("labels", &layout.labels);
     }
     let (smallest, largest) = (sides.smallest, sides.largest);
-    line(
-        "sizes",
-        &format!(
-            "shorter sides from {smallest} to {largest} pixels, median {}, of {} looked at",
-            sides.median,
-            images(sides.seen)
-        ),
-    );
+    let range = match smallest == largest {
+        true => format!("{smallest} pixels"),
+        false => format!("from {smallest} to {largest} pixels"),
+    };
+    line("sizes", &format!("shorter sides are {range} ({} looked at)", images(sides.seen)));
     line("views", &format!("{0}×{0}: {1}", sides.view(), sides.reason()));
     match data.untested() {
         None => line("accuracy", "can be measured"),
@@ -160,7 +175,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
     }
     let skipped = &data.skipped;
     if !skipped.is_empty() {
-        line("left out", &images(skipped.len()));
+        line("left out", &count(skipped.len(), "file"));
         for skipped in skipped.iter().take(SHOWN) {
             let path = skipped.path.strip_prefix(&layout.root).unwrap_or(&skipped.path);
             line("", &format!("{}: {}", shown(path), skipped.reason));
@@ -169,11 +184,14 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
             line("", &format!("and {} more; --json lists all", skipped.len() - SHOWN));
         }
     }
-    if !decoded {
-        line(
-            "unread",
-            "the set is large: images are decoded when they are needed; --decode reads all",
-        );
+    let state = match decoded {
+        true => "every image was decoded once",
+        false => "not yet, since the set is large; --decode does, and finds what cannot be read",
+    };
+    line("decoded", state);
+    if data.train.len() < 2 {
+        line("training", "is not possible: at least 2 images are needed");
+        return out;
     }
     let (flag, value) = match source {
         Source::Folder(folder) => ("--images", pasted(folder)),

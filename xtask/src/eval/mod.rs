@@ -29,7 +29,6 @@ use crate::report;
 use crate::run_folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
-use crate::words::shown;
 
 pub use outcome::Outcome;
 
@@ -100,15 +99,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let untrained: ResNet =
         config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, &device))?;
     let data = crate::data::open(&mut config)?;
-    for line in data.layout.remarks() {
-        eprintln!("{line}");
-    }
-    for skipped in data.skipped.iter().take(5) {
-        eprintln!("skipped {}: {}", shown(&skipped.path), skipped.reason);
-    }
-    if data.skipped.len() > 5 {
-        eprintln!("… and {} more", data.skipped.len() - 5);
-    }
+    crate::data::say_left_out(&data, None);
     if !transfer && let Some(difference) = Origin::difference(&args.run, &data) {
         eprintln!("warning: {difference}");
     }

@@ -18,7 +18,7 @@ use selfsame_data::Splits;
 use selfsame_kernels::{Ranks, Together};
 
 use crate::config::{Overrides, RunConfig};
-use crate::data::Sides;
+use crate::data::{Sides, say_left_out};
 use crate::device::ranks_on;
 use crate::methods::{Method, with_method};
 use crate::origin::Origin;
@@ -26,7 +26,7 @@ use crate::ranks::Job;
 use crate::run_folder::{RunFolder, SKIPPED, find};
 use crate::threads::bounded;
 use crate::usage::{status, usage};
-use crate::words::{count, reasons, shown};
+use crate::words::{count, reasons};
 use follower::Follower;
 use rescue::{Rescue, or_lost};
 use saved::Saved;
@@ -189,6 +189,9 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
         Some(_) => RunFolder::existing(args.out.as_deref(), &config)?,
         None => None,
     };
+    if let (Some(_), None, Some(out)) = (&args.resume, &existing, &args.out) {
+        eprintln!("there is no run in {} to go on with: it starts anew", out.display());
+    }
     let (folder, saved) = match existing {
         Some(folder) => {
             let saved = Saved::recover(&folder, &config, &data)?;
@@ -198,11 +201,13 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     };
     eprintln!("{}", opening_line(&config, &data, &folder));
     if views_chosen {
-        eprintln!("views: {}", Sides::of(&*data.train)?.reason());
+        let size = config.views.view(0).size;
+        eprintln!("views of {size}×{size}: {}", Sides::of(&*data.train)?.reason());
     }
-    for line in batches.into_iter().chain(data.layout.remarks()) {
+    if let Some(line) = batches {
         eprintln!("{line}");
     }
+    say_left_out(&data, Some(&folder.file(SKIPPED)));
     if let Some(cause) = data.untested() {
         eprintln!("no accuracy: {cause}");
     }
@@ -211,16 +216,6 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
         let over_nccl = if ranks.device_sums().is_some() { "; they sum over NCCL" } else { "" };
         let ranks = count(ranks.count(), "rank");
         eprintln!("{ranks}, each with its part of every batch{over_nccl}");
-    }
-    for skipped in data.skipped.iter().take(5) {
-        eprintln!("skipped {}: {}", shown(&skipped.path), skipped.reason);
-    }
-    if data.skipped.len() > 5 {
-        eprintln!(
-            "… and {} more, all in {}",
-            data.skipped.len() - 5,
-            folder.file(SKIPPED).display()
-        );
     }
 
     let autodiff = place.device.clone().autodiff();

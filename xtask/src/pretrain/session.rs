@@ -282,7 +282,10 @@ impl Session<'_> {
         format!(
             "cargo xtask pretrain {} --out {} --resume auto",
             self.config.method.name(),
-            pasted(self.folder.path())
+            pasted(
+                &std::path::absolute(self.folder.path())
+                    .unwrap_or_else(|_| self.folder.path().to_owned())
+            )
         )
     }
 

@@ -137,7 +137,7 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
         let reason = splits.why_beside();
         layout.pass_over(&format!("{}/", path.display()), images, reason);
     }
-    let reason = match splits.train_folder.as_deref() {
+    let outside = match splits.train_folder.as_deref() {
         Some(train) => format!("lies beside {train}/, which is trained on"),
         None => "lies beside the class folders".into(),
     };
@@ -147,7 +147,12 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
             let split = found.index.folder_of(index).and_then(|folder| strays[folder]);
             let dropped = dropped.get(index) == Some(&true);
             if let (Some(split), false, Some(path)) = (split, dropped, found.index.path(index)) {
-                beside[split].push(Skipped { path, reason: reason.clone() });
+                let stray = found.index.folder_of(index).map(|folder| places[folder]);
+                let reason = match stray {
+                    Some(Place::Stray) => outside.clone(),
+                    _ => "lies beside the class folders".into(),
+                };
+                beside[split].push(Skipped { path, reason });
             }
         }
     }
@@ -205,6 +210,10 @@ fn nothing(root: &Path, found: &Walk) -> DataError {
     let line = Layout { unread: found.unread.clone(), ..Layout::default() }.remarks().join("; ");
     if !line.is_empty() {
         *detail += &format!("; {line}");
+    }
+    let telephone = ["heic", "heif", "avif", "jp2", "jxl", "dng", "cr2", "nef", "arw"];
+    if telephone.iter().any(|extension| found.unread.contains_key(*extension)) {
+        *detail += "; convert them to JPEG or PNG first";
     }
     if let Some(packed) = ["zip", "7z", "rar"].iter().find(|e| found.unread.contains_key(**e)) {
         *detail += &format!("; unpack the .{packed} first");
@@ -492,8 +501,8 @@ impl Classes {
                 some_of(images.keys())
             )
         } else if !enough {
-            "the images lie in no class folders; to measure accuracy, put the images of each class \
-             into a folder of its own"
+            "there are no two class folders to tell apart; to measure accuracy, put the images of \
+             each class into a folder of its own"
                 .into()
         } else {
             String::new()

@@ -251,3 +251,41 @@ fn the_order_of_the_images_is_that_of_their_paths_each_time() {
     assert_eq!(first, ["B/1.png", "a/y.png", "a/z/1.png", "a-/1.png", "b/10.png", "b/9.png"]);
     assert_eq!(order(&corpus), first);
 }
+
+/// A picture or a folder beside the folder that has the splits takes nothing away.
+#[test]
+fn splits_further_down_are_found_and_what_lies_beside_them_is_told() {
+    let mut corpus = Corpus::new();
+    corpus.images("data/train/cat", 3, train("cat")).images("data/train/dog", 3, train("dog"));
+    corpus.images("data/test/cat", 2, test("cat")).images("data/test/dog", 2, test("dog"));
+    corpus.image("cover.png", Fate::Listed).images("README_files", 2, over("README_files/"));
+    corpus.check();
+}
+
+#[test]
+fn a_train_folder_in_a_train_folder_has_the_splits() {
+    let mut corpus = Corpus::new();
+    corpus.images("train/train/cat", 3, train("cat")).images("train/train/dog", 3, train("dog"));
+    corpus.images("train/test/cat", 2, test("cat")).images("train/test/dog", 2, test("dog"));
+    corpus.check();
+}
+
+#[test]
+fn splits_two_levels_below_the_classes() {
+    let mut corpus = Corpus::new();
+    for (class, kinds) in [("animals", ["cat", "dog"]), ("plants", ["rose", "fern"])] {
+        for kind in kinds {
+            corpus.images(&format!("{class}/{kind}/train"), 3, train(class));
+            corpus.images(&format!("{class}/{kind}/test"), 2, test(class));
+        }
+    }
+    corpus.check();
+}
+
+#[test]
+fn a_class_of_which_a_part_is_split_is_never_trained_on_with_its_test_images() {
+    let mut corpus = Corpus::new();
+    corpus.images("cat/train", 3, Fate::Train(None)).images("cat/test", 2, Fate::Test(None));
+    corpus.images("dog", 3, over("dog/"));
+    corpus.check();
+}
