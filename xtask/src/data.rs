@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
 use rayon::prelude::*;
 use selfsame_data::{
     ImageDataset, Labels, Links, PackSettings, PackedImages, Source, Splits, channel_statistics,
@@ -171,11 +170,7 @@ pub fn open(config: &mut RunConfig) -> anyhow::Result<Splits> {
     if splits.train.len() < 2 {
         return Err(usage(too_few(splits.train.len())));
     }
-    if let Err(error) = settle_views(config, &splits) {
-        // This says which images they are, and what is wrong with them.
-        readable(splits)?;
-        return Err(error);
-    }
+    settle_views(config, &splits)?;
     let side = settings.pack_side.unwrap_or(2 * config.views.view(0).size);
     splits.train = packed(splits.train, settings.pack, side, "training images")?;
     if let Some(test) = splits.test {
@@ -237,11 +232,12 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Of images spread evenly over the set.
+    /// Of training images spread evenly over the set.
     ///
     /// # Errors
-    /// None of the images can be read.
-    pub fn of(images: &dyn ImageDataset) -> anyhow::Result<Self> {
+    /// None of the images can be read; the error names some, with the reasons.
+    pub fn of(data: &Splits) -> anyhow::Result<Self> {
+        let images = &*data.train;
         let side = |index: usize| images.image(index).ok().map(|i| i.width().min(i.height()));
         let mut sides: Vec<u32> =
             spread(images.len(), SIDES).into_par_iter().filter_map(side).collect();
@@ -250,7 +246,10 @@ impl Sides {
         }
         sides.sort_unstable();
         let [smallest, .., largest] = sides[..] else {
-            let only = *sides.first().context("none of the training images can be read")?;
+            let Some(only) = sides.first().copied() else {
+                readable(data.clone())?;
+                anyhow::bail!("none of the training images can be read");
+            };
             return Ok(Self { smallest: only, median: only, largest: only, seen: 1 });
         };
         Ok(Self { smallest, median: sides[sides.len() / 2], largest, seen: sides.len() })
@@ -315,7 +314,7 @@ pub fn settle_batch(
 pub fn settle_views(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
     let size = match config.views.size {
         Some(size) => size,
-        None => Sides::of(&*data.train)?.view(),
+        None => Sides::of(data)?.view(),
     };
     config.views.size = Some(size);
     let small = size <= SMALL_SIDE;

@@ -329,8 +329,10 @@ fn open_counted(
                 format!("{} files such as {first}", files.len())
             }
         };
-        if format != Some(own) {
-            layout.pass_over(&place, images as u64, used);
+        match (format == Some(own), images) {
+            (true, _) => {}
+            (false, 0) => layout.notes.push(format!("no image is found in {place}")),
+            (false, images) => layout.pass_over(&place, images as u64, used),
         }
     }
     Ok(splits)

@@ -62,7 +62,7 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
     if args.decode {
         data = readable(data)?;
     }
-    let sides = Sides::of(&*data.train)?;
+    let sides = Sides::of(&data)?;
     if args.json {
         let value = to_json(&data, &sides, decoded);
         println!("{}", serde_json::to_string_pretty(&value)?);

@@ -202,7 +202,7 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     eprintln!("{}", opening_line(&config, &data, &folder));
     if views_chosen {
         let size = config.views.view(0).size;
-        eprintln!("views of {size}×{size}: {}", Sides::of(&*data.train)?.reason());
+        eprintln!("views of {size}×{size}: {}", Sides::of(&data)?.reason());
     }
     if let Some(line) = batches {
         eprintln!("{line}");

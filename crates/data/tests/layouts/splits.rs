@@ -259,6 +259,7 @@ fn splits_further_down_are_found_and_what_lies_beside_them_is_told() {
     corpus.images("data/train/cat", 3, train("cat")).images("data/train/dog", 3, train("dog"));
     corpus.images("data/test/cat", 2, test("cat")).images("data/test/dog", 2, test("dog"));
     corpus.image("cover.png", Fate::Listed).images("README_files", 2, over("README_files/"));
+    corpus.root = "data".into();
     corpus.check();
 }
 
@@ -267,6 +268,7 @@ fn a_train_folder_in_a_train_folder_has_the_splits() {
     let mut corpus = Corpus::new();
     corpus.images("train/train/cat", 3, train("cat")).images("train/train/dog", 3, train("dog"));
     corpus.images("train/test/cat", 2, test("cat")).images("train/test/dog", 2, test("dog"));
+    corpus.root = "train".into();
     corpus.check();
 }
 
@@ -287,5 +289,6 @@ fn a_class_of_which_a_part_is_split_is_never_trained_on_with_its_test_images() {
     let mut corpus = Corpus::new();
     corpus.images("cat/train", 3, Fate::Train(None)).images("cat/test", 2, Fate::Test(None));
     corpus.images("dog", 3, over("dog/"));
+    corpus.root = "cat".into();
     corpus.check();
 }
