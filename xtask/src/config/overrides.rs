@@ -156,7 +156,7 @@ impl Given {
         Ok(config)
     }
 
-    /// What the folder of a run is called after besides the method, see [`DataConfig::name`].
+    /// What the folder of a run is called after besides the method, see `DataConfig::name`.
     pub fn data_name(&self) -> String {
         let mut data = defaults::config(self.method, Some(defaults::DATASET)).data;
         if let Some(name) = text(&self.table, "dataset") {
