@@ -261,13 +261,13 @@ impl<R: Read> ZstdFrames<R> {
 impl<R: Read> Read for ZstdFrames<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         loop {
-            if let Some(frame) = &mut self.frame {
+            if let Some(mut frame) = self.frame.take() {
                 let n = frame.read(bytes)?;
                 if n > 0 || bytes.is_empty() {
+                    self.frame = Some(frame);
                     return Ok(n);
                 }
-                let (_, rest) = self.frame.take().expect("it is here").into_inner().into_inner();
-                self.rest = Some(rest);
+                self.rest = Some(frame.into_inner().into_inner().1);
             }
             if !self.next_frame()? {
                 return Ok(0);

@@ -1,7 +1,11 @@
 //! A folder of images, with class sub-folders or without any label.
 
 mod arrange;
+mod classes;
 mod index;
+mod splitting;
+mod tree;
+mod twice;
 pub(crate) mod walk;
 pub(crate) mod words;
 

@@ -14,6 +14,7 @@ mod columns;
 mod content;
 mod dataset;
 mod decode;
+mod detect;
 mod download;
 mod error;
 mod folder;
@@ -46,13 +47,13 @@ pub use archive::UnpackLimits;
 #[cfg(feature = "burn")]
 pub use burn_data::{BurnImages, ImageItem, ViewBatcher, ViewTensors};
 pub use catalog::{
-    CatalogEntry, DatasetInfo, FileFormat, Manifest, ManifestFile, Source, info, list,
-    many_images_in, open,
+    CatalogEntry, DatasetInfo, FileFormat, Manifest, ManifestFile, Source, info, list, open,
 };
 pub use cifar::open_cifar;
 pub use content::ContentKey;
 pub use dataset::{ImageDataset, InMemory, channel_statistics};
 pub use decode::decode_file;
+pub use detect::many_images_in;
 pub use download::{DownloadEvent, DownloadOptions, DownloadReport, Mirror, download};
 pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::open_image_folder;
