@@ -61,11 +61,11 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     if args.count == 0 {
         return Err(usage("--count: at least 1"));
     }
+    let mut config = run_config(&args.run)?;
     // The queries first: a wrong name is said before the work, not after it.
     let queries =
         args.query.iter().map(|path| decode_file(path).map_err(|e| usage(format!("--query: {e}"))));
     let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
-    let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
         config.device.clone_from(device);
     }
