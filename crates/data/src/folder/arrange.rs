@@ -28,7 +28,7 @@ pub(crate) struct Arranged {
 ///
 /// # Errors
 /// No image, two folders of training images, or several test folders without training images.
-pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
+pub(crate) fn arrange(root: &Path, mut found: Walk) -> Result<Arranged, DataError> {
     let mut layout = Layout {
         root: root.to_owned(),
         format: Some(FileFormat::ImageFolder),
@@ -131,6 +131,13 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
 
     layout.labels = if classes.names.is_empty() { String::new() } else { "class folders".into() };
     layout.unlabelled = classes.unlabelled.clone();
+    // Of a million files that all go into one split no second index is made.
+    let whole = labels.len() == 1 && dropped.is_empty() && labels[0].iter().all(Option::is_some);
+    let moved = whole.then(|| {
+        let mut index = std::mem::take(&mut found.index);
+        index.label_folders(&labels[0]);
+        Files::new(index)
+    });
     let index = &found.index;
     skipped.extend(
         twice
@@ -151,7 +158,7 @@ pub(crate) fn arrange(root: &Path, found: Walk) -> Result<Arranged, DataError> {
     let mut beside = beside.into_iter();
     let train = Found {
         place: splits.train_place(&classes),
-        store: files(0),
+        store: moved.unwrap_or_else(|| files(0)),
         skipped,
         beside: beside.next().unwrap_or_default(),
         unknown: BTreeMap::new(),

@@ -65,6 +65,13 @@ impl Index {
         folders
     }
 
+    /// Gives the files of each of the [`folders`](Self::folders) their label.
+    pub(crate) fn label_folders(&mut self, labels: &[Option<Option<u32>>]) {
+        for (folder, label) in self.folders.iter_mut().zip(labels) {
+            folder.label = label.flatten();
+        }
+    }
+
     /// The files of those [`folders`](Self::folders) for which `labels` has a label or the word that there is none.
     pub(crate) fn select(&self, labels: &[Option<Option<u32>>]) -> Self {
         let mut selected = Self::default();
