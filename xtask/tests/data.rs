@@ -3,30 +3,10 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use common::{field, folder_of_images, ok, png, xtask_beside};
-
-/// A project with data sets of its own.
-struct Project {
-    folder: tempfile::TempDir,
-}
+use common::{Project, field, folder_of_images, ok, png};
 
 impl Project {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("datasets")).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn xtask(&self, args: &[&str]) -> Output {
-        xtask_beside(&self.path("xtask"), args, "2")
-    }
-
     /// The summary and the encoder's bytes of a run of one epoch of a few steps.
     fn pretrain(&self, images: &Path, out: &str, more: &[&str]) -> (String, Vec<u8>) {
         let out = self.path(out);

@@ -5,35 +5,16 @@ mod common;
 #[path = "folders/packed.rs"]
 mod packed;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 
-use common::{field, ok, png, xtask_beside};
+use common::{Project, field, ok, png};
 use packed::{parquet, picture, shard};
 use serde_json::Value;
 
-/// A project of its own, so that packs and downloads of others do not matter.
-struct Project {
-    folder: tempfile::TempDir,
-}
-
 impl Project {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("datasets")).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
     fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn xtask(&self, args: &[&str]) -> Output {
-        xtask_beside(&self.path("xtask"), args, "2")
     }
 
     /// One epoch over `images` into `out`, with the default batch.

@@ -75,3 +75,24 @@ pub fn pretrain(method: &str, out: &Path, more: &[&str], threads: &str) -> Outpu
     args.extend(more);
     xtask(&args, threads)
 }
+
+/// A project with data sets of its own, so that packs and downloads of others do not matter.
+pub struct Project {
+    pub folder: tempfile::TempDir,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("datasets")).unwrap();
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn xtask(&self, args: &[&str]) -> Output {
+        xtask_beside(&self.path("xtask"), args, "2")
+    }
+}
