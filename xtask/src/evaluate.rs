@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract};
 use selfsame_models::Encoder;
+use serde::{Deserialize, Serialize};
 
 use crate::bridge::PlainImages;
 use crate::config::{EvalSection, RunConfig};
@@ -23,7 +24,7 @@ pub struct Judge {
 }
 
 /// What an evaluation found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub knn_top1: Option<f64>,
     pub linear_top1: Option<f64>,

@@ -8,6 +8,8 @@ use selfsame_trainers::StepReport;
 
 /// Lines are no closer together than this where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
+/// What takes less long needs no line.
+const WORTH_A_LINE: Duration = Duration::from_secs(3);
 
 /// Shows steps as they are done. Everything goes to stderr; stdout is for results.
 pub struct Progress {
@@ -34,10 +36,11 @@ impl Progress {
         Self { bar, steps, steps_per_epoch, start, first_step, last_line: None, knn: None }
     }
 
-    pub fn step(&mut self, report: &StepReport) {
+    /// `trained`: seconds of training since the first step, without evaluations and checkpoints.
+    pub fn step(&mut self, report: &StepReport, trained: f64) {
         let done = (report.step - self.first_step).max(1);
         let elapsed = self.start.elapsed().as_secs_f64();
-        let rate = done as f64 * report.images as f64 / elapsed.max(1e-9);
+        let rate = done as f64 * report.images as f64 / trained.max(1e-9);
         let knn = self.knn.map_or(String::new(), |k| format!(" · k-NN {:.1} %", 100.0 * k));
         let epoch = report.step.div_ceil(self.steps_per_epoch.max(1));
         let text = format!(
@@ -86,6 +89,8 @@ pub struct Tally {
     unit: Unit,
     bar: Option<ProgressBar>,
     name: String,
+    /// When the thing was begun, and how much of it was done by then.
+    begun: (Instant, u64),
     last_line: Option<Instant>,
 }
 
@@ -111,7 +116,7 @@ impl Tally {
             }
             bar
         });
-        Self { unit, bar, name: String::new(), last_line: None }
+        Self { unit, bar, name: String::new(), begun: (Instant::now(), 0), last_line: None }
     }
 
     /// `done` of `total`, where that is known, of the thing called `name`.
@@ -119,6 +124,7 @@ impl Tally {
         let changed = name != self.name;
         if changed {
             self.name = name.to_owned();
+            self.begun = (Instant::now(), done);
             self.last_line = None;
         }
         if let Some(bar) = &self.bar {
@@ -132,15 +138,23 @@ impl Tally {
             bar.set_position(done);
             return;
         }
-        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        if due || total == Some(done) {
+        let (since, first) = self.begun;
+        let due = match self.last_line {
+            None => since.elapsed() >= WORTH_A_LINE,
+            Some(at) => at.elapsed() >= LINE_EVERY || total == Some(done),
+        };
+        if due {
             self.last_line = Some(Instant::now());
             let count = |n: u64| match self.unit {
                 Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),
                 Unit::Items => n.to_string(),
             };
-            let total = total.map_or(String::new(), |total| format!(" of {}", count(total)));
-            eprintln!("{name}: {}{total}", count(done));
+            let left = total.map_or(String::new(), |total| {
+                let each = since.elapsed().as_secs_f64() / (done - first.min(done)).max(1) as f64;
+                let left = each * total.saturating_sub(done) as f64;
+                format!(" of {} · {left:.0} s left", count(total))
+            });
+            eprintln!("{name}: {}{left}", count(done));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::config::{Overrides, RunConfig};
 use crate::device;
 use crate::methods::{Method as Name, MethodTask, with_method};
 use crate::precision::Precision;
-use crate::pretrain::{Place, Training, loader};
+use crate::pretrain::{Interrupt, Place, Training, loader};
 use crate::usage::usage;
 
 /// Train the same few steps on a device and on the CPU, with every method, and show how far their losses are apart, and the
@@ -174,8 +174,13 @@ impl Run {
         };
         let mut config = overrides.resolve(method)?;
         let data = crate::data::open(&mut config)?;
-        let place =
-            Place { device: device::parse(device)?, together: None, threads: None, rescue: None };
+        let place = Place {
+            device: device::parse(device)?,
+            together: None,
+            threads: None,
+            rescue: None,
+            interrupt: Interrupt::default(),
+        };
         Ok(Self { config, data, place })
     }
 

@@ -1,14 +1,12 @@
 //! A rank that is not the first.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use selfsame_data::Splits;
 use selfsame_kernels::Together;
 use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
 
-use super::interrupt;
+use super::interrupt::Interrupt;
 use super::training::{Place, Training};
 use crate::config::RunConfig;
 use crate::methods::MethodTask;
@@ -28,7 +26,8 @@ impl MethodTask for Follower<'_> {
         let mut training = Training::new(method, self.config, self.data, &self.place)?;
         training.start_as_rank_0()?;
         if training.as_rank_0(false) {
-            let mut hooks = Interruptible { interrupted: interrupt::flag()? };
+            self.place.interrupt.training_begins();
+            let mut hooks = Interruptible { interrupt: self.place.interrupt.clone() };
             let result = training.fit(&mut hooks);
             all_skipped(&self.place, training.loader.skipped());
             if let Err(error) = result {
@@ -41,7 +40,7 @@ impl MethodTask for Follower<'_> {
 
 /// Ends training, on all ranks, when this one is told to.
 struct Interruptible {
-    interrupted: Arc<AtomicBool>,
+    interrupt: Interrupt,
 }
 
 impl<M: Method> Hooks<M> for Interruptible {
@@ -55,8 +54,7 @@ impl<M: Method> Hooks<M> for Interruptible {
         _: &Trainer<M>,
         _: &StepReport,
     ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
-        let stop = self.interrupted.load(Ordering::Relaxed);
-        Ok(if stop { Flow::Stop } else { Flow::Continue })
+        Ok(if self.interrupt.told() { Flow::Stop } else { Flow::Continue })
     }
 }
 

@@ -1,20 +1,20 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use selfsame_data::Splits;
-use selfsame_eval::{Level, Watch};
+use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};
 use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::checkup::Examination;
 use crate::config::RunConfig;
-use crate::evaluate::Judge;
+use crate::evaluate::{Evaluation, Judge};
 use crate::hex::hex;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 
+use super::clock::{Clock, Phase, Seconds};
 use super::session::{Doctor, Session};
 
 /// The attachment of a checkpoint that holds the lines of `metrics.jsonl` up to it.
@@ -47,7 +47,12 @@ pub struct RunState {
     pub epoch_ended: bool,
     pub embedding_std: f32,
     pub images: u64,
-    pub train_seconds: f64,
+    /// By phase.
+    #[serde(default)]
+    pub seconds: Seconds,
+    /// What checkpoints kept before they kept all phases.
+    #[serde(default, skip_serializing)]
+    train_seconds: f64,
     pub waited_seconds: f64,
     pub best_knn: Option<f64>,
     /// Of collapsed diagnoses.
@@ -73,6 +78,13 @@ impl RunState {
         self.loss_count += 1;
     }
 
+    /// By phase, also of a state that knows only how long it trained.
+    pub fn spent(&self) -> Seconds {
+        let mut seconds = self.seconds.clone();
+        seconds.entry(Phase::Training).or_insert(self.train_seconds);
+        seconds
+    }
+
     /// Over the last epoch.
     pub fn mean_loss(&self) -> f64 {
         self.loss_sum / self.loss_count.max(1) as f64
@@ -85,15 +97,14 @@ pub struct RunHooks<'a> {
     pub doctor: &'a Doctor,
     pub metrics: Metrics,
     pub progress: Progress,
-    pub steps_per_epoch: f64,
+    /// Of the whole run.
+    pub steps: u64,
     pub last_step: u64,
     /// Steps that are read from the device together.
     pub read_every: u64,
-    pub interrupted: Arc<AtomicBool>,
-    /// When this part of the run began.
-    pub began: Instant,
-    /// Time since then that was not training.
-    pub evaluating: Duration,
+    pub clock: Clock,
+    /// Seconds of training before this part of the run.
+    pub trained_before: f64,
     pub state: RunState,
     pub checkpoints: &'a Checkpoints,
     pub pace: Pace,
@@ -173,7 +184,8 @@ impl RunHooks<'_> {
         self.state.embedding_std = report.embedding_std;
         self.state.images += report.images as u64;
         self.state.waited_seconds += report.waited.as_secs_f64();
-        let epoch = report.step as f64 / self.steps_per_epoch;
+        let epochs = self.session.config.train.epochs;
+        let epoch = report.step as f64 * epochs as f64 / self.steps as f64;
         let mut line = json!({
             "step": report.step, "epoch": epoch, "loss": report.loss,
             "learning_rate": report.learning_rate, "embedding_std": report.embedding_std,
@@ -182,7 +194,7 @@ impl RunHooks<'_> {
             line[*name] = json!(value);
         }
         self.metrics.step(&line)?;
-        self.progress.step(report);
+        self.progress.step(report, self.clock.of(Phase::Training) - self.trained_before);
 
         // The trainer is further on: whatever is due after a step is read at once, see `reads`.
         if report.step < trainer.steps_done() {
@@ -207,20 +219,28 @@ impl RunHooks<'_> {
     }
 
     fn stops_at(&self, step: u64) -> bool {
-        self.interrupted.load(Ordering::Relaxed) || step >= self.last_step
+        self.session.place.interrupt.told() || step >= self.last_step
+    }
+
+    /// Whole epochs after `step`.
+    fn whole_epochs(&self, step: u64) -> u64 {
+        let epochs = u128::from(step) * u128::from(self.session.config.train.epochs);
+        (epochs / u128::from(self.steps)) as u64
     }
 
     /// The epoch, counted from 1, whose last step that does not go beyond it is `step`.
     fn ended_epoch(&self, step: u64) -> Option<u64> {
-        let whole = |step: u64| (step as f64 / self.steps_per_epoch).floor() as u64;
+        let whole = |step| self.whole_epochs(step);
         Some(whole(step)).filter(|epoch| *epoch > whole(step - 1))
     }
 
     /// Everything that a resume needs, as of the last step.
     pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
+        let before = self.clock.enter(Phase::Saving);
         let record = self.record()?;
         self.checkpoints.save(&trainer.snapshot(), &record)?;
         self.pace.saved();
+        self.clock.enter(before);
         if let Some(rescue) = &self.session.place.rescue {
             rescue.forget();
         }
@@ -245,11 +265,9 @@ impl RunHooks<'_> {
         run_record(self.now(), self.session.config, self.images_sha256.clone(), history)
     }
 
-    /// The state with the time that training has taken so far.
+    /// The state with the time that it has taken.
     pub fn now(&self) -> RunState {
-        let trained = self.began.elapsed().saturating_sub(self.evaluating);
-        let train_seconds = self.state.train_seconds + trained.as_secs_f64();
-        RunState { train_seconds, ..self.state.clone() }
+        RunState { seconds: self.clock.seconds(), ..self.state.clone() }
     }
 
     /// Whether training should end because of what an evaluation found that is due.
@@ -257,22 +275,14 @@ impl RunHooks<'_> {
         if !self.state.evaluation_due {
             return Ok(false);
         }
-        let step = trainer.steps_done();
-        let epoch = (step as f64 / self.steps_per_epoch).floor() as u64;
-        self.evaluate(trainer, step, epoch)
+        self.evaluate(trainer)
     }
 }
 
 impl RunHooks<'_> {
     /// Scores the encoder and has the doctor look; whether training should end because of what was found.
-    fn evaluate<M: Method>(
-        &mut self,
-        trainer: &Trainer<M>,
-        step: u64,
-        epoch: u64,
-    ) -> anyhow::Result<bool> {
-        let start = Instant::now();
-        let trained = self.now().train_seconds;
+    fn evaluate<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
+        let before = self.clock.enter(Phase::Evaluation);
         let method = trainer.method().valid();
         // What is measured does not depend on how it was trained, nor on who else trains.
         let (evaluation, examination) = together(None, || {
@@ -284,42 +294,69 @@ impl RunHooks<'_> {
         })?;
         // Only now: an evaluation that fails, for images that have vanished say, stays due.
         self.state.evaluation_due = false;
-        let spread = &evaluation.spread;
-        self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
-        let diagnosis = self.doctor.diagnose(&examination, &evaluation);
+        let diagnosis = self.found(trainer, &evaluation, &examination)?;
+        self.keep_best(trainer, &evaluation)?;
         if diagnosis.level >= Level::Warning
             && self.state.said.as_deref() != Some(&*diagnosis.headline)
         {
             self.progress.say(&format!("  doctor: {}", diagnosis.headline));
             self.state.said = Some(diagnosis.headline.clone());
         }
-        let mut line = json!({
-            "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
-            "train_seconds": trained,
-            "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
-            "diagnosis": diagnosis.headline,
-        });
-        if let (Some(line), Value::Object(figures)) = (line.as_object_mut(), examination.figures())
-        {
-            line.extend(figures);
-        }
-        self.metrics.evaluation(&line)?;
-        if evaluation.knn_top1 > self.state.best_knn {
-            self.state.best_knn = evaluation.knn_top1;
-            let record = self.record()?;
-            self.checkpoints.save_best(&trainer.snapshot(), &record)?;
-        }
-        self.evaluating += start.elapsed();
         let patience = self.session.config.doctor.stop_after.unwrap_or(0);
         let watch = self.state.watch.get_or_insert(Watch::new(patience, 1));
         self.state.collapsed = watch.observe(&diagnosis);
         if self.state.collapsed {
+            let epoch = self.whole_epochs(trainer.steps_done());
             self.progress.say(&format!("stopped after epoch {epoch}: {}", diagnosis.headline));
             for advice in diagnosis.findings.iter().filter_map(|f| f.advice.as_deref()).take(1) {
                 self.progress.say(&format!("  {advice}"));
             }
         }
         self.keep(trainer);
+        self.clock.enter(before);
         Ok(self.state.collapsed)
+    }
+
+    /// Says and logs what an evaluation of `trainer` found.
+    pub fn found<M: Method>(
+        &mut self,
+        trainer: &Trainer<M>,
+        evaluation: &Evaluation,
+        examination: &Examination,
+    ) -> anyhow::Result<Diagnosis> {
+        let step = trainer.steps_done();
+        let epoch = self.whole_epochs(step);
+        let diagnosis = self.doctor.diagnose(examination, evaluation);
+        let spread = &evaluation.spread;
+        self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
+        let mut line = json!({
+            "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
+            "train_seconds": self.clock.of(Phase::Training),
+            "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
+            "diagnosis": diagnosis.headline,
+        });
+        if let Some(linear) = evaluation.linear_top1 {
+            line["linear_top1"] = json!(linear);
+        }
+        if let (Some(line), Value::Object(figures)) = (line.as_object_mut(), examination.figures())
+        {
+            line.extend(figures);
+        }
+        self.metrics.evaluation(&line)?;
+        Ok(diagnosis)
+    }
+
+    /// Keeps `trainer` if it is the best so far.
+    pub fn keep_best<M: Method>(
+        &mut self,
+        trainer: &Trainer<M>,
+        evaluation: &Evaluation,
+    ) -> anyhow::Result<()> {
+        if evaluation.knn_top1 > self.state.best_knn {
+            self.state.best_knn = evaluation.knn_top1;
+            let record = self.record()?;
+            self.checkpoints.save_best(&trainer.snapshot(), &record)?;
+        }
+        Ok(())
     }
 }

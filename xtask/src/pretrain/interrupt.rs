@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::exit;
 
 /// A run that was asked to end and has saved everything. Its own exit status, so that a job script can tell it from a
 /// finished run and from a failed one.
@@ -24,20 +26,76 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// Set by Ctrl-C, SIGTERM, SLURM's SIGUSR1, or SIGHUP when a terminal is closed. A second one ends the process at once,
-/// with the status that shells give; but for SIGHUP, which a terminal that is closed may send several times.
-pub fn flag() -> anyhow::Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGUSR1] {
-        // In this order: the first signal finds the flag unset and only sets it.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, flag.clone())?;
-        signal_hook::flag::register(signal, flag.clone())?;
+/// What a signal finds a run doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is trained yet: it ends at once.
+    Starting = 0,
+    /// It ends after the step, and saves.
+    Training,
+    /// Everything is saved: it ends at once.
+    Trained,
+}
+
+/// Ctrl-C, SIGTERM, SLURM's SIGUSR1, or SIGHUP when a terminal is closed.
+///
+/// In training, a second one ends the process at once, with the status that shells give; but for SIGHUP, which a terminal
+/// that is closed may send several times.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt {
+    told: Arc<AtomicBool>,
+    stage: Arc<AtomicU8>,
+}
+
+impl Interrupt {
+    /// Waits for signals from now on.
+    ///
+    /// # Errors
+    /// Signals that cannot be waited for.
+    pub fn watch() -> anyhow::Result<Self> {
+        let interrupt = Self::default();
+        let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
+        // `nohup` starts us with SIGHUP ignored, so that the run goes on.
+        if !is_ignored(SIGHUP) {
+            signals.push(SIGHUP);
+        }
+        let mut signals = Signals::new(signals)?;
+        let watching = interrupt.clone();
+        std::thread::spawn(move || signals.forever().for_each(|signal| watching.heard(signal)));
+        Ok(interrupt)
     }
-    // `nohup` starts us with SIGHUP ignored, so that the run goes on.
-    if !is_ignored(SIGHUP) {
-        signal_hook::flag::register(SIGHUP, flag.clone())?;
+
+    /// Whether the run was asked to end.
+    pub fn told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
     }
-    Ok(flag)
+
+    /// From here on there is something to save.
+    pub fn training_begins(&self) {
+        self.stage.store(Stage::Training as u8, Ordering::Relaxed);
+    }
+
+    /// From here on everything is saved.
+    pub fn training_is_saved(&self) {
+        self.stage.store(Stage::Trained as u8, Ordering::Relaxed);
+    }
+
+    fn heard(&self, signal: i32) {
+        let stage = self.stage.load(Ordering::Relaxed);
+        let said = if stage == Stage::Starting as u8 {
+            "interrupted before training began; nothing is lost, start it again"
+        } else if stage == Stage::Trained as u8 {
+            "interrupted after training; the weights are saved, go on with --resume auto"
+        } else {
+            let again = self.told.swap(true, Ordering::Relaxed);
+            if again && signal != SIGHUP {
+                exit(128 + signal);
+            }
+            return;
+        };
+        eprintln!("{said}");
+        exit(Interrupted::STATUS.into());
+    }
 }
 
 /// Whether this process was started to ignore a signal, where the system tells.

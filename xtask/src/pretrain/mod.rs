@@ -1,8 +1,10 @@
 //! `cargo xtask pretrain`: everything wired together.
 
+mod clock;
 mod follower;
 mod hooks;
 mod interrupt;
+mod judged;
 mod rescue;
 mod saved;
 mod session;
@@ -27,12 +29,13 @@ use crate::run_folder::{RunFolder, SKIPPED, find};
 use crate::threads::bounded;
 use crate::usage::{status, usage};
 use crate::words::{count, reasons};
+use clock::Clock;
 use follower::Follower;
 use rescue::{Rescue, or_lost};
 use saved::Saved;
 use session::Session;
 
-pub use interrupt::Interrupted;
+pub use interrupt::{Interrupt, Interrupted};
 pub use session::Doctor;
 pub use summary::Summary;
 pub use training::{Place, Training, loader, trainer_config};
@@ -44,7 +47,7 @@ pub use training::{Place, Training, loader, trainer_config};
 /// the run's folder.
 ///
 /// Ctrl-C, SIGTERM, SIGHUP (a closed terminal) and SIGUSR1 (what SLURM sends ahead with --signal=USR1@60) finish the step,
-/// save everything and end with status 75; a second one ends at once. `--resume auto --out RUN` goes on from there, to the
+/// save everything and end with status 75, before and after training at once; a second one ends at once. `--resume auto --out RUN` goes on from there, to the
 /// same weights bit for bit, and after a crash or a power cut from the newest checkpoint that is intact. The settings are
 /// in the run and need not be given again. Status 1 is an error, 2 a request that cannot work.
 ///
@@ -82,6 +85,7 @@ pub struct PretrainArgs {
 }
 
 pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
+    let (clock, interrupt) = (Clock::start(), Interrupt::watch()?);
     let config = settings(args)?;
     let mut devices = crate::device::parse_all(&config.device)?;
     let job = Job::join()?;
@@ -91,17 +95,21 @@ pub fn run(args: &PretrainArgs) -> anyhow::Result<()> {
                 "--device: several processes were started together; give each of them one device",
             ));
         }
-        return on_devices(args, &config, devices);
+        return on_devices(args, &config, devices, clock, interrupt);
     }
     let (ranks, device) = (job.ranks(), devices.remove(0));
     let result = match &ranks {
-        None => run_rank(args, config, Rank { ranks, device, threads: None, rescue: None }),
+        None => {
+            let rank = Rank { ranks, device, threads: None, rescue: None, interrupt, clock };
+            run_rank(args, config, rank)
+        }
         Some(together) => {
             let (number, rescue) = (together.rank(), Arc::<Rescue>::default());
             if number == 0 {
                 rescue.clone().watch()?;
             }
-            let rank = Rank { ranks, device, threads: None, rescue: Some(rescue.clone()) };
+            let kept = Some(rescue.clone());
+            let rank = Rank { ranks, device, threads: None, rescue: kept, interrupt, clock };
             or_lost(number, &rescue, || run_rank(args, config, rank))
         }
     };
@@ -126,7 +134,13 @@ fn settings(args: &PretrainArgs) -> anyhow::Result<RunConfig> {
 }
 
 /// A rank for each device, all in this process.
-fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> anyhow::Result<()> {
+fn on_devices(
+    args: &PretrainArgs,
+    config: &RunConfig,
+    devices: Vec<Device>,
+    clock: Clock,
+    interrupt: Interrupt,
+) -> anyhow::Result<()> {
     let threads = Some((rayon::current_num_threads() / devices.len()).max(1));
     let rescue = Arc::<Rescue>::default();
     let ranks = ranks_on(&config.device, &devices, config.train.nccl)?;
@@ -135,6 +149,8 @@ fn on_devices(args: &PretrainArgs, config: &RunConfig, devices: Vec<Device>) -> 
         device,
         threads,
         rescue: Some(rescue.clone()),
+        interrupt: interrupt.clone(),
+        clock: clock.clone(),
     });
     let Some(first) = ranks.next() else { return Ok(()) };
     for (number, rank) in (1..).zip(ranks) {
@@ -157,15 +173,18 @@ struct Rank {
     /// To compute with on a CPU; `None` for all there are.
     threads: Option<usize>,
     rescue: Option<Arc<Rescue>>,
+    interrupt: Interrupt,
+    /// Runs since the command began.
+    clock: Clock,
 }
 
 fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::Result<()> {
-    let Rank { ranks, device, threads, rescue } = rank;
+    let Rank { ranks, device, threads, rescue, interrupt, clock } = rank;
     if let Some(threads) = threads.or(args.threads.map(|_| rayon::current_num_threads())) {
         config.data.threads.get_or_insert(threads);
     }
     let together = ranks.map(|ranks| Together { ranks, batch_norm: config.train.sync_batch_norm });
-    let place = Place { device, together, threads, rescue };
+    let place = Place { device, together, threads, rescue, interrupt };
     training::check(&config, &place)?;
     if let (Some(out), Some(images)) = (&args.out, &config.data.images)
         && std::fs::canonicalize(out)
@@ -219,7 +238,7 @@ fn run_rank(args: &PretrainArgs, mut config: RunConfig, rank: Rank) -> anyhow::R
     }
 
     let autodiff = place.device.clone().autodiff();
-    let session = Session { config: &config, data: &data, folder: &folder, saved, place };
+    let session = Session { config: &config, data: &data, folder: &folder, saved, place, clock };
     let summary = with_method(&config, &autodiff, session)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -10,9 +9,11 @@ use selfsame_trainers::{Method, TrainError, Trainer};
 use serde_json::json;
 
 use super::Summary;
+use super::clock::{Clock, Phase, Seconds};
 use super::follower::all_skipped;
 use super::hooks::{Pace, RunHooks, RunState, images_key};
-use super::interrupt::{self, Interrupted};
+use super::interrupt::Interrupted;
+use super::judged::{After, Baselines, Ended, Judged};
 use super::saved::Saved;
 use super::training::{OnDevice, Place, Training, loader, source};
 use crate::checkup::{Checkup, Examination, Untrained};
@@ -23,8 +24,8 @@ use crate::methods::MethodTask;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::report::{self, Material};
-use crate::run_folder::{ENCODER, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes};
-use crate::words::{pasted, reasons};
+use crate::run_folder::{ENCODER, RunFolder, SKIPPED, git_commit, peak_rss_bytes};
+use crate::words::{count, pasted, reasons};
 
 /// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the report.
 pub struct Session<'a> {
@@ -34,6 +35,7 @@ pub struct Session<'a> {
     /// Where to go on from.
     pub saved: Option<Saved>,
     pub place: Place,
+    pub clock: Clock,
 }
 
 /// Watches a run for collapse, with the untrained networks to compare with.
@@ -43,18 +45,17 @@ pub struct Doctor {
 }
 
 impl Doctor {
+    /// `untrained`: a validation snapshot.
     fn new<M: Method>(
         config: &RunConfig,
         data: &Splits,
-        judge: &Judge,
-        method: &M,
+        untrained: &M,
+        evaluation: Evaluation,
         device: &Device,
     ) -> anyhow::Result<Self> {
         let images = data.test.as_ref().unwrap_or(&data.train);
         let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
-        let method = method.valid();
-        let evaluation = judge.evaluate(&judge.features(method.encoder())?, false)?;
-        let untrained = (checkup.examine(&method)?, evaluation);
+        let untrained = (checkup.examine(untrained)?, evaluation);
         Ok(Self { checkup, untrained })
     }
 
@@ -70,6 +71,15 @@ impl Doctor {
     }
 }
 
+/// What is known at the end.
+struct Found {
+    /// k-NN on raw pixels.
+    pixels: Option<f64>,
+    evaluation: Evaluation,
+    examination: Examination,
+    diagnosis: Diagnosis,
+}
+
 impl MethodTask for Session<'_> {
     type Output = Summary;
 
@@ -80,58 +90,50 @@ impl MethodTask for Session<'_> {
 
 impl Session<'_> {
     fn train<M: Method>(&mut self, method: M) -> anyhow::Result<Summary> {
-        let wall = Instant::now();
-        let config = self.config;
+        let (config, folder) = (self.config, self.folder);
         // Also known where training is cut short.
         self.write_skipped(&BTreeMap::new())?;
-        let train = &config.train;
         let mut training = Training::new(method, config, self.data, &self.place)?;
-        let device = &self.place.device;
-        let (steps, steps_per_epoch) = (training.steps, training.steps_per_epoch);
-
-        let judge = Judge::new(config, self.data, device)?;
-        let pixels = judge.pixels()?;
         // Also when resuming: the initial weights follow from the seed.
-        let doctor = Doctor::new(config, self.data, &judge, training.trainer.method(), device)?;
-        let untrained = training.trainer.method().encoder().valid();
-        let random_init = doctor.untrained.1.knn_top1;
-        if let (Some(pixels), Some(random)) = (pixels, random_init) {
-            eprintln!(
-                "baselines: k-NN on raw pixels {:.2} %, on the untrained encoder {:.2} %",
-                100.0 * pixels,
-                100.0 * random
-            );
+        let untrained = training.trainer.method().valid();
+        let mut judged = Judged::read(folder, config, self.data)?;
+        let (state, history) = self.restore(&mut training, &judged)?;
+        if let Some(summary) = self.ended(&training, &judged) {
+            training.start_as_rank_0()?;
+            training.as_rank_0(false);
+            return Ok(summary);
         }
 
-        let (mut state, mut history) = (RunState::default(), Vec::new());
-        if let Some(saved) = self.saved.take() {
-            saved.checkpoint.restore(&mut training.trainer)?;
-            (state, history) = (saved.state, saved.history);
-            eprintln!("resumed after step {} of {steps}", training.trainer.steps_done());
-        }
+        let judge = Judge::new(config, self.data, &self.place.device)?;
+        self.clock.enter(Phase::Baselines);
+        eprintln!("{} …", Phase::Baselines.title());
+        let baselines = self.baselines(&judge, &untrained, &mut judged)?;
+        judged.write(folder, training.trainer.steps_done(), self.clock.seconds())?;
+        let doctor = Doctor::new(config, self.data, &untrained, baselines, &self.place.device)?;
         training.start_as_rank_0()?;
 
-        let first_step = training.trainer.steps_done();
-        let last_step = training.last_step;
-        let checkpoints = self.folder.checkpoints(train.keep_checkpoints);
+        self.clock.enter(Phase::Training);
+        let (first_step, last_step) = (training.trainer.steps_done(), training.last_step);
+        let (steps, steps_per_epoch) = (training.steps, training.steps_per_epoch);
+        let checkpoints = folder.checkpoints(config.train.keep_checkpoints);
         let mut hooks = RunHooks {
             session: self,
             judge: &judge,
             doctor: &doctor,
-            metrics: Metrics::open(self.folder, first_step, history, steps_per_epoch)?,
+            metrics: Metrics::open(folder, first_step, history, steps_per_epoch)?,
             progress: Progress::new(first_step, steps, steps_per_epoch.round() as u64),
-            steps_per_epoch,
+            steps,
             last_step,
             read_every: config.read_every(),
-            interrupted: interrupt::flag()?,
-            began: Instant::now(),
-            evaluating: Duration::ZERO,
+            clock: self.clock.clone(),
+            trained_before: self.clock.of(Phase::Training),
             state,
             checkpoints: &checkpoints,
-            pace: Pace::new(train.checkpoint_minutes),
+            pace: Pace::new(config.train.checkpoint_minutes),
             images_sha256: images_key(self.data),
         };
         let mut skipped = BTreeMap::new();
+        self.place.interrupt.training_begins();
         let due = first_step < last_step && !hooks.evaluate_if_due(&training.trainer)?;
         if training.as_rank_0(due) {
             let result = training.fit(&mut hooks);
@@ -144,48 +146,181 @@ impl Session<'_> {
         }
         hooks.progress.finish();
         self.write_skipped(&skipped)?;
-        let trainer = &training.trainer;
-        // By a signal, here or at another rank.
-        if trainer.steps_done() < last_step && !hooks.state.collapsed {
-            return Err(Interrupted(format!(
-                "interrupted after step {} of {steps}; everything is saved, go on with\n  {}",
-                trainer.steps_done(),
-                self.go_on()
-            ))
-            .into());
-        }
+        self.go_on_if_not_told(&training.trainer, &hooks)?;
+        self.write_encoder(training.trainer.method().valid().encoder())?;
+        self.place.interrupt.training_is_saved();
+        self.conclude(&training, &untrained, hooks, judged, skipped.len())
+    }
 
-        let state = hooks.now();
+    /// Puts the trainer where the run was interrupted, if it was.
+    fn restore<M: Method>(
+        &mut self,
+        training: &mut Training<M>,
+        judged: &Judged,
+    ) -> anyhow::Result<(RunState, Vec<u8>)> {
+        let Some(saved) = self.saved.take() else {
+            self.clock.add(&judged.seconds(0, Seconds::new()));
+            return Ok(Default::default());
+        };
+        saved.checkpoint.restore(&mut training.trainer)?;
+        let spent = judged.seconds(training.trainer.steps_done(), saved.state.spent());
+        self.clock.add(&spent);
+        let (done, steps) = (training.trainer.steps_done(), training.steps);
+        match done == steps {
+            true => eprintln!("all {} are done", count(steps, "step")),
+            false => eprintln!("resumed after step {done} of {steps}"),
+        }
+        Ok((saved.state, saved.history))
+    }
+
+    /// The summary of a run that has nothing left to do.
+    fn ended<M: Method>(&self, training: &Training<M>, judged: &Judged) -> Option<Summary> {
+        let done = training.trainer.steps_done();
+        let ended = judged.ended.as_ref().filter(|ended| ended.step == done)?;
+        if done < training.last_step || !ended.stands(self.folder) {
+            return None;
+        }
+        let summary = Summary::read(self.folder).ok()?;
+        eprintln!("the run has ended, and its report is written: nothing is left to do");
+        Some(summary)
+    }
+
+    /// What the trained encoder has to beat.
+    fn baselines<M: Method>(
+        &self,
+        judge: &Judge,
+        untrained: &M,
+        judged: &mut Judged,
+    ) -> anyhow::Result<Evaluation> {
+        let known = match judged.baselines.take() {
+            Some(known) => known,
+            None => Baselines {
+                knn_top1_pixels: judge.pixels()?,
+                untrained: judge.evaluate(&judge.features(untrained.encoder())?, false)?,
+            },
+        };
+        let (pixels, random) = (known.knn_top1_pixels, known.untrained.knn_top1);
+        if let (Some(pixels), Some(random)) = (pixels, random) {
+            eprintln!(
+                "baselines: k-NN on raw pixels {}, on the untrained encoder {}",
+                report::percent(pixels),
+                report::percent(random)
+            );
+        }
+        let untrained = known.untrained.clone();
+        judged.baselines = Some(known);
+        Ok(untrained)
+    }
+
+    /// # Errors
+    /// A signal, here or at another rank, has asked the run to end.
+    fn go_on_if_not_told<M: Method>(
+        &self,
+        trainer: &Trainer<M>,
+        hooks: &RunHooks<'_>,
+    ) -> anyhow::Result<()> {
+        let (done, steps) = (trainer.steps_done(), hooks.steps);
+        let cut = done < hooks.last_step && !hooks.state.collapsed;
+        if !cut && !self.place.interrupt.told() {
+            return Ok(());
+        }
+        Err(Interrupted(format!(
+            "interrupted after step {done} of {steps}; everything is saved, go on with\n  {}",
+            self.go_on()
+        ))
+        .into())
+    }
+
+    /// Judges the trained encoder and writes everything that a run leaves.
+    fn conclude<M: Method>(
+        &self,
+        training: &Training<M>,
+        untrained: &M,
+        mut hooks: RunHooks<'_>,
+        mut judged: Judged,
+        skipped: usize,
+    ) -> anyhow::Result<Summary> {
+        let (trainer, judge, doctor) = (&training.trainer, hooks.judge, hooks.doctor);
+        let step = trainer.steps_done();
         let method = trainer.method().valid();
-        let encoder = method.encoder();
-        self.write_encoder(encoder)?;
-        let features = judge.features(encoder)?;
-        let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
+        hooks.clock.enter(Phase::FinalEvaluation);
+        eprintln!("{} …", Phase::FinalEvaluation.title());
+        let evaluation = match judged.after(step) {
+            Some(known) => known.clone(),
+            None => {
+                let features = judge.features(method.encoder())?;
+                judge.evaluate(&features, self.config.eval.linear_probe)?
+            }
+        };
         let examination = doctor.checkup.examine(&method)?;
-        let diagnosis = doctor.diagnose(&examination, &evaluation);
-        let summary = Summary {
-            method: config.method.name(),
+        let diagnosis = hooks.found(trainer, &evaluation, &examination)?;
+        // A run that goes on later has its best among the evaluations that it would have had anyway.
+        if step == training.steps {
+            hooks.keep_best(trainer, &evaluation)?;
+        }
+        judged.trained = Some(After { step, evaluation: evaluation.clone() });
+        judged.write(self.folder, step, hooks.clock.seconds())?;
+        let pixels = judged.baselines.as_ref().and_then(|known| known.knn_top1_pixels);
+        let found = Found { pixels, evaluation, examination, diagnosis };
+        let mut summary = self.summary(training, &hooks, &found, skipped);
+        summary.write(self.folder)?;
+
+        hooks.clock.enter(Phase::Report);
+        eprintln!("{} …", Phase::Report.title());
+        let material = Material {
+            folder: self.folder,
+            config: self.config,
+            data: self.data,
+            summary: &summary,
+            doctor,
+            examination: &found.examination,
+            evaluation: &found.evaluation,
+            device: &self.place.device,
+        };
+        let gallery = report::write(&material, untrained.encoder(), method.encoder())?;
+        hooks.metrics.picture("neighbours", step, &gallery)?;
+        summary.count_time(hooks.clock.seconds());
+        summary.peak_rss_bytes = peak_rss_bytes();
+        summary.write(self.folder)?;
+        judged.ended = Some(Ended::at(step, self.folder)?);
+        judged.write(self.folder, step, hooks.clock.seconds())?;
+        Ok(summary)
+    }
+
+    fn summary<M: Method>(
+        &self,
+        training: &Training<M>,
+        hooks: &RunHooks<'_>,
+        found: &Found,
+        skipped: usize,
+    ) -> Summary {
+        let (config, state, steps) = (self.config, hooks.now(), training.steps);
+        let Found { pixels, evaluation, examination, diagnosis } = found;
+        let done = training.trainer.steps_done();
+        let mut summary = Summary {
+            method: config.method.name().into(),
             dataset: self.data.name.clone(),
             device: config.device.clone(),
             seed: config.seed,
-            epochs: trainer.steps_done() as f64 / steps_per_epoch,
-            epochs_planned: train.epochs,
-            steps: trainer.steps_done(),
+            epochs: done as f64 / training.steps_per_epoch,
+            epochs_planned: config.train.epochs,
+            steps: done,
             steps_planned: steps,
-            finished: trainer.steps_done() == steps,
+            finished: done == steps,
             train_images: self.data.train.len(),
-            test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
-            skipped_images: self.data.skipped.len() + skipped.len(),
+            test_images: hooks.judge.test.as_ref().map_or(0, LabelledImages::len),
+            skipped_images: self.data.skipped.len() + skipped,
             untested: self.data.untested().map(|cause| cause.to_string()),
-            images_per_second: state.images as f64 / state.train_seconds.max(1e-9),
-            train_seconds: state.train_seconds,
+            images_per_second: 0.0,
+            train_seconds: 0.0,
             data_wait_seconds: state.waited_seconds,
-            wall_seconds: wall.elapsed().as_secs_f64(),
+            wall_seconds: 0.0,
+            seconds: Seconds::new(),
             peak_rss_bytes: peak_rss_bytes(),
             final_loss: state.mean_loss(),
             knn_top1: evaluation.knn_top1,
-            knn_top1_random_init: random_init,
-            knn_top1_pixels: pixels,
+            knn_top1_random_init: hooks.doctor.untrained.1.knn_top1,
+            knn_top1_pixels: *pixels,
             linear_top1: evaluation.linear_top1,
             embedding_std: state.embedding_std,
             feature_std: evaluation.spread.mean_std,
@@ -195,23 +330,12 @@ impl Session<'_> {
             projection_directions: examination.projections.directions,
             projection_dim: examination.projections.dim,
             stopped_by_doctor: state.collapsed,
-            diagnosis,
+            diagnosis: diagnosis.clone(),
             git_commit: git_commit(),
         };
-        self.folder.write(SUMMARY, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-        let material = Material {
-            folder: self.folder,
-            config,
-            data: self.data,
-            summary: &summary,
-            doctor: &doctor,
-            examination: &examination,
-            evaluation: &evaluation,
-            device,
-        };
-        let gallery = report::write(&material, &untrained, encoder)?;
-        hooks.metrics.picture("neighbours", summary.steps, &gallery)?;
-        Ok(summary)
+        summary.count_time(state.seconds);
+        summary.images_per_second = state.images as f64 / summary.train_seconds.max(1e-9);
+        summary
     }
 
     /// Saves what there is to save when training cannot go on, and says how it can.

@@ -1,13 +1,15 @@
+use anyhow::Context;
 use selfsame_eval::Diagnosis;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::run_folder::{ENCODER, REPORT, RunFolder};
+use super::clock::{Phase, Seconds};
+use crate::run_folder::{ENCODER, REPORT, RunFolder, SUMMARY};
 use crate::words::count;
 
 /// `summary.json`. Accuracies are fractions of 1.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Summary {
-    pub method: &'static str,
+    pub method: String,
     pub dataset: String,
     pub device: String,
     pub seed: u64,
@@ -21,10 +23,15 @@ pub struct Summary {
     pub skipped_images: usize,
     /// Why there is no accuracy, where there is none.
     pub untested: Option<String>,
+    /// In training, without evaluations and checkpoints.
     pub images_per_second: f64,
     pub train_seconds: f64,
     pub data_wait_seconds: f64,
+    /// From the command to the report, over all parts of a run that was resumed.
     pub wall_seconds: f64,
+    /// The same by phase; they add up to it.
+    #[serde(default)]
+    pub seconds: Seconds,
     pub peak_rss_bytes: Option<u64>,
     /// Mean over the last epoch.
     pub final_loss: f64,
@@ -51,6 +58,25 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// That of the run in `folder`.
+    pub fn read(folder: &RunFolder) -> anyhow::Result<Self> {
+        let path = folder.file(SUMMARY);
+        let reading = || format!("cannot read {}", path.display());
+        let text = std::fs::read_to_string(&path).with_context(reading)?;
+        serde_json::from_str(&text).with_context(reading)
+    }
+
+    pub fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
+        folder.write(SUMMARY, serde_json::to_string_pretty(self)?.as_bytes())
+    }
+
+    /// All clocks follow from the phases.
+    pub fn count_time(&mut self, seconds: Seconds) {
+        self.wall_seconds = seconds.values().sum();
+        self.train_seconds = seconds.get(&Phase::Training).copied().unwrap_or_default();
+        self.seconds = seconds;
+    }
+
     /// Name and value of each line that people look for.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let percent = |v: Option<f64>| v.map_or("–".into(), |v| format!("{:.2} %", 100.0 * v));
@@ -77,7 +103,17 @@ impl Summary {
                     100.0 * self.data_wait_seconds / self.train_seconds.max(1e-9)
                 ),
             ),
+            ("time in all", self.time_line()),
         ]
+    }
+
+    /// The whole, and its parts of a second and more.
+    fn time_line(&self) -> String {
+        let parts = self.seconds.iter().filter(|(_, seconds)| **seconds >= 1.0);
+        let parts: Vec<_> = parts.map(|(phase, s)| format!("{} {s:.0} s", phase.title())).collect();
+        let parts =
+            if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+        format!("{:.0} s{parts}", self.wall_seconds)
     }
 
     pub fn table(&self, folder: &RunFolder) -> String {

@@ -13,6 +13,7 @@ use selfsame_trainers::{
     TrainerConfig, ViewSource,
 };
 
+use super::interrupt::Interrupt;
 use super::rescue::Rescue;
 use crate::bridge::{DeviceSource, LoaderSource};
 use crate::config::RunConfig;
@@ -29,6 +30,7 @@ pub struct Place {
     pub threads: Option<usize>,
     /// Where rank 0 keeps what would be lost with another rank.
     pub rescue: Option<Arc<Rescue>>,
+    pub interrupt: Interrupt,
 }
 
 impl Place {
