@@ -156,8 +156,8 @@ fn ctrl_c_has_its_status_before_training_and_after_it() {
     let temp = tempfile::tempdir().unwrap();
     let run = temp.path().join("run");
     // Long enough that the signal comes before the end of what it is to interrupt.
-    let more = ["--limit", "4000", "--set", "data.test_limit=2000", "--set", "train.epochs=1"];
-    let more = [&more[..], &["--set", "train.batch_size=500"]].concat();
+    let more = ["--set", "data.limit=4000", "--set", "data.test_limit=2000"];
+    let more = [&more[..], &["--set", "train.batch_size=500", "--set", "train.epochs=1"]].concat();
     let (status, said) = interrupted_at("byol on fashion-mini", &run, &more);
     assert_eq!(status, Some(75), "{said}");
     assert!(said.contains("interrupted before training began"), "{said}");
