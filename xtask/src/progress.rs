@@ -69,11 +69,13 @@ impl Progress {
         }
     }
 
-    pub fn evaluated(&mut self, epoch: u64, knn: Option<f64>, std: f64, effective_rank: f64) {
+    pub fn evaluated(&mut self, epoch: f64, knn: Option<f64>, std: f64, effective_rank: f64) {
         self.knn = knn;
         let knn = knn.map_or("no accuracy".into(), |k| format!("k-NN {:.2} %", 100.0 * k));
         self.say(&format!(
-            "after epoch {epoch}: {knn} · feature std {std:.2} · effective rank {effective_rank:.1}"
+            "after epoch {}: {knn} · feature std {std:.2} · effective rank {effective_rank:.1}",
+            // 3, or 3.58 within the fourth.
+            (100.0 * epoch).round() / 100.0
         ));
     }
 

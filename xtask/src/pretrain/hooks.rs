@@ -111,6 +111,11 @@ pub struct RunHooks<'a> {
     pub images_sha256: Option<String>,
 }
 
+/// An epoch in a log: 3, or 3.5 in the middle of the fourth.
+fn whole_or_part(epoch: f64) -> Value {
+    if epoch.fract() == 0.0 { json!(epoch as u64) } else { json!(epoch) }
+}
+
 /// When a checkpoint is due by the clock.
 ///
 /// The first one soon, the later ones further and further apart up to what is set: a run that crashes again and again
@@ -184,10 +189,8 @@ impl RunHooks<'_> {
         self.state.embedding_std = report.embedding_std;
         self.state.images += report.images as u64;
         self.state.waited_seconds += report.waited.as_secs_f64();
-        let epochs = self.session.config.train.epochs;
-        let epoch = report.step as f64 * epochs as f64 / self.steps as f64;
         let mut line = json!({
-            "step": report.step, "epoch": epoch, "loss": report.loss,
+            "step": report.step, "epoch": self.epochs(report.step), "loss": report.loss,
             "learning_rate": report.learning_rate, "embedding_std": report.embedding_std,
         });
         for (name, value) in &report.terms {
@@ -220,6 +223,11 @@ impl RunHooks<'_> {
 
     fn stops_at(&self, step: u64) -> bool {
         self.session.place.interrupt.told() || step >= self.last_step
+    }
+
+    /// Epochs after `step`, with the part of the last one.
+    pub fn epochs(&self, step: u64) -> f64 {
+        step as f64 * self.session.config.train.epochs as f64 / self.steps as f64
     }
 
     /// Whole epochs after `step`.
@@ -294,7 +302,8 @@ impl RunHooks<'_> {
         })?;
         // Only now: an evaluation that fails, for images that have vanished say, stays due.
         self.state.evaluation_due = false;
-        let diagnosis = self.found(trainer, &evaluation, &examination)?;
+        let epoch = self.whole_epochs(trainer.steps_done());
+        let diagnosis = self.found(trainer, epoch as f64, &evaluation, &examination)?;
         self.keep_best(trainer, &evaluation)?;
         if diagnosis.level >= Level::Warning
             && self.state.said.as_deref() != Some(&*diagnosis.headline)
@@ -306,7 +315,6 @@ impl RunHooks<'_> {
         let watch = self.state.watch.get_or_insert(Watch::new(patience, 1));
         self.state.collapsed = watch.observe(&diagnosis);
         if self.state.collapsed {
-            let epoch = self.whole_epochs(trainer.steps_done());
             self.progress.say(&format!("stopped after epoch {epoch}: {}", diagnosis.headline));
             for advice in diagnosis.findings.iter().filter_map(|f| f.advice.as_deref()).take(1) {
                 self.progress.say(&format!("  {advice}"));
@@ -317,20 +325,20 @@ impl RunHooks<'_> {
         Ok(self.state.collapsed)
     }
 
-    /// Says and logs what an evaluation of `trainer` found.
+    /// Says and logs what an evaluation of `trainer` found, after so many epochs.
     pub fn found<M: Method>(
         &mut self,
         trainer: &Trainer<M>,
+        epoch: f64,
         evaluation: &Evaluation,
         examination: &Examination,
     ) -> anyhow::Result<Diagnosis> {
         let step = trainer.steps_done();
-        let epoch = self.whole_epochs(step);
         let diagnosis = self.doctor.diagnose(examination, evaluation);
         let spread = &evaluation.spread;
         self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
         let mut line = json!({
-            "step": step, "epoch": epoch, "knn_top1": evaluation.knn_top1,
+            "step": step, "epoch": whole_or_part(epoch), "knn_top1": evaluation.knn_top1,
             "train_seconds": self.clock.of(Phase::Training),
             "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
             "diagnosis": diagnosis.headline,

@@ -253,7 +253,8 @@ impl Session<'_> {
             }
         };
         let examination = doctor.checkup.examine(&method)?;
-        let diagnosis = hooks.found(trainer, &evaluation, &examination)?;
+        let epoch = hooks.epochs(step);
+        let diagnosis = hooks.found(trainer, epoch, &evaluation, &examination)?;
         // A run that goes on later has its best among the evaluations that it would have had anyway.
         if step == training.steps {
             hooks.keep_best(trainer, &evaluation)?;
