@@ -15,7 +15,7 @@ use super::hooks::{Pace, RunHooks, RunState, images_key};
 use super::interrupt::{self, Interrupted};
 use super::saved::Saved;
 use super::training::{OnDevice, Place, Training, loader, source};
-use crate::checkup::{Checkup, Examination, Untrained};
+use crate::checkup::{self, Checkup, Examination, Untrained};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
@@ -58,15 +58,20 @@ impl Doctor {
         Ok(Self { checkup, untrained })
     }
 
-    /// The verdict on a visit.
-    pub fn diagnose(&self, examination: &Examination, evaluation: &Evaluation) -> Diagnosis {
+    /// The verdict on a visit after so much training.
+    pub fn diagnose(
+        &self,
+        examination: &Examination,
+        evaluation: &Evaluation,
+        training: selfsame_eval::Training,
+    ) -> Diagnosis {
         let (before, features) = &self.untrained;
         let untrained = Untrained {
             features: Some(&features.spread),
             projections: Some(&before.projections),
             knn_top1: features.knn_top1,
         };
-        examination.diagnose(evaluation, &untrained)
+        examination.diagnose(evaluation, &untrained, training)
     }
 }
 
@@ -162,7 +167,8 @@ impl Session<'_> {
         let features = judge.features(encoder)?;
         let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
         let examination = doctor.checkup.examine(&method)?;
-        let diagnosis = doctor.diagnose(&examination, &evaluation);
+        let so_far = checkup::training(config, trainer.steps_done(), steps);
+        let diagnosis = doctor.diagnose(&examination, &evaluation, so_far);
         let summary = Summary {
             method: config.method.name(),
             dataset: self.data.name.clone(),

@@ -1,6 +1,7 @@
 use selfsame_eval::Diagnosis;
 use serde::Serialize;
 
+use crate::checkup::told;
 use crate::run_folder::{ENCODER, REPORT, RunFolder};
 use crate::words::count;
 
@@ -85,6 +86,10 @@ impl Summary {
         for (name, value) in self.lines() {
             let pad = 40usize.saturating_sub(name.chars().count());
             out += &format!("  {name}{} {value}\n", " ".repeat(pad));
+        }
+        let found = told(&self.diagnosis, "    ");
+        if !found.is_empty() {
+            out += &format!("\n  what the doctor found, and what to do\n{found}");
         }
         if let Some(cause) = &self.untested {
             out += &format!("\n  no accuracy, only the collapse signals: {cause}\n");
