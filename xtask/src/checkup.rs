@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_augment::{RgbSource, ViewPair, render_batch};
 use selfsame_data::ImageDataset;
 use selfsame_eval::{
-    Diagnosis, Evidence, Features, PairSignals, PredictorSpectrum, Spread, TargetDistance, Trained,
-    projection_distance, weight_distance,
+    Diagnosis, Evidence, Features, Finding, Level, PairSignals, PredictorSpectrum, Spread,
+    TargetDistance, Trained, Training, projection_distance, weight_distance,
 };
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::config::RunConfig;
 use crate::evaluate::Evaluation;
+use crate::methods::MethodConfig;
+use crate::pretrain::trainer_config;
 use crate::spread::spread;
 
 /// Not an epoch of any training run, so that nobody trains on these very views.
@@ -142,6 +144,41 @@ impl Checkup {
     }
 }
 
+/// How far a run of `steps` optimiser steps has come after `done`.
+pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
+    let rate = trainer_config(config, steps).learning_rate;
+    let tau = match &config.settings {
+        MethodConfig::Byol(byol) => Some(byol.tau_base),
+        MethodConfig::MocoV3(moco) => Some(moco.tau_base),
+        MethodConfig::Dino(dino) => Some(dino.tau_base),
+        _ => None,
+    };
+    Training {
+        steps: done,
+        full_steps: (0..done).map(|step| rate.at(step) / rate.peak).sum(),
+        ended: done >= steps,
+        tau,
+    }
+}
+
+/// What has been found besides the headline, and what to do about it, a line each: `indent` before a finding, more
+/// before its advice. What is as it should be is left out.
+pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
+    let mut out = String::new();
+    for finding in diagnosis.findings.iter().filter(|f| f.level > Level::Healthy) {
+        if finding.text != diagnosis.headline {
+            out += &format!("{indent}{}\n", finding.text);
+        }
+        out += &advice(finding, indent);
+    }
+    out
+}
+
+/// The line below a finding that says what to do about it, if anything.
+pub fn advice(finding: &Finding, indent: &str) -> String {
+    finding.advice.as_ref().map_or(String::new(), |advice| format!("{indent}  → {advice}\n"))
+}
+
 /// Relative distance between the parameters of online and target network, or student and teacher.
 fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
     let weights = state_dict(method)?;
@@ -161,10 +198,17 @@ fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
 }
 
 impl Examination {
-    /// The verdict, with what is known of the encoder's features, and of the networks before training.
-    pub fn diagnose(&self, features: &Evaluation, untrained: &Untrained<'_>) -> Diagnosis {
+    /// The verdict, with what is known of the encoder's features, of the networks before training, and of how far
+    /// training has come.
+    pub fn diagnose(
+        &self,
+        features: &Evaluation,
+        untrained: &Untrained<'_>,
+        training: Training,
+    ) -> Diagnosis {
         Evidence {
             trained: Some(self.trained),
+            training: Some(training),
             features: Some(&features.spread),
             projections: Some(&self.projections),
             untrained_features: untrained.features,
@@ -172,8 +216,7 @@ impl Examination {
             pair: Some(&self.pair),
             predictor: self.predictor.as_ref(),
             target: self.target,
-            knn_top1: features.knn_top1,
-            untrained_knn_top1: untrained.knn_top1,
+            knn: features.knn_gain(untrained.knn_top1),
         }
         .diagnose()
     }

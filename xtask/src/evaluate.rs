@@ -6,7 +6,7 @@ use anyhow::Context;
 use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
-use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract};
+use selfsame_eval::{Features, KnnGain, Labelled, LabelledImages, Probe, Spread, extract};
 use selfsame_models::Encoder;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,18 @@ pub struct Judge {
 pub struct Evaluation {
     pub knn_top1: Option<f64>,
     pub linear_top1: Option<f64>,
+    /// Test images with a label.
+    pub scored: usize,
     /// Of the features of held-out images, where there are some.
     pub spread: Spread,
+}
+
+impl Evaluation {
+    /// k-NN beside that of the untrained encoder, where there are both.
+    pub fn knn_gain(&self, untrained: Option<f64>) -> Option<KnnGain> {
+        let (trained, untrained) = self.knn_top1.zip(untrained)?;
+        Some(KnnGain { trained, untrained, images: self.scored })
+    }
 }
 
 /// The training images that probes learn from: those with a label, as many as the settings allow, or all
@@ -110,7 +120,9 @@ impl Judge {
         };
         // Held-out images where there are some: collapse on new images is what matters.
         let judged = features.test.as_ref().unwrap_or(&features.train);
-        Ok(Evaluation { knn_top1: self.knn(features)?, linear_top1, spread: Spread::of(judged)? })
+        let scored = self.test.as_ref().map_or(0, |test| test.labels().iter().flatten().count());
+        let knn_top1 = self.knn(features)?;
+        Ok(Evaluation { knn_top1, linear_top1, scored, spread: Spread::of(judged)? })
     }
 
     fn score(&self, probe: &impl Probe, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {

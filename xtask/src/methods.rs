@@ -101,9 +101,13 @@ impl Method {
         match self {
             Self::Byol => Trained::Byol,
             Self::BarlowTwins => Trained::BarlowTwins,
-            Self::SimClr | Self::MocoV3 => Trained::Contrastive,
-            Self::SimSiam | Self::Dino => Trained::SelfDistillation,
-            Self::VicReg | Self::WMse | Self::LeJepa => Trained::Decorrelation,
+            Self::SimClr => Trained::SimClr,
+            Self::MocoV3 => Trained::MocoV3,
+            Self::SimSiam => Trained::SimSiam,
+            Self::VicReg => Trained::VicReg,
+            Self::WMse => Trained::WMse,
+            Self::Dino => Trained::Dino,
+            Self::LeJepa => Trained::LeJepa,
         }
     }
 }

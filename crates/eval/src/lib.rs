@@ -36,9 +36,9 @@ mod softmax;
 pub use agreement::{adjusted_rand_index, assignment_accuracy, normalized_mutual_information};
 pub use bootstrap::{Bootstrap, Interval, MeanDeviation, mean_and_deviation};
 pub use collapse::{
-    CollapseSignals, Diagnosis, Evidence, Finding, Kind, Level, PairSignals, PredictorSpectrum,
-    Spread, TargetDistance, Trained, Watch, collapse_signals, effective_rank, participation_ratio,
-    projection_distance, thresholds, weight_distance,
+    Bound, CollapseSignals, Diagnosis, Evidence, Finding, Kind, KnnGain, Level, PairSignals,
+    PredictorSpectrum, Spread, TargetDistance, Trained, Training, Watch, collapse_signals,
+    effective_rank, participation_ratio, projection_distance, thresholds, weight_distance,
 };
 pub use error::EvalError;
 #[cfg(feature = "burn")]

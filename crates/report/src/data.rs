@@ -68,6 +68,8 @@ impl RunReport {
 pub enum Level {
     /// As it should be.
     Healthy,
+    /// It cannot be told.
+    Unknown,
     /// Worth a look.
     Warning,
     /// The embeddings have collapsed to a point or to few dimensions.

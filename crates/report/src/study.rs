@@ -9,7 +9,7 @@ use crate::html::{Document, escape, mark, paragraph};
 use crate::limits::check;
 use crate::settings::listing;
 use crate::table::tables;
-use crate::verdict::facts;
+use crate::verdict::{ASK, facts};
 use crate::{Chart, ReportError, RunReport, Table};
 
 /// Everything that a study's page shows. Parts that are empty leave no trace on the page.
@@ -86,9 +86,7 @@ impl ClaimOutcome {
             Self::NotSeen => {
                 "<rect x=\"1\" y=\"1\" width=\"18\" height=\"18\" rx=\"3\"/><path d=\"M6 6l8 8m0-8l-8 8\"/>"
             }
-            Self::Undecided => {
-                "<circle class=\"hollow\" cx=\"10\" cy=\"10\" r=\"8.2\"/><path class=\"ask\" d=\"M7.4 8a2.6 2.6 0 1 1 3.6 2.4c-.7.3-1 .8-1 1.6m0 2.6v.1\"/>"
-            }
+            Self::Undecided => ASK,
         }
     }
 }

@@ -5,6 +5,10 @@ use std::fmt::Write;
 use crate::html::{escape, paragraph};
 use crate::{Figure, Level, Verdict};
 
+/// A question mark in a ring.
+pub const ASK: &str = "<circle class=\"hollow\" cx=\"10\" cy=\"10\" r=\"8.2\"/><path class=\"ask\" \
+     d=\"M7.4 8a2.6 2.6 0 1 1 3.6 2.4c-.7.3-1 .8-1 1.6m0 2.6v.1\"/>";
+
 /// Figures that are shown large.
 const LARGE: usize = 4;
 
@@ -12,6 +16,7 @@ impl Level {
     fn class(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
+            Self::Unknown => "unknown",
             Self::Warning => "warning",
             Self::Collapsed => "collapsed",
         }
@@ -19,9 +24,18 @@ impl Level {
 
     fn word(self) -> &'static str {
         match self {
-            Self::Healthy => "Healthy",
+            Self::Healthy => "No collapse",
+            Self::Unknown => "Undecided",
             Self::Warning => "Warning",
             Self::Collapsed => "Collapsed",
+        }
+    }
+
+    /// What a finding's sign is called; "no collapse" is said of a whole run alone.
+    fn of_finding(self) -> &'static str {
+        match self {
+            Self::Healthy => "As it should be",
+            other => other.word(),
         }
     }
 
@@ -31,6 +45,7 @@ impl Level {
             Self::Healthy => {
                 "<circle cx=\"10\" cy=\"10\" r=\"9\"/><path d=\"M5.8 10.4l2.9 2.9 5.6-6.2\"/>"
             }
+            Self::Unknown => ASK,
             Self::Warning => {
                 "<path class=\"fill\" d=\"M10 1.6L19.2 18H.8z\"/><path d=\"M10 7.6v4.6m0 2.6v.1\"/>"
             }
@@ -41,23 +56,29 @@ impl Level {
     }
 }
 
-fn sign(level: Level) -> String {
+fn sign(level: Level, word: &str) -> String {
     format!(
-        "<svg class=\"sign {}\" viewBox=\"0 0 20 20\" role=\"img\" aria-label=\"{}\">{}</svg>",
+        "<svg class=\"sign {}\" viewBox=\"0 0 20 20\" role=\"img\" aria-label=\"{word}\">{}</svg>",
         level.class(),
-        level.word(),
         level.sign()
     )
+}
+
+/// A headline is what it is, a colon, and the figures: the first part stands out.
+fn headline(verdict: &Verdict) -> String {
+    match verdict.headline.split_once(": ") {
+        Some((lead, figures)) => format!("<b>{}:</b> {}", escape(lead), escape(figures)),
+        None => format!("<b>{}.</b> {}", verdict.level.word(), escape(&verdict.headline)),
+    }
 }
 
 /// The verdict with all it rests on.
 pub fn verdict(verdict: &Verdict) -> String {
     let mut html = format!(
-        "<div class=\"verdict {}\"><p class=\"headline\">{}<b>{}.</b> {}</p>",
+        "<div class=\"verdict {}\"><p class=\"headline\">{}{}</p>",
         verdict.level.class(),
-        sign(verdict.level),
-        verdict.level.word(),
-        escape(&verdict.headline)
+        sign(verdict.level, verdict.level.word()),
+        headline(verdict)
     );
     if !verdict.findings.is_empty() {
         html.push_str("<ul>");
@@ -66,7 +87,7 @@ pub fn verdict(verdict: &Verdict) -> String {
             let _ = write!(
                 html,
                 "<li>{}<div><p>{}</p>{advice}</div></li>",
-                sign(finding.level),
+                sign(finding.level, finding.level.of_finding()),
                 escape(&finding.text)
             );
         }
@@ -82,7 +103,7 @@ pub fn short(verdict: Option<&Verdict>) -> String {
         format!(
             "<span class=\"level {}\">{}{}</span>",
             v.level.class(),
-            sign(v.level),
+            sign(v.level, v.level.word()),
             v.level.word()
         )
     })

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_data::Splits;
-use selfsame_eval::{Diagnosis, Evidence, LabelledImages};
+use selfsame_eval::{Diagnosis, Evidence, LabelledImages, Training};
 use selfsame_models::ResNet;
 use selfsame_models::init::WeightInit;
 use selfsame_models::weights::load_state_dict;
 use selfsame_trainers::{Checkpoint, Method};
 
-use crate::checkup::{Checkup, Examination, Untrained};
+use crate::checkup::{Checkup, Examination, Untrained, training};
 use crate::config::{RunConfig, images_at};
 use crate::evaluate::{Evaluation, Judge};
 use crate::feature_cache::FeatureCache;
@@ -165,8 +165,9 @@ fn evaluate(
     let features = judge.cached_features(trained, cache)?;
     let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
     let untrained_features = judge.cached_features(untrained, cache)?;
-    let random = judge.knn(&untrained_features)?;
-    let diagnosis = diagnose(args, config, data, &evaluation, random, device)?;
+    let before = judge.evaluate(&untrained_features, false)?;
+    let random = before.knn_top1;
+    let diagnosis = diagnose(args, config, data, &evaluation, &before, device)?;
 
     let labelled = judge.test.is_some();
     let mut representations = Vec::new();
@@ -239,7 +240,7 @@ fn diagnose(
     config: &RunConfig,
     data: &Splits,
     evaluation: &Evaluation,
-    random: Option<f64>,
+    before: &Evaluation,
     device: &Device,
 ) -> anyhow::Result<Diagnosis> {
     if args.weights.is_none()
@@ -247,15 +248,20 @@ fn diagnose(
     {
         let images = data.test.as_ref().unwrap_or(&data.train);
         let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
-        let task = Visit { checkup: &checkup, checkpoint: &checkpoint };
-        let examination = with_method(config, &device.clone().autodiff(), task)?;
-        let untrained = Untrained { knn_top1: random, ..Untrained::default() };
-        return Ok(examination.diagnose(evaluation, &untrained));
+        let task = Visit { config, checkup: &checkup, checkpoint: &checkpoint };
+        let (examination, training) = with_method(config, &device.clone().autodiff(), task)?;
+        let untrained = Untrained {
+            features: Some(&before.spread),
+            projections: None,
+            knn_top1: before.knn_top1,
+        };
+        return Ok(examination.diagnose(evaluation, &untrained, training));
     }
     let evidence = Evidence {
+        trained: args.weights.is_none().then(|| config.method.trained()),
         features: Some(&evaluation.spread),
-        knn_top1: evaluation.knn_top1,
-        untrained_knn_top1: random,
+        untrained_features: Some(&before.spread),
+        knn: evaluation.knn_gain(before.knn_top1),
         ..Evidence::default()
     };
     Ok(evidence.diagnose())
@@ -263,16 +269,19 @@ fn diagnose(
 
 /// Examines the networks of a checkpoint.
 struct Visit<'a> {
+    config: &'a RunConfig,
     checkup: &'a Checkup,
     checkpoint: &'a Path,
 }
 
 impl MethodTask for Visit<'_> {
-    type Output = Examination;
+    type Output = (Examination, Training);
 
-    fn run<M: Method>(self, method: M) -> anyhow::Result<Examination> {
-        let weights = Checkpoint::read(self.checkpoint)?.weights("");
-        self.checkup.examine(&load_state_dict(method, &weights)?.valid())
+    fn run<M: Method>(self, method: M) -> anyhow::Result<(Examination, Training)> {
+        let checkpoint = Checkpoint::read(self.checkpoint)?;
+        let method = load_state_dict(method, &checkpoint.weights(""))?;
+        let (done, steps) = (checkpoint.header.step, checkpoint.header.steps);
+        Ok((self.checkup.examine(&method.valid())?, training(self.config, done, steps)))
     }
 }
 

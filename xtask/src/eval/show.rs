@@ -4,6 +4,7 @@ use selfsame_eval::{Interval, MeanDeviation};
 use selfsame_report::{Cell, Table};
 
 use super::outcome::{Outcome, Scores};
+use crate::checkup::told;
 use crate::report::{augmentation_table, percent};
 
 impl Outcome {
@@ -175,9 +176,7 @@ impl Outcome {
         let encoder = if self.transfer { "encoder trained elsewhere" } else { "run" };
         let mut out = format!("{} ({encoder}) on {}\n", self.run, self.dataset);
         out += &format!("  doctor: {}\n", self.diagnosis.headline);
-        for advice in self.diagnosis.findings.iter().filter_map(|f| f.advice.as_deref()) {
-            out += &format!("          {advice}\n");
-        }
+        out += &told(&self.diagnosis, "          ");
         out += &format!(
             "  features: std {:.2} (0 collapsed, 1 spread), effective rank {:.1} ({:.0} %)\n",
             self.feature_std,

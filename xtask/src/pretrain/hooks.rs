@@ -7,7 +7,7 @@ use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport,
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::checkup::Examination;
+use crate::checkup::{self, Examination};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
 use crate::hex::hex;
@@ -316,8 +316,9 @@ impl RunHooks<'_> {
         self.state.collapsed = watch.observe(&diagnosis);
         if self.state.collapsed {
             self.progress.say(&format!("stopped after epoch {epoch}: {}", diagnosis.headline));
-            for advice in diagnosis.findings.iter().filter_map(|f| f.advice.as_deref()).take(1) {
-                self.progress.say(&format!("  {advice}"));
+            // The first finding is the one that the headline tells.
+            for finding in diagnosis.findings.iter().take(1) {
+                self.progress.say(checkup::advice(finding, "").trim_end());
             }
         }
         self.keep(trainer);
@@ -334,7 +335,8 @@ impl RunHooks<'_> {
         examination: &Examination,
     ) -> anyhow::Result<Diagnosis> {
         let step = trainer.steps_done();
-        let diagnosis = self.doctor.diagnose(examination, evaluation);
+        let training = checkup::training(self.session.config, step, self.steps);
+        let diagnosis = self.doctor.diagnose(examination, evaluation, training);
         let spread = &evaluation.spread;
         self.progress.evaluated(epoch, evaluation.knn_top1, spread.mean_std, spread.effective_rank);
         let mut line = json!({

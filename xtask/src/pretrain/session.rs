@@ -59,15 +59,20 @@ impl Doctor {
         Ok(Self { checkup, untrained })
     }
 
-    /// The verdict on a visit.
-    pub fn diagnose(&self, examination: &Examination, evaluation: &Evaluation) -> Diagnosis {
+    /// The verdict on a visit after so much training.
+    pub fn diagnose(
+        &self,
+        examination: &Examination,
+        evaluation: &Evaluation,
+        training: selfsame_eval::Training,
+    ) -> Diagnosis {
         let (before, features) = &self.untrained;
         let untrained = Untrained {
             features: Some(&features.spread),
             projections: Some(&before.projections),
             knn_top1: features.knn_top1,
         };
-        examination.diagnose(evaluation, &untrained)
+        examination.diagnose(evaluation, &untrained, training)
     }
 }
 

@@ -3,6 +3,7 @@ use selfsame_eval::Diagnosis;
 use serde::{Deserialize, Serialize};
 
 use super::clock::{Phase, Seconds};
+use crate::checkup::told;
 use crate::run_folder::{ENCODER, REPORT, RunFolder, SUMMARY};
 use crate::words::count;
 
@@ -121,6 +122,10 @@ impl Summary {
         for (name, value) in self.lines() {
             let pad = 40usize.saturating_sub(name.chars().count());
             out += &format!("  {name}{} {value}\n", " ".repeat(pad));
+        }
+        let found = told(&self.diagnosis, "    ");
+        if !found.is_empty() {
+            out += &format!("\n  what the doctor found, and what to do\n{found}");
         }
         if let Some(cause) = &self.untested {
             out += &format!("\n  no accuracy, only the collapse signals: {cause}\n");

@@ -12,7 +12,8 @@ use crate::words::count;
 pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
     let level = |level: Level| match level {
         Level::Healthy => selfsame_report::Level::Healthy,
-        Level::Unknown | Level::Warning => selfsame_report::Level::Warning,
+        Level::Unknown => selfsame_report::Level::Unknown,
+        Level::Warning => selfsame_report::Level::Warning,
         Level::Collapsed => selfsame_report::Level::Collapsed,
     };
     let findings = diagnosis.findings.iter().map(|finding| Finding {

@@ -1,117 +1,219 @@
-use super::{Kind, Trained};
+//! What to do about a finding, in the names of this project's settings where the method is known.
 
-/// What to do, in the names of this project's settings where the method is known.
-pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Option<String> {
-    use Trained::{BarlowTwins, Byol, Contrastive, Decorrelation, SelfDistillation};
-    let text = match (kind, trained) {
-        (Kind::CompleteCollapse, Some(Byol)) => {
-            "keep the predictor (byol.predictor) and the stop-gradient (byol.stop_gradient), both of \
-             which BYOL needs; bring byol.tau_base nearer to 1 (0.99 to 0.996); halve \
-             optimizer.learning_rate or lengthen train.warmup_epochs; keep batch norm in the heads; check \
-             that optimizer.weight_decay is not so strong that the weights fade"
-        }
-        (Kind::CompleteCollapse, Some(BarlowTwins)) => {
-            "its loss cannot be low on one point, so look at optimisation first: halve \
-             optimizer.learning_rate, lengthen train.warmup_epochs, lower optimizer.weight_decay; \
-             raise train.batch_size if it is below 32, since the loss is a statistic of the batch"
-        }
-        (Kind::CompleteCollapse, Some(Contrastive)) => {
-            "negatives keep embeddings apart, so look at optimisation first: halve optimizer.learning_rate, \
-             lengthen train.warmup_epochs, and raise the temperature if it is below 0.1; raise \
-             train.batch_size, since the other images of a batch are the negatives"
-        }
-        (Kind::CompleteCollapse, Some(SelfDistillation)) => {
-            "SimSiam needs its predictor and its stop-gradient, DINO a teacher that is centred \
-             (dino.center_momentum below 1) and sharper than the student (dino.teacher_temperature below \
-             dino.student_temperature); then halve optimizer.learning_rate and lengthen train.warmup_epochs"
-        }
-        (Kind::CompleteCollapse, Some(Decorrelation)) => {
-            "its loss cannot be low on one point, so look at optimisation first: halve \
-             optimizer.learning_rate, lengthen train.warmup_epochs, lower optimizer.weight_decay; check that \
-             the term that spreads the embeddings has a weight (vicreg.variance, lejepa.lambda)"
-        }
-        (Kind::CompleteCollapse, None) => {
-            "something must keep the embeddings apart: a stop-gradient with a predictor, a term against \
-             redundancy or for variance, or negatives; then a lower learning rate"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Byol)) => {
-            "train longer before judging, since BYOL starts with few directions; then lower \
-             optimizer.weight_decay, give the predictor a higher learning rate or width \
-             (byol.predictor_hidden), strengthen the views so that one shortcut cannot explain them, and keep \
-             byol.predictor and byol.stop_gradient on"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(BarlowTwins)) => {
-            "raise barlow_twins.lambda (0.0051 in the paper; at 0 nothing keeps dimensions apart), raise \
-             train.batch_size, and check that the last width of barlow_twins.projector is not far above the \
-             batch size"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Contrastive)) => {
-            "lower the temperature, raise train.batch_size, and strengthen the views so that one shortcut \
-             cannot explain them; contrastive methods lose directions too where augmentation drowns them \
-             (Jing et al., 2022)"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(SelfDistillation)) => {
-            "train longer before judging; then lower optimizer.weight_decay, strengthen the views, and give \
-             the predictor (SimSiam) or the number of prototypes (DINO) more room"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, Some(Decorrelation)) => {
-            "raise the weight of what spreads the dimensions (vicreg.variance and vicreg.covariance, \
-             lejepa.lambda), or train.batch_size, on whose statistics it rests"
-        }
-        (Kind::DimensionalCollapse { .. } | Kind::LostDirections, None) => {
-            "strengthen the augmentations if one shortcut explains the views, lower the weight decay, or add \
-             a term against redundancy"
-        }
-        (Kind::NarrowProjections { .. }, Some(BarlowTwins)) => {
-            "raise barlow_twins.lambda (0.0051 in the paper; at 0 nothing keeps dimensions apart) or \
-             train.batch_size, if the features do not classify well either"
-        }
-        (Kind::NarrowProjections { .. }, _) => {
-            "judge the features, which are what is used: small BYOL runs end like this and classify well; if \
-             the features are narrow too, lower optimizer.weight_decay and strengthen the views"
-        }
-        (Kind::SmallDifferences, _) => {
-            "early in training wait, since untrained networks start like this; later treat it as complete \
-             collapse on its way: lower optimizer.learning_rate and watch the next epochs"
-        }
-        (Kind::DeadDimensions { .. }, _) => {
-            "lower optimizer.learning_rate or lengthen train.warmup_epochs, which is when units die; check \
-             that optimizer.weight_decay leaves batch norm's scales alone"
-        }
-        (Kind::Redundant, Some(BarlowTwins)) => {
-            "raise barlow_twins.lambda (0.0051 in the paper) or train.batch_size; too wide a \
-             barlow_twins.projector for the batch also leaves correlations"
-        }
-        (Kind::Redundant, Some(Decorrelation)) => {
-            "raise vicreg.covariance, lejepa.lambda or train.batch_size; too wide a projector for the batch \
-             also leaves correlations"
-        }
-        (Kind::Redundant, _) => {
-            "no harm by itself, since the loss does not ask for uncorrelated dimensions; with a low number of \
-             directions follow the advice on dimensional collapse"
-        }
-        (Kind::ViewsDisagree, _) => {
-            "train longer; if it stays, the views have too little in common: larger crops \
-             (views.crop_scale) or weaker jitter; check that both views come from the same image"
-        }
-        (Kind::NarrowPredictor, _) => {
-            "lower optimizer.weight_decay on the predictor, raise its learning rate or \
-             byol.predictor_hidden"
-        }
-        (Kind::TargetEqualsOnline, _) => {
-            "raise byol.tau_base (0.99 to 0.996): at 0 the target is a copy, and only predictor and \
-             stop-gradient stand against collapse; at the very end of the schedule, with a learning rate of \
-             0, this is as it should be"
-        }
-        (Kind::TargetLeftBehind, _) => {
-            "lower byol.tau_base, which makes the target too slow for a run of this length, and never set it \
-             to 1, with which it keeps its random weights"
-        }
-        (Kind::NothingLearnt, _) => {
-            "train longer, and strengthen the augmentations where a shortcut such as brightness \
-             (views.brightness, views.contrast) explains the views; then try optimizer.learning_rate"
-        }
-        (Kind::TooFewImages { .. }, _) => "measure on more images: 256 or more",
+use super::{Finding, Kind, Level, Trained};
+
+/// One thing to do.
+pub(super) struct Action {
+    /// What is turned. Two actions on one lever are the same, or contradict each other.
+    lever: &'static str,
+    /// In the imperative: a direction and a setting.
+    pub text: String,
+}
+
+const STRONGER_VIEWS: &str = "stronger views";
+
+/// Gives findings, worst first, their advice: what an earlier one advises is not said again, and what would contradict
+/// it is left out, since the worse finding is to be cured first.
+pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
+    let disagree = |f: &Finding| f.kind == Some(Kind::ViewsDisagree) && f.level > Level::Unknown;
+    // Views that have little in common already are not to be strengthened, however bad the rest is.
+    let mut taken: Vec<&'static str> = match findings.iter().any(disagree) {
+        true => vec![STRONGER_VIEWS],
+        false => Vec::new(),
     };
-    Some(text.into())
+    for finding in findings {
+        let own = match (finding.kind, finding.level) {
+            (_, Level::Healthy) | (None, _) => continue,
+            // What is withheld because it is too early has its advice with the finding that says so.
+            (Some(kind), Level::Unknown) if !kind.is_of_what_cannot_be_told() => continue,
+            (Some(kind), _) => of(kind, trained),
+        };
+        let mut texts = Vec::new();
+        for action in own {
+            if !taken.contains(&action.lever) {
+                taken.push(action.lever);
+                texts.push(action.text);
+            }
+        }
+        finding.advice = Some(texts.join("; ")).filter(|text| !text.is_empty());
+    }
+}
+
+/// What to do about one finding by itself, best first.
+pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Vec<Action> {
+    match kind {
+        Kind::CompleteCollapse => complete(trained),
+        Kind::DimensionalCollapse { .. } | Kind::LostDirections => directions(trained),
+        Kind::WorseThanUntrained => vec![longer(), stronger_views(), slower()],
+        Kind::NothingLearnt => vec![longer(), stronger_views()],
+        Kind::TradedDirections => vec![action(
+            "weight decay",
+            "no harm while accuracy rises; if it falls, lower optimizer.weight_decay",
+        )],
+        Kind::NarrowProjections { .. } => directions(trained),
+        Kind::SmallDifferences => vec![slower(), warmer()],
+        Kind::DeadDimensions { .. } => vec![
+            slower(),
+            warmer(),
+            action("decay of norms", "set optimizer.exclude_bias_and_norm to true"),
+        ],
+        Kind::Redundant => redundancy(trained),
+        Kind::ViewsDisagree => vec![longer(), weaker_views()],
+        Kind::NarrowPredictor => {
+            let mut actions = vec![less_decay()];
+            actions.extend(wider_predictor(trained));
+            actions
+        }
+        Kind::TargetEqualsOnline => {
+            let text = match trained {
+                Some(trained) => {
+                    format!("raise {}.tau_base (0.99 to 0.996)", trained.section())
+                }
+                None => "raise the momentum of the target (0.99 to 0.996)".into(),
+            };
+            vec![action("momentum", text)]
+        }
+        Kind::TargetLeftBehind => {
+            let text = match trained {
+                Some(trained) => format!(
+                    "lower {}.tau_base: a target with τ needs 1 / (1 − τ) steps to follow",
+                    trained.section()
+                ),
+                None => "lower the momentum of the target".into(),
+            };
+            vec![action("momentum", text), longer()]
+        }
+        Kind::TooEarly { .. } => vec![action("steps", "take more steps: raise train.epochs")],
+        Kind::TooFewImages { .. } => vec![action(
+            "images",
+            "judge on more images: raise data.test_limit and doctor.images where they are set, or data.validation",
+        )],
+        Kind::TooFewTestImages { .. } => vec![action(
+            "images",
+            "judge on more test images: raise data.test_limit where it is set, or data.validation",
+        )],
+    }
+}
+
+impl Kind {
+    /// Whether it is about what there is too little of.
+    pub(super) fn is_of_what_cannot_be_told(self) -> bool {
+        matches!(
+            self,
+            Self::TooEarly { .. } | Self::TooFewImages { .. } | Self::TooFewTestImages { .. }
+        )
+    }
+}
+
+fn complete(trained: Option<Trained>) -> Vec<Action> {
+    use Trained::{BarlowTwins, Byol, Dino, LeJepa, MocoV3, SimClr, SimSiam, VicReg, WMse};
+    let mut actions = match trained {
+        Some(Byol) => vec![
+            action("predictor", "set byol.predictor and byol.stop_gradient to true"),
+            action("norm", "set byol.head_norm to true"),
+            action("momentum", "raise byol.tau_base (0.99 to 0.996)"),
+        ],
+        Some(SimSiam) => {
+            vec![action("predictor", "set simsiam.predictor and simsiam.stop_gradient to true")]
+        }
+        Some(Dino) => vec![
+            action("centre", "lower dino.center_momentum (0.9)"),
+            action("temperature", "lower dino.teacher_temperature (0.04)"),
+        ],
+        Some(BarlowTwins) => vec![action("standardise", "set barlow_twins.standardize to true")],
+        Some(SimClr | MocoV3) => {
+            let section = trained.map_or("", Trained::section);
+            vec![action("temperature", format!("raise {section}.temperature")), larger_batch()]
+        }
+        Some(VicReg) => vec![action("spread", "raise vicreg.variance")],
+        Some(LeJepa) => vec![action("spread", "raise lejepa.lambda")],
+        Some(WMse) => vec![action("sub-batch", "raise w_mse.sub_batch")],
+        None => vec![action(
+            "spread",
+            "let something keep embeddings apart: a predictor with a stop-gradient, negatives, or a \
+             term for variance",
+        )],
+    };
+    actions.extend([slower(), warmer()]);
+    actions
+}
+
+fn directions(trained: Option<Trained>) -> Vec<Action> {
+    use Trained::{BarlowTwins, Byol, Dino, LeJepa, MocoV3, SimClr, SimSiam, VicReg, WMse};
+    match trained {
+        Some(Byol | SimSiam) => {
+            let mut actions = vec![less_decay(), stronger_views()];
+            actions.extend(wider_predictor(trained));
+            actions
+        }
+        Some(Dino) => {
+            vec![less_decay(), stronger_views(), action("prototypes", "raise dino.prototypes")]
+        }
+        Some(SimClr | MocoV3) => {
+            let section = trained.map_or("", Trained::section);
+            vec![
+                action("temperature", format!("lower {section}.temperature")),
+                larger_batch(),
+                stronger_views(),
+            ]
+        }
+        Some(BarlowTwins | VicReg | WMse | LeJepa) => redundancy(trained),
+        None => vec![
+            less_decay(),
+            stronger_views(),
+            action("decorrelation", "add a term against redundancy"),
+        ],
+    }
+}
+
+fn redundancy(trained: Option<Trained>) -> Vec<Action> {
+    let own = match trained {
+        Some(Trained::BarlowTwins) => {
+            action("decorrelation", "raise barlow_twins.lambda (0.0051 in the paper)")
+        }
+        Some(Trained::VicReg) => action("decorrelation", "raise vicreg.covariance"),
+        Some(Trained::LeJepa) => action("spread", "raise lejepa.lambda"),
+        Some(Trained::WMse) => action("sub-batch", "raise w_mse.sub_batch"),
+        _ => action("decorrelation", "raise the weight of what keeps dimensions apart"),
+    };
+    vec![own, larger_batch()]
+}
+
+fn wider_predictor(trained: Option<Trained>) -> Option<Action> {
+    use Trained::{Byol, MocoV3, SimSiam};
+    let trained = trained.filter(|trained| matches!(trained, Byol | MocoV3 | SimSiam))?;
+    Some(action("width of the predictor", format!("raise {}.predictor_hidden", trained.section())))
+}
+
+fn longer() -> Action {
+    action("steps", "train longer: raise train.epochs")
+}
+
+fn slower() -> Action {
+    action("learning rate", "lower optimizer.learning_rate")
+}
+
+fn warmer() -> Action {
+    action("warm-up", "raise train.warmup_epochs")
+}
+
+fn less_decay() -> Action {
+    action("weight decay", "lower optimizer.weight_decay")
+}
+
+fn larger_batch() -> Action {
+    action("batch", "raise train.batch_size")
+}
+
+/// Where a shortcut such as lightness explains the views.
+fn stronger_views() -> Action {
+    action(STRONGER_VIEWS, "strengthen the views: raise views.brightness and views.contrast")
+}
+
+fn weaker_views() -> Action {
+    action("weaker views", "weaken the views: raise the smaller number of views.crop_scale")
+}
+
+fn action(lever: &'static str, text: impl Into<String>) -> Action {
+    Action { lever, text: text.into() }
 }

@@ -2,15 +2,16 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PairSignals, PredictorSpectrum, Spread, rules};
+use super::{Kind, PairSignals, PredictorSpectrum, Spread, Trained, Training, rules};
 
 /// How bad it is. Ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// Nothing that needs doing.
+    /// On the right side of its threshold. Of a whole diagnosis: no collapse, which does not say that the
+    /// features are good.
     Healthy,
-    /// Too few images to tell.
+    /// Too few images or too few steps to tell.
     Unknown,
     /// Worth a look; training may recover or be merely slow.
     Warning,
@@ -18,75 +19,48 @@ pub enum Level {
     Collapsed,
 }
 
-/// What is wrong.
+/// The side of its threshold that a value should be on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "name")]
-pub enum Kind {
-    /// Every image has the same embedding.
-    CompleteCollapse,
-    /// The embeddings differ in few directions only.
-    DimensionalCollapse {
-        /// Directions in use.
-        used: usize,
-        /// Directions there could be: `min(rows − 1, dim)`.
-        of: usize,
-    },
-    /// The projections use few directions, which the features may survive.
-    NarrowProjections {
-        /// Directions in use.
-        used: usize,
-        /// Directions there could be: `min(rows − 1, dim)`.
-        of: usize,
-    },
-    /// All embeddings point nearly the same way.
-    SmallDifferences,
-    /// The features use fewer directions than before training.
-    LostDirections,
-    /// Some dimensions never change.
-    DeadDimensions {
-        /// How many.
-        dead: usize,
-        /// Of how many.
-        of: usize,
-    },
-    /// Dimensions that say the same as others.
-    Redundant,
-    /// The two views of an image are no more alike than those of different images.
-    ViewsDisagree,
-    /// BYOL's predictor keeps few directions.
-    NarrowPredictor,
-    /// BYOL's target is the online network itself.
-    TargetEqualsOnline,
-    /// BYOL's target has not followed the online network.
-    TargetLeftBehind,
-    /// No collapse, but no better than before training.
-    NothingLearnt,
-    /// Too few images to tell.
-    TooFewImages {
-        /// As many as there were.
-        images: usize,
-    },
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// At the threshold or above.
+    AtLeast,
+    /// At the threshold or below.
+    AtMost,
 }
 
 /// One measure against its threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad.
+    /// How bad: [`Level::Healthy`] if and only if the value [is within](Self::is_within) its threshold.
     pub level: Level,
     /// What is wrong, if anything is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kind: Option<Kind>,
     /// A sentence with the figures, without a full stop.
     pub text: String,
-    /// What to do about it.
+    /// What to do about it. What an earlier finding advises already is not said again, and what contradicts it is
+    /// left out.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub advice: Option<String>,
-    /// The measure's name: `features.spread`, `pair.alignment` …
+    /// The measure's name: `features.spread`, `pair.uniformity` …
     pub measure: String,
     /// Its value.
     pub value: f64,
+    /// The side of the threshold that it should be on.
+    pub bound: Bound,
     /// The threshold it was held against.
     pub threshold: f64,
+}
+
+impl Finding {
+    /// Whether the value is on the right side of its threshold.
+    pub fn is_within(&self) -> bool {
+        match self.bound {
+            Bound::AtLeast => self.value >= self.threshold,
+            Bound::AtMost => self.value <= self.threshold,
+        }
+    }
 }
 
 /// The verdict.
@@ -94,29 +68,13 @@ pub struct Finding {
 pub struct Diagnosis {
     /// The worst of the findings' levels.
     pub level: Level,
-    /// The first of the worst findings' kind.
+    /// The first finding's kind.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kind: Option<Kind>,
-    /// One sentence in plain language.
+    /// One sentence in plain language: what it is, a colon, and the figures.
     pub headline: String,
-    /// Worst first.
+    /// Worst first: by level, then by [`Kind::precedence`], then in the order of the rules.
     pub findings: Vec<Finding>,
-}
-
-/// What trained the embeddings: decides which settings the advice names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trained {
-    /// With a predictor and a moving target.
-    Byol,
-    /// With a cross-correlation loss.
-    BarlowTwins,
-    /// With the other images of the batch as negatives: SimCLR, MoCo v3.
-    Contrastive,
-    /// With a stop-gradient and no negatives: SimSiam, DINO.
-    SelfDistillation,
-    /// With a term or a step that spreads the dimensions: VICReg, W-MSE, LeJEPA.
-    Decorrelation,
 }
 
 /// How far BYOL's target is from the online network.
@@ -126,6 +84,17 @@ pub struct TargetDistance {
     pub weights: f64,
     /// 1 − mean cosine of the projections: [`projection_distance`](super::projection_distance).
     pub projections: f64,
+}
+
+/// k-NN accuracy beside that of the untrained encoder, by the same test images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct KnnGain {
+    /// Of the features, a fraction of 1.
+    pub trained: f64,
+    /// Of the untrained encoder's features.
+    pub untrained: f64,
+    /// Test images with a label.
+    pub images: usize,
 }
 
 /// What there is to judge by; every part may be missing, and none is required of a method.
@@ -144,6 +113,8 @@ pub struct TargetDistance {
 pub struct Evidence<'a> {
     /// What trained them.
     pub trained: Option<Trained>,
+    /// How far it has trained them; enough to judge by if not known.
+    pub training: Option<Training>,
     /// The encoder's features, what will be used.
     pub features: Option<&'a Spread>,
     /// The projector's output, what the loss sees.
@@ -158,32 +129,36 @@ pub struct Evidence<'a> {
     pub predictor: Option<&'a PredictorSpectrum>,
     /// BYOL's target.
     pub target: Option<TargetDistance>,
-    /// k-NN accuracy of the features, a fraction of 1.
-    pub knn_top1: Option<f64>,
-    /// k-NN accuracy of the untrained encoder's features.
-    pub untrained_knn_top1: Option<f64>,
+    /// k-NN accuracy, before and after.
+    pub knn: Option<KnnGain>,
 }
 
 impl Evidence<'_> {
     /// The verdict: every measure there is against [`thresholds`](super::thresholds).
     pub fn diagnose(&self) -> Diagnosis {
         let mut findings = rules::findings(self);
-        // Stable: of equally bad findings the first rule's stands first.
-        findings.sort_by_key(|f| Reverse(f.level));
-        let level = findings.first().map_or(Level::Unknown, |f| f.level);
-        let worst = findings.iter().find(|f| f.level == level && f.kind.is_some());
-        let headline = match (worst, level) {
-            (Some(worst), Level::Healthy) => format!("no collapse, but {}", worst.text),
-            (Some(Finding { kind: Some(Kind::NothingLearnt), text, .. }), _) => {
-                format!("not collapsed, but {text}")
+        // Stable: of equally bad findings of one kind the first rule's stands first.
+        findings.sort_by_key(|f| (Reverse(f.level), f.kind.map_or(u8::MAX, Kind::precedence)));
+        super::advice::advise(&mut findings, self.trained);
+        let (level, kind, headline) = match findings.first() {
+            None => (Level::Unknown, None, "nothing was measured".into()),
+            Some(first) if first.level == Level::Healthy => {
+                (Level::Healthy, None, format!("no collapse: {}", self.figures()))
             }
-            (Some(worst), _) => worst.text.clone(),
-            (None, Level::Unknown) => "nothing was measured".into(),
-            (None, _) => match findings.first() {
-                Some(first) => format!("no collapse: {}", first.text),
-                None => "no collapse".into(),
-            },
+            Some(first) => (first.level, first.kind, first.text.clone()),
         };
-        Diagnosis { level, kind: worst.and_then(|f| f.kind), headline, findings }
+        Diagnosis { level, kind, headline, findings }
+    }
+
+    /// What somebody wants to know of embeddings that have not collapsed.
+    fn figures(&self) -> String {
+        let (spread, untrained) = match (self.features, self.projections) {
+            (Some(features), _) => (features, self.untrained_features),
+            (None, Some(projections)) => (projections, self.untrained_projections),
+            (None, None) => return "no measure is beyond its threshold".into(),
+        };
+        let rank = rules::before_and_after(spread, untrained, |s| s.centred_effective_rank);
+        let (used, of) = (spread.directions, spread.most_directions());
+        format!("{used} of {of} directions used, effective rank {rank}")
     }
 }

@@ -8,18 +8,23 @@
 mod advice;
 mod byol;
 mod diagnosis;
+mod kind;
 mod pair;
+mod progress;
 mod rules;
 mod spectrum;
 mod spread;
 #[cfg(test)]
 mod tests;
+pub mod thresholds;
+#[cfg(test)]
+mod verdict_tests;
 mod watch;
 
 pub use byol::{PredictorSpectrum, projection_distance, weight_distance};
-pub use diagnosis::{Diagnosis, Evidence, Finding, Kind, Level, TargetDistance, Trained};
+pub use diagnosis::{Bound, Diagnosis, Evidence, Finding, KnnGain, Level, TargetDistance};
+pub use kind::{Kind, Trained, Training};
 pub use pair::PairSignals;
-pub use rules::thresholds;
 pub use spectrum::{effective_rank, participation_ratio};
 pub use spread::Spread;
 pub use watch::Watch;

@@ -1,0 +1,153 @@
+use serde::{Deserialize, Serialize};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+pub enum Kind {
+    /// Every image has the same embedding.
+    CompleteCollapse,
+    /// The embeddings differ in few directions only.
+    DimensionalCollapse {
+        /// Directions in use.
+        used: usize,
+        /// Directions there could be: `min(rows − 1, dim)`.
+        of: usize,
+    },
+    /// k-NN is worse than before training, beyond chance.
+    WorseThanUntrained,
+    /// The features use fewer directions than before training, and k-NN is not better for it.
+    LostDirections,
+    /// No collapse, but k-NN is no better than before training.
+    NothingLearnt,
+    /// The features use fewer directions than before training, but k-NN is better.
+    TradedDirections,
+    /// The projections use few directions, and the features are not wide either.
+    NarrowProjections {
+        /// Directions in use.
+        used: usize,
+        /// Directions there could be: `min(rows − 1, dim)`.
+        of: usize,
+    },
+    /// All embeddings point nearly the same way.
+    SmallDifferences,
+    /// Some dimensions never change.
+    DeadDimensions {
+        /// How many.
+        dead: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// Dimensions that say the same as others.
+    Redundant,
+    /// The two views of an image have little in common.
+    ViewsDisagree,
+    /// BYOL's predictor keeps few directions, and few are left in the projections.
+    NarrowPredictor,
+    /// BYOL's target is the online network itself.
+    TargetEqualsOnline,
+    /// BYOL's target has not followed the online network.
+    TargetLeftBehind,
+    /// Too few steps to tell.
+    TooEarly {
+        /// As many as there were.
+        steps: u64,
+    },
+    /// Too few images to tell.
+    TooFewImages {
+        /// As many as there were.
+        images: usize,
+    },
+    /// Too few test images to tell whether k-NN is better than before training.
+    TooFewTestImages {
+        /// As many as there were.
+        images: usize,
+    },
+}
+
+impl Kind {
+    /// Which of equally bad findings stands first: the lower.
+    ///
+    /// A collapse explains everything else. Then comes what training has done to the features, which are what
+    /// is used; then the mechanisms behind it. Of what cannot be told, the steps come first: more
+    /// images would not help.
+    pub fn precedence(self) -> u8 {
+        match self {
+            Self::CompleteCollapse => 0,
+            Self::WorseThanUntrained => 1,
+            Self::LostDirections => 2,
+            Self::DimensionalCollapse { .. } => 3,
+            Self::NothingLearnt => 4,
+            Self::TradedDirections => 5,
+            Self::SmallDifferences => 6,
+            Self::NarrowProjections { .. } | Self::DeadDimensions { .. } | Self::Redundant => 7,
+            Self::ViewsDisagree | Self::NarrowPredictor => 7,
+            Self::TargetEqualsOnline | Self::TargetLeftBehind => 7,
+            Self::TooEarly { .. } => 0,
+            Self::TooFewImages { .. } => 1,
+            Self::TooFewTestImages { .. } => 2,
+        }
+    }
+}
+
+/// What trained the embeddings: decides which settings the advice names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    /// BYOL.
+    Byol,
+    /// Barlow Twins.
+    BarlowTwins,
+    /// SimCLR.
+    #[serde(rename = "simclr")]
+    SimClr,
+    /// MoCo v3.
+    MocoV3,
+    /// SimSiam.
+    #[serde(rename = "simsiam")]
+    SimSiam,
+    /// VICReg.
+    #[serde(rename = "vicreg")]
+    VicReg,
+    /// W-MSE.
+    WMse,
+    /// DINO.
+    Dino,
+    /// LeJEPA.
+    #[serde(rename = "lejepa")]
+    LeJepa,
+}
+
+impl Trained {
+    /// Of its settings.
+    pub(super) fn section(self) -> &'static str {
+        match self {
+            Self::Byol => "byol",
+            Self::BarlowTwins => "barlow_twins",
+            Self::SimClr => "simclr",
+            Self::MocoV3 => "moco_v3",
+            Self::SimSiam => "simsiam",
+            Self::VicReg => "vicreg",
+            Self::WMse => "w_mse",
+            Self::Dino => "dino",
+            Self::LeJepa => "lejepa",
+        }
+    }
+
+    /// Whether its loss asks that dimensions do not repeat each other.
+    pub(super) fn decorrelates(self) -> bool {
+        matches!(self, Self::BarlowTwins | Self::VicReg | Self::WMse | Self::LeJepa)
+    }
+}
+
+/// How far training has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Optimiser steps taken.
+    pub steps: u64,
+    /// What they are worth at the highest learning rate: the sum of their learning rates over it.
+    pub full_steps: f64,
+    /// Whether they are all that were planned.
+    pub ended: bool,
+    /// τ of a momentum target at the first step, where there is one.
+    pub tau: Option<f64>,
+}
