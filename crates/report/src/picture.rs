@@ -54,8 +54,7 @@ mod tests {
     use super::*;
 
     /// A JPEG's beginning: an application segment, then the frame of 513 × 258 pixels.
-    const JPEG: [u8; 17] =
-        [0xff, 0xd8, 0xff, 0xe0, 0, 4, 7, 7, 0xff, 0xc0, 0, 17, 8, 1, 2, 2, 1];
+    const JPEG: [u8; 17] = [0xff, 0xd8, 0xff, 0xe0, 0, 4, 7, 7, 0xff, 0xc0, 0, 17, 8, 1, 2, 2, 1];
 
     #[test]
     fn a_jpeg_says_its_size_and_a_part_of_it_does_not() {

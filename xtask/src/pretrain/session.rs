@@ -207,6 +207,8 @@ impl Session<'_> {
             doctor: &doctor,
             examination: &examination,
             evaluation: &evaluation,
+            judge: &judge,
+            features: &features,
             device,
         };
         let gallery = report::write(&material, &untrained, encoder)?;
