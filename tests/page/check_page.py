@@ -85,6 +85,35 @@ async () => {
     }
   }
 
+  // On a phone a table shows all of its columns without being pushed about; comparisons of runs may be wider.
+  if (innerWidth < 500) for (const box of document.querySelectorAll('.table .scroll')) {
+    const table = box.querySelector('table');
+    const beyond = Math.max(box.scrollWidth - box.clientWidth, Math.round(table.getBoundingClientRect().right - innerWidth));
+    if (beyond > 1 && !table.matches('.compare')) found.push(`the table "${box.getAttribute('aria-label')}" is ${beyond} px too wide`);
+  }
+
+  // Names on a map must neither lie on each other nor leave it.
+  for (const field of document.querySelectorAll('.map .field')) {
+    const title = field.closest('figure').querySelector('h3').textContent, frame = field.getBoundingClientRect();
+    const boxes = [...field.querySelectorAll('.name')].map((s) => [s.textContent, s.getBoundingClientRect()]);
+    boxes.forEach(([text, a], i) => {
+      if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 1 || a.bottom > frame.bottom + 1)
+        found.push(`"${text}" leaves the map "${title}"`);
+      for (const [other, b] of boxes.slice(i + 1)) {
+        const x = Math.min(a.right, b.right) - Math.max(a.left, b.left), y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (x > 0.5 && y > 0.5) found.push(`"${text}" and "${other}" overlap on the map "${title}"`);
+      }
+    });
+  }
+
+  // Nothing is said twice in the verdict.
+  const said = new Set();
+  for (const p of document.querySelectorAll('.verdict .headline, .verdict li p')) {
+    const text = p.lastChild.textContent.trim().toLowerCase();
+    if ([...said].some((other) => other.includes(text))) found.push(`the verdict says twice: ${text.slice(0, 60)}`);
+    said.add(text);
+  }
+
   // Labels of a chart must neither lie on each other nor leave the page.
   for (const plot of document.querySelectorAll('.plot')) {
     const title = plot.closest('figure').querySelector('h3').textContent;

@@ -2,11 +2,11 @@
 
 use std::io::Cursor;
 
-use image::imageops::{FilterType, resize};
 use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_eval::{Features, nearest};
 
 use crate::bridge::PlainImages;
+use crate::report::thumbnail;
 use crate::spread::spread;
 
 const QUERIES: usize = 10;
@@ -65,9 +65,7 @@ fn paste(
     frame: Option<Rgb<u8>>,
 ) -> anyhow::Result<()> {
     let image = images.dataset().image(index)?;
-    let side = image.width().min(image.height());
-    let filter = if side < TILE { FilterType::Nearest } else { FilterType::Triangle };
-    let tile = resize(&*image, TILE, TILE, filter);
+    let tile = thumbnail(&image, TILE);
     image::imageops::replace(sheet, &tile, i64::from(x), i64::from(y));
     if let Some(color) = frame {
         for i in 0..TILE {

@@ -25,7 +25,8 @@ pub fn comparison(runs: &[RunReport]) -> Result<String, ReportError> {
     }
     runs.iter().try_for_each(check)?;
     let runs = named(runs);
-    let tiles = all_tiles(&runs)?;
+    let tiles = all_tiles(&runs, Tiles::of_galleries)?;
+    let small = all_tiles(&runs, Tiles::of_maps)?;
     let title = match runs.len() {
         1 => "Comparison of 1 run".to_string(),
         n => format!("Comparison of {n} runs"),
@@ -37,9 +38,11 @@ pub fn comparison(runs: &[RunReport]) -> Result<String, ReportError> {
         overview(&runs)
     );
     let mut document = Document::new(&title, head);
-    for (i, own) in tiles.iter().enumerate() {
-        if !tiles[..i].iter().any(|t| t.class() == own.class()) {
+    let mut shown = Vec::new();
+    for own in tiles.iter().chain(&small) {
+        if !shown.contains(&own.class()) {
             document.style(&own.style());
+            shown.push(own.class());
         }
     }
     document.section("Evaluation", &joined_tables(&runs));
@@ -48,7 +51,7 @@ pub fn comparison(runs: &[RunReport]) -> Result<String, ReportError> {
     let mut groups = Vec::new();
     for title in titles(&runs, |r| r.maps.iter().map(|m| &m.title)) {
         let mut group = Vec::new();
-        for ((label, run), tiles) in runs.iter().zip(&tiles) {
+        for ((label, run), tiles) in runs.iter().zip(&small) {
             let own = run.maps.iter().filter(|m| m.title == title);
             group.extend(own.map(|map| Shown { title: format!("{title}: {label}"), map, tiles }));
         }
@@ -84,10 +87,13 @@ fn named(runs: &[RunReport]) -> Vec<Named<'_>> {
 }
 
 /// Runs that show the same pictures share one sprite.
-fn all_tiles<'a>(runs: &[Named<'a>]) -> Result<Vec<Tiles<'a>>, ReportError> {
+fn all_tiles<'a>(
+    runs: &[Named<'a>],
+    of: impl Fn(&'a RunReport, usize) -> Result<Tiles<'a>, ReportError>,
+) -> Result<Vec<Tiles<'a>>, ReportError> {
     let mut tiles: Vec<Tiles> = Vec::new();
     for (i, (_, run)) in runs.iter().enumerate() {
-        let own = Tiles::new(run.sprite.as_ref(), i, &run.class_names)?;
+        let own = of(run, i)?;
         let own = match tiles.iter().find(|t| t.same(&own)) {
             Some(other) => own.like(other),
             None => own,

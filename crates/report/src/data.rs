@@ -36,8 +36,16 @@ pub struct RunReport {
     pub heatmaps: Vec<Heatmap>,
     /// Class names by class number; a class without one is called by its number.
     pub class_names: Vec<String>,
-    /// The thumbnails that galleries and maps point into.
+    /// Images beside the views that were made of them for training.
+    pub views: Option<ViewSheet>,
+    /// The pictures that galleries and views point into; maps too, where they have none of their own.
     pub sprite: Option<Sprite>,
+    /// The pictures that maps point into: more of them, and smaller.
+    pub map_sprite: Option<Sprite>,
+    /// The command that makes the run again.
+    pub command: String,
+    /// How to go on with what the run left, as code to copy.
+    pub snippets: Vec<Snippet>,
     /// Every setting of the run, as TOML.
     pub settings: String,
     /// What the run ran on: (name, value).
@@ -240,12 +248,31 @@ impl Map {
     pub const MOST_POINTS: usize = 20_000;
 }
 
-/// Thumbnails of one size in one PNG, row by row from the top left.
+/// Images beside the views that were made of them for training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ViewSheet {
+    /// What it says and how to read it.
+    #[serde(default)]
+    pub caption: String,
+    /// Places in the sprite: each row has an image first, then its views.
+    pub rows: Vec<Vec<u32>>,
+}
+
+/// Some lines of code to copy.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snippet {
+    /// What the code does, with its language.
+    pub title: String,
+    /// The code.
+    pub code: String,
+}
+
+/// Thumbnails of one size in one PNG or JPEG, row by row from the top left.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sprite {
-    /// The PNG file; base64 in JSON.
-    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
-    pub png: Vec<u8>,
+    /// The file; base64 in JSON. Reports from before there was a choice call it `png`.
+    #[serde(alias = "png", serialize_with = "to_base64", deserialize_with = "from_base64")]
+    pub picture: Vec<u8>,
     /// The side of a thumbnail in pixels.
     pub tile: u32,
     /// Thumbnails in a row.
@@ -254,8 +281,8 @@ pub struct Sprite {
     pub count: u32,
 }
 
-fn to_base64<S: Serializer>(png: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&BASE64_STANDARD.encode(png))
+fn to_base64<S: Serializer>(picture: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&BASE64_STANDARD.encode(picture))
 }
 
 fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {

@@ -46,7 +46,7 @@ pub enum ReportError {
         /// How many a page takes.
         most: usize,
     },
-    /// Thumbnails that are no PNG, or do not fit in it.
+    /// Thumbnails that are neither PNG nor JPEG, or do not fit in it.
     #[error("the sprite of thumbnails: {0}")]
     Sprite(String),
     /// A heat map that could not be written as PNG.

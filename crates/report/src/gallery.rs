@@ -13,11 +13,19 @@ pub fn galleries(galleries: &[Gallery], tiles: &Tiles) -> String {
         return String::new();
     }
     let figures: String = galleries.iter().map(|g| figure(g, tiles)).collect();
-    format!("<div class=\"grid\">{figures}</div>{KEY}")
+    let key = key(galleries.iter().flat_map(|g| &g.rows));
+    format!("<div class=\"grid\">{figures}</div>{key}")
 }
 
-/// How a neighbour of another class is marked.
-pub const KEY: &str = "<p class=\"legend-line\"><span class=\"tile wrong sample\"></span>\
+/// How a neighbour of another class is marked, where one is.
+pub fn key<'a>(mut rows: impl Iterator<Item = &'a GalleryRow>) -> &'static str {
+    let marked = |row: &GalleryRow| {
+        row.neighbours.iter().any(|neighbour| differs(row.query_label, neighbour.label))
+    };
+    if rows.any(marked) { KEY } else { "" }
+}
+
+const KEY: &str = "<p class=\"legend-line\"><span class=\"tile wrong sample\"></span>\
                        a cross marks a neighbour of another class than the query's.</p>";
 
 fn figure(gallery: &Gallery, tiles: &Tiles) -> String {

@@ -17,17 +17,20 @@ mod map;
 mod markdown;
 mod numbers;
 mod page;
+mod picture;
 mod settings;
 mod sprite;
 mod study;
 mod svg;
 mod table;
+mod usage;
 mod verdict;
+mod views;
 
 pub use comparison::comparison;
 pub use data::{
     Better, Cell, Chart, Figure, Finding, Gallery, GalleryRow, Heatmap, Level, Line, Map,
-    Neighbour, Rank, Role, RunReport, Sprite, Table, Verdict,
+    Neighbour, Rank, Role, RunReport, Snippet, Sprite, Table, Verdict, ViewSheet,
 };
 pub use error::ReportError;
 pub use page::page;

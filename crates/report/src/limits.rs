@@ -11,6 +11,7 @@ pub fn check(run: &RunReport) -> Result<(), ReportError> {
     let most = |counts: &mut dyn Iterator<Item = usize>| counts.max().unwrap_or(0);
     let lines = || run.charts.iter().flat_map(|c| &c.lines);
     let rows = || run.galleries.iter().flat_map(|g| &g.rows);
+    let views = || run.views.iter().flat_map(|sheet| &sheet.rows);
     let findings = run.verdict.as_ref().map_or(0, |v| v.findings.len());
     let counts = [
         ("findings", findings, 1000),
@@ -26,9 +27,13 @@ pub fn check(run: &RunReport) -> Result<(), ReportError> {
         ("galleries", run.galleries.len(), 100),
         ("rows of all galleries", rows().count(), 5000),
         ("neighbours of a query", most(&mut rows().map(|r| r.neighbours.len())), 500),
+        ("rows of views", views().count(), 1000),
+        ("views of an image", most(&mut views().map(Vec::len)), 100),
         ("maps", run.maps.len(), 100),
         ("heat maps", run.heatmaps.len(), 100),
         ("bytes of settings", run.settings.len(), 1 << 20),
+        ("bytes of a command", run.command.len(), 1 << 20),
+        ("snippets", run.snippets.len(), 100),
     ];
     for (what, count, most) in counts {
         if count > most {

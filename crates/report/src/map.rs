@@ -12,8 +12,12 @@ use crate::{Map, ReportError};
 const MOST_CLASSES: usize = 20;
 /// Most classes whose names are written into the map.
 const MOST_NAMES: usize = 12;
-/// Least distance of two names, of 1000.
-const NAME: f64 = 42.0;
+/// Most characters of a name that is written into the map; longer ones are cut.
+const LONGEST_NAME: usize = 22;
+/// Side of the smallest map in pixels, on a phone: where names do not overlap there, they do nowhere.
+const SMALLEST: f64 = 325.0;
+/// Of a name in pixels: its height, what stands around its text, and a bold letter of a wide font.
+const NAME: [f64; 3] = [21.0, 28.0, 8.5];
 
 /// The colours of classes, shared by all maps of a page.
 pub struct Classes {
@@ -180,28 +184,60 @@ impl Group {
     }
 }
 
-/// Class names over their points, moved down where two would lie on each other.
-fn labels(mut names: Vec<([f64; 2], String, String)>) -> String {
-    names.sort_by(|a, b| a.0[1].total_cmp(&b.0[1]));
+/// Class names over their points, moved as little as needed so that none lies on another or leaves the map. A name
+/// for which there is no room is left to the legend.
+fn labels(names: Vec<([f64; 2], String, String)>) -> String {
     let mut html = String::new();
-    let mut taken: Vec<[f64; 3]> = Vec::new();
-    for ([x, mut y], class, name) in names {
-        let width = 13.0 * name.chars().count() as f64;
-        for other in &taken {
-            if (other[0] - x).abs() < (other[2] + width) / 2.0 && y < other[1] + NAME {
-                y = y.max(other[1] + NAME);
-            }
+    let mut taken: Vec<Label> = Vec::new();
+    for (center, class, name) in names {
+        let mut short: String = name.chars().take(LONGEST_NAME).collect();
+        if short.len() < name.len() {
+            short.push('…');
         }
-        taken.push([x, y, width]);
+        let Some(label) = Label::beside(center, short.chars().count(), &taken) else { continue };
+        let [left, top] = label.center.map(|v| coordinate(v / 10.0));
+        taken.push(label);
         let _ = write!(
             html,
-            "<span class=\"name {class}\" style=\"left:{}%;top:{}%\">{}</span>",
-            coordinate(x.clamp(80.0, 920.0) / 10.0),
-            coordinate(y.clamp(20.0, 980.0) / 10.0),
-            escape(&name)
+            "<span class=\"name {class}\" style=\"left:{left}%;top:{top}%\">{}</span>",
+            escape(&short)
         );
     }
     html
+}
+
+/// The room of a name on the smallest map, of 1000.
+#[derive(Debug, Clone, Copy)]
+struct Label {
+    center: [f64; 2],
+    size: [f64; 2],
+}
+
+impl Label {
+    /// As near to `center` as the `taken` ones leave room.
+    fn beside(center: [f64; 2], letters: usize, taken: &[Self]) -> Option<Self> {
+        let [height, around, letter] = NAME.map(|pixels| pixels * 1000.0 / SMALLEST);
+        let size = [around + letter * letters as f64, height];
+        let mut steps: Vec<[f64; 2]> = (-8..=8)
+            .flat_map(|x| (-30..=30).map(move |y| [60.0 * f64::from(x), 33.0 * f64::from(y)]))
+            .collect();
+        let far = |step: &[f64; 2]| step[0] * step[0] + step[1] * step[1];
+        steps.sort_by(|a, b| far(a).total_cmp(&far(b)));
+        steps.into_iter().find_map(|step| {
+            let within = |i: usize| {
+                let half = size[i] / 2.0;
+                (center[i] + step[i]).max(half).min(1000.0 - half)
+            };
+            let label = Self { center: [within(0), within(1)], size };
+            (!taken.iter().any(|other| label.overlaps(other))).then_some(label)
+        })
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        [0, 1].into_iter().all(|i| {
+            (self.center[i] - other.center[i]).abs() < (self.size[i] + other.size[i]) / 2.0
+        })
+    }
 }
 
 /// Points within 0..1000 with a margin, the first axis to the right and the second upwards, on one scale.
@@ -238,6 +274,33 @@ mod tests {
     fn one_point_stands_in_the_middle_and_none_is_nothing() {
         assert_eq!(places(&[[7.0, -3.0]]), Some(vec![Some([500.0, 500.0])]));
         assert_eq!(places(&[[f32::NAN, 0.0]]), None);
+    }
+
+    #[test]
+    fn names_of_classes_that_lie_together_do_not_overlap() {
+        let names = ["t-shirt", "dress", "trouser", "ankle boot", "shirt", "coat", "bag", "sandal"];
+        let mut taken: Vec<Label> = Vec::new();
+        for (i, name) in names.iter().cycle().take(MOST_NAMES).enumerate() {
+            // All within a twentieth of the map, some at its corner.
+            let at = [970.0 + 3.0 * i as f64, 20.0 + 4.0 * (i % 3) as f64];
+            let label = Label::beside(at, name.chars().count(), &taken).unwrap();
+            assert!(!taken.iter().any(|other| label.overlaps(other)), "{name}");
+            for (center, size) in label.center.iter().zip(label.size) {
+                assert!((0.0..=1000.0).contains(&(center - size / 2.0)), "{name} leaves the map");
+                assert!((0.0..=1000.0).contains(&(center + size / 2.0)), "{name} leaves the map");
+            }
+            taken.push(label);
+        }
+        // Where there is room, a name stands where its class is.
+        let alone = Label::beside([200.0, 900.0], 5, &taken).unwrap();
+        assert_eq!(alone.center, [200.0, 900.0]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let name = "a class with a name that nobody can read on a map";
+        let html = labels(vec![([500.0, 500.0], "k0".into(), name.into())]);
+        assert!(html.contains(">a class with a name th…<"), "{html}");
     }
 
     #[test]

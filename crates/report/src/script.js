@@ -174,7 +174,7 @@
     gallery.addEventListener('pointerleave', unlessTouch(hide));
     gallery.addEventListener('blur', unlessPointed(hide));
     if (!tiles.length) continue;
-    keys(gallery, `${gallery.querySelector('h3').textContent}. Arrow keys go through the pictures.`, (dx, dy) => {
+    keys(gallery, `${gallery.dataset.label || gallery.querySelector('h3').textContent}. Arrow keys go through the pictures.`, (dx, dy) => {
       at = Math.max(0, Math.min(tiles.length - 1, at + (dx || dy * 9)));
       tiles[at].scrollIntoView({ block: 'nearest', behavior: 'instant' });
       read(tiles[at]);

@@ -1,49 +1,67 @@
 //! Thumbnails cut from one picture, which the page holds once however often it shows them.
 
-use std::io::Cursor;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::html::escape;
 use crate::numbers::coordinate;
-use crate::{ReportError, Sprite};
+use crate::picture::Picture;
+use crate::{ReportError, RunReport, Sprite};
 
-/// The largest PNG side: what browsers draw without scaling down.
+/// The largest side of a picture: what browsers draw without scaling down.
 const MOST_SIDE: u32 = 16_384;
 
 /// The sprite of a page, checked: its tiles lie within its picture.
 pub struct Tiles<'a> {
-    sprite: Option<(&'a Sprite, u32, u32)>,
+    sprite: Option<(&'a Sprite, Picture)>,
     class: String,
     names: &'a [String],
 }
 
 impl<'a> Tiles<'a> {
-    /// Checks `sprite` (none: every tile is empty), the page's number `number` among several.
+    /// The pictures of a run's galleries and views, the page's run `number` among several.
     ///
     /// # Errors
-    /// Bytes that are no PNG, or a picture too small for the tiles.
-    pub fn new(
+    /// Bytes that are neither PNG nor JPEG, or a picture too small for the tiles.
+    pub fn of_galleries(run: &'a RunReport, number: usize) -> Result<Self, ReportError> {
+        Self::new(run.sprite.as_ref(), format!("t{number}"), &run.class_names)
+    }
+
+    /// The pictures of a run's maps: those of its galleries, where it has no others.
+    ///
+    /// # Errors
+    /// As [`of_galleries`](Self::of_galleries).
+    pub fn of_maps(run: &'a RunReport, number: usize) -> Result<Self, ReportError> {
+        match &run.map_sprite {
+            None => Self::of_galleries(run, number),
+            Some(sprite) => Self::new(Some(sprite), format!("m{number}"), &run.class_names),
+        }
+    }
+
+    /// Checks `sprite`; without one every tile is empty.
+    fn new(
         sprite: Option<&'a Sprite>,
-        number: usize,
+        class: String,
         names: &'a [String],
     ) -> Result<Self, ReportError> {
-        let sprite = sprite.map(|s| check(s).map(|(w, h)| (s, w, h))).transpose()?;
-        Ok(Self { sprite, class: format!("t{number}"), names })
+        let sprite = sprite.map(|s| check(s).map(|picture| (s, picture))).transpose()?;
+        Ok(Self { sprite, class, names })
     }
 
     /// The rule that holds the picture.
     pub fn style(&self) -> String {
-        let Some((sprite, width, height)) = self.sprite else { return String::new() };
+        let Some((sprite, Picture { kind, width, height })) = self.sprite else {
+            return String::new();
+        };
         let scale = |side: u32| coordinate(100.0 * f64::from(side) / f64::from(sprite.tile));
         // Small pictures stay crisp; a photograph is better off smooth.
-        let rendering = if sprite.tile <= 48 { "pixelated" } else { "auto" };
+        let small = sprite.tile <= 48 && kind == "png";
+        let rendering = if small { "pixelated" } else { "auto" };
         format!(
-            ".{}{{background-image:url(data:image/png;base64,{});background-size:{}% {}%;\
+            ".{}{{background-image:url(data:image/{kind};base64,{});background-size:{}% {}%;\
              image-rendering:{rendering}}}\n",
             self.class,
-            BASE64_STANDARD.encode(&sprite.png),
+            BASE64_STANDARD.encode(&sprite.picture),
             scale(width),
             scale(height),
         )
@@ -56,7 +74,7 @@ impl<'a> Tiles<'a> {
 
     /// `background-position` of an image, or none where the sprite lacks it.
     pub fn position(&self, image: u32) -> Option<String> {
-        let (sprite, width, height) = self.sprite?;
+        let (sprite, Picture { width, height, .. }) = self.sprite?;
         if image >= sprite.count {
             return None;
         }
@@ -112,13 +130,10 @@ impl<'a> Tiles<'a> {
     }
 }
 
-fn check(sprite: &Sprite) -> Result<(u32, u32), ReportError> {
+fn check(sprite: &Sprite) -> Result<Picture, ReportError> {
     let fail = |reason: String| Err(ReportError::Sprite(reason));
-    let mut decoder = png::Decoder::new(Cursor::new(&sprite.png));
-    let (width, height) = match decoder.read_header_info() {
-        Ok(info) => info.size(),
-        Err(error) => return fail(error.to_string()),
-    };
+    let picture = Picture::of(&sprite.picture).map_err(ReportError::Sprite)?;
+    let Picture { width, height, .. } = picture;
     if width > MOST_SIDE || height > MOST_SIDE {
         return fail(format!("{width}×{height} pixels, at most {MOST_SIDE} a side"));
     }
@@ -132,5 +147,5 @@ fn check(sprite: &Sprite) -> Result<(u32, u32), ReportError> {
             "{width}×{height} pixels do not hold {rows} rows of {columns} tiles of {tile} pixels"
         ));
     }
-    Ok((width, height))
+    Ok(picture)
 }

@@ -21,8 +21,10 @@ fn table(table: &Table) -> String {
             )
         })
         .collect();
+    let stacked = stacks(table, &columns);
+    let class = if stacked { "table stacks" } else { "table" };
     let mut html = format!(
-        "<figure class=\"table\"><figcaption>{}</figcaption><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+        "<figure class=\"{class}\"><figcaption>{}</figcaption><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
          aria-label=\"{}\"><table><thead><tr>",
         heading(&table.title, &table.caption),
         escape(&table.title)
@@ -41,6 +43,10 @@ fn table(table: &Table) -> String {
             let cell = row.get(i).unwrap_or(&empty);
             match i {
                 0 => html.push_str(&row_name(cell)),
+                _ if stacked => {
+                    let name = table.header.get(i).map_or("", String::as_str);
+                    html.push_str(&column.named_cell(cell, "", name));
+                }
                 _ => html.push_str(&column.cell(cell, "")),
             }
         }
@@ -48,6 +54,31 @@ fn table(table: &Table) -> String {
     }
     html.push_str("</tbody></table></div></figure>");
     html
+}
+
+/// What a phone has for a table, and in small type a letter of a cell, one of a header, what stands around
+/// them, and a name's least width: all in pixels. The style sheet knows the same.
+const PHONE: f64 = 326.0;
+const LETTERS: [f64; 2] = [8.2, 7.6];
+const AROUND: f64 = 10.0;
+const LEAST_NAME: f64 = 88.0;
+
+/// Whether a table is too wide for a phone, where its rows then stand below each other.
+fn stacks(table: &Table, columns: &[Column]) -> bool {
+    let longest = |i: usize| {
+        let cells = table.rows.iter().filter_map(|row| row.get(i));
+        cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0) as f64
+    };
+    let word = |i: usize| {
+        let words = table.header.get(i).into_iter().flat_map(|text| text.split(' '));
+        words.map(|word| word.chars().count()).max().unwrap_or(0) as f64
+    };
+    let width = |i: usize, column: &Column| match column.name() {
+        _ if i == 0 => LEAST_NAME,
+        "prose" => PHONE,
+        _ => (LETTERS[0] * longest(i)).max(LETTERS[1] * word(i)) + AROUND,
+    };
+    columns.iter().enumerate().map(|(i, column)| width(i, column)).sum::<f64>() > PHONE
 }
 
 /// The first cell of a row.
@@ -104,6 +135,15 @@ impl Column {
 
     /// A cell, with its interval on the column's scale and a `mark` (a class) of its own.
     pub fn cell(&self, cell: &Cell, mark: &str) -> String {
+        self.named_cell(cell, mark, "")
+    }
+
+    /// A cell that also knows its column's name, to say where rows stand below each other.
+    fn named_cell(&self, cell: &Cell, mark: &str, column: &str) -> String {
+        let column = match column {
+            "" => String::new(),
+            name => format!(" data-column=\"{}\"", escape(name)),
+        };
         let text = escape(&cell.text);
         let text = if cell.strong { format!("<b>{text}</b>") } else { text };
         let class = format!("{} {mark}", self.name());
@@ -124,7 +164,7 @@ impl Column {
             }
             _ => String::new(),
         };
-        format!("<td{class}>{text}{interval}</td>")
+        format!("<td{class}{column}>{text}{interval}</td>")
     }
 }
 
@@ -149,6 +189,21 @@ mod tests {
         let html = table(&Table { header, rows, ..Table::default() });
         assert!(html.contains("<th scope=\"col\" class=\"number\">top-1</th>"));
         assert!(html.contains("<th scope=\"row\">linear</th><td class=\"number\"></td>"));
+    }
+
+    #[test]
+    fn a_table_too_wide_for_a_phone_stacks_its_rows() {
+        let of = |columns: usize, header: &str| {
+            let row = |i: usize| (0..columns).map(|_| Cell::from(format!("0.{i:03}"))).collect();
+            let header = vec![header.to_owned(); columns];
+            table(&Table { header, rows: (0..3).map(row).collect(), ..Table::default() })
+        };
+        // As that of invariance: a name and three numbers.
+        let narrow = of(4, "untrained");
+        assert!(narrow.contains("class=\"table\"") && !narrow.contains("data-column"));
+        let wide = of(7, "k-NN, the run's <k>");
+        assert!(wide.contains("class=\"table stacks\""));
+        assert_eq!(wide.matches(" data-column=\"k-NN, the run&#39;s &lt;k&gt;\"").count(), 18);
     }
 
     #[test]

@@ -42,9 +42,11 @@ fn a_page_shows_every_part_and_needs_nothing_else() {
     let sections = [
         "Evaluation",
         "Training",
+        "Training views",
         "Nearest neighbours",
         "Maps",
         "Correlation",
+        "Use",
         "Settings",
         "Machine",
     ];
@@ -81,6 +83,55 @@ fn a_comparison_overlays_what_has_one_title_and_takes_missing_parts() {
     assert_eq!(html.matches("background-image:url(").count(), 1);
     assert!(html.contains("<code>train.learning_rate</code>"));
     assert!(!html.contains("<code>train.epochs</code>"));
+}
+
+/// A legend explains what is on the page, and nothing else.
+#[test]
+fn crosses_are_explained_only_where_there_are_some() {
+    const KEY: &str = "a cross marks a neighbour of another class";
+    assert!(page(&small()).unwrap().contains(KEY));
+    let mut unlabelled = small();
+    for row in unlabelled.galleries.iter_mut().flat_map(|gallery| &mut gallery.rows) {
+        row.query_label = None;
+        row.neighbours.iter_mut().for_each(|neighbour| neighbour.label = None);
+    }
+    assert!(!page(&unlabelled).unwrap().contains(KEY));
+    assert!(!comparison(&[unlabelled.clone(), unlabelled]).unwrap().contains(KEY));
+}
+
+/// Maps may have pictures of their own, of another kind of file.
+#[test]
+fn maps_show_their_own_pictures_where_they_have_some() {
+    let mut run = small();
+    let mut own = run.sprite.clone().unwrap();
+    // The header of a JPEG of 896 × 280 pixels, as large as the PNG: all that is looked at.
+    own.picture = vec![0xff, 0xd8, 0xff, 0xc0, 0, 17, 8, 1, 24, 3, 128];
+    run.map_sprite = Some(own);
+    let html = page(&run).unwrap();
+    check(&html);
+    assert_eq!(html.matches("background-image:url(data:image/png").count(), 1);
+    assert_eq!(html.matches("background-image:url(data:image/jpeg").count(), 1);
+    assert!(html.contains("class=\"map\" data-tile=\"m0\""));
+    // A gallery's picture has nothing to do with a map's.
+    let both = comparison(&[run.clone(), small(), run]).unwrap();
+    assert_eq!(both.matches("background-image:url(").count(), 2);
+}
+
+/// What `report.json` was before pictures could be JPEGs and maps had their own.
+#[test]
+fn an_older_report_is_read() {
+    let mut run = small();
+    (run.views, run.command) = (None, String::new());
+    run.snippets.clear();
+    let text = run.to_json().unwrap();
+    let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for added in ["views", "map_sprite", "command", "snippets"] {
+        assert!(old.as_object_mut().unwrap().remove(added).is_some(), "{added}");
+    }
+    let sprite = old["sprite"].as_object_mut().unwrap();
+    let picture = sprite.remove("picture").unwrap();
+    sprite.insert("png".into(), picture);
+    assert!(RunReport::from_json(&old.to_string()).unwrap() == run);
 }
 
 #[test]
@@ -141,7 +192,7 @@ fn lists_that_contradict_each_other_are_errors() {
     }
     let mut run = small();
     if let Some(sprite) = &mut run.sprite {
-        sprite.png.truncate(20);
+        sprite.picture.truncate(20);
     }
     assert!(matches!(page(&run), Err(ReportError::Sprite(_))));
     for text in [
@@ -157,6 +208,13 @@ fn lists_that_contradict_each_other_are_errors() {
 /// Puts `text` wherever the report holds text.
 fn everywhere(run: &mut RunReport, text: &str) {
     let hostile = || text.to_string();
+    run.command = hostile();
+    for snippet in &mut run.snippets {
+        (snippet.title, snippet.code) = (hostile(), hostile());
+    }
+    if let Some(sheet) = &mut run.views {
+        sheet.caption = hostile();
+    }
     (run.title, run.name, run.settings) = (hostile(), hostile(), format!("a = 1\n{text}"));
     run.class_names = vec![hostile(); 10];
     run.machine = vec![(hostile(), hostile())];

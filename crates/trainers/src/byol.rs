@@ -133,18 +133,20 @@ impl<E: Encoder + Module + ModuleDisplay> Byol<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
         let (q1, q2) = (self.predict(z1.clone()), self.predict(z2.clone()));
+        // Without stop-gradient nothing looks at the target.
+        let tau = self.stop_gradient.then(|| self.tau.term(at, &z1.device()));
         let loss = if self.stop_gradient {
             let targets = (self.target.project(v1).detach(), self.target.project(v2).detach());
             ByolLoss.symmetric((q1, q2), targets)
         } else {
             normalized_distance(q1, z2) + normalized_distance(q2, z1)
         };
-        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
+        MethodLoss { loss: mean_over_ranks(loss), terms: tau.into_iter().collect(), embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

@@ -180,7 +180,8 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
                 self.teacher_temperature(at) as f32,
             );
         self.update_center(Tensor::cat(vec![t1, t2], 0));
-        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
+        let terms = vec![self.tau.term(at, &embedding.device())];
+        MethodLoss { loss: mean_over_ranks(loss), terms, embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

@@ -91,7 +91,7 @@ pub struct MocoV3<E: Module> {
 impl<E: Encoder + Module + ModuleDisplay> Method for MocoV3<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
+    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
@@ -99,7 +99,8 @@ impl<E: Encoder + Module + ModuleDisplay> Method for MocoV3<E> {
         let keys = (self.target.project(v1).detach(), self.target.project(v2).detach());
         let (queries, keys) = (gather_both(queries), gather_both(keys));
         let loss = MocoV3Loss { temperature: self.temperature as f32 }.symmetric(queries, keys);
-        MethodLoss { loss, terms: Vec::new(), embedding }
+        let terms = vec![self.tau.term(at, &embedding.device())];
+        MethodLoss { loss, terms, embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

@@ -3,9 +3,10 @@
 
 use std::f64::consts::PI;
 
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{Position, TrainError};
 
 /// Linear warm-up, then half a cosine (Loshchilov & Hutter, 2017) down to a final share.
 ///
@@ -68,6 +69,11 @@ impl MomentumTau {
             return Err(TrainError::config("tau_base", reason));
         }
         Ok(Self { base, schedule })
+    }
+
+    /// The τ that moves the target after the step that begins at `at`, `[1]`, as a term to log.
+    pub(crate) fn term(&self, at: Position, device: &Device) -> (&'static str, Tensor<1>) {
+        ("tau", Tensor::from_floats([self.at(at.step + 1, at.steps) as f32], device))
     }
 
     /// τ after optimiser step `step` of `steps`.

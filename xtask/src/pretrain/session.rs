@@ -250,12 +250,10 @@ impl Session<'_> {
         let method = trainer.method().valid();
         hooks.clock.enter(Phase::FinalEvaluation);
         eprintln!("{} …", Phase::FinalEvaluation.title());
+        let features = judge.features(method.encoder())?;
         let evaluation = match judged.after(step) {
             Some(known) => known.clone(),
-            None => {
-                let features = judge.features(method.encoder())?;
-                judge.evaluate(&features, self.config.eval.linear_probe)?
-            }
+            None => judge.evaluate(&features, self.config.eval.linear_probe)?,
         };
         let examination = doctor.checkup.examine(&method)?;
         let epoch = hooks.epochs(step);
@@ -281,6 +279,8 @@ impl Session<'_> {
             doctor,
             examination: &found.examination,
             evaluation: &found.evaluation,
+            judge,
+            features: &features,
             device: &self.place.device,
         };
         let gallery = report::write(&material, untrained.encoder(), method.encoder())?;

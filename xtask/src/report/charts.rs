@@ -5,6 +5,7 @@ use selfsame_report::{Chart, Line};
 use serde_json::Value;
 
 use super::Material;
+use crate::words::count;
 
 /// Points that a curve of single steps is thinned to.
 const POINTS: usize = 400;
@@ -18,21 +19,12 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
         "loss",
         vec![line("loss", thinned(series(lines, "loss")))],
     )];
-    for (name, title, caption) in [
-        (
-            "invariance",
-            "Invariance term",
-            "Barlow Twins' first term, Σ (1 − C_ii)²: how far the views of an image are from agreeing.",
-        ),
-        (
-            "redundancy",
-            "Redundancy term",
-            "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other.",
-        ),
-    ] {
+    let of_steps = TERMS.iter().filter(|term| term.0 == material.config.method.name());
+    for (_, name, title, caption) in of_steps.chain(&SCHEDULES) {
         let points = thinned(series(lines, name));
         if !points.is_empty() {
-            charts.push(chart(title, caption, name, vec![line(name, points)]));
+            let label = name.replace('_', " ").replace("tau", "τ");
+            charts.push(chart(title, caption, &label, vec![line(&label, points)]));
         }
     }
 
@@ -48,7 +40,9 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
         let mut lines = vec![line("trained encoder", knn)];
         lines.extend(level("raw pixels", summary.knn_top1_pixels));
         lines.extend(level("untrained encoder", summary.knn_top1_random_init));
-        charts.push(chart("k-NN accuracy", "Top-1 on held-out images.", "top-1", lines));
+        let images = summary.test_images;
+        let caption = format!("Top-1 on {}.", count(images, "test image"));
+        charts.push(chart("k-NN accuracy", &caption, "top-1", lines));
     }
 
     for (title, caption, label, names) in COLLAPSE {
@@ -64,6 +58,71 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     charts.extend(spectra(material));
     charts
 }
+
+/// A method's name, a value of single steps by its name in the metrics, title and caption.
+type OfSteps = (&'static str, &'static str, &'static str, &'static str);
+
+/// Parts of the losses that have parts.
+const TERMS: [OfSteps; 7] = [
+    (
+        "barlow-twins",
+        "invariance",
+        "Invariance term",
+        "Barlow Twins' first term, Σ (1 − C_ii)²: how far the views of an image are from agreeing.",
+    ),
+    (
+        "barlow-twins",
+        "redundancy",
+        "Redundancy term",
+        "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other.",
+    ),
+    (
+        "vicreg",
+        "invariance",
+        "Invariance term of VICReg",
+        "Mean squared distance of the two views' embeddings, before its weight.",
+    ),
+    (
+        "vicreg",
+        "variance",
+        "Variance term of VICReg",
+        "How far the deviations of the dimensions are below 1, before its weight: 0 is no collapse.",
+    ),
+    (
+        "vicreg",
+        "covariance",
+        "Covariance term of VICReg",
+        "What the dimensions repeat of each other, before its weight.",
+    ),
+    (
+        "lejepa",
+        "prediction",
+        "Prediction term of LeJEPA",
+        "How far the views of an image are from agreeing, before its weight.",
+    ),
+    (
+        "lejepa",
+        "sigreg",
+        "SIGReg term of LeJEPA",
+        "How far the embeddings are from a normal distribution of variance 1, before its weight.",
+    ),
+];
+
+/// What the settings plan for each step, of any method.
+const SCHEDULES: [OfSteps; 2] = [
+    (
+        "",
+        "learning_rate",
+        "Learning rate",
+        "What each step was taken with: warm-up, then half a cosine.",
+    ),
+    (
+        "",
+        "tau",
+        "Momentum of the target network",
+        "After each step the target keeps τ of its weights and takes 1 − τ of the online network's.",
+    ),
+];
 
 /// Title, caption, what is measured, and the lines by their names in the metrics.
 type Watched = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);

@@ -1,9 +1,12 @@
 //! What a run shows: `report.json`, and the page made of it.
 
+mod accuracy;
 mod charts;
 mod command;
 mod pictures;
 mod tables;
+mod usage;
+mod views;
 
 use std::io::Read;
 use std::path::Path;
@@ -20,7 +23,7 @@ use serde_json::Value;
 use crate::bridge::PlainImages;
 use crate::checkup::Examination;
 use crate::config::RunConfig;
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, Judge, SplitFeatures};
 use crate::gallery::{rows, sheet};
 use crate::invariance::augmentations;
 use crate::machine::describe;
@@ -28,16 +31,18 @@ use crate::pretrain::{Doctor, Summary};
 use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
 use crate::spread::spread;
 use crate::usage::usage;
-use pictures::{Thumbnails, gallery, maps};
+use crate::words::count;
+use pictures::{GALLERY_TILE, MAP_TILE, Thumbnails, gallery, maps};
 
 pub use command::{ReportArgs, run};
+pub use pictures::thumbnail;
 pub use tables::{add_evaluation, augmentation_table, percent};
 
 /// Images that galleries are filled from; of larger sets, some.
 const BANK: usize = 10_000;
 /// Images on a map, and whose augmentations are looked at.
 pub const MAPPED: usize = 1_000;
-/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has some megabytes.
+/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has a megabyte or two.
 const LARGEST_REPORT: u64 = 256 << 20;
 /// Dimensions of a correlation matrix that are drawn.
 const DRAWN_DIMENSIONS: usize = 256;
@@ -51,6 +56,9 @@ pub struct Material<'a> {
     pub doctor: &'a Doctor,
     pub examination: &'a Examination,
     pub evaluation: &'a Evaluation,
+    pub judge: &'a Judge,
+    /// Of the trained encoder, that were judged.
+    pub features: &'a SplitFeatures,
     pub device: &'a Device,
 }
 
@@ -78,33 +86,60 @@ pub fn write<E: Encoder>(
     let png = sheet(&near[1], &queries, &bank)?;
     folder.write(NEIGHBOURS, &png)?;
 
-    let mut thumbnails = Thumbnails::new(&queries, &bank, config.views.view(0).size);
-    let caption = "Left: images never trained on. Right: the training images nearest to them in the encoder's features.";
+    let size = config.views.view(0).size;
+    let mut large = Thumbnails::new(&queries, &bank, size, GALLERY_TILE);
+    let mut small = Thumbnails::new(&queries, &bank, size, MAP_TILE);
+    let caption = neighbours_caption(own);
     let galleries = vec![
-        gallery("Before training", caption, &near[0], &mut thumbnails),
-        gallery("After training", caption, &near[1], &mut thumbnails),
+        gallery("Before training", caption, &near[0], &mut large)?,
+        gallery("After training", caption, &near[1], &mut large)?,
     ];
-    let drawn = maps(&before[0], &after[0], &mut thumbnails)?;
+    let views = views::sheet(config, data, &mut large)?;
+    let shown = count(queries.len(), if own { "training image" } else { "test image" });
+    let drawn = maps(&before[0], &after[0], &shown, &mut small)?;
+
+    let accuracy = accuracy::measure(material, untrained)?;
+    let mut tables = accuracy.tables(material)?;
+    let mut invariance = augmentation_table(&augmentations(config, &queries, &|images| {
+        Ok([features(untrained, images)?, features(trained, images)?])
+    })?);
+    invariance.caption += &format!(" Over {shown}.");
+    tables.push(invariance);
 
     let report = RunReport {
         title: format!("{} on {}", config.method.title(), summary.dataset),
         name: name(folder.path()),
         verdict: Some(tables::verdict(&summary.diagnosis)),
-        figures: tables::figures(summary),
-        tables: vec![augmentation_table(&augmentations(config, &queries, &|images| {
-            Ok([features(untrained, images)?, features(trained, images)?])
-        })?)],
+        figures: tables::figures(summary, &accuracy),
+        tables,
         charts: charts::charts(material, &lines),
         galleries,
         maps: drawn,
         heatmaps: vec![correlation(material.examination)],
         class_names: data.train.class_names().to_vec(),
-        sprite: Some(thumbnails.sprite()?),
+        views: Some(views),
+        sprite: Some(large.sprite()?),
+        map_sprite: Some(small.sprite()?),
+        command: usage::command(config, folder),
+        snippets: usage::snippets(config),
         settings: toml::to_string(config)?,
         machine: describe(summary.git_commit.as_deref()),
     };
     save(folder.path(), &report)?;
     Ok(png)
+}
+
+/// What a gallery shows. `own`: there are no test images, so that the queries have been trained on.
+fn neighbours_caption(own: bool) -> &'static str {
+    match own {
+        false => {
+            "Left: test images, never trained on. Right: the training images nearest to them in the encoder's features."
+        }
+        true => {
+            "Left: training images, for there are no test images. Right: the other training images nearest to them \
+             in the encoder's features."
+        }
+    }
 }
 
 /// Up to `count` images, evenly over the set.

@@ -3,6 +3,8 @@
 use selfsame_eval::{Diagnosis, Level};
 use selfsame_report::{Better, Cell, Figure, Finding, Rank, RunReport, Table, Verdict};
 
+use super::MAPPED;
+use super::accuracy::{Accuracy, span};
 use crate::eval::Outcome;
 use crate::invariance::AugmentationRow;
 use crate::pretrain::Summary;
@@ -16,10 +18,15 @@ pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
         Level::Warning => selfsame_report::Level::Warning,
         Level::Collapsed => selfsame_report::Level::Collapsed,
     };
-    let findings = diagnosis.findings.iter().map(|finding| Finding {
-        level: level(finding.level),
-        text: sentence(&finding.text),
-        advice: finding.advice.clone(),
+    let findings = diagnosis.findings.iter().filter_map(|finding| {
+        let level = level(finding.level);
+        if !diagnosis.headline.to_lowercase().contains(&finding.text.to_lowercase()) {
+            let (text, advice) = (sentence(&finding.text), finding.advice.clone());
+            return Some(Finding { level, text, advice });
+        }
+        // The headline has said it: what is left is what to do.
+        let advice = finding.advice.as_ref()?;
+        Some(Finding { level, text: sentence(advice), advice: None })
     });
     Verdict {
         level: level(diagnosis.level),
@@ -35,7 +42,12 @@ fn sentence(text: &str) -> String {
 }
 
 /// What people look for first.
-pub fn figures(summary: &Summary) -> Vec<Figure> {
+pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
+    let images = accuracy.images;
+    let sure = |top1: f64| format!("95 %: {}, n = {images}", span(top1, images));
+    let beside = |name: &str, top1: Option<f64>| {
+        top1.map(|v| format!("; {name} {} ({})", percent(v), span(v, images))).unwrap_or_default()
+    };
     let rank = |number: f64| Some(Rank { number, better: Better::Higher });
     let plain = |name: &str, value: String, note: String, rank: Option<Rank>| Figure {
         name: name.into(),
@@ -45,16 +57,15 @@ pub fn figures(summary: &Summary) -> Vec<Figure> {
     };
     let mut figures = Vec::new();
     if let Some(knn) = summary.knn_top1 {
-        let note = match (summary.knn_top1_random_init, summary.knn_top1_pixels) {
-            (Some(random), Some(pixels)) => {
-                format!("untrained {}, raw pixels {}", percent(random), percent(pixels))
-            }
-            _ => String::new(),
-        };
+        let note = sure(knn)
+            + &beside("untrained", summary.knn_top1_random_init)
+            + &beside("raw pixels", summary.knn_top1_pixels);
         figures.push(plain("k-NN top-1", percent(knn), note, rank(knn)));
     }
     if let Some(linear) = summary.linear_top1 {
-        let note = "of frozen features".into();
+        let note = sure(linear)
+            + &beside("untrained", accuracy.linear_untrained)
+            + &beside("raw pixels", accuracy.linear_pixels);
         figures.push(plain("Linear probe top-1", percent(linear), note, rank(linear)));
     }
     let (std, share) = (summary.feature_std, summary.effective_rank_share);
@@ -93,8 +104,9 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
     let cell = |ratio: Option<f64>| Cell::from(ratio.map_or("–".into(), |r| format!("{r:.3}")));
     Table {
         title: AUGMENTATIONS.into(),
-        caption: "Distance between an image and itself under that augmentation alone, over the distance between \
-                  different images: 0 is invariant, 1 is as far away as another image."
+        caption: "Lower is more invariant. The squared distance between an image and itself under that augmentation \
+                  alone, over the squared distance between different images; features are divided by their length. \
+                  A ratio without a unit: 0 is invariant, 1 is as far away as another image."
             .into(),
         header: ["augmentation", "raw pixels", "untrained", "trained"].map(str::to_owned).into(),
         rows: rows
@@ -113,7 +125,40 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
 
 /// Puts an evaluation's tables into a report, in place of those of an earlier one.
 pub fn add_evaluation(report: &mut RunReport, outcome: &Outcome) {
-    let tables = outcome.tables();
+    let mut tables = outcome.tables();
+    // Of a set without test images, training images are looked at, of which there are as many.
+    let images = if outcome.test_images > 0 { outcome.test_images } else { outcome.train_images };
+    let moved = tables.iter_mut().filter(|table| table.title.starts_with(AUGMENTATIONS));
+    moved.for_each(|table| {
+        table.caption += &format!(" Over {}.", count(images.min(MAPPED), "image"));
+    });
     report.tables.retain(|old| !tables.iter().any(|new| new.title == old.title));
     report.tables.splice(0..0, tables);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The headline stands large above the findings: what it has said is not said again.
+    #[test]
+    fn the_page_says_the_verdict_once() {
+        let found = |text: &str, advice: Option<&str>| json!({"level": "warning", "text": text, "advice": advice, "measure": "m", "value": 0.5, "threshold": 1.0});
+        let diagnosis: Diagnosis = serde_json::from_value(json!({
+            "level": "warning",
+            "headline": "not collapsed, but not better than untrained",
+            "findings": [
+                found("not better than untrained", Some("train longer")),
+                found("not collapsed", None),
+                found("12 of 64 directions used", Some("lower the learning rate")),
+            ],
+        }))
+        .unwrap();
+        let page = verdict(&diagnosis);
+        let texts: Vec<&str> = page.findings.iter().map(|f| f.text.as_str()).collect();
+        assert_eq!(texts, ["Train longer", "12 of 64 directions used"]);
+        assert_eq!(page.findings[1].advice.as_deref(), Some("lower the learning rate"));
+    }
 }

@@ -15,3 +15,5 @@ mod method_chart;
 mod publish;
 mod trials;
 mod variants;
+
+pub use publish::command_line;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Named, swatch, titles};
-use crate::gallery::{KEY, agreement, query, query_name, strip};
+use crate::gallery::{agreement, key, query, query_name, strip};
 use crate::html::{escape, heading};
 use crate::sprite::Tiles;
 use crate::{Gallery, GalleryRow};
@@ -16,7 +16,8 @@ pub fn joined_galleries(runs: &[Named], tiles: &[Tiles]) -> String {
             runs.iter().map(|(_, r)| r.galleries.iter().find(|g| g.title == title)).collect();
         html.push_str(&joined_gallery(runs, tiles, title, &own));
     }
-    if html.is_empty() { html } else { format!("{html}{KEY}") }
+    let rows = runs.iter().flat_map(|(_, r)| &r.galleries).flat_map(|g| &g.rows);
+    html + key(rows)
 }
 
 fn joined_gallery(

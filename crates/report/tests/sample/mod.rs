@@ -2,7 +2,7 @@
 
 use selfsame_report::{
     Better, Cell, Chart, Figure, Finding, Gallery, GalleryRow, Heatmap, Level, Line, Map,
-    Neighbour, Rank, RunReport, Sprite, Table, Verdict,
+    Neighbour, Rank, RunReport, Snippet, Sprite, Table, Verdict, ViewSheet,
 };
 
 const TILE: u32 = 28;
@@ -68,7 +68,17 @@ pub fn run(method: &str, name: &str, quality: f64, images: u32, seed: u64) -> Ru
             heatmap("After training", side, quality, seed),
         ],
         class_names: NAMES.map(String::from).to_vec(),
+        views: Some(ViewSheet {
+            caption: "Six images, each with two others in place of its views.".into(),
+            rows: (0..6).map(|i| vec![i, i + 10, i + 20]).collect(),
+        }),
         sprite: Some(sprite(&labels)),
+        map_sprite: None,
+        command: format!("cargo xtask pretrain {} --dataset shapes", method.to_lowercase()),
+        snippets: vec![Snippet {
+            title: "Load the encoder in Python".into(),
+            code: "from safetensors.torch import load_file\nweights = load_file(\"encoder.safetensors\")".into(),
+        }],
         settings: format!(
             "seed = {seed}\nmethod = \"{}\"\n\n[data]\ndataset = \"shapes\"\nlimit = 8000\nviews = 2\n\n[train]\n\
              # The learning rate is for a batch of 256 images.\nepochs = 20\nbatch_size = 128\nlearning_rate = {:.2}\n\
@@ -378,7 +388,7 @@ fn sprite(labels: &[u32]) -> Sprite {
     let mut writer = encoder.write_header().expect("a header");
     writer.write_image_data(&pixels).expect("the pixels");
     writer.finish().expect("the end");
-    Sprite { png, tile: TILE, columns: COLUMNS, count }
+    Sprite { picture: png, tile: TILE, columns: COLUMNS, count }
 }
 
 fn inside(label: u32, u: f64, v: f64) -> bool {
