@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use image::RgbImage;
+use rayon::prelude::*;
 use selfsame_augment::{
-    PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair, images_on_device,
+    AugmentError, PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair,
+    images_on_device,
 };
 use selfsame_data::{DrawnBatch, ImageDataset, ViewStream};
 use selfsame_eval::{Features, LabelledImages, raw_pixels};
@@ -37,10 +40,19 @@ impl PlainImages {
     /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where the views are
     /// larger, since more pixels only make neighbours of what is aligned by chance, and take gigabytes.
     pub fn pixels(&self) -> anyhow::Result<Features> {
+        let (view, dataset) = (self.pixel_view()?, self.dataset.clone());
+        Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
+    }
+
+    /// The view of an image whose [`pixels`](Self::pixels) are features.
+    pub fn pixel_view(&self) -> anyhow::Result<PlainView> {
         let size = (self.view.view_size(0) as u32).min(PIXEL_SIDE);
-        let view = PlainView::new(size, self.mean, self.std)?;
-        let reduced = Self { dataset: self.dataset.clone(), view, mean: self.mean, std: self.std };
-        Ok(raw_pixels(&reduced)?)
+        Ok(PlainView::new(size, self.mean, self.std)?)
+    }
+
+    /// The view of an image that encoders see.
+    pub fn view(&self) -> &PlainView {
+        &self.view
     }
 
     /// What a person finds an image by.
@@ -72,8 +84,8 @@ impl LabelledImages for PlainImages {
     }
 }
 
-/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns the shape of one. A view depends
-/// on the image's index and on nothing else.
+/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns the shape of one. Views
+/// are made on all threads; one depends on the image's index and on nothing else.
 pub fn first_views(
     images: &dyn ImageDataset,
     generator: &dyn ViewGenerator,
@@ -82,16 +94,24 @@ pub fn first_views(
 ) -> Result<[usize; 3], BoxError> {
     let size = generator.view_size(0);
     let length = 3 * size * size;
-    let mut start = out.len();
+    let start = out.len();
     out.resize(start + range.len() * length, 0.0);
-    for index in range {
-        let image = images.image(index)?;
-        let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
-        let target = ViewBuffer::Planar(&mut out[start..start + length]);
-        generator.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
-        start += length;
-    }
+    let views = out[start..].par_chunks_exact_mut(length).zip(range);
+    views.try_for_each(|(view, index)| -> Result<(), BoxError> {
+        Ok(first_view(&*images.image(index)?, index, generator, view)?)
+    })?;
     Ok([3, size, size])
+}
+
+/// The first view of the image `index`, `[3, size, size]`.
+pub fn first_view(
+    image: &RgbImage,
+    index: usize,
+    generator: &dyn ViewGenerator,
+    out: &mut [f32],
+) -> Result<(), AugmentError> {
+    let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
+    generator.render(RgbSource::try_from(image)?, 0, &mut rng, ViewBuffer::Planar(out))
 }
 
 /// A loader's stream as a source of training batches.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::{Features, KnnGain, Labelled, LabelledImages, Probe, Spread, extract};
@@ -12,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::PlainImages;
 use crate::config::{EvalSection, RunConfig};
-use crate::feature_cache::FeatureCache;
 
 /// The images that an encoder is judged by.
 pub struct Judge {
@@ -21,6 +19,13 @@ pub struct Judge {
     pub test: Option<PlainImages>,
     settings: EvalSection,
     device: Device,
+}
+
+/// How many images of each split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub train: usize,
+    pub test: usize,
 }
 
 /// What an evaluation found.
@@ -78,22 +83,23 @@ impl Judge {
         Ok(Self { train, test, settings: config.eval.clone(), device: device.clone() })
     }
 
+    /// The same on at most so many images of each split, evenly over the classes.
+    pub fn at_most(mut self, most: Size, config: &RunConfig) -> anyhow::Result<Self> {
+        let some = |images: PlainImages, most: usize| match images.len() > most {
+            false => Ok(images),
+            true => PlainImages::new(Arc::new(Subset::first(images.shared(), most)), config),
+        };
+        self.train = some(self.train, most.train)?;
+        self.test = self.test.map(|test| some(test, most.test)).transpose()?;
+        Ok(self)
+    }
+
     /// Frozen features, the encoder in evaluation mode.
     pub fn features(&self, encoder: &impl Encoder) -> anyhow::Result<SplitFeatures> {
         let extract =
             |images: &PlainImages| extract(encoder, images, self.settings.batch_size, &self.device);
         let test = self.test.as_ref().map(extract).transpose()?;
         Ok(SplitFeatures { train: extract(&self.train)?, test })
-    }
-
-    /// [`features`](Self::features) that are kept in a run's folder.
-    pub fn cached_features(
-        &self,
-        encoder: &(impl Encoder + Module),
-        cache: &FeatureCache,
-    ) -> anyhow::Result<SplitFeatures> {
-        let test = self.test.as_ref().map(|test| cache.features(encoder, test)).transpose()?;
-        Ok(SplitFeatures { train: cache.features(encoder, &self.train)?, test })
     }
 
     /// Raw pixels under k-NN, the baseline that needs no encoder.
@@ -104,7 +110,7 @@ impl Judge {
     }
 
     /// Weighted k-NN of the test images among the training images.
-    pub fn knn(&self, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {
+    fn knn(&self, features: &SplitFeatures) -> anyhow::Result<Option<f64>> {
         self.score(&self.settings.knn(), features).context("k-NN")
     }
 

@@ -1,6 +1,6 @@
 //! Features on disk, so that no image goes through the same encoder twice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use burn::module::Module;
@@ -29,7 +29,7 @@ pub struct FeatureCache {
 }
 
 impl FeatureCache {
-    pub fn new(run: &std::path::Path, config: &RunConfig, device: &Device) -> Self {
+    pub fn new(run: &Path, config: &RunConfig, device: &Device) -> Self {
         let view = config.views.view(0);
         let mut key = Sha256::new();
         key.update(view.size.to_le_bytes());
@@ -50,12 +50,53 @@ impl FeatureCache {
         encoder: &E,
         images: &PlainImages,
     ) -> anyhow::Result<Features> {
-        let key = self.key(encoder, images)?;
-        let path = self.folder.join(format!("{}.safetensors", hex(&key[..12])));
-        if let Some(features) = read(&path, images.len(), encoder.feature_dim()) {
+        let place = self.place(encoder, images_key(images.dataset())?, images.len())?;
+        if let Some(features) = place.read() {
             return Ok(features);
         }
         let features = extract(encoder, images, self.batch_size, &self.device)?;
+        place.write(&features)?;
+        Ok(features)
+    }
+
+    /// Where features of `rows` images, which `images` is the [key](images_key) of, under `encoder` are kept.
+    pub fn place<E: Encoder + Module>(
+        &self,
+        encoder: &E,
+        images: [u8; 32],
+        rows: usize,
+    ) -> anyhow::Result<Place> {
+        let mut key = Sha256::new();
+        key.update(self.views);
+        key.update(images);
+        for (name, array) in state_dict(encoder)? {
+            key.update((name.len() as u64).to_le_bytes());
+            key.update(name);
+            key.update((array.values.len() as u64).to_le_bytes());
+            array.values.iter().for_each(|v| key.update(v.to_le_bytes()));
+        }
+        let name = format!("{}.safetensors", hex(&key.finalize()[..12]));
+        Ok(Place { path: self.folder.join(name), rows, dim: encoder.feature_dim() })
+    }
+}
+
+/// The file of some features, which may not be there yet.
+pub struct Place {
+    path: PathBuf,
+    rows: usize,
+    dim: usize,
+}
+
+impl Place {
+    /// What is kept; `None` if that is not there, damaged or of another shape.
+    pub fn read(&self) -> Option<Features> {
+        let (mut arrays, _) = read_safetensors(&self.path).ok()?;
+        let array = arrays.remove(FEATURES)?;
+        let fits = array.shape == [self.rows, self.dim];
+        fits.then(|| Features::new(array.values, self.rows, self.dim).ok())?
+    }
+
+    pub fn write(&self, features: &Features) -> anyhow::Result<()> {
         let array = Array {
             shape: vec![features.rows(), features.dim()],
             values: features.values().to_vec(),
@@ -64,33 +105,21 @@ impl FeatureCache {
             &StateDict::from([(FEATURES.to_owned(), array)]),
             "{\"role\":\"features\"}",
         )?;
-        std::fs::create_dir_all(&self.folder)
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)
             .and_then(|()| {
-                let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+                let mut file = tempfile::NamedTempFile::new_in(folder)?;
                 std::io::Write::write_all(&mut file, &bytes)?;
-                file.persist(&path).map_err(|e| e.error)
+                file.persist(&self.path).map_err(|e| e.error)
             })
-            .with_context(|| format!("cannot keep features in {}", path.display()))?;
-        Ok(features)
-    }
-
-    fn key<E: Module>(&self, encoder: &E, images: &PlainImages) -> anyhow::Result<[u8; 32]> {
-        let mut key = Sha256::new();
-        key.update(self.views);
-        key.update(images_key(images.dataset())?);
-        for (name, array) in state_dict(encoder)? {
-            key.update((name.len() as u64).to_le_bytes());
-            key.update(name);
-            key.update((array.values.len() as u64).to_le_bytes());
-            array.values.iter().for_each(|v| key.update(v.to_le_bytes()));
-        }
-        Ok(key.finalize().into())
+            .with_context(|| format!("cannot keep features in {}", self.path.display()))?;
+        Ok(())
     }
 }
 
 /// Which images these are: by their files where they come from files, else by their pixels, which are then in memory
 /// or quickly drawn.
-fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
+pub fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
     if let Some(key) = images.content_key() {
         return Ok(key.0);
     }
@@ -102,11 +131,4 @@ fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
         key.update(image.as_raw());
     }
     Ok(key.finalize().into())
-}
-
-/// What is kept in `path`; `None` if that is not there, damaged or of another shape.
-fn read(path: &std::path::Path, rows: usize, dim: usize) -> Option<Features> {
-    let (mut arrays, _) = read_safetensors(path).ok()?;
-    let array = arrays.remove(FEATURES)?;
-    (array.shape == [rows, dim]).then(|| Features::new(array.values, rows, dim).ok())?
 }

@@ -71,6 +71,19 @@ impl Default for FinetuneSettings {
     }
 }
 
+impl FinetuneSettings {
+    /// Optimiser steps on so many labelled images.
+    pub fn steps(&self, images: usize) -> u64 {
+        let per_epoch = (images as u64).div_ceil(self.batch_size.max(1) as u64).max(1);
+        self.epochs(per_epoch) * per_epoch
+    }
+
+    /// Passes over the images, of so many steps each.
+    fn epochs(&self, per_epoch: u64) -> u64 {
+        self.epochs.max(self.min_steps.div_ceil(per_epoch)).max(1)
+    }
+}
+
 /// What training on labels led to.
 #[derive(Debug)]
 pub struct FinetuneResult {
@@ -124,7 +137,7 @@ impl Finetune<'_> {
         }
         let loader = self.loader(seed)?;
         let per_epoch = loader.batches_per_epoch();
-        let epochs = settings.epochs.max(settings.min_steps.div_ceil(per_epoch)).max(1);
+        let epochs = settings.epochs(per_epoch);
         let steps = epochs * per_epoch;
         let mut trainer = self.trainer(start, seed, steps)?;
         let mut source =

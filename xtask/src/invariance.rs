@@ -34,9 +34,15 @@ pub fn augmentations(
     images: &PlainImages,
     both: &BothEncoders<'_>,
 ) -> anyhow::Result<Vec<AugmentationRow>> {
-    let pixels = images.pixels()?;
-    let [untrained, trained] = both(images)?;
     let view = config.views.view(0);
+    let pixels = images.pixels()?;
+    // Views that are no larger than what pixels are reduced to are the pixels: nothing is rendered twice.
+    let small = view.size <= PIXEL_SIDE;
+    let seen = |pixels: &Features, whole: &dyn LabelledImages| match small {
+        true => both(&Pixels { values: pixels, side: view.size as usize }),
+        false => both(whole),
+    };
+    let [untrained, trained] = seen(&pixels, images)?;
     let of_size = |size| ViewConfig::plain(size).normalize(view.mean, view.std);
     let mut rows = Vec::new();
     for (augmentation, add) in AUGMENTATIONS {
@@ -44,11 +50,12 @@ pub fn augmentations(
             let config = add(of_size(size));
             Ok(Augmented { images, pair: ViewPair::new(config.clone(), config)? })
         };
-        let moved = invariance(&pixels, &raw_pixels(&augmented(view.size.min(PIXEL_SIDE))?)?)?;
+        let moved_pixels = raw_pixels(&augmented(view.size.min(PIXEL_SIDE))?)?;
+        let moved = invariance(&pixels, &moved_pixels)?;
         if moved.same < 1e-6 {
             continue;
         }
-        let [before, after] = both(&augmented(view.size)?)?;
+        let [before, after] = seen(&moved_pixels, &augmented(view.size)?)?;
         rows.push(AugmentationRow {
             augmentation,
             pixels: moved.ratio,
@@ -60,9 +67,10 @@ pub fn augmentations(
 }
 
 /// One augmentation by name, and how a plain view gets it.
-type Augmentation = (&'static str, fn(ViewConfig) -> ViewConfig);
+pub type Augmentation = (&'static str, fn(ViewConfig) -> ViewConfig);
 
-const AUGMENTATIONS: [Augmentation; 9] = [
+/// What is looked at.
+pub const AUGMENTATIONS: [Augmentation; 9] = [
     ("crop to 20–100 % of the area", |v| v.random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0])),
     ("horizontal flip", |v| v.horizontal_flip(1.0)),
     ("brightness ± 40 %", |v| v.color_jitter(1.0, [0.4, 0.0, 0.0, 0.0])),
@@ -91,6 +99,28 @@ impl LabelledImages for Augmented<'_> {
 
     fn label(&self, index: usize) -> Option<u32> {
         self.images.label(index)
+    }
+}
+
+/// Images that are their pixels.
+struct Pixels<'a> {
+    values: &'a Features,
+    side: usize,
+}
+
+impl LabelledImages for Pixels<'_> {
+    fn len(&self) -> usize {
+        self.values.rows()
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
+        let dim = self.values.dim();
+        out.extend_from_slice(&self.values.values()[range.start * dim..range.end * dim]);
+        Ok([3, self.side, self.side])
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
     }
 }
 

@@ -8,8 +8,6 @@ use selfsame_trainers::StepReport;
 
 /// Lines are no closer together than this where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
-/// What takes less long needs no line.
-const WORTH_A_LINE: Duration = Duration::from_secs(3);
 
 /// Shows steps as they are done. Everything goes to stderr; stdout is for results.
 pub struct Progress {
@@ -91,9 +89,24 @@ pub struct Tally {
     unit: Unit,
     bar: Option<ProgressBar>,
     name: String,
-    /// When the thing was begun, and how much of it was done by then.
-    begun: (Instant, u64),
+    /// When the thing of that name began.
+    since: Instant,
     last_line: Option<Instant>,
+}
+
+/// How much is done, and about how long the rest takes at the same pace.
+fn line(name: &str, unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String {
+    let count = |n: u64| match unit {
+        Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),
+        Unit::Items => n.to_string(),
+    };
+    let Some(total) = total else { return format!("{name}: {}", count(done)) };
+    let left = match elapsed.as_secs_f64() / done as f64 * total.saturating_sub(done) as f64 {
+        left if done == 0 || done >= total || left < 0.5 => String::new(),
+        left if left < 120.0 => format!(" · {left:.0} s left"),
+        left => format!(" · {:.0} min left", left / 60.0),
+    };
+    format!("{name}: {} of {}{left}", count(done), count(total))
 }
 
 /// What a [`Tally`] counts.
@@ -118,7 +131,7 @@ impl Tally {
             }
             bar
         });
-        Self { unit, bar, name: String::new(), begun: (Instant::now(), 0), last_line: None }
+        Self { unit, bar, name: String::new(), since: Instant::now(), last_line: None }
     }
 
     /// `done` of `total`, where that is known, of the thing called `name`.
@@ -126,7 +139,7 @@ impl Tally {
         let changed = name != self.name;
         if changed {
             self.name = name.to_owned();
-            self.begun = (Instant::now(), done);
+            self.since = Instant::now();
             self.last_line = None;
         }
         if let Some(bar) = &self.bar {
@@ -140,23 +153,10 @@ impl Tally {
             bar.set_position(done);
             return;
         }
-        let (since, first) = self.begun;
-        let due = match self.last_line {
-            None => since.elapsed() >= WORTH_A_LINE,
-            Some(at) => at.elapsed() >= LINE_EVERY || total == Some(done),
-        };
-        if due {
+        let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
+        if due || total == Some(done) {
             self.last_line = Some(Instant::now());
-            let count = |n: u64| match self.unit {
-                Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),
-                Unit::Items => n.to_string(),
-            };
-            let left = total.map_or(String::new(), |total| {
-                let each = since.elapsed().as_secs_f64() / (done - first.min(done)).max(1) as f64;
-                let left = each * total.saturating_sub(done) as f64;
-                format!(" of {} · {left:.0} s left", count(total))
-            });
-            eprintln!("{name}: {}{left}", count(done));
+            eprintln!("{}", line(name, self.unit, done, total, self.since.elapsed()));
         }
     }
 
@@ -172,5 +172,22 @@ impl Tally {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_long_the_rest_takes() {
+        let after = |done, total, seconds| {
+            line("images", Unit::Items, done, total, Duration::from_secs(seconds))
+        };
+        assert_eq!(after(0, Some(40), 0), "images: 0 of 40");
+        assert_eq!(after(10, Some(40), 5), "images: 10 of 40 · 15 s left");
+        assert_eq!(after(1, Some(40), 20), "images: 1 of 40 · 13 min left");
+        assert_eq!(after(40, Some(40), 9), "images: 40 of 40");
+        assert_eq!(after(7, None, 9), "images: 7");
     }
 }

@@ -115,6 +115,76 @@ fn an_evaluation_scores_the_encoder_beside_everything_it_has_to_beat() {
     }
 }
 
+/// Results and what is said on stderr.
+fn eval(args: &[&str]) -> (String, String) {
+    let output = xtask(&[&["eval"], args].concat(), "2");
+    let text = ok(&output);
+    (text, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_evaluation_says_which_images_its_figures_rest_on_and_how_it_stands() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = run(temp.path(), "byol", &[]);
+    let folder = run.to_str().unwrap();
+    let (text, stderr) = eval(&[folder, "--quick", "--seeds", "2", "--limit", "30", "--json"]);
+    let outcome = json(&text);
+    for images in ["train_images", "test_images", "table_train_images", "table_test_images"] {
+        assert_eq!(outcome[images], 30, "{images}");
+    }
+    for row in outcome["representations"].as_array().unwrap() {
+        assert_eq!((&row["train_images"], &row["test_images"]), (&30.into(), &30.into()));
+    }
+    // Fewer images than the run had are no other images.
+    assert!(!stderr.contains("warning"), "{stderr}");
+    // Plain lines where there is no terminal: every phase begins, and ends.
+    let phases: Vec<&str> = stderr.lines().filter(|line| line.starts_with('[')).collect();
+    let whole = [
+        "[1/8] training images: 0 of 30",
+        "[1/8] training images: 30 of 30",
+        "[2/8] test images: 30 of 30",
+        "[7/8] the collapse doctor: 1 of 1",
+    ];
+    for line in whole {
+        assert!(phases.contains(&line), "{line} in {stderr}");
+    }
+    assert!(phases.iter().any(|line| line.starts_with("[6/8] probes of raw pixels: ")));
+    assert!(phases.iter().any(|line| line.starts_with("[8/8] invariance: ")), "{stderr}");
+
+    // The same in words, now from the features that were kept.
+    let (text, stderr) = eval(&[folder, "--quick", "--seeds", "2", "--limit", "30"]);
+    assert!(stderr.contains("[1/8] training images: 0 of 30"), "pixels are read: {stderr}");
+    let first = text.lines().next().unwrap();
+    assert!(first.contains("the data set that it was trained on"), "{first}");
+    for said in [
+        "% (k 5, T 0.1) of 30 test images from 30 training images",
+        "Top-1 on 30 test images from 30 training images, the same for all rows",
+        "Top-1 on 30 test images, mean ± standard deviation of 2 draws",
+        "0 is invariant, 1 is as far",
+        "30 images.",
+    ] {
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(said), "{said} in {text}");
+    }
+    // Three budgets that come to one image of each class are one column.
+    let few = text.lines().find(|line| line.contains("1 per class")).unwrap();
+    assert!(few.ends_with("1 %, 10 %, 1 per class (10)"), "{few}");
+    // No accuracy without its interval.
+    let table = text.lines().filter(|line| line.starts_with("  raw pixels")).take(2);
+    for line in table {
+        assert!(line.matches('±').count() >= line.matches('%').count(), "{line}");
+    }
+
+    // Clusters of one image or two agree with any classes.
+    let (text, _) = eval(&[folder, "--quick", "--seeds", "1", "--limit", "15"]);
+    assert!(text.contains("there are 15 for 10") && !text.contains("ARI  "), "{text}");
+    let (text, _) = eval(&[folder, "--quick", "--seeds", "1", "--limit", "15", "--json"]);
+    assert!(json(&text)["representations"][0]["clusters"].is_null());
+    assert!(json(&text)["without_clusters"].as_str().unwrap().contains("15"));
+    let refused = xtask(&["eval", folder, "--limit", "1"], "2");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
 #[test]
 fn an_evaluation_makes_do_with_two_labels_of_each_class_and_with_one_class() {
     let temp = tempfile::tempdir().unwrap();

@@ -57,7 +57,7 @@ impl Features {
     }
 
     /// Some of the vectors, in the order of `indices`; those out of range are left out.
-    pub(crate) fn select(&self, indices: &[usize]) -> Self {
+    pub fn select(&self, indices: &[usize]) -> Self {
         let rows = indices.iter().filter_map(|i| self.values.get(i * self.dim..(i + 1) * self.dim));
         let values: Vec<f32> = rows.flatten().copied().collect();
         Self { rows: values.len() / self.dim, values, dim: self.dim }

@@ -59,6 +59,23 @@ impl LinearProbe {
     /// # Errors
     /// Candidates that are no numbers above 0, or nothing to learn from.
     pub fn fit(&self, train: &Labelled) -> Result<LinearFit, EvalError> {
+        self.fit_watched(train, &mut || {})
+    }
+
+    /// The most fits that [`fit`](Self::fit) makes: one for each candidate, and the last one.
+    pub fn most_fits(&self) -> usize {
+        if self.c.len() > 1 { self.c.len() + 1 } else { 1 }
+    }
+
+    /// [`fit`](Self::fit), which calls `fitted` after each of its fits: of wide features one takes seconds.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit).
+    pub fn fit_watched(
+        &self,
+        train: &Labelled,
+        fitted: &mut dyn FnMut(),
+    ) -> Result<LinearFit, EvalError> {
         self.validate()?;
         let classes = train.classes();
         if classes == 0 {
@@ -79,6 +96,7 @@ impl LinearProbe {
             let mut most = None;
             for c in &candidates {
                 let model = problem.fit(*c, &mut weights, self.max_iterations).0;
+                fitted();
                 let top1 = correct(&model.predict(&held.features), &held.labels);
                 validation.push(ValidationScore { c: *c, top1 });
                 if most.is_none_or(|most| top1 > most) {
@@ -91,6 +109,7 @@ impl LinearProbe {
         let (c, weights) = chosen;
         let mut weights = weights.unwrap_or_else(|| vec![0.0; problem.design.weights(classes)]);
         let (model, end) = problem.fit(c, &mut weights, self.max_iterations);
+        fitted();
         Ok(LinearFit {
             c,
             validation,
@@ -366,6 +385,18 @@ mod tests {
         // A warm start ends where a cold one does.
         let cold = LinearProbe { c: vec![fit.c], ..probe }.fit(&data).unwrap();
         assert!((fit.objective - cold.objective).abs() < 1e-7);
+    }
+
+    #[test]
+    fn whoever_watches_hears_of_every_fit() {
+        let data = clusters(60, 1.0);
+        for (c, fits) in [(vec![1.0], 1), (vec![0.1, 1.0, 10.0], 4)] {
+            let probe = LinearProbe { c, max_iterations: 20 };
+            let mut heard = 0;
+            let watched = probe.fit_watched(&data, &mut || heard += 1).unwrap();
+            assert_eq!((heard, probe.most_fits()), (fits, fits));
+            assert_eq!(watched.model.weights, probe.fit(&data).unwrap().model.weights);
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! `cargo xtask eval`: is the representation any good?
 
+mod bounds;
+mod course;
 mod finetuning;
 mod outcome;
+mod phases;
 mod probes;
+mod reading;
 mod representation;
 mod robustness;
 mod show;
@@ -12,7 +16,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use clap::Args;
 use selfsame_data::Splits;
-use selfsame_eval::{Diagnosis, Evidence, LabelledImages, Training};
+use selfsame_eval::{Diagnosis, Evidence, Training};
 use selfsame_models::ResNet;
 use selfsame_models::init::WeightInit;
 use selfsame_models::weights::load_state_dict;
@@ -22,13 +26,14 @@ use crate::checkup::{Checkup, Examination, Untrained, training};
 use crate::config::{RunConfig, images_at};
 use crate::evaluate::{Evaluation, Judge};
 use crate::feature_cache::FeatureCache;
-use crate::invariance::{augmentations, factors};
 use crate::methods::{MethodTask, with_method};
 use crate::origin::Origin;
 use crate::report;
 use crate::run_folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
 use crate::usage::usage;
 use crate::weights::load_encoder;
+
+use bounds::Bounds;
 
 pub use outcome::Outcome;
 
@@ -40,9 +45,16 @@ pub use outcome::Outcome;
 /// the fifteen corruptions of CIFAR-10-C, and what the features are invariant to. Test images are looked at once,
 /// everything is chosen on training images. Features are kept in the run's folder, the figures go to eval.json and into
 /// the run's report.
+///
+/// The first figure, k-NN of the trained encoder, rests on all images. Of larger sets the rest takes some, evenly over
+/// the classes: 10,000 training and 5,000 test images for the table of frozen features, 10,000 labels for training
+/// whole networks. With --quick a large encoder sees fewer, as many as some ten seconds on two cores allow. All tables
+/// say how many. --limit chooses instead.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask eval runs/byol-fashion-mini
+  cargo xtask eval runs/photos --quick                       # below a minute on two cores
+  cargo xtask eval runs/photos --limit 50000                 # every part on so many images
   cargo xtask eval runs/photos --dataset cifar10 --quick     # transfer to other images
   cargo xtask eval runs/byol-shapes                          # of shapes, also which factors can be read")]
 pub struct EvalArgs {
@@ -57,6 +69,9 @@ pub struct EvalArgs {
     /// Leave out what takes minutes: fine-tuning, the supervised encoder, corruptions.
     #[arg(long)]
     quick: bool,
+    /// Use up to N training and N test images, evenly over the classes, for every part, however long that takes.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few labels.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
@@ -80,11 +95,15 @@ pub struct Setting<'a> {
     /// A plain one.
     pub device: &'a Device,
     pub seeds: u64,
+    pub bounds: Bounds,
 }
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if args.seeds == 0 {
         return Err(usage("--seeds: at least 1"));
+    }
+    if args.limit.is_some_and(|limit| limit < 2) {
+        return Err(usage("--limit: at least 2 images"));
     }
     let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
@@ -94,16 +113,29 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if transfer {
         transfer_to(&mut config, args)?;
     }
+    if let Some(limit) = args.limit {
+        for most in [&mut config.data.limit, &mut config.data.test_limit] {
+            *most = Some(most.map_or(limit, |most| most.min(limit)));
+        }
+    }
     let device = crate::device::parse(&config.device)?;
     let trained = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
     let untrained: ResNet =
         config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, &device))?;
     let data = crate::data::open(&mut config)?;
     crate::data::say_left_out(&data, None);
-    if !transfer && let Some(difference) = Origin::difference(&args.run, &data) {
+    // Some of the images are not those that the run was made with.
+    if !transfer
+        && args.limit.is_none()
+        && let Some(difference) = Origin::difference(&args.run, &data)
+    {
         eprintln!("warning: {difference}");
     }
-    let judge = Judge::new(&config, &data, &device)?;
+    let bounds = match args.limit {
+        Some(limit) => Bounds::limit(limit),
+        None => Bounds::new(&config, args.quick),
+    };
+    let judge = Judge::new(&config, &data, &device)?.at_most(bounds.all, &config)?;
     let cache = FeatureCache::new(&args.run, &config, &device);
     let setting = Setting {
         config: &config,
@@ -111,8 +143,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         cache: &cache,
         device: &device,
         seeds: args.seeds,
+        bounds,
     };
-    let outcome = evaluate(args, &setting, &data, transfer, &trained, &untrained)?;
+    let outcome = course::evaluate(args, &setting, &data, transfer, [&trained, &untrained])?;
 
     let name = if transfer { format!("eval-{}.json", data.name) } else { EVALUATION.into() };
     let path = args.run.join(name.replace(['/', '\\'], "-"));
@@ -149,88 +182,6 @@ fn transfer_to(config: &mut RunConfig, args: &EvalArgs) -> anyhow::Result<()> {
     (config.data.limit, config.data.test_limit, config.data.fraction) = (None, None, None);
     config.data.validation = None;
     Ok(())
-}
-
-fn evaluate(
-    args: &EvalArgs,
-    setting: &Setting<'_>,
-    data: &Splits,
-    transfer: bool,
-    trained: &ResNet,
-    untrained: &ResNet,
-) -> anyhow::Result<Outcome> {
-    let Setting { config, judge, cache, device, .. } = setting;
-    let say = |what: &str| eprintln!("{what} …");
-    say("features");
-    let features = judge.cached_features(trained, cache)?;
-    let evaluation = judge.evaluate(&features, config.eval.linear_probe)?;
-    let untrained_features = judge.cached_features(untrained, cache)?;
-    let before = judge.evaluate(&untrained_features, false)?;
-    let random = before.knn_top1;
-    let diagnosis = diagnose(args, config, data, &evaluation, &before, device)?;
-
-    let labelled = judge.test.is_some();
-    let mut representations = Vec::new();
-    let mut finetuning = Vec::new();
-    let mut corruptions = Vec::new();
-    if labelled {
-        let mut subjects = representation::all(setting, trained, untrained)?;
-        // One class is nothing to train a classifier on.
-        let classes = subjects.first().map_or(0, |subject| subject.train.classes());
-        if !args.quick && classes >= 2 {
-            say("the same encoder trained on the labels, and fine-tuning");
-            let (rows, supervised) = finetuning::rows(setting, data, trained)?;
-            finetuning = rows;
-            subjects.push(supervised);
-        }
-        for subject in &subjects {
-            say(&format!("probes of {}", subject.name));
-            representations.push(probes::scores(setting, subject)?);
-        }
-        if !args.quick {
-            say("corruptions");
-            corruptions = robustness::rows(setting, &subjects)?;
-        }
-    }
-    say("invariance");
-    let both = |images: &dyn LabelledImages| {
-        let batch = config.eval.batch_size;
-        Ok([
-            selfsame_eval::extract(untrained, images, batch, device)?,
-            selfsame_eval::extract(trained, images, batch, device)?,
-        ])
-    };
-    let judged = data.test.as_ref().unwrap_or(&data.train);
-    let some = report::sample(judged, report::MAPPED, config)?;
-    let augmentations = augmentations(config, &some, &both)?;
-    let factors = match data.name == "shapes" {
-        true => factors(config, &both)?,
-        false => Vec::new(),
-    };
-    let spread = &evaluation.spread;
-    Ok(Outcome {
-        run: report::name(&args.run),
-        dataset: data.name.clone(),
-        transfer,
-        train_images: judge.train.len(),
-        test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
-        skipped_images: data.skipped.len(),
-        untested: data.untested().map(|cause| cause.to_string()),
-        seeds: setting.seeds,
-        knn_top1: evaluation.knn_top1,
-        knn_top1_random_init: random,
-        knn_top1_pixels: judge.pixels()?,
-        linear_top1: evaluation.linear_top1,
-        feature_std: spread.mean_std,
-        effective_rank: spread.effective_rank,
-        effective_rank_share: spread.effective_rank_share(),
-        diagnosis,
-        representations,
-        finetuning,
-        corruptions,
-        augmentations,
-        factors,
-    })
 }
 
 /// The doctor's verdict: on the features alone, or on the projections too where the run's own networks are judged and

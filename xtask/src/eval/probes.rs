@@ -2,42 +2,102 @@
 
 use selfsame_data::{Labels, Subset};
 use selfsame_eval::{
-    Bootstrap, KMeans, Knn, KnnGrid, Labelled, Probe, adjusted_rand_index, mean_and_deviation,
-    normalized_mutual_information,
+    Bootstrap, KMeans, Knn, KnnGrid, Labelled, LinearFit, Probe, adjusted_rand_index,
+    mean_and_deviation, normalized_mutual_information,
 };
 
 use super::Setting;
 use super::outcome::{ClusterScore, FewScore, KnnScore, LinearScore, Scores};
-use super::representation::Representation;
+use super::phases::Phases;
+use super::representation::{Representation, Splits};
 
 /// The label budgets of the papers' semi-supervised tables, and few of each class.
-pub const BUDGETS: [(&str, Labels); 4] = [
+const BUDGETS: [(&str, Labels); 4] = [
     ("1 %", Labels::Share(0.01)),
     ("10 %", Labels::Share(0.1)),
     ("1 per class", Labels::PerClass(1)),
     ("10 per class", Labels::PerClass(10)),
 ];
 
-pub fn scores(setting: &Setting<'_>, subject: &Representation) -> anyhow::Result<Scores> {
+/// Images of a cluster, on average, below which its agreement with the classes says nothing.
+const LEAST_OF_A_CLUSTER: usize = 2;
+
+/// A label budget of which the images have been drawn, once for each seed.
+pub struct FewLabels {
+    name: &'static str,
+    /// Rows of the table's training images, by seed.
+    drawn: Vec<Vec<usize>>,
+    /// The budget before that has drawn the same images.
+    same_as: Option<&'static str>,
+}
+
+/// What probes with few labels know, the same for all representations. Budgets that come to all images are left out.
+pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<Vec<FewLabels>> {
+    let images = &splits.train.table;
+    let mut budgets: Vec<FewLabels> = Vec::new();
+    for (name, budget) in BUDGETS {
+        let draw = |seed| {
+            let subset = Subset::labelled(images.clone(), budget, seed)?;
+            Ok(subset.indices().iter().map(|i| *i as usize).collect())
+        };
+        let drawn = (0..setting.seeds).map(draw).collect::<anyhow::Result<Vec<Vec<usize>>>>()?;
+        if drawn.iter().any(|rows| rows.len() == images.len()) {
+            continue;
+        }
+        let same_as = budgets.iter().find(|other| other.drawn == drawn).map(|other| other.name);
+        budgets.push(FewLabels { name, drawn, same_as });
+    }
+    Ok(budgets)
+}
+
+/// How many steps [`scores`] has.
+fn steps(setting: &Setting<'_>, few: &[FewLabels]) -> usize {
+    let seeds = setting.seeds as usize;
+    let drawn = few.iter().filter(|few| few.same_as.is_none()).count();
+    2 + setting.config.eval.linear().most_fits() + seeds * (drawn + 1)
+}
+
+/// All scores of a representation, and its linear probe.
+pub fn scores(
+    setting: &Setting<'_>,
+    subject: &Representation,
+    few: &[FewLabels],
+    phases: &mut Phases,
+) -> anyhow::Result<(Scores, LinearFit)> {
     let Representation { train, test, .. } = subject;
-    let settings = &setting.config.eval;
-    let knn = settings.knn();
+    phases.begin(&format!("probes of {}", subject.name), steps(setting, few));
+    let knn = of_knn(setting.config.eval.knn(), train, test)?;
+    phases.advance(1);
     // Of classes with fewer than five images none can be held out, and there is nothing to choose by.
     let chosen = KnnGrid::default().choose(train).ok();
-    let fitted = settings.linear().fit(train)?;
-    Ok(Scores {
+    let knn_chosen = chosen.map(|chosen| of_knn(chosen.best, train, test)).transpose()?;
+    phases.advance(1);
+    let (linear, fitted) = linear(setting, train, test, phases)?;
+    let scores = Scores {
         name: subject.name,
         dim: train.features.dim(),
-        knn: Some(of_knn(knn, train, test)?),
-        knn_chosen: chosen.map(|chosen| of_knn(chosen.best, train, test)).transpose()?,
-        linear: Some(LinearScore {
-            c: fitted.c,
-            top1: share(&right(&fitted.predict(&test.features)?, test))?,
-        }),
-        few: few(setting, train, test)?,
-        clusters: clusters(setting, test)?,
+        train_images: train.labels.len(),
+        test_images: test.labels.len(),
+        knn: Some(knn),
+        knn_chosen,
+        linear: Some(linear),
+        few: few_scores(setting, few, train, test, phases)?,
+        clusters: clusters(setting, test, phases)?,
         classifier: subject.classified.as_ref().map(|right| share(right)).transpose()?,
-    })
+    };
+    Ok((scores, fitted))
+}
+
+/// The linear probe, a step for each of its fits.
+pub fn linear(
+    setting: &Setting<'_>,
+    train: &Labelled,
+    test: &Labelled,
+    phases: &mut Phases,
+) -> anyhow::Result<(LinearScore, LinearFit)> {
+    let fitted = setting.config.eval.linear().fit_watched(train, &mut || phases.advance(1))?;
+    let top1 = share(&right(&fitted.predict(&test.features)?, test))?;
+    Ok((LinearScore { c: fitted.c, top1 }, fitted))
 }
 
 /// The share that is right, with its 95 % interval over the test images.
@@ -50,49 +110,72 @@ pub fn right(predictions: &[u32], test: &Labelled) -> Vec<bool> {
     predictions.iter().zip(&test.labels).map(|(p, l)| p == l).collect()
 }
 
-fn of_knn(knn: Knn, train: &Labelled, test: &Labelled) -> anyhow::Result<KnnScore> {
+pub fn of_knn(knn: Knn, train: &Labelled, test: &Labelled) -> anyhow::Result<KnnScore> {
     let predictions = knn.predict(train, &test.features)?;
     let top1 = share(&right(&predictions, test))?;
     Ok(KnnScore { k: knn.k, temperature: knn.temperature, top1 })
 }
 
 /// Linear probes that know few labels, a draw for each seed.
-fn few(setting: &Setting<'_>, train: &Labelled, test: &Labelled) -> anyhow::Result<Vec<FewScore>> {
-    let images = setting.judge.train.shared();
-    let mut scores = Vec::new();
-    for (name, budget) in BUDGETS {
-        let (mut top1, mut known) = (Vec::new(), 0);
-        for seed in 0..setting.seeds {
-            // The training images of a judge all have labels, so their features are in the same order.
-            let subset = Subset::labelled(images.clone(), budget, seed)?;
-            let indices: Vec<usize> = subset.indices().iter().map(|i| *i as usize).collect();
-            let few = train.select(&indices);
-            known = few.labels.len();
-            let predictions = setting.config.eval.linear().predict(&few, &test.features)?;
-            let right = right(&predictions, test);
-            top1.push(right.iter().filter(|r| **r).count() as f64 / right.len() as f64);
+fn few_scores(
+    setting: &Setting<'_>,
+    few: &[FewLabels],
+    train: &Labelled,
+    test: &Labelled,
+    phases: &mut Phases,
+) -> anyhow::Result<Vec<FewScore>> {
+    let mut scores: Vec<FewScore> = Vec::new();
+    for FewLabels { name, drawn, same_as } in few {
+        if let Some(same) = scores.iter().find(|score| *same_as == Some(&*score.labels)) {
+            let same_as = Some(same.labels.clone());
+            scores.push(FewScore { labels: (*name).into(), same_as, ..same.clone() });
+            continue;
         }
-        let Some(top1) = mean_and_deviation(&top1) else { continue };
-        // Of a small set, a share may be everything or next to nothing.
-        if known < train.labels.len() {
-            scores.push(FewScore { labels: name.into(), images: known, top1 });
+        let mut intervals = Vec::new();
+        for rows in drawn {
+            let known = train.select(rows);
+            let predictions = setting.config.eval.linear().predict(&known, &test.features)?;
+            intervals.push(share(&right(&predictions, test))?);
+            phases.advance(1);
         }
+        let means: Vec<f64> = intervals.iter().map(|interval| interval.mean).collect();
+        let Some(top1) = mean_and_deviation(&means) else { continue };
+        let images = drawn.first().map_or(0, Vec::len);
+        let interval = intervals.first().filter(|_| intervals.len() == 1).copied();
+        scores.push(FewScore { labels: (*name).into(), images, top1, interval, same_as: None });
     }
     Ok(scores)
 }
 
+/// Why k-means has no score; `None` where it has one.
+pub fn without_clusters(test: &Labelled) -> Option<String> {
+    let (clusters, images) = (test.classes(), test.labels.len());
+    (clusters < 2 || images < LEAST_OF_A_CLUSTER * clusters).then(|| {
+        format!(
+            "k-means needs at least {LEAST_OF_A_CLUSTER} test images for each of at least 2 classes; there are \
+             {images} for {clusters}"
+        )
+    })
+}
+
 /// k-means on the normalised test features, with as many clusters as there are classes.
-fn clusters(setting: &Setting<'_>, test: &Labelled) -> anyhow::Result<Option<ClusterScore>> {
-    let clusters = test.classes();
-    if clusters < 2 || test.labels.len() < clusters {
+fn clusters(
+    setting: &Setting<'_>,
+    test: &Labelled,
+    phases: &mut Phases,
+) -> anyhow::Result<Option<ClusterScore>> {
+    if without_clusters(test).is_some() {
+        phases.advance(setting.seeds as usize);
         return Ok(None);
     }
+    let clusters = test.classes();
     let unit = test.features.normalized();
     let (mut nmi, mut ari) = (Vec::new(), Vec::new());
     for seed in 0..setting.seeds {
         let found = KMeans { seed, ..KMeans::new(clusters) }.fit(&unit)?;
         nmi.push(normalized_mutual_information(&found.assignments, &test.labels)?);
         ari.push(adjusted_rand_index(&found.assignments, &test.labels)?);
+        phases.advance(1);
     }
     let means = mean_and_deviation(&nmi).zip(mean_and_deviation(&ari));
     Ok(means.map(|(nmi, ari)| ClusterScore { clusters, nmi, ari }))

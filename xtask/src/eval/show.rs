@@ -6,6 +6,7 @@ use selfsame_report::{Cell, Table};
 use super::outcome::{Outcome, Scores};
 use crate::checkup::told;
 use crate::report::{augmentation_table, percent};
+use crate::words::count;
 
 impl Outcome {
     /// As tables, in the order of interest.
@@ -24,6 +25,7 @@ impl Outcome {
         }
         let mut augmentations = augmentation_table(&self.augmentations);
         augmentations.title += &on;
+        augmentations.caption += &format!(" {}.", count(self.augmented_images, "image"));
         tables.push(augmentations);
         if !self.factors.is_empty() {
             tables.push(self.factor_table());
@@ -34,60 +36,95 @@ impl Outcome {
 
     fn representation_table(&self, on: &str) -> Table {
         let rows = self.representations.iter().map(|scores| {
-            let Scores { name, dim, knn, knn_chosen, linear, clusters, .. } = scores;
-            let chosen = knn_chosen.as_ref().map(|knn| {
+            let Scores { name, dim, train_images, test_images, .. } = scores;
+            let chosen = scores.knn_chosen.as_ref().map(|knn| {
                 let k = format!("k {}, T {}", knn.k, knn.temperature);
                 (knn.top1, k)
             });
-            let linear = linear.as_ref().map(|linear| (linear.top1, format!("C {}", linear.c)));
-            vec![
+            let linear =
+                scores.linear.as_ref().map(|linear| (linear.top1, format!("C {}", linear.c)));
+            let mut row = vec![
                 Cell::from(*name),
                 Cell::from(dim.to_string()),
-                interval(knn.as_ref().map(|knn| (knn.top1, String::new()))),
+                Cell::from(train_images.to_string()),
+                Cell::from(test_images.to_string()),
+                interval(scores.knn.as_ref().map(|knn| (knn.top1, String::new()))),
                 interval(chosen),
                 interval(linear),
-                mean(clusters.as_ref().map(|c| c.nmi), decimal),
-                mean(clusters.as_ref().map(|c| c.ari), decimal),
-            ]
+            ];
+            if self.without_clusters.is_none() {
+                row.push(mean(scores.clusters.as_ref().map(|c| c.nmi), decimal));
+                row.push(mean(scores.clusters.as_ref().map(|c| c.ari), decimal));
+            }
+            row
         });
+        let mut header = names(&[
+            "representation",
+            "dimensions",
+            "train images",
+            "test images",
+            "k-NN, the run's k and T",
+            "k-NN, chosen",
+            "linear probe",
+        ]);
+        let mut caption = format!(
+            "Top-1 on {} from {}, the same for all rows; ± is half the 95 % bootstrap interval over the test images. \
+             k, T and C are chosen on training images.",
+            count(self.table_test_images, "test image"),
+            count(self.table_train_images, "training image"),
+        );
+        match &self.without_clusters {
+            None => {
+                header.extend(names(&["NMI", "ARI"]));
+                caption += &format!(
+                    " NMI and ARI compare k-means clusters of the test images with the classes (1: the same, 0: chance), \
+                     mean ± standard deviation of {}.",
+                    count(self.seeds, "seed")
+                );
+            }
+            Some(why) => caption += &format!(" NMI and ARI are left out: {why}."),
+        }
+        let columns: Vec<usize> = (4..header.len()).collect();
         Table {
             title: format!("Frozen features{on}"),
-            caption: format!(
-                "Top-1 on {} test images, from {} training images, with 95 % bootstrap intervals over the test images. \
-                 k, T and C are chosen on training images. NMI and ARI compare k-means clusters with the classes, \
-                 mean ± standard deviation of {} seeds.",
-                self.test_images, self.train_images, self.seeds
-            ),
-            header: names(&[
-                "representation",
-                "dimensions",
-                "k-NN, the run's k and T",
-                "k-NN, chosen",
-                "linear probe",
-                "NMI",
-                "ARI",
-            ]),
-            rows: strong(rows.collect(), &[2, 3, 4, 5, 6]),
+            caption,
+            header,
+            rows: strong(rows.collect(), &columns),
         }
     }
 
+    /// Budgets that come to the same images share a column.
     fn few_label_table(&self, on: &str) -> Table {
         let few =
             self.representations.first().map(|scores| scores.few.as_slice()).unwrap_or_default();
+        let own = || few.iter().filter(|few| few.same_as.is_none());
         let mut header = vec!["representation".to_owned()];
-        header.extend(few.iter().map(|few| format!("{} ({})", few.labels, few.images)));
+        header.extend(own().map(|column| {
+            let same = few.iter().filter(|few| few.same_as.as_ref() == Some(&column.labels));
+            let labels = same.fold(column.labels.clone(), |all, few| all + ", " + &few.labels);
+            format!("{labels} ({})", column.images)
+        }));
         let rows = self.representations.iter().map(|scores| {
             let mut row = vec![Cell::from(scores.name)];
-            row.extend(scores.few.iter().map(|few| mean(Some(few.top1), percent)));
+            let own = scores.few.iter().filter(|few| few.same_as.is_none());
+            row.extend(own.map(|few| repeated(few.top1, few.interval)));
             row
         });
-        let columns: Vec<usize> = (1..=few.len()).collect();
+        let columns: Vec<usize> = (1..header.len()).collect();
+        let draws = match self.seeds {
+            1 => "one draw of the labelled images, ± half the 95 % interval over the test images",
+            _ => "mean ± standard deviation",
+        };
+        let of_draws = match self.seeds {
+            1 => String::new(),
+            seeds => format!(" of {seeds} draws of the labelled images"),
+        };
         Table {
             title: format!("Linear probe with few labels{on}"),
             caption: format!(
-                "Top-1, mean ± standard deviation of {} draws of the labelled images; in brackets, how many there are. The \
-                 supervised encoder has seen them all.",
-                self.seeds
+                "Top-1 on {}, {draws}{of_draws}; in brackets, how many labels there are. The supervised encoder has \
+                 seen more.",
+                count(self.table_test_images, "test image"),
             ),
             header,
             rows: strong(rows.collect(), &columns),
@@ -95,55 +132,52 @@ impl Outcome {
     }
 
     fn finetuning_table(&self, on: &str) -> Table {
+        let test_images = self.finetuning.first().map_or(0, |row| row.test_images);
         let rows = self.finetuning.iter().map(|row| {
             let better = row.pretrained.mean > row.from_scratch.mean;
+            let pretrained = repeated(row.pretrained, row.pretrained_interval);
+            let scratch = repeated(row.from_scratch, row.from_scratch_interval);
             vec![
                 Cell::from(format!("{} ({})", row.labels, row.images)),
-                Cell { strong: better, ..mean(Some(row.pretrained), percent) },
-                Cell { strong: !better, ..mean(Some(row.from_scratch), percent) },
+                Cell { strong: better, ..pretrained },
+                Cell { strong: !better, ..scratch },
                 Cell::from(row.epochs.to_string()),
                 Cell::from(row.steps.to_string()),
             ]
         });
         Table {
             title: format!("Fine-tuning{on}"),
-            caption: "Top-1 of the whole network trained on labels, from the pretrained encoder and from initial weights, by one \
-                      recipe; few labels are drawn anew for each seed, all of them are trained on once."
-                .into(),
+            caption: format!(
+                "Top-1 on {} of the whole network trained on labels, from the pretrained encoder and from initial weights, \
+                 by one recipe. Few labels are drawn anew for each seed: mean ± standard deviation. The most are trained on \
+                 once: ± half the 95 % interval over the test images.",
+                count(test_images, "test image")
+            ),
             header: names(&["labels", "pretrained", "from scratch", "epochs", "steps"]),
             rows: rows.collect(),
         }
     }
 
     fn corruption_table(&self, on: &str) -> Table {
-        let names_of = |row: &super::outcome::CorruptionRow| -> Vec<&'static str> {
-            row.top1.iter().map(|score| score.representation).collect()
-        };
-        let subjects = self.corruptions.first().map(names_of).unwrap_or_default();
         let mut header = names(&["corruption", "family"]);
-        header.extend(subjects.iter().map(|name| (*name).to_owned()));
-        let mut rows: Vec<Vec<Cell>> = Vec::new();
-        let mut sums = vec![0.0; subjects.len()];
-        for row in &self.corruptions {
+        header.extend(self.corrupted.iter().map(|mean| mean.representation.to_owned()));
+        let cell = |top1: Interval| interval(Some((top1, String::new())));
+        let mut all = vec![Cell::from("mean"), Cell::from("")];
+        all.extend(self.corrupted.iter().map(|mean| Cell { strong: true, ..cell(mean.top1) }));
+        let mut rows = vec![all];
+        rows.extend(self.corruptions.iter().map(|row| {
             let mut cells =
                 vec![Cell::from(row.corruption.replace('_', " ")), Cell::from(row.family)];
-            for (score, sum) in row.top1.iter().zip(&mut sums) {
-                cells.push(Cell::from(percent(score.mean)));
-                *sum += score.mean;
-            }
-            rows.push(cells);
-        }
-        let count = self.corruptions.len() as f64;
-        let mut all = vec![Cell::from("mean"), Cell::from("")];
-        all.extend(
-            sums.iter().map(|sum| Cell { strong: true, ..Cell::from(percent(sum / count)) }),
-        );
-        rows.insert(0, all);
+            cells.extend(row.top1.iter().map(|score| cell(score.interval)));
+            cells
+        }));
         Table {
             title: format!("Robustness{on}"),
-            caption: "Top-1 of the linear probe, fitted on clean images, on test images with the fifteen corruptions of \
-                      CIFAR-10-C, mean of five severities."
-                .into(),
+            caption: format!(
+                "Top-1 of the linear probe, fitted on clean images, on {} with the fifteen corruptions of CIFAR-10-C, mean of \
+                 five severities; ± is half the 95 % interval over the test images.",
+                count(self.corrupted_images, "test image")
+            ),
             header,
             rows,
         }
@@ -173,8 +207,11 @@ impl Outcome {
 
     /// For a terminal.
     pub fn text(&self) -> String {
-        let encoder = if self.transfer { "encoder trained elsewhere" } else { "run" };
-        let mut out = format!("{} ({encoder}) on {}\n", self.run, self.dataset);
+        let judged = match self.transfer {
+            true => format!("judged on {}, which it was not trained on", self.dataset),
+            false => format!("judged on {}, the data set that it was trained on", self.dataset),
+        };
+        let mut out = format!("encoder of the run {}, {judged}\n", self.run);
         out += &format!("  doctor: {}\n", self.diagnosis.headline);
         out += &told(&self.diagnosis, "          ");
         out += &format!(
@@ -186,12 +223,42 @@ impl Outcome {
         if let Some(cause) = &self.untested {
             out += &format!("  no accuracy, only the collapse signals: {cause}\n");
         }
+        let images = format!(
+            "{} from {}",
+            count(self.test_images, "test image"),
+            count(self.train_images, "training image")
+        );
+        if let Some(knn) = &self.knn {
+            let settings = format!("k {}, T {}", knn.k, knn.temperature);
+            out += &format!("  k-NN: {} ({settings}) of {images}\n", accuracy(knn.top1));
+        }
+        if let Some(linear) = self.linear.as_ref().filter(|_| self.linear_on_all) {
+            let top1 = accuracy(linear.top1);
+            out += &format!("  linear probe: {top1} (C {}) of {images}\n", linear.c);
+        }
         for table in self.tables() {
-            out += &format!("\n{}\n", table.title);
+            out += &format!("\n{}\n{}\n", table.title, wrapped(&table.caption));
             out += &grid(&table);
         }
         out
     }
+}
+
+/// Text in indented lines that fit a terminal.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = vec![String::from(" ")];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last + 1 + word.chars().count() > WIDTH {
+            lines.push(String::from(" "));
+        }
+        if let Some(line) = lines.last_mut() {
+            *line += " ";
+            *line += word;
+        }
+    }
+    lines.join("\n")
 }
 
 /// A table in columns: the first to the left, figures to the right.
@@ -226,9 +293,22 @@ fn interval(value: Option<(Interval, String)>) -> Cell {
     let Some((top1, how)) = value else { return Cell::from("–") };
     let how = if how.is_empty() { how } else { format!(" ({how})") };
     Cell {
-        text: format!("{}{how}", percent(top1.mean)),
+        text: format!("{}{how}", accuracy(top1)),
         interval: Some([top1.low, top1.mean, top1.high]),
         strong: false,
+    }
+}
+
+/// With half the width of its interval.
+fn accuracy(top1: Interval) -> String {
+    format!("{:.2} ± {:.2} %", 100.0 * top1.mean, 50.0 * (top1.high - top1.low))
+}
+
+/// A mean over repetitions, or a single one with its interval.
+fn repeated(top1: MeanDeviation, single: Option<Interval>) -> Cell {
+    match single {
+        Some(top1) => interval(Some((top1, String::new()))),
+        None => mean(Some(top1), percent),
     }
 }
 

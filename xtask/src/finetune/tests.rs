@@ -56,6 +56,7 @@ fn the_same_seed_ends_in_the_same_bits_on_any_number_of_threads() {
         let result = pool.install(|| tune.run(start, seed, &mut note)).unwrap();
         assert_eq!(state_dict(&encoder).unwrap(), before);
         assert_eq!((result.correct.len(), result.epochs, result.steps), (20, 5, 5));
+        assert_eq!(settings().steps(tune.train.len()), 5);
         (losses, result.correct, state_dict(&result.encoder).unwrap())
     };
     let [scratch, pretrained] = [false, true].map(|pretrained| run(1, 3, pretrained));

@@ -149,7 +149,7 @@ mod tests {
         let values = (0..96).map(|i| ((i * 37 % 101) as f32).sin() / 3.0).collect();
         let spread = Spread::of(&Features::new(values, 24, 4).unwrap()).unwrap();
         let evaluation =
-            Evaluation { knn_top1: Some(0.1 + 0.2), linear_top1: None, spread: spread.clone() };
+            Evaluation { knn_top1: Some(0.1 + 0.2), linear_top1: None, scored: 24, spread };
         let judged = Judged {
             key: "k".into(),
             baselines: Some(Baselines {
