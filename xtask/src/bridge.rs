@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+use image::RgbImage;
+use rayon::prelude::*;
 use selfsame_augment::{
     PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair, images_on_device,
 };
@@ -48,6 +50,19 @@ impl PlainImages {
         self.dataset.name(index)
     }
 
+    /// The side of an image as the encoder takes it.
+    pub fn side(&self) -> usize {
+        self.view.view_size(0)
+    }
+
+    /// One decoded image as the encoder takes it, into `[3, side, side]`.
+    pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
+        // Nothing is drawn.
+        let mut rng = ViewKey { seed: 0, epoch: 0, image: 0, view: 0 }.rng();
+        let target = ViewBuffer::Planar(out);
+        Ok(self.view.render(RgbSource::try_from(image)?, 0, &mut rng, target)?)
+    }
+
     /// The images themselves, to choose some of them.
     pub fn shared(&self) -> Arc<dyn ImageDataset> {
         self.dataset.clone()
@@ -82,15 +97,14 @@ pub fn first_views(
 ) -> Result<[usize; 3], BoxError> {
     let size = generator.view_size(0);
     let length = 3 * size * size;
-    let mut start = out.len();
+    let start = out.len();
     out.resize(start + range.len() * length, 0.0);
-    for index in range {
+    let render = |(index, out): (usize, &mut [f32])| -> Result<(), BoxError> {
         let image = images.image(index)?;
         let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
-        let target = ViewBuffer::Planar(&mut out[start..start + length]);
-        generator.render(RgbSource::try_from(&*image)?, 0, &mut rng, target)?;
-        start += length;
-    }
+        Ok(generator.render(RgbSource::try_from(&*image)?, 0, &mut rng, ViewBuffer::Planar(out))?)
+    };
+    range.into_par_iter().zip(out[start..].par_chunks_exact_mut(length)).try_for_each(render)?;
     Ok([3, size, size])
 }
 

@@ -90,7 +90,7 @@ impl FeatureCache {
 
 /// Which images these are: by their files where they come from files, else by their pixels, which are then in memory
 /// or quickly drawn.
-fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
+pub fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
     if let Some(key) = images.content_key() {
         return Ok(key.0);
     }

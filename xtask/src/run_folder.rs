@@ -22,6 +22,8 @@ pub const NEIGHBOURS: &str = "neighbours.png";
 pub const SKIPPED: &str = "skipped.jsonl";
 /// Which images the run was made with.
 pub const DATA: &str = "data.json";
+/// How images are prepared for the encoder.
+pub const PREPROCESSING: &str = "preprocessing.json";
 pub const EVALUATION: &str = "eval.json";
 pub const FAILURE: &str = "failure/failure.json";
 pub const FAILED_STATE: &str = "failure/state.safetensors";
@@ -29,8 +31,9 @@ pub const FAILED_BATCH: &str = "failure/batch.safetensors";
 /// Held by the process that writes to the run.
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
-const OWN_FILES: [&str; 13] = [
+const OWN_FILES: [&str; 14] = [
     DATA,
+    PREPROCESSING,
     EVALUATION,
     CONFIG,
     METRICS,

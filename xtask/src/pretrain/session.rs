@@ -21,6 +21,7 @@ use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
 use crate::methods::MethodTask;
 use crate::metrics::Metrics;
+use crate::preprocessing::Preprocessing;
 use crate::progress::Progress;
 use crate::report::{self, Material};
 use crate::run_folder::{ENCODER, RunFolder, SKIPPED, SUMMARY, git_commit, peak_rss_bytes};
@@ -84,6 +85,7 @@ impl Session<'_> {
         let config = self.config;
         // Also known where training is cut short.
         self.write_skipped(&BTreeMap::new())?;
+        Preprocessing::of(config).write(self.folder)?;
         let train = &config.train;
         let mut training = Training::new(method, config, self.data, &self.place)?;
         let device = &self.place.device;
@@ -295,6 +297,7 @@ impl Session<'_> {
         let about = json!({
             "role": "encoder", "encoder": config, "method": self.config.method,
             "input": {"size": views.size, "mean": views.mean, "std": views.std},
+            "preprocessing": Preprocessing::of(self.config),
         });
         self.folder.write(ENCODER, &to_safetensors(&state_dict(encoder)?, &about.to_string())?)
     }
