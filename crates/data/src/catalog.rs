@@ -262,6 +262,7 @@ pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Links;
 
     const SHAPES_TOML: &str = r#"
         description = "Drawn."
