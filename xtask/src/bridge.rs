@@ -60,6 +60,17 @@ impl PlainImages {
         self.dataset.name(index)
     }
 
+    /// The side of an image as the encoder takes it.
+    pub fn side(&self) -> usize {
+        self.view.view_size(0)
+    }
+
+    /// One decoded image as the encoder takes it, into `[3, side, side]`.
+    pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
+        // Nothing is drawn, so that the index does not matter.
+        Ok(first_view(image, 0, &self.view, out)?)
+    }
+
     /// The images themselves, to choose some of them.
     pub fn shared(&self) -> Arc<dyn ImageDataset> {
         self.dataset.clone()

@@ -5,7 +5,7 @@ use selfsame_augment::{RgbSource, ViewPair, render_batch};
 use selfsame_data::ImageDataset;
 use selfsame_eval::{
     Diagnosis, Evidence, Features, Finding, Level, PairSignals, PredictorSpectrum, Spread,
-    TargetDistance, Trained, Training, projection_distance, weight_distance,
+    TargetDistance, Trained, Training, images_together, projection_distance, weight_distance,
 };
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
@@ -78,13 +78,14 @@ impl Checkup {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut views = Vec::new();
         render_batch(&pair, &sources, config.seed, EPOCH, &mut views)?;
+        let size = config.views.view(0).size as usize;
         let views = views.try_into().map_err(|_| anyhow::anyhow!("a pair makes two views"))?;
         Ok(Self {
             views,
             images: sources.len(),
-            size: config.views.view(0).size as usize,
+            size,
             trained: config.method.trained(),
-            batch_size: config.eval.batch_size,
+            batch_size: images_together(config.eval.batch_size, 3 * size * size),
             device: device.clone(),
         })
     }

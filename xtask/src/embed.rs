@@ -6,18 +6,24 @@ use anyhow::Context;
 use clap::Args;
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
-use selfsame_data::{Links, Skipped, Source, Splits, open, write_skipped};
-use selfsame_eval::{Features, LabelledImages, extract};
+use selfsame_data::{Links, Opening, Reading, Skipped, Source, Splits, open, write_skipped};
+use selfsame_eval::{Features, LabelledImages};
 
 use crate::bridge::PlainImages;
 use crate::config::{RunConfig, images_at};
-use crate::data::{datasets_root, readable, say_left_out, settle_views};
+use crate::data::{datasets_root, say_left_out, settle_views};
 use crate::eval::run_config;
+use crate::preprocessing::Preprocessing;
+use crate::streamed::stream;
 use crate::usage::usage;
 use crate::weights::load_encoder;
 use crate::words::{count, shown};
 
 /// Features of a folder of images, or of a data set, under the encoder of a run.
+///
+/// Each image is read once and forgotten, so that a folder may be larger than memory: what is held is its features, one
+/// batch of at most 16 MB of pixels, and what the encoder makes of that. How an image is prepared says preprocessing.json
+/// in the run's folder.
 ///
 /// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
 /// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
@@ -68,7 +74,9 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
         (None, None) => return Err(usage("embed needs --images or --dataset")),
     };
     let links = if args.no_follow_links { Links::Skip } else { Links::Follow };
-    let data = readable(open(&source, &datasets_root(), links)?)?;
+    // Which images are held out to test on depends on those that cannot be read.
+    let reading = if args.split == "all" { Reading::Once } else { Reading::OnceAsTrained };
+    let mut data = open(&source, &datasets_root(), Opening { links, reading })?;
     // The run's statistics, not those of the new images: the encoder knows no others.
     settle_views(&mut config, &data)?;
     let mut sets = Vec::new();
@@ -83,14 +91,21 @@ pub fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let (mut values, mut labels, mut names) = (Vec::new(), Vec::new(), String::new());
     let mut dim = 0;
     for set in &sets {
-        let features = extract(&encoder, set, config.eval.batch_size, &device)?;
-        dim = features.dim();
-        values.extend_from_slice(features.values());
-        labels.extend(set.labels().into_iter().map(|l| l.map_or(-1, i64::from)));
-        for index in 0..set.len() {
+        let found = stream(&encoder, set, config.eval.batch_size, &device, "features")?;
+        dim = found.features.dim();
+        values.extend_from_slice(found.features.values());
+        for index in found.images {
+            labels.push(set.label(index).map_or(-1, i64::from));
             names += &shown(&set.name(index));
             names.push('\n');
         }
+        let unreadable = found.unreadable.into_iter();
+        data.skipped
+            .extend(unreadable.map(|(index, reason)| Skipped { path: set.name(index), reason }));
+    }
+    if labels.is_empty() {
+        say_left_out(&data, None);
+        anyhow::bail!("none of the images can be read");
     }
     let features = Features::new(values, labels.len(), dim)?;
     write(&args.out, kind, &features, &labels, &config)?;
@@ -144,8 +159,10 @@ fn write(
         ("features", TensorView::new(Dtype::F32, shape, &bytes)?),
         ("labels", TensorView::new(Dtype::I64, vec![labels.len()], &label_bytes)?),
     ];
-    let about = serde_json::json!({"role": "features", "method": config.method}).to_string();
-    let metadata = [("selfsame".to_owned(), about)].into();
+    let about = serde_json::json!({
+        "role": "features", "method": config.method, "preprocessing": Preprocessing::of(config),
+    });
+    let metadata = [("selfsame".to_owned(), about.to_string())].into();
     std::fs::write(path, safetensors::serialize(tensors, Some(metadata))?).with_context(context)
 }
 

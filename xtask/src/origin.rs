@@ -43,7 +43,11 @@ impl Origin {
         let text = std::fs::read_to_string(folder.join(DATA)).ok()?;
         let then: Self = serde_json::from_str(&text).ok()?;
         let now = Self::of(data);
-        (then.fingerprint != now.fingerprint).then(|| {
+        // Where nothing was decoded on opening, images that cannot be read are still in the set.
+        let left_out = data.skipped.iter().map(|skipped| skipped.path.clone()).collect();
+        let without = || data.fingerprint_without(&left_out).map(|key| hex(&key.0));
+        let same = then.fingerprint == now.fingerprint || then.fingerprint == without();
+        (!same).then(|| {
             let count = |origin: &Self| {
                 format!("{} to train on, {} to test on", origin.train_images, origin.test_images)
             };

@@ -24,6 +24,8 @@ pub const SKIPPED: &str = "skipped.jsonl";
 pub const DATA: &str = "data.json";
 /// What is known of the encoder already, for who resumes the run.
 pub const JUDGED: &str = "judged.toml";
+/// How images are prepared for the encoder.
+pub const PREPROCESSING: &str = "preprocessing.json";
 pub const EVALUATION: &str = "eval.json";
 pub const FAILURE: &str = "failure/failure.json";
 pub const FAILED_STATE: &str = "failure/state.safetensors";
@@ -31,9 +33,10 @@ pub const FAILED_BATCH: &str = "failure/batch.safetensors";
 /// Held by the process that writes to the run.
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
-const OWN_FILES: [&str; 14] = [
+const OWN_FILES: [&str; 15] = [
     DATA,
     JUDGED,
+    PREPROCESSING,
     EVALUATION,
     CONFIG,
     METRICS,

@@ -3,27 +3,29 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use selfsame_data::{InMemory, decode_file, open};
+use selfsame_data::{InMemory, Opening, Reading, Skipped, decode_file, open};
 use selfsame_eval::{extract, nearest};
 use serde_json::json;
 
 use crate::bridge::PlainImages;
 use crate::config::images_at;
-use crate::data::{datasets_root, readable, say_left_out, settle_views};
+use crate::data::{datasets_root, say_left_out, settle_views};
 use crate::eval::run_config;
-use crate::feature_cache::FeatureCache;
 use crate::gallery::{Row, sheet};
 use crate::joined::Joined;
 use crate::origin::Origin;
+use crate::search_index;
+use crate::streamed::{PixelKey, pixel_key};
 use crate::usage::usage;
 use crate::weights::load_encoder;
 use crate::words::shown;
 
 /// Find the images that the encoder of a run takes to be most like another one.
 ///
-/// Searches all images of the run's data set, test images too, or those of any folder; their features are computed the first time and
-/// kept in the run's folder, so that later searches take a moment. Prints a line for each image found: its cosine
-/// similarity, from −1 to 1, and its name.
+/// Searches all images of the run's data set, test images too, or those of any folder. Their features are computed the
+/// first time and kept in the run's folder, so that later searches read no image; `features/` there may be deleted. Prints
+/// a line for each image found: its cosine similarity, from −1 to 1, and its name. An image with the same pixels as the
+/// query is left out, and named.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask search runs/photos --query photo.jpg
@@ -76,24 +78,27 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         config.data.images = args.images.as_deref().map(images_at).transpose()?;
         config.data.dataset.clone_from(&args.dataset);
     }
-    let data = open(&config.data.source(), &datasets_root(), config.data.links())?;
-    let data = readable(data)?;
-    say_left_out(&data, None);
-    if own && let Some(difference) = Origin::difference(&args.run, &data) {
-        eprintln!("warning: {difference}");
-    }
+    let opening = Opening { links: config.data.links(), reading: Reading::Once };
+    let mut data = open(&config.data.source(), &datasets_root(), opening)?;
     settle_views(&mut config, &data)?;
+    let keys: Vec<PixelKey> = queries.iter().map(pixel_key).collect();
     let labels = vec![None; queries.len()];
     let queries = PlainImages::new(Arc::new(InMemory::new(queries, labels, Vec::new())?), &config)?;
     let looked_for = extract(&encoder, &queries, config.eval.batch_size, &device)?;
 
-    let cache = FeatureCache::new(&args.run, &config, &device);
     let mut sets = vec![data.train.clone()];
     sets.extend(data.test.clone());
     let joined = Arc::new(Joined(sets));
     let images = PlainImages::new(joined.clone(), &config)?;
-    let bank = cache.features(&encoder, &images)?;
-    let found = nearest(&bank, &looked_for, args.count)?;
+    let bank = search_index::features(&args.run, &encoder, &images, &config, &device)?;
+    let unreadable = bank.unreadable.iter();
+    data.skipped
+        .extend(unreadable.map(|(i, why)| Skipped { path: images.name(*i), reason: why.clone() }));
+    say_left_out(&data, None);
+    anyhow::ensure!(!bank.images.is_empty(), "none of the images can be read");
+    if own && let Some(difference) = Origin::difference(&args.run, &data) {
+        eprintln!("warning: {difference}");
+    }
 
     let name = |index: usize| match (images.name(index), joined.place(index)) {
         // Only images without a file are called by their number, which train and test images share.
@@ -102,31 +107,44 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         }
         (name, _) => shown(&name),
     };
+    // A query that lies among the images is no answer to itself.
+    let itself: Vec<Vec<usize>> = keys
+        .iter()
+        .map(|key| (0..bank.pixels.len()).filter(|row| bank.pixels[*row] == *key).collect())
+        .collect();
+    let more = itself.iter().map(Vec::len).max().unwrap_or(0);
+    let found = nearest(&bank.features, &looked_for, args.count.saturating_add(more))?;
     let mut results = Vec::new();
-    for (path, (indices, similarities)) in args.query.iter().zip(found.iter()) {
-        let near: Vec<(usize, f32)> =
-            indices.iter().zip(similarities).map(|(i, s)| (*i as usize, *s)).collect();
-        results.push((path, near));
+    for ((path, own), (rows, similarities)) in args.query.iter().zip(&itself).zip(found.iter()) {
+        let others = rows.iter().map(|row| *row as usize).zip(similarities);
+        let others = others.filter(|(row, _)| !own.contains(row)).take(args.count);
+        let near: Vec<(usize, f32)> = others.map(|(row, s)| (bank.images[row], *s)).collect();
+        let itself: Vec<String> = own.iter().map(|row| name(bank.images[*row])).collect();
+        if !itself.is_empty() {
+            let same = itself.join(", ");
+            eprintln!("left out, since it is the query itself: {same}");
+        }
+        results.push((path, near, itself));
     }
     if let Some(out) = &args.out {
         let rows = results
             .iter()
             .enumerate()
-            .map(|(query, (_, neighbours))| Row { query, neighbours: neighbours.clone() });
+            .map(|(query, (_, neighbours, _))| Row { query, neighbours: neighbours.clone() });
         let png = sheet(&rows.collect::<Vec<_>>(), &queries, &images)?;
         std::fs::write(out, png).with_context(|| format!("cannot write {}", out.display()))?;
     }
     if args.json {
-        let found = results.iter().map(|(path, near)| {
+        let found = results.iter().map(|(path, near, itself)| {
             let near = near.iter().map(
                 |(index, similarity)| json!({"image": name(*index), "similarity": similarity}),
             );
-            json!({"query": path, "found": near.collect::<Vec<_>>()})
+            json!({"query": path, "found": near.collect::<Vec<_>>(), "itself": itself})
         });
         println!("{}", serde_json::to_string_pretty(&found.collect::<Vec<_>>())?);
         return Ok(());
     }
-    for (path, near) in &results {
+    for (path, near, _) in &results {
         if results.len() > 1 {
             println!("{}", path.display());
         }

@@ -1,10 +1,10 @@
-//! What comes after training: evaluation, reports, search, and the collapse doctor, through the real binary.
+//! What comes after training: evaluation, reports, and the collapse doctor, through the real binary.
 
 mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{folder_of_images, ok, png, xtask};
+use common::{ok, png, xtask};
 use serde_json::Value;
 
 /// A run of `method` that ends in a second or two.
@@ -254,46 +254,6 @@ fn a_report_is_made_again_and_compares_runs() {
     std::fs::remove_file(first.join("report.json")).unwrap();
     let missing = xtask(&["report", a], "2");
     assert!(String::from_utf8_lossy(&missing.stderr).contains("report.json"), "{missing:?}");
-}
-
-#[test]
-fn a_search_finds_the_image_itself_first() {
-    let temp = tempfile::tempdir().unwrap();
-    let photos = folder_of_images(temp.path(), 12);
-    let out = temp.path().join("run");
-    let images = ["--images", photos.to_str().unwrap(), "--set", "train.epochs=1"];
-    let more = [&images[..], &["--set", "train.batch_size=4"]].concat();
-    let (success, _, stderr) = pretrain("byol", &out, &more);
-    assert!(success, "{stderr}");
-    let run = out.to_str().unwrap();
-    let query = photos.join("03.png");
-    let query = query.to_str().unwrap();
-    let picture = temp.path().join("found.png");
-    let args = ["search", run, "--query", query, "-k", "4", "--json"];
-    let found =
-        json(&ok(&xtask(&[&args[..], &["--out", picture.to_str().unwrap()]].concat(), "2")));
-    let near = found[0]["found"].as_array().unwrap();
-    assert_eq!(near.len(), 4);
-    assert!(near[0]["image"].as_str().unwrap().ends_with("03.png"), "{found}");
-    assert!(near[0]["similarity"].as_f64().unwrap() > 0.9999);
-    assert!(image::open(&picture).unwrap().width() > 100);
-
-    // Another folder, more images asked for than there are, and lines for people.
-    let others = temp.path().join("others");
-    for i in 0..3u8 {
-        png(&others.join(format!("{i}.png")), 80 * i);
-    }
-    let others = others.to_str().unwrap();
-    let lines = ok(&xtask(&["search", run, "--query", query, "--images", others], "2"));
-    assert_eq!(lines.lines().count(), 3, "{lines}");
-    // A new image in the folder is found without being told.
-    png(&Path::new(others).join("new.png"), 30);
-    let lines = ok(&xtask(&["search", run, "--query", query, "--images", others], "2"));
-    assert!(lines.lines().next().unwrap().ends_with("new.png"), "{lines}");
-
-    let wrong = xtask(&["search", run, "--query", "/nonexistent.png"], "2");
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("nonexistent.png"), "{wrong:?}");
 }
 
 #[test]

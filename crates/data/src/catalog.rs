@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use crate::detect::open_detected;
 use crate::folder::sole_subfolder;
+use crate::image_set::Opening;
 use crate::lists::read_list;
 use crate::sums::SUMS_FILE;
 use crate::verify::weigh;
 use crate::{
-    DataError, Links, ShapesDataset, Splits, open_idx, open_parquet, open_stl10, open_svhn,
+    DataError, ShapesDataset, Splits, open_idx, open_parquet, open_stl10, open_svhn,
     open_tiny_imagenet, open_web_dataset,
 };
 
@@ -140,11 +141,16 @@ pub struct CatalogEntry {
 ///
 /// # Errors
 /// An unknown name, absent or damaged files.
-pub fn open(source: &Source, root: &Path, links: Links) -> Result<Splits, DataError> {
+pub fn open(
+    source: &Source,
+    root: &Path,
+    opening: impl Into<Opening>,
+) -> Result<Splits, DataError> {
+    let opening = opening.into();
     let name = match source {
         Source::Folder(path) => {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            return open_detected(&name, path, links);
+            return open_detected(&name, path, opening);
         }
         Source::Named(name) => name,
     };
@@ -154,7 +160,7 @@ pub fn open(source: &Source, root: &Path, links: Links) -> Result<Splits, DataEr
         let hint = entry.manifest.map(|m| m.hint(name)).unwrap_or_default();
         return Err(DataError::Absent { name: name.clone(), folder, hint });
     }
-    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder, links) };
+    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder, opening) };
     match manifest.layout {
         FileFormat::Drawn => {
             let (train, test) = SHAPES;
@@ -165,10 +171,12 @@ pub fn open(source: &Source, root: &Path, links: Links) -> Result<Splits, DataEr
         FileFormat::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
         FileFormat::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
         FileFormat::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
-        FileFormat::TinyImagenet => open_tiny_imagenet(name, &sole_subfolder(&folder)?),
-        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?, links),
-        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?, links),
-        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder, links),
+        FileFormat::TinyImagenet => {
+            open_tiny_imagenet(name, &sole_subfolder(&folder)?, opening.reading)
+        }
+        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?, opening),
+        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?, opening),
+        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder, opening),
     }
 }
 
@@ -254,6 +262,7 @@ pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Links;
 
     const SHAPES_TOML: &str = r#"
         description = "Drawn."

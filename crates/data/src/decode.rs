@@ -72,7 +72,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     let big_tiff = [b"II\x2b\0", b"MM\0\x2b"].iter().any(|start| bytes.starts_with(*start));
     let image = match image::guess_format(bytes) {
         _ if big_tiff => tiff::decode(bytes),
-        Ok(Jpeg) => by_image(&jpeg::prepare(bytes)?, Jpeg),
+        Ok(Jpeg) => jpeg::decode(bytes),
         Ok(Png) => png::decode(bytes),
         Ok(Pnm) => pnm::decode(bytes),
         Ok(Tiff) => tiff::decode(bytes),

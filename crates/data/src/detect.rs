@@ -5,28 +5,33 @@ use std::path::Path;
 
 use crate::folder::walk::{Walk, walk};
 use crate::folder::{open_walked, sole_subfolder};
+use crate::image_set::{Opening, Reading};
 use crate::shards::{has_suffix, shards};
 use crate::tiny_imagenet::ANNOTATIONS;
 use crate::{
-    DataError, FileFormat, Links, Splits, open_cifar, open_idx, open_parquet, open_stl10,
-    open_svhn, open_tiny_imagenet, open_web_dataset, parquet, web_dataset,
+    DataError, FileFormat, Splits, open_cifar, open_idx, open_parquet, open_stl10, open_svhn,
+    open_tiny_imagenet, open_web_dataset, parquet, web_dataset,
 };
 
 /// By the files that are there, also when one folder is wrapped around them; a folder of images if
 /// nothing else is recognised.
-pub(crate) fn open_detected(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
+pub(crate) fn open_detected(
+    name: &str,
+    folder: &Path,
+    opening: Opening,
+) -> Result<Splits, DataError> {
     if folder.is_file() {
-        return open_file(name, folder, links);
+        return open_file(name, folder, opening);
     }
     let inner = &sole_subfolder(folder)?;
-    let Some((file, opened)) = open_published(name, inner) else {
-        return open_counted(name, folder, inner, links);
+    let Some((file, opened)) = open_published(name, inner, opening.reading) else {
+        return open_counted(name, folder, inner, opening);
     };
     let Err(error) = opened else { return opened };
     // Pictures with a stray file of that name among them.
-    match walk(folder, links) {
+    match walk(folder, opening.links) {
         Ok(found) if found.index.len() > 0 => {
-            let mut splits = open_counted(name, folder, inner, links)?;
+            let mut splits = open_counted(name, folder, inner, opening)?;
             splits.layout.notes.push(format!("{file} is not used: {}", error.reason()));
             Ok(splits)
         }
@@ -35,7 +40,11 @@ pub(crate) fn open_detected(name: &str, folder: &Path, links: Links) -> Result<S
 }
 
 /// By the name of one of its files, which is given back: a published set in the form that it is published in.
-fn open_published(name: &str, folder: &Path) -> Option<(&'static str, Result<Splits, DataError>)> {
+fn open_published(
+    name: &str,
+    folder: &Path,
+    reading: Reading,
+) -> Option<(&'static str, Result<Splits, DataError>)> {
     let has = |file: &&'static str| folder.join(file).is_file();
     let first = |files: &[&'static str]| files.iter().copied().find(|file| has(file));
     if let Some(file) = first(&["data_batch_1.bin", "train.bin"]) {
@@ -48,15 +57,15 @@ fn open_published(name: &str, folder: &Path) -> Option<(&'static str, Result<Spl
         Some((file, open_svhn(name, folder)))
     } else {
         let file = first(&[ANNOTATIONS])?;
-        Some((file, open_tiny_imagenet(name, folder)))
+        Some((file, open_tiny_imagenet(name, folder, reading)))
     }
 }
 
 /// A single file, which has to be one that holds many images.
-fn open_file(name: &str, file: &Path, links: Links) -> Result<Splits, DataError> {
+fn open_file(name: &str, file: &Path, opening: Opening) -> Result<Splits, DataError> {
     match many_images_in(file)? {
-        FileFormat::Parquet => open_parquet(name, file, links),
-        _ => open_web_dataset(name, file, links),
+        FileFormat::Parquet => open_parquet(name, file, opening),
+        _ => open_web_dataset(name, file, opening),
     }
 }
 
@@ -87,13 +96,13 @@ fn open_counted(
     name: &str,
     folder: &Path,
     inner: &Path,
-    links: Links,
+    opening: Opening,
 ) -> Result<Splits, DataError> {
-    let mut found = walk(folder, links)?;
-    let tars = shards(inner, &web_dataset::SUFFIXES, links)?.all();
-    let tables = shards(inner, &parquet::SUFFIXES, links)?.all();
+    let mut found = walk(folder, opening.links)?;
+    let tars = shards(inner, &web_dataset::SUFFIXES, opening.links)?.all();
+    let tables = shards(inner, &parquet::SUFFIXES, opening.links)?.all();
     if tars.is_empty() && tables.is_empty() {
-        return open_walked(name, folder, found);
+        return open_walked(name, folder, found, opening.reading);
     }
     let pictures = found.index.len();
     let rows = parquet::count_images(&tables);
@@ -110,11 +119,11 @@ fn open_counted(
     let mut places = picture_places(inner, &found);
     let opened = if pictures > 0 && pictures >= samples && pictures >= rows {
         places.clear();
-        open_walked(name, folder, found)
+        open_walked(name, folder, found, opening.reading)
     } else if samples > rows || tables.is_empty() {
-        open_web_dataset(name, inner, links)
+        open_web_dataset(name, inner, opening)
     } else {
-        open_parquet(name, inner, links)
+        open_parquet(name, inner, opening)
     };
     let mut splits = opened?;
     let format = splits.layout.format;

@@ -197,7 +197,7 @@ impl DataError {
     }
 
     /// What is wrong, without the path where it stands beside it anyway.
-    pub(crate) fn reason(self) -> String {
+    pub fn reason(self) -> String {
         match self {
             Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),
             Self::Format { reason, .. } => reason,

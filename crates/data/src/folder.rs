@@ -16,12 +16,12 @@ use image::RgbImage;
 
 use self::arrange::{Arranged, arrange};
 use self::index::Index;
-use self::walk::{Links, Walk, read_dir, walk};
+use self::walk::{Walk, read_dir, walk};
 use self::words::Role;
 #[cfg(doc)]
 use crate::Layout;
 use crate::decode::decode_file;
-use crate::image_set::ImageStore;
+use crate::image_set::{ImageStore, Opening, Reading};
 use crate::splits::assemble;
 use crate::{DataError, Splits};
 
@@ -86,14 +86,24 @@ use crate::{DataError, Splits};
 /// # Errors
 /// No folder, or no readable image in it; two folders of training images; several test folders and
 /// nothing to train on.
-pub fn open_image_folder(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
-    open_walked(name, folder, walk(folder, links)?)
+pub fn open_image_folder(
+    name: &str,
+    folder: &Path,
+    opening: impl Into<Opening>,
+) -> Result<Splits, DataError> {
+    let Opening { links, reading } = opening.into();
+    open_walked(name, folder, walk(folder, links)?, reading)
 }
 
 /// The same for what was found in a folder.
-pub(crate) fn open_walked(name: &str, folder: &Path, found: Walk) -> Result<Splits, DataError> {
+pub(crate) fn open_walked(
+    name: &str,
+    folder: &Path,
+    found: Walk,
+    reading: Reading,
+) -> Result<Splits, DataError> {
     let Arranged { train, tests, class_names, layout } = arrange(folder, found)?;
-    assemble(name, train, tests, class_names, layout)
+    assemble(name, train, tests, class_names, layout, reading)
 }
 
 /// Archives often wrap everything in one folder; that one is meant then.
@@ -186,6 +196,7 @@ impl ImageStore for Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Links;
 
     fn save(path: &Path, value: u8) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -9,7 +9,37 @@ use rayon::prelude::*;
 
 use crate::content::{ContentKey, KeyBuilder};
 use crate::dataset::out_of_range;
-use crate::{DataError, ImageDataset, Skipped};
+use crate::{DataError, ImageDataset, Links, Skipped};
+
+/// How the images of a folder or of shards will be read, which decides what is kept of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Many times, as training does. A light set is decoded on opening, which finds the images that
+    /// cannot be read. Decoded images are kept while there is room.
+    #[default]
+    Often,
+    /// Once. Nothing is decoded on opening, and nothing is kept. An image that cannot be read is an
+    /// error when it is asked for.
+    Once,
+    /// Once, with the same images held out to test on as in training. A light set is decoded on
+    /// opening to find those that cannot be read. Nothing is kept.
+    OnceAsTrained,
+}
+
+/// How to open a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opening {
+    /// What to do with symbolic links.
+    pub links: Links,
+    /// How its images will be read.
+    pub reading: Reading,
+}
+
+impl From<Links> for Opening {
+    fn from(links: Links) -> Self {
+        Self { links, reading: Reading::Often }
+    }
+}
 
 /// Decoded pixels kept in memory.
 const CACHE_BYTES: u64 = 4 << 30;
@@ -55,9 +85,9 @@ pub(crate) trait ImageStore: Send + Sync {
     fn visit_files(&self, visit: &mut dyn FnMut(&Path));
 }
 
-/// The images of a store, decoded at most once while the cache has room.
+/// The images of a store. If they are read often, each is decoded at most once while the cache has room.
 ///
-/// A light store is decoded when this is made: what cannot be read is left out and reported. Images
+/// A light store is decoded when this is made, unless it is read once: what cannot be read is left out and reported. Images
 /// of a heavy one are decoded when they are needed; those that cannot be read are errors then, and
 /// [`Splits::without_unreadable`](crate::Splits::without_unreadable) finds them beforehand.
 pub(crate) struct ImageSet<S> {
@@ -71,8 +101,14 @@ pub(crate) struct ImageSet<S> {
 }
 
 impl<S: ImageStore> ImageSet<S> {
-    pub(crate) fn new(store: S, class_names: Vec<String>, skipped: &mut Vec<Skipped>) -> Self {
-        let slots = if store.len() <= MOST_CACHED { store.len() } else { 0 };
+    pub(crate) fn new(
+        store: S,
+        class_names: Vec<String>,
+        reading: Reading,
+        skipped: &mut Vec<Skipped>,
+    ) -> Self {
+        let keep = reading == Reading::Often && store.len() <= MOST_CACHED;
+        let slots = if keep { store.len() } else { 0 };
         let mut set = Self {
             cache: (0..slots).map(|_| OnceLock::new()).collect(),
             store,
@@ -81,7 +117,8 @@ impl<S: ImageStore> ImageSet<S> {
             checked: false,
         };
         // The size of a file is one more question to the file system: not for millions of them.
-        if set.len() <= EAGER_IMAGES && set.store.weighs_at_most(EAGER_BYTES) {
+        let check = reading != Reading::Once;
+        if check && set.len() <= EAGER_IMAGES && set.store.weighs_at_most(EAGER_BYTES) {
             set.leave_out_unreadable(skipped);
         }
         set
@@ -157,5 +194,68 @@ impl<S: ImageStore> ImageDataset for ImageSet<S> {
 
     fn unreadable(&self) -> Option<Vec<(usize, String)>> {
         self.checked.then(Vec::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Ten images, the fourth of which is damaged, and how many were decoded.
+    #[derive(Default)]
+    struct Counted {
+        left: Vec<usize>,
+        decoded: Arc<AtomicUsize>,
+    }
+
+    impl ImageStore for Counted {
+        fn len(&self) -> usize {
+            self.left.len()
+        }
+        fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
+            self.decoded.fetch_add(1, Ordering::Relaxed);
+            match self.left[index] {
+                3 => Err(DataError::format(&self.name(index), "damaged")),
+                _ => Ok(RgbImage::new(2, 2)),
+            }
+        }
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+        fn relabel(&mut self, _: &dyn Fn(u32) -> Option<u32>) {}
+        fn name(&self, index: usize) -> PathBuf {
+            format!("{}.png", self.left[index]).into()
+        }
+        fn weighs_at_most(&self, _: u64) -> bool {
+            true
+        }
+        fn retain(&mut self, keep: &[bool]) {
+            let mut keep = keep.iter();
+            self.left.retain(|_| keep.next() == Some(&true));
+        }
+        fn visit_files(&self, _: &mut dyn FnMut(&Path)) {}
+    }
+
+    #[test]
+    fn only_what_is_read_often_is_kept_and_only_what_is_read_once_is_not_decoded_on_opening() {
+        for (reading, on_opening, images, after_two_rounds) in [
+            (Reading::Often, 10, 9, 10),
+            (Reading::OnceAsTrained, 10, 9, 28),
+            (Reading::Once, 0, 10, 20),
+        ] {
+            let decoded = Arc::<AtomicUsize>::default();
+            let store = Counted { left: (0..10).collect(), decoded: decoded.clone() };
+            let mut skipped = Vec::new();
+            let set = ImageSet::new(store, Vec::new(), reading, &mut skipped);
+            assert_eq!(decoded.load(Ordering::Relaxed), on_opening, "{reading:?}");
+            assert_eq!((set.len(), skipped.len()), (images, 10 - images), "{reading:?}");
+            for _ in 0..2 {
+                let read = (0..set.len()).filter(|index| set.image(*index).is_ok()).count();
+                assert_eq!(read, 9);
+            }
+            assert_eq!(decoded.load(Ordering::Relaxed), after_two_rounds, "{reading:?}");
+        }
     }
 }

@@ -59,6 +59,7 @@ pub use error::{DataError, FetchError, FetchFailure};
 pub use folder::open_image_folder;
 pub use folder::walk::Links;
 pub use idx::open_idx;
+pub use image_set::{Opening, Reading};
 pub use import::{ImportReport, import};
 pub use layout::{Layout, PassedOver, Untested};
 pub use loader::{DrawnBatch, LoaderConfig, Shard, ViewBatch, ViewLoader, ViewStream};

@@ -13,8 +13,9 @@ mod tests;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
+use crate::image_set::Opening;
 use crate::shards::{open_shards, shards};
-use crate::{DataError, FileFormat, Layout, Links, Splits};
+use crate::{DataError, FileFormat, Layout, Splits};
 
 use self::columns::LABELS;
 use self::file::ParquetFile;
@@ -53,7 +54,12 @@ pub(crate) const SUFFIXES: [&str; 1] = [".parquet"];
 ///
 /// # Errors
 /// No image to train on, or a folder that cannot be read.
-pub fn open_parquet(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
+pub fn open_parquet(
+    name: &str,
+    folder: &Path,
+    opening: impl Into<Opening>,
+) -> Result<Splits, DataError> {
+    let Opening { links, reading } = opening.into();
     let layout =
         Layout { root: folder.to_owned(), format: Some(FileFormat::Parquet), ..Layout::default() };
     let root = match folder.is_file() {
@@ -67,9 +73,10 @@ pub fn open_parquet(name: &str, folder: &Path, links: Links) -> Result<Splits, D
         store.class_names.clone()
     };
     let shards = shards(folder, &SUFFIXES, links)?;
-    let mut splits = open_shards(name, &shards, names, layout, |paths, labels, skipped| {
-        Ok(ParquetImages::open(paths, root, CACHE_BYTES, labels, skipped))
-    })?;
+    let mut splits =
+        open_shards(name, &shards, names, layout, reading, |paths, labels, skipped| {
+            Ok(ParquetImages::open(paths, root, CACHE_BYTES, labels, skipped))
+        })?;
     let seen = seen.into_inner();
     match splits.train.class_names().is_empty() {
         true => splits.layout.unlabelled = unlabelled(&seen),

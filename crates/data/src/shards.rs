@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::walk::{Entry, Links, NOT_FOLLOWED, read_dir};
 use crate::folder::words::Role;
-use crate::image_set::ImageStore;
+use crate::image_set::{ImageStore, Reading};
 use crate::labels::RawLabels;
 use crate::layout::counted;
 use crate::splits::{Found, assemble};
@@ -194,6 +194,7 @@ pub(crate) fn open_shards<S: ImageStore + 'static>(
     shards: &Shards,
     names: impl FnOnce(&S) -> Vec<String>,
     layout: Layout,
+    reading: Reading,
     open: impl Fn(&[PathBuf], &mut RawLabels, &mut Vec<Skipped>) -> Result<S, DataError>,
 ) -> Result<Splits, DataError> {
     let others = shards.test.len() + shards.validation.len();
@@ -234,7 +235,7 @@ pub(crate) fn open_shards<S: ImageStore + 'static>(
         test.store.relabel(&|label| classes.of(label));
     }
     train.store.relabel(&|label| classes.of(label));
-    assemble(name, train, tests, classes.names, layout)
+    assemble(name, train, tests, classes.names, layout, reading)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! A data set as a run uses it: what is trained on and what is tested on.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use crate::content::{ContentKey, KeyBuilder};
-use crate::image_set::{ImageSet, ImageStore};
+use crate::image_set::{ImageSet, ImageStore, Reading};
 use crate::layout::{Layout, Untested};
 use crate::{DataError, ImageDataset, Skipped, Subset};
 
@@ -151,12 +151,19 @@ impl Splits {
     /// SHA-256 of the paths from [`Layout::root`] and sizes of all files, in the order of the images: the same
     /// where the folder was moved or copied. `None` without files.
     pub fn fingerprint(&self) -> Option<ContentKey> {
+        self.fingerprint_without(&HashSet::new())
+    }
+
+    /// The same without some files: what it would be if they had been left out on opening.
+    pub fn fingerprint_without(&self, left_out: &HashSet<PathBuf>) -> Option<ContentKey> {
         let mut key = KeyBuilder::default();
         let mut files = 0u64;
         for set in std::iter::once(&self.train).chain(&self.test) {
             set.visit_files(&mut |path| {
-                files += 1;
-                key.add_file_from(&self.layout.root, path);
+                if !left_out.contains(path) {
+                    files += 1;
+                    key.add_file_from(&self.layout.root, path);
+                }
             });
         }
         (files > 0).then(|| key.finish())
@@ -244,11 +251,12 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
     tests: Vec<Found<S>>,
     class_names: Vec<String>,
     mut layout: Layout,
+    reading: Reading,
 ) -> Result<Splits, DataError> {
     let mut skipped = train.skipped;
     skipped.extend(train.beside);
     let labelled = (0..train.store.len()).any(|index| train.store.label(index).is_some());
-    let train_set = ImageSet::new(train.store, class_names.clone(), &mut skipped);
+    let train_set = ImageSet::new(train.store, class_names.clone(), reading, &mut skipped);
     if train_set.is_empty() {
         return Err(no_images(&layout.root, &skipped));
     }
@@ -263,7 +271,7 @@ pub(crate) fn assemble<S: ImageStore + 'static>(
         }
         skipped.extend(test.skipped);
         skipped.extend(test.beside);
-        let set = ImageSet::new(test.store, class_names.clone(), &mut skipped);
+        let set = ImageSet::new(test.store, class_names.clone(), reading, &mut skipped);
         if set.is_empty() {
             layout.no_test = format!("none of the test images in {} can be read", test.place);
             layout.notes.push(layout.no_test.clone());

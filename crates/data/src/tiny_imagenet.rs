@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::folder::Files;
 use crate::folder::walk::{Links, walk};
+use crate::image_set::Reading;
 use crate::lists::read_list;
 use crate::splits::{Found, assemble};
 use crate::{DataError, FileFormat, Layout, Splits};
@@ -20,7 +21,11 @@ pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
 ///
 /// # Errors
 /// Missing folders or lists, annotations that cannot be understood, no readable image.
-pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError> {
+pub fn open_tiny_imagenet(
+    name: &str,
+    folder: &Path,
+    reading: Reading,
+) -> Result<Splits, DataError> {
     let (train_folder, val_folder) = (folder.join("train"), folder.join("val"));
     let (train, val) = (walk(&train_folder, Links::Skip)?, walk(&val_folder, Links::Skip)?);
     let wnid = |path: &Path| {
@@ -55,7 +60,7 @@ pub fn open_tiny_imagenet(name: &str, folder: &Path) -> Result<Splits, DataError
         labels: "class folders, and val/val_annotations.txt".into(),
         ..Layout::default()
     };
-    assemble(name, train, vec![val], class_names, layout)
+    assemble(name, train, vec![val], class_names, layout, reading)
 }
 
 /// Classes by file name, of lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn classes_come_from_folders_annotations_and_words() {
         let root = folder();
-        let splits = open_tiny_imagenet("x", root.path()).unwrap();
+        let splits = open_tiny_imagenet("x", root.path(), Reading::Often).unwrap();
         assert_eq!(splits.train.class_names(), ["n01", "goldfish"]);
         let labels =
             |set: &dyn ImageDataset| -> Vec<_> { (0..set.len()).map(|i| set.label(i)).collect() };
@@ -143,9 +148,9 @@ mod tests {
     fn damaged_or_missing_lists_are_errors() {
         let root = folder();
         std::fs::write(root.path().join(ANNOTATIONS), "val_0.JPEG\tn02\nval_1.JPEG\n").unwrap();
-        let error = open_tiny_imagenet("x", root.path()).err().unwrap().to_string();
+        let error = open_tiny_imagenet("x", root.path(), Reading::Often).err().unwrap().to_string();
         assert!(error.contains("line 2"), "{error}");
         std::fs::remove_file(root.path().join(ANNOTATIONS)).unwrap();
-        assert!(open_tiny_imagenet("x", root.path()).is_err());
+        assert!(open_tiny_imagenet("x", root.path(), Reading::Often).is_err());
     }
 }

@@ -20,12 +20,12 @@ use self::samples::{PassedBy, UNLABELLED};
 use self::tar_entries::name_in;
 use crate::dataset::out_of_range;
 use crate::decode::decode_bytes;
-use crate::image_set::ImageStore;
+use crate::image_set::{ImageStore, Opening};
 use crate::labels::RawLabels;
 use crate::lists::read_list;
 use crate::positioned::PositionedFile;
 use crate::shards::{open_shards, shards};
-use crate::{DataError, FileFormat, Layout, Links, Skipped, Splits};
+use crate::{DataError, FileFormat, Layout, Skipped, Splits};
 
 /// What the names of shards end in. How they are packed is told by their first bytes.
 pub(crate) const SUFFIXES: [&str; 12] = [
@@ -73,7 +73,12 @@ const NAMES_FILES: [&str; 2] = ["classnames.txt", "classes.txt"];
 ///
 /// # Errors
 /// No sample to train on, a folder that cannot be read, or no room for unpacked shards.
-pub fn open_web_dataset(name: &str, folder: &Path, links: Links) -> Result<Splits, DataError> {
+pub fn open_web_dataset(
+    name: &str,
+    folder: &Path,
+    opening: impl Into<Opening>,
+) -> Result<Splits, DataError> {
+    let Opening { links, reading } = opening.into();
     let layout = Layout {
         root: folder.to_owned(),
         format: Some(FileFormat::WebDataset),
@@ -85,12 +90,13 @@ pub fn open_web_dataset(name: &str, folder: &Path, links: Links) -> Result<Split
     let names = |_: &WebDataset| class_names(folder);
     let findings = RefCell::new(Findings::default());
     let shards = shards(folder, &SUFFIXES, links)?;
-    let mut splits = open_shards(name, &shards, names, layout, |paths, labels, skipped| {
-        let mut findings = findings.borrow_mut();
-        let store = WebDataset::open(paths, labels, &mut findings)?;
-        skipped.append(&mut findings.skipped);
-        Ok(store)
-    })?;
+    let mut splits =
+        open_shards(name, &shards, names, layout, reading, |paths, labels, skipped| {
+            let mut findings = findings.borrow_mut();
+            let store = WebDataset::open(paths, labels, &mut findings)?;
+            skipped.append(&mut findings.skipped);
+            Ok(store)
+        })?;
     let Findings { seconds, parts, by_cls, by_json, .. } = findings.into_inner();
     splits.layout.labels = match (by_cls, by_json) {
         (0, 0) => String::new(),

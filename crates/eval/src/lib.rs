@@ -42,7 +42,7 @@ pub use collapse::{
 };
 pub use error::EvalError;
 #[cfg(feature = "burn")]
-pub use extract::extract;
+pub use extract::{BATCH_BYTES, encode, extract, images_together};
 pub use factors::{Factor, FactorReader, FactorScore, read_factor};
 pub use features::Features;
 pub use images::{LabelledImages, raw_pixels};

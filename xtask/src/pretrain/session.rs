@@ -22,6 +22,7 @@ use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
 use crate::methods::MethodTask;
 use crate::metrics::Metrics;
+use crate::preprocessing::Preprocessing;
 use crate::progress::Progress;
 use crate::report::{self, Material};
 use crate::run_folder::{ENCODER, RunFolder, SKIPPED, git_commit, peak_rss_bytes};
@@ -98,6 +99,7 @@ impl Session<'_> {
         let (config, folder) = (self.config, self.folder);
         // Also known where training is cut short.
         self.write_skipped(&BTreeMap::new())?;
+        Preprocessing::of(config).write(folder)?;
         let mut training = Training::new(method, config, self.data, &self.place)?;
         // Also when resuming: the initial weights follow from the seed.
         let untrained = training.trainer.method().valid();
@@ -425,6 +427,7 @@ impl Session<'_> {
         let about = json!({
             "role": "encoder", "encoder": config, "method": self.config.method,
             "input": {"size": views.size, "mean": views.mean, "std": views.std},
+            "preprocessing": Preprocessing::of(self.config),
         });
         self.folder.write(ENCODER, &to_safetensors(&state_dict(encoder)?, &about.to_string())?)
     }

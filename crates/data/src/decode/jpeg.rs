@@ -1,6 +1,66 @@
-//! What the JPEG decoder does not look after itself.
+//! JPEG files: the pixels of libjpeg-turbo, which Pillow has too, and what decoders do not look after.
 
 use std::borrow::Cow;
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegDecoder;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, RgbImage};
+use libjpeg_turbo_rs::{Decoder, PixelFormat};
+
+use super::{by_image, check_size, reason};
+
+/// Decodes a JPEG file, upright.
+///
+/// The pixels are libjpeg-turbo's to the last bit, by `libjpeg-turbo-rs`. Of a few kinds of files it does not
+/// make the same: those go through the `image` crate, which is a few levels off.
+pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+    let bytes = prepare(bytes)?;
+    let Some(pixels) = exact(&bytes)? else { return by_image(&bytes, ImageFormat::Jpeg) };
+    let mut header = JpegDecoder::new(Cursor::new(&*bytes)).map_err(reason)?;
+    // Damaged metadata are no reason to do without the image.
+    let orientation = header.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from(pixels);
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// `None` where the decoder refuses the file or is known to make other pixels than libjpeg-turbo.
+fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
+    let Ok(decoder) = Decoder::new(bytes) else { return Ok(None) };
+    let header = decoder.header();
+    let (width, height) = (u32::from(header.width), u32::from(header.height));
+    let parts = &header.components;
+    // As `image` counts: one byte for each component, and three where colour is made of it.
+    let bytes = u64::from(width) * u64::from(height) * parts.len().max(3) as u64;
+    check_size(width, height, bytes)?;
+    let ids: Vec<u8> = parts.iter().map(|part| part.id).collect();
+    let sampling = |i: usize| (parts[i].horizontal_sampling, parts[i].vertical_sampling);
+    let pixels = match ids.len() {
+        // Components named R, G and B are colours as they are to libjpeg, not to this decoder.
+        3 if ids == *b"RGB" => return Ok(None),
+        1 | 3 => {
+            let decoded = decoder.with_output_format(PixelFormat::Rgb).decode_image();
+            decoded.ok().map(|image| image.data)
+        }
+        // With reduced components it loses count.
+        4 if (1..4).all(|i| sampling(i) == sampling(0)) => {
+            let decoded = decoder.with_output_format(PixelFormat::Cmyk).decode_image();
+            decoded.ok().map(|image| image.data.as_chunks().0.iter().flat_map(rgb).collect())
+        }
+        _ => return Ok(None),
+    };
+    Ok(pixels.and_then(|pixels| RgbImage::from_raw(width, height, pixels)))
+}
+
+/// What Pillow makes of CMYK in JPEG files, which it takes to be inverted.
+fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
+    let light = u32::from(*k);
+    [c, m, y].map(|ink| {
+        let product = (255 - u32::from(*ink)) * light + 128;
+        light.saturating_sub(((product >> 8) + product) >> 8) as u8
+    })
+}
 
 /// Walks through the segments of a JPEG file up to its end, which must be there, and puts right
 /// how the components are said to be transformed.
@@ -11,7 +71,7 @@ use std::borrow::Cow;
 ///
 /// # Errors
 /// What is missing.
-pub(super) fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
+fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     const CUT: &str = "the JPEG file is cut off";
     let (mut at, mut components, mut transform_at) = (0, 0, None);
     loop {

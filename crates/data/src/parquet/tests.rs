@@ -16,9 +16,9 @@ use rayon::prelude::*;
 
 use super::labels::METADATA_KEY;
 use super::*;
-use crate::ImageDataset;
 use crate::image_set::ImageStore;
 use crate::labels::RawLabels;
+use crate::{ImageDataset, Links};
 
 /// As the hub writes them.
 const HUB: &str = "message schema {

@@ -9,6 +9,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tar::{Builder, EntryType, Header};
 
 use super::*;
+use crate::Links;
 
 fn png(value: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
