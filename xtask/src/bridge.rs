@@ -1,5 +1,6 @@
 //! Where the crates meet: data sets in the form that trainers and evaluation take.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use selfsame_eval::{Features, LabelledImages, raw_pixels};
 use selfsame_trainers::{ViewSource, Views};
 
 use crate::config::RunConfig;
+use crate::progress::{Tally, Unit};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -92,6 +94,42 @@ impl LabelledImages for PlainImages {
 
     fn label(&self, index: usize) -> Option<u32> {
         self.dataset.label(index)
+    }
+}
+
+/// Images whose reading is shown.
+pub struct Watched<'a> {
+    images: &'a PlainImages,
+    name: &'a str,
+    tally: RefCell<Tally>,
+}
+
+impl<'a> Watched<'a> {
+    pub fn new(images: &'a PlainImages, name: &'a str) -> Self {
+        Self { images, name, tally: RefCell::new(Tally::patient(Unit::Items)) }
+    }
+}
+
+impl LabelledImages for Watched<'_> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
+        let (done, total) = (range.end as u64, self.len() as u64);
+        let shape = self.images.read(range, out)?;
+        self.tally.borrow_mut().show(self.name, done, Some(total));
+        Ok(shape)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.tally.borrow().finish();
     }
 }
 

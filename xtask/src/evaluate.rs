@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
 use selfsame_eval::{Features, KnnGain, Labelled, LabelledImages, Probe, Spread, extract};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bridge::PlainImages;
 use crate::config::{EvalSection, RunConfig};
+use crate::feature_cache::FeatureCache;
 
 /// The images that an encoder is judged by.
 pub struct Judge {
@@ -100,6 +102,20 @@ impl Judge {
             |images: &PlainImages| extract(encoder, images, self.settings.batch_size, &self.device);
         let test = self.test.as_ref().map(extract).transpose()?;
         Ok(SplitFeatures { train: extract(&self.train)?, test })
+    }
+
+    /// [`features`](Self::features) that are kept in a run's folder, where `eval` finds them too. `of`: whose they are.
+    pub fn kept_features(
+        &self,
+        encoder: &(impl Encoder + Module),
+        cache: &FeatureCache,
+        of: &str,
+    ) -> anyhow::Result<SplitFeatures> {
+        let kept = |images: &PlainImages, split: &str| {
+            cache.features(encoder, images, &format!("features of {of}, {split} images"))
+        };
+        let test = self.test.as_ref().map(|test| kept(test, "test")).transpose()?;
+        Ok(SplitFeatures { train: kept(&self.train, "training")?, test })
     }
 
     /// Raw pixels under k-NN, the baseline that needs no encoder.

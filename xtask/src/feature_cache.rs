@@ -11,13 +11,15 @@ use selfsame_models::Encoder;
 use selfsame_models::weights::{Array, StateDict, read_safetensors, state_dict, to_safetensors};
 use sha2::{Digest, Sha256};
 
-use crate::bridge::PlainImages;
+use crate::bridge::{PlainImages, Watched};
 use crate::config::RunConfig;
 use crate::hex::hex;
 
 /// The folder of the cache in a run's folder; it may be deleted at any time.
 const FOLDER: &str = "features";
 const FEATURES: &str = "features";
+/// Larger ones are not kept by training: most runs are never evaluated.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Extracts features, and keeps them in a run's folder under a key of everything that they depend on: weights, images,
 /// their size and normalisation.
@@ -44,18 +46,22 @@ impl FeatureCache {
         }
     }
 
-    /// The features of `images` under `encoder`, which lives on a plain device.
+    /// The features of `images` under `encoder`, which lives on a plain device. `name`: what is shown while it lasts.
     pub fn features<E: Encoder + Module>(
         &self,
         encoder: &E,
         images: &PlainImages,
+        name: &str,
     ) -> anyhow::Result<Features> {
         let place = self.place(encoder, images_key(images.dataset())?, images.len())?;
         if let Some(features) = place.read() {
             return Ok(features);
         }
-        let features = extract(encoder, images, self.batch_size, &self.device)?;
-        place.write(&features)?;
+        let watched = Watched::new(images, name);
+        let features = extract(encoder, &watched, self.batch_size, &self.device)?;
+        if size_of_val(features.values()) <= MOST_BYTES {
+            place.write(&features)?;
+        }
         Ok(features)
     }
 

@@ -92,6 +92,8 @@ pub struct Tally {
     /// When the thing of that name began.
     since: Instant,
     last_line: Option<Instant>,
+    /// A thing that takes less long is not mentioned.
+    patience: Duration,
 }
 
 /// How much is done, and about how long the rest takes at the same pace.
@@ -131,7 +133,13 @@ impl Tally {
             }
             bar
         });
-        Self { unit, bar, name: String::new(), since: Instant::now(), last_line: None }
+        let (name, since, patience) = (String::new(), Instant::now(), Duration::ZERO);
+        Self { unit, bar, name, since, last_line: None, patience }
+    }
+
+    /// One that has nothing to say of what takes less than some seconds, where there is no terminal.
+    pub fn patient(unit: Unit) -> Self {
+        Self { patience: Duration::from_secs(3), ..Self::new(unit) }
     }
 
     /// `done` of `total`, where that is known, of the thing called `name`.
@@ -154,7 +162,7 @@ impl Tally {
             return;
         }
         let due = self.last_line.is_none_or(|at| at.elapsed() >= LINE_EVERY);
-        if due || total == Some(done) {
+        if (due || total == Some(done)) && self.since.elapsed() >= self.patience {
             self.last_line = Some(Instant::now());
             eprintln!("{}", line(name, self.unit, done, total, self.since.elapsed()));
         }

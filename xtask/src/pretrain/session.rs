@@ -20,6 +20,7 @@ use crate::checkup::{Checkup, Examination, Untrained};
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge};
 use crate::failure::Failure;
+use crate::feature_cache::FeatureCache;
 use crate::methods::MethodTask;
 use crate::metrics::Metrics;
 use crate::preprocessing::Preprocessing;
@@ -203,7 +204,15 @@ impl Session<'_> {
             Some(known) => known,
             None => Baselines {
                 knn_top1_pixels: judge.pixels()?,
-                untrained: judge.evaluate(&judge.features(untrained.encoder())?, false)?,
+                untrained: {
+                    let cache = self.cache();
+                    let features = judge.kept_features(
+                        untrained.encoder(),
+                        &cache,
+                        "the untrained encoder",
+                    )?;
+                    judge.evaluate(&features, false)?
+                },
             },
         };
         let (pixels, random) = (known.knn_top1_pixels, known.untrained.knn_top1);
@@ -252,7 +261,8 @@ impl Session<'_> {
         let method = trainer.method().valid();
         hooks.clock.enter(Phase::FinalEvaluation);
         eprintln!("{} …", Phase::FinalEvaluation.title());
-        let features = judge.features(method.encoder())?;
+        let cache = self.cache();
+        let features = judge.kept_features(method.encoder(), &cache, "the trained encoder")?;
         let evaluation = match judged.after(step) {
             Some(known) => known.clone(),
             None => judge.evaluate(&features, self.config.eval.linear_probe)?,
@@ -283,6 +293,7 @@ impl Session<'_> {
             evaluation: &found.evaluation,
             judge,
             features: &features,
+            cache: &cache,
             device: &self.place.device,
         };
         let gallery = report::write(&material, untrained.encoder(), method.encoder())?;
@@ -419,6 +430,10 @@ impl Session<'_> {
                     .unwrap_or_else(|_| self.folder.path().to_owned())
             )
         )
+    }
+
+    fn cache(&self) -> FeatureCache {
+        FeatureCache::new(self.folder.path(), self.config, &self.place.device)
     }
 
     fn write_encoder(&self, encoder: &impl Module) -> anyhow::Result<()> {

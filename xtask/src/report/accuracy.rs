@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use selfsame_eval::{Labelled, LabelledImages, Probe};
-use selfsame_models::Encoder;
 use selfsame_report::{Cell, Table};
 
 use super::{Material, percent};
 use crate::evaluate::SplitFeatures;
 use crate::words::count;
 
-/// Baselines of the linear probe are left to `eval` beyond this many images, whose features are taken anew, and
-/// this many values to learn from: both keep them below some ten seconds.
+/// Baselines of the linear probe are left to `eval` beyond this many images, and this many values to
+/// learn from: both keep them below some ten seconds.
 const MOST_IMAGES: usize = 20_000;
 const MOST_VALUES: usize = 10_000_000;
 /// Most classes in a table; of more, the worst.
@@ -32,7 +31,8 @@ pub struct Accuracy {
 }
 
 /// What training has not measured yet: baselines of the linear probe, and each image's prediction.
-pub fn measure<E: Encoder>(material: &Material<'_>, untrained: &E) -> anyhow::Result<Accuracy> {
+/// `untrained`: the features of the untrained encoder.
+pub fn measure(material: &Material<'_>, untrained: &SplitFeatures) -> anyhow::Result<Accuracy> {
     let Material { judge, config, features, .. } = material;
     let Some(images) = &judge.test else { return Ok(Accuracy::default()) };
     let pairs = |features: &SplitFeatures| -> anyhow::Result<Option<(Labelled, Labelled)>> {
@@ -50,7 +50,7 @@ pub fn measure<E: Encoder>(material: &Material<'_>, untrained: &E) -> anyhow::Re
     };
     let mut accuracy = Accuracy::default();
     if config.eval.linear_probe && judge.train.len() + images.len() <= MOST_IMAGES {
-        accuracy.linear_untrained = linear(&judge.features(untrained)?)?;
+        accuracy.linear_untrained = linear(untrained)?;
         let pixels = SplitFeatures { train: judge.train.pixels()?, test: Some(images.pixels()?) };
         accuracy.linear_pixels = linear(&pixels)?;
     }

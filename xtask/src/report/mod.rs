@@ -13,9 +13,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Splits, Subset};
-use selfsame_eval::{LabelledImages, extract};
+use selfsame_eval::{Features, LabelledImages, extract};
 use selfsame_models::Encoder;
 use selfsame_report::{Heatmap, RunReport, page};
 use serde_json::Value;
@@ -24,6 +25,7 @@ use crate::bridge::PlainImages;
 use crate::checkup::Examination;
 use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge, SplitFeatures};
+use crate::feature_cache::FeatureCache;
 use crate::gallery::{rows, sheet};
 use crate::invariance::augmentations;
 use crate::machine::describe;
@@ -59,11 +61,12 @@ pub struct Material<'a> {
     pub judge: &'a Judge,
     /// Of the trained encoder, that were judged.
     pub features: &'a SplitFeatures,
+    pub cache: &'a FeatureCache,
     pub device: &'a Device,
 }
 
 /// Writes the report's data and its page, and the gallery as a picture of its own, whose bytes are returned.
-pub fn write<E: Encoder>(
+pub fn write<E: Encoder + Module>(
     material: &Material<'_>,
     untrained: &E,
     trained: &E,
@@ -78,10 +81,23 @@ pub fn write<E: Encoder>(
     let features = |encoder: &E, images: &dyn LabelledImages| {
         extract(encoder, images, config.eval.batch_size, material.device)
     };
-    let after = [features(trained, &queries)?, features(trained, &bank)?];
-    let before = [features(untrained, &queries)?, features(untrained, &bank)?];
-
     let own = data.test.is_none();
+    let of_untrained =
+        material.judge.kept_features(untrained, material.cache, "the untrained encoder")?;
+    // Of the features that were judged, where those are of all images.
+    let some = |encoder: &E, known: &SplitFeatures| -> anyhow::Result<[Features; 2]> {
+        let of = |all: usize, images: &PlainImages, known: Option<&Features>| match known {
+            Some(known) if known.rows() == all => Ok(known.select(&spread(all, images.len()))),
+            _ => features(encoder, images),
+        };
+        let train = Some(&known.train);
+        let queried = data.test.as_ref().map_or(data.train.len(), |test| test.len());
+        let of_queries = if own { train } else { known.test.as_ref() };
+        Ok([of(queried, &queries, of_queries)?, of(data.train.len(), &bank, train)?])
+    };
+    let after = some(trained, material.features)?;
+    let before = some(untrained, &of_untrained)?;
+
     let near = [rows(&before[0], &before[1], own)?, rows(&after[0], &after[1], own)?];
     let png = sheet(&near[1], &queries, &bank)?;
     folder.write(NEIGHBOURS, &png)?;
@@ -98,7 +114,7 @@ pub fn write<E: Encoder>(
     let shown = count(queries.len(), if own { "training image" } else { "test image" });
     let drawn = maps(&before[0], &after[0], &shown, &mut small)?;
 
-    let accuracy = accuracy::measure(material, untrained)?;
+    let accuracy = accuracy::measure(material, &of_untrained)?;
     let mut tables = accuracy.tables(material)?;
     let mut invariance = augmentation_table(&augmentations(config, &queries, &|images| {
         Ok([features(untrained, images)?, features(trained, images)?])
