@@ -359,6 +359,40 @@ fn the_doctor_sees_a_collapse_and_can_stop_the_run() {
     }
 }
 
+/// The only step of this run is the first of its warm-up: a learning rate of 0, so that the target is a copy and k-NN
+/// differs by batch norm's statistics alone.
+#[test]
+fn the_doctor_concludes_nothing_from_one_step() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = temp.path().join("run");
+    let folder = run.to_str().unwrap();
+    let mut args = vec!["pretrain", "byol", "--out", folder, "--limit", "40"];
+    for setting in [
+        "data.test_limit=40",
+        "encoder.base_width=2",
+        "train.batch_size=40",
+        "train.epochs=1",
+        "eval.every=0",
+        "eval.linear_probe=false",
+    ] {
+        args.extend(["--set", setting]);
+    }
+    let text = ok(&xtask(&args, "2"));
+    let headline =
+        "too early to judge: 1 step, at a learning rate of 0, so that no weight has changed";
+    assert!(text.contains(headline), "{text}");
+    assert_eq!(text.matches("→ take more steps: raise train.epochs").count(), 1, "{text}");
+    assert!(!text.contains("target") && !text.contains("worse than untrained"), "{text}");
+    let summary = json(&std::fs::read_to_string(run.join("summary.json")).unwrap());
+    assert_eq!(summary["diagnosis"]["level"], "unknown", "{summary}");
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("<b>Too early to judge:</b> 1 step"), "the page does not say so");
+    assert!(!page.contains("Healthy"), "the page calls it healthy");
+
+    let text = ok(&xtask(&["eval", folder, "--quick", "--seeds", "1"], "2"));
+    assert!(text.contains(&format!("doctor: {headline}\n            → take more steps")), "{text}");
+}
+
 #[test]
 fn tensorboard_is_told_everything_and_a_resumed_run_goes_on() {
     let temp = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
     for finding in findings {
         let own = match (finding.kind, finding.level) {
             (_, Level::Healthy) | (None, _) => continue,
-            // What is withheld because it is too early has its advice with the finding that says so.
+            // What may yet come right by itself.
             (Some(kind), Level::Unknown) if !kind.is_of_what_cannot_be_told() => continue,
             (Some(kind), _) => of(kind, trained),
         };

@@ -26,7 +26,7 @@ pub(super) fn add(evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
 
 /// Leaves the figures of a finding and takes away what was made of them: `lead: figures`.
 fn withhold(finding: &mut Finding) {
-    finding.level = finding.level.min(Level::Unknown);
+    (finding.level, finding.kind) = (finding.level.min(Level::Unknown), None);
     if let Some((_, figures)) = finding.text.split_once(": ") {
         finding.text = figures.into();
     }
@@ -105,7 +105,11 @@ fn of_target(target: TargetDistance, training: Option<Training>) -> Finding {
     let far = projections > t::STRANGE_TARGET;
     let text = format!(
         "{}: weights {} % apart, projections at a cosine of {:.2}",
-        if far { "the target is left behind" } else { "the target follows the online network" },
+        match (far, could_follow) {
+            (false, _) => "the target follows the online network",
+            (true, true) => "the target is left behind",
+            (true, false) => "the target has had too few steps to follow",
+        },
         shown(100.0 * weights),
         1.0 - projections
     );
