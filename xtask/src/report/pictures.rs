@@ -15,12 +15,12 @@ use crate::gallery::Row;
 /// The largest side of a picture in a gallery, and of one on a map, of which there are many more: multiples of
 /// the blocks of a JPEG, so that no picture bleeds into its neighbour.
 pub const GALLERY_TILE: u32 = 96;
-pub const MAP_TILE: u32 = 48;
+pub const MAP_TILE: u32 = 40;
 const JPEG_BLOCK: u32 = 8;
 const COLUMNS: u32 = 32;
 /// Up to this many bytes a sheet keeps every pixel as it is; a larger one is a sheet of photographs.
 const MOST_PNG: usize = 1 << 20;
-const JPEG_QUALITY: u8 = 85;
+const JPEG_QUALITY: u8 = 80;
 
 /// Collects the images that a page shows, each once.
 pub struct Thumbnails<'a> {

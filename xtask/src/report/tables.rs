@@ -26,7 +26,7 @@ pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
         }
         // The headline has said it: what is left is what to do.
         let advice = finding.advice.as_ref()?;
-        Some(Finding { level, text: sentence(advice), advice: None })
+        Some(Finding { level, text: format!("To try: {advice}"), advice: None })
     });
     Verdict {
         level: level(diagnosis.level),
@@ -106,7 +106,8 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
         title: AUGMENTATIONS.into(),
         caption: "Lower is more invariant. The squared distance between an image and itself under that augmentation \
                   alone, over the squared distance between different images; features are divided by their length. \
-                  A ratio without a unit: 0 is invariant, 1 is as far away as another image."
+                  A ratio without a unit: 0 is invariant, 1 is as far away as another image. \
+                  Bold: lower than before training."
             .into(),
         header: ["augmentation", "raw pixels", "untrained", "trained"].map(str::to_owned).into(),
         rows: rows
@@ -158,7 +159,7 @@ mod tests {
         .unwrap();
         let page = verdict(&diagnosis);
         let texts: Vec<&str> = page.findings.iter().map(|f| f.text.as_str()).collect();
-        assert_eq!(texts, ["Train longer", "12 of 64 directions used"]);
+        assert_eq!(texts, ["To try: train longer", "12 of 64 directions used"]);
         assert_eq!(page.findings[1].advice.as_deref(), Some("lower the learning rate"));
     }
 }
