@@ -76,7 +76,8 @@ use crate::{DataError, Splits};
 ///   fraction cut off. RGB in floats, which Pillow does not open, is taken to be from 0 to 1.
 /// - A PNM whose highest value is not 255 is scaled, as `v / highest * 255`, rounded.
 /// - Of an animation, the first frame counts. What it leaves open of its canvas is black.
-/// - JPEG differs from Pillow by a few levels, YCbCr in TIFF and BMP of 16 bits by one.
+/// - JPEG is the same to the last bit, but for CMYK with reduced colour resolution, which is a few
+///   levels off. YCbCr in TIFF and BMP of 16 bits are off by one.
 ///
 /// Refused are files of more than 512 MiB, images of more than 178,956,970 pixels (where Pillow
 /// stops too), of more than 32,768 in one direction, or of more than 1 GiB as they are decoded,
