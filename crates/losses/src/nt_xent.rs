@@ -1,9 +1,9 @@
 use burn::tensor::{Int, Tensor};
 
+use crate::JointEmbeddingLoss;
 use crate::cross_entropy::cross_entropy;
 use crate::normalize::l2_normalize;
 use crate::statistics::off_diagonal_mask;
-use crate::{JointEmbeddingLoss, at_least_f32};
 
 /// SimCLR's NT-Xent, the normalised temperature-scaled cross-entropy (Chen et al., 2020, eq. 1).
 ///
@@ -42,7 +42,7 @@ impl JointEmbeddingLoss for NtXentLoss {
     fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1> {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
-        let z = l2_normalize(Tensor::cat(vec![at_least_f32(z_a), at_least_f32(z_b)], 0));
+        let z = l2_normalize(Tensor::cat(vec![z_a, z_b], 0));
         let similarities = z.clone().matmul(z.transpose()).div_scalar(self.temperature);
 
         // An embedding is not its own negative. Finite, for −∞ − (−∞) would be NaN; exp makes it 0 all the same.
