@@ -1,9 +1,9 @@
 use burn::tensor::{Int, Tensor};
 
-use crate::JointEmbeddingLoss;
 use crate::cross_entropy::cross_entropy;
 use crate::normalize::l2_normalize;
 use crate::statistics::off_diagonal_mask;
+use crate::{JointEmbeddingLoss, sums};
 
 /// SimCLR's NT-Xent, the normalised temperature-scaled cross-entropy (Chen et al., 2020, eq. 1).
 ///
@@ -43,7 +43,10 @@ impl JointEmbeddingLoss for NtXentLoss {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
         let z = l2_normalize(Tensor::cat(vec![z_a, z_b], 0));
-        let similarities = z.clone().matmul(z.transpose()).div_scalar(self.temperature);
+        // What all embeddings have in common adds the same to all logits of an anchor. Without it they differ by more
+        // than rounding, and the gradient has less to cancel.
+        let others = z.clone() - sums::mean_dim(z.clone().detach(), 0);
+        let similarities = z.matmul(others.transpose()).div_scalar(self.temperature);
 
         // An embedding is not its own negative. Finite, for −∞ − (−∞) would be NaN; exp makes it 0 all the same.
         let itself = off_diagonal_mask(&similarities).bool_not();
