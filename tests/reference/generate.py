@@ -14,6 +14,7 @@ import torch
 
 import augmentation
 import evaluation
+import extremes
 import networks
 import objectives
 import optimization
@@ -22,6 +23,7 @@ import trajectories
 FILES = {
     "losses": objectives.losses,
     "methods": objectives.methods,
+    "extremes": extremes.extremes,
     "layers": networks.layers,
     "resnets": networks.resnets,
     "torchvision-names": networks.torchvision_file,

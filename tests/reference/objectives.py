@@ -130,7 +130,7 @@ def w_mse(sub_batch, epsilon, a, b):
 
 def epps_pulley(samples):
     """Balestriero & LeCun, 2025: N * integral over [-3, 3] of |ecf - cf|^2 * window, the mean over columns."""
-    t = torch.linspace(0, 3, 17, dtype=torch.float64)
+    t = torch.linspace(0, 3, 17, dtype=samples.dtype)
     window = torch.exp(-(t**2) / 2)
     ecf = torch.exp(1j * samples[:, :, None] * t).mean(0)
     return len(samples) * 2 * torch.trapezoid((ecf - window).abs() ** 2 * window, t, dim=1).mean()

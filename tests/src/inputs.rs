@@ -1,32 +1,14 @@
 //! Inputs that this side and the generator of `tests/reference` compute to the same bits.
 //!
-//! Each is a hash of (seed, index) followed by single, correctly rounded f32 operations, so no
-//! input has to be stored. `reference/common.py` is the other side.
+//! Each is [`noise`] followed by single, correctly rounded f32 operations, so no input has to be
+//! stored. `reference/common.py` is the other side.
 
 use std::path::Path;
 
+pub use crate::noise::{noise, unit};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use selfsame_models::weights::{Array, StateDict, load_state_dict, read_safetensors, state_dict};
-
-/// `count` values in `[0, 1)`, multiples of 2⁻²⁴: SplitMix64 of (seed, index).
-pub fn unit(seed: u64, count: usize) -> Vec<f32> {
-    (1..=count as u64)
-        .map(|i| {
-            let mut x = seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(i);
-            x = x.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            x ^= x >> 31;
-            (x >> 40) as f32 / (1u32 << 24) as f32
-        })
-        .collect()
-}
-
-/// Uniform in `[-scale, scale) + offset`.
-pub fn noise(seed: u64, count: usize, scale: f32, offset: f32) -> Vec<f32> {
-    unit(seed, count).into_iter().map(|u| (u * 2.0 - 1.0) * scale + offset).collect()
-}
 
 /// [`noise`] of scale 1 around 0 as a tensor.
 pub fn noise_tensor<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tensor<D> {

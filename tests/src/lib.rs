@@ -2,6 +2,8 @@
 //! each reference was met.
 
 pub mod batches;
+pub mod extremes;
 pub mod fidelity;
 pub mod inputs;
+pub mod noise;
 pub mod objectives;

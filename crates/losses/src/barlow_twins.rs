@@ -1,11 +1,10 @@
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::Tensor;
 
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::statistics::{centre, off_diagonal_squares};
+use crate::{JointEmbeddingLoss, at_least_f32, sums};
 
 /// Added to the batch variance; PyTorch's batch-norm default, which the original code relies on.
 const VARIANCE_EPSILON: f32 = 1e-5;
-/// Rows of the cross-correlation that are made at a time.
-const BLOCK: usize = 1024;
 
 /// Barlow Twins loss (Zbontar et al., 2021, eq. 1).
 ///
@@ -54,39 +53,13 @@ impl BarlowTwinsLoss {
     /// dimensions: an 8192-wide projector's takes 256 MB.
     pub fn terms_of(z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
         let (z_a, z_b) = (at_least_f32(z_a), at_least_f32(z_b));
-        let [batch, dim] = z_a.dims();
-        let diagonal = (z_a.clone() * z_b.clone()).mean_dim(0);
-        let redundancy = if batch < dim {
-            redundancy_by_images(z_a, z_b, diagonal.clone())
-        } else {
-            redundancy_by_blocks(z_a, z_b)
-        };
-        BarlowTwinsTerms { invariance: diagonal.neg().add_scalar(1.0).square().sum(), redundancy }
+        let [batch, _] = z_a.dims();
+        let diagonal = sums::mean_dim(z_a.clone() * z_b.clone(), 0);
+        BarlowTwinsTerms {
+            invariance: sums::sum(diagonal.neg().add_scalar(1.0).square()),
+            redundancy: off_diagonal_squares(z_a, z_b, batch as f32),
+        }
     }
-}
-
-/// `Σ_ij C_ij² − Σ_i C_ii²` by products of images instead of dimensions:
-/// `‖z_aᵀ z_b‖² = Σ_nm (z_a z_aᵀ)_nm (z_b z_bᵀ)_nm`, `[batch, batch]` each.
-///
-/// Nothing cancels that matters: C has no more than `batch` directions, so that off its diagonal there is more
-/// than on it.
-fn redundancy_by_images(z_a: Tensor<2>, z_b: Tensor<2>, diagonal: Tensor<2>) -> Tensor<1> {
-    let [batch, _] = z_a.dims();
-    let gram = |z: Tensor<2>| z.clone().matmul(z.transpose()).div_scalar(batch as f32);
-    (gram(z_a) * gram(z_b)).sum() - diagonal.square().sum()
-}
-
-/// `Σ_i Σ_{j≠i} C_ij²`, some rows of C at a time.
-fn redundancy_by_blocks(z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1> {
-    let [batch, dim] = z_a.dims();
-    let z_a = z_a.transpose().div_scalar(batch as f32);
-    let blocks = (0..dim).step_by(BLOCK).map(|first| {
-        let rows = BLOCK.min(dim - first);
-        let block = z_a.clone().narrow(0, first, rows).matmul(z_b.clone());
-        let diagonal = Tensor::<2, Bool>::diag_mask([rows, dim], first as i64, &block.device());
-        block.mask_fill(diagonal.bool_not(), 0.0).square().sum()
-    });
-    Tensor::cat(blocks.collect(), 0).sum()
 }
 
 impl JointEmbeddingLoss for BarlowTwinsLoss {
@@ -104,18 +77,16 @@ impl JointEmbeddingLoss for BarlowTwinsLoss {
 ///
 /// `z`: `[batch, dim]` → `[batch, dim]`, f32 at least.
 pub fn standardize(z: Tensor<2>) -> Tensor<2> {
-    let z = at_least_f32(z);
-    let centred = z.clone() - z.mean_dim(0);
-    let variance = centred.clone().square().mean_dim(0);
+    let centred = centre(at_least_f32(z));
+    let variance = sums::mean_dim(centred.clone().square(), 0);
     centred / variance.add_scalar(VARIANCE_EPSILON).sqrt()
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+    use burn::tensor::{Device, Tensor};
 
     use super::*;
-    use crate::statistics::off_diagonal;
 
     /// Rows of a Hadamard matrix without its constant column: zero mean, unit variance,
     /// mutually uncorrelated.
@@ -161,42 +132,6 @@ mod tests {
         );
         let variance = standardize(z).square().mean_dim(0).into_data().try_to_vec::<f32>().unwrap();
         assert!(variance.iter().all(|v| (v - 1.0).abs() < 1e-4), "{variance:?}");
-    }
-
-    /// As the equation has it: invariance and redundancy of `C = z_aᵀ z_b / N`.
-    fn as_written(a: Tensor<2>, b: Tensor<2>) -> [Tensor<1>; 2] {
-        let [batch, _] = a.dims();
-        let c = a.transpose().matmul(b).div_scalar(batch as f32);
-        let off = off_diagonal(c.clone());
-        let invariance = (c - off.clone()).sum_dim(1).neg().add_scalar(1.0).square().sum();
-        [invariance, off.square().sum()]
-    }
-
-    /// Both ways, and blocks that the dimensions do not divide into.
-    #[test]
-    fn redundancy_is_the_sum_off_the_diagonal() {
-        let device = Device::flex().autodiff();
-        for (batch, dim) in [(8, 24), (24, 8), (5, BLOCK + 3), (BLOCK + 70, BLOCK + 3)] {
-            let noise = || Tensor::<2>::random([batch, dim], Distribution::Default, &device);
-            let (a, b) = (noise().into_data(), noise());
-            let tolerance = Tolerance::relative(1e-4).set_absolute(1e-5);
-            for term in 0..2 {
-                let value_and_gradient = |terms: &dyn Fn(Tensor<2>) -> [Tensor<1>; 2]| {
-                    let a = Tensor::<2>::from_data(a.clone(), &device).require_grad();
-                    let [invariance, redundancy] = terms(a.clone());
-                    let value = if term == 0 { invariance } else { redundancy };
-                    let gradient = a.grad(&value.backward()).unwrap().into_data();
-                    (value.into_data(), gradient)
-                };
-                let got = value_and_gradient(&|a| {
-                    let terms = BarlowTwinsLoss::terms_of(a, b.clone());
-                    [terms.invariance, terms.redundancy]
-                });
-                let expected = value_and_gradient(&|a| as_written(a, b.clone()));
-                got.0.assert_approx_eq::<f32>(&expected.0, tolerance);
-                got.1.assert_approx_eq::<f32>(&expected.1, tolerance);
-            }
-        }
     }
 
     #[test]

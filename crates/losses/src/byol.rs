@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 
 use crate::normalize::l2_normalize;
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::{JointEmbeddingLoss, sums};
 
 /// BYOL's normalised regression loss (Grill et al., 2020, eq. 2), for one direction.
 ///
@@ -24,11 +24,11 @@ pub fn regression_loss(prediction: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
 /// - `a`, `b`: `[batch, dim]`, any float type, computed in f32 at least.
 /// - returns a scalar `[1]` in `[0, 4]`.
 pub fn normalized_distance(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
-    let q = l2_normalize(at_least_f32(a));
-    let z = l2_normalize(at_least_f32(b));
+    let q = l2_normalize(a);
+    let z = l2_normalize(b);
     // ‖q̂ − ẑ'‖² and 2 − 2·cos are the same number; the difference form keeps its precision
     // where training ends, at cos → 1, and cannot fall below zero.
-    (q - z).square().sum_dim(1).mean()
+    sums::mean(sums::sum_dim((q - z).square(), 1))
 }
 
 /// BYOL's symmetric loss (Grill et al., 2020, section 3.1): both directions **summed**.

@@ -1,14 +1,38 @@
-use burn::tensor::activation::log_softmax;
+//! What the losses that are a softmax have in common.
+
 use burn::tensor::{Int, Tensor};
+
+use crate::sums;
 
 /// `−mean_i log softmax(logits_i)[target_i]`: the right column of each row against all its columns.
 ///
-/// The row's maximum is subtracted before anything is exponentiated, so any finite logits are safe, and the
-/// chosen column is picked, not multiplied by a mask, so that a column ruled out by a huge negative logit
-/// cannot turn into `0 · ∞`.
+/// The chosen column is picked, not multiplied by a mask, so that a column ruled out by a huge negative logit cannot
+/// turn into `0 · ∞`.
 ///
 /// - `logits`: `[rows, columns]`; `target`: `[rows]`, column indices.
 /// - returns a scalar `[1]`, at least 0.
 pub(crate) fn cross_entropy(logits: Tensor<2>, target: Tensor<1, Int>) -> Tensor<1> {
-    log_softmax(logits, 1).gather(1, target.unsqueeze_dim(1)).mean().neg()
+    let logits = below_maximum(logits);
+    let chosen = logits.clone().gather(1, target.unsqueeze_dim(1));
+    sums::mean(log_sum_exp(logits) - chosen)
+}
+
+/// Rows minus their largest value, which no softmax sees: any finite logits can be exponentiated then.
+pub(crate) fn below_maximum(logits: Tensor<2>) -> Tensor<2> {
+    let largest = logits.clone().detach().max_dim(1);
+    logits - largest
+}
+
+/// `log Σ_k exp(x_k)` of each row that [`below_maximum`] gives, `[rows, 1]`: at least 0.
+///
+/// Subtract a logit, and it is `−log softmax`. Burn's `log_softmax` subtracts for every column, and the gradient adds
+/// all columns up again.
+pub(crate) fn log_sum_exp(below: Tensor<2>) -> Tensor<2> {
+    sums::sum_dim(below.exp(), 1).log()
+}
+
+/// `softmax` of rows that [`below_maximum`] gives.
+pub(crate) fn softmax(below: Tensor<2>) -> Tensor<2> {
+    let exp = below.exp();
+    exp.clone() / sums::sum_dim(exp, 1)
 }

@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
-use burn::tensor::activation::{log_softmax, softmax};
 
-use crate::at_least_f32;
+use crate::cross_entropy::{below_maximum, log_sum_exp, softmax};
+use crate::{at_least_f32, sums};
 
 /// DINO's self-distillation loss of two global views (Caron et al., 2021, algorithm 1).
 ///
@@ -54,7 +54,7 @@ impl DinoLoss {
         let center = at_least_f32(center.detach()).unsqueeze_dim::<2>(0);
         let target = |t: Tensor<2>| {
             let centred = at_least_f32(t.detach()) - center.clone();
-            softmax(centred.div_scalar(teacher_temperature), 1)
+            softmax(below_maximum(centred).div_scalar(teacher_temperature))
         };
         let (s1, s2) = students;
         let (t1, t2) = teachers;
@@ -62,9 +62,12 @@ impl DinoLoss {
     }
 
     /// `H(t, s)` of the teacher's probabilities and the student's logits.
+    ///
+    /// The probabilities of a row are 1 together, so that `log Σ_k exp` can be taken out of its sum.
     fn entropy(&self, target: Tensor<2>, student: Tensor<2>) -> Tensor<1> {
-        let log_p = log_softmax(at_least_f32(student).div_scalar(self.student_temperature), 1);
-        (target * log_p).sum_dim(1).mean().neg()
+        let logits = below_maximum(at_least_f32(student)).div_scalar(self.student_temperature);
+        let expected = sums::sum_dim(target * logits.clone(), 1);
+        sums::mean(log_sum_exp(logits) - expected)
     }
 }
 

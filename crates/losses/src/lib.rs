@@ -38,6 +38,7 @@ mod nt_xent;
 mod sigreg;
 mod simsiam;
 mod statistics;
+pub mod sums;
 mod vicreg;
 mod w_mse;
 
@@ -45,6 +46,7 @@ pub use barlow_twins::{BarlowTwinsLoss, BarlowTwinsTerms, standardize};
 pub use byol::{ByolLoss, normalized_distance, regression_loss};
 pub use dino::DinoLoss;
 pub use moco_v3::MocoV3Loss;
+pub use normalize::l2_normalize;
 pub use nt_xent::NtXentLoss;
 pub use sigreg::{LeJepaLoss, LeJepaTerms, SigReg, epps_pulley};
 pub use simsiam::{SimSiamLoss, negative_cosine};

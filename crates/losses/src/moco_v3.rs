@@ -1,8 +1,9 @@
 use burn::tensor::{Int, Tensor};
 
+use crate::JointEmbeddingLoss;
 use crate::cross_entropy::cross_entropy;
 use crate::normalize::l2_normalize;
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::statistics::centre;
 
 /// MoCo v3's contrastive loss (Chen, Xie & He, 2021, algorithm 1).
 ///
@@ -49,8 +50,10 @@ impl JointEmbeddingLoss for MocoV3Loss {
     fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1> {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
-        let queries = l2_normalize(at_least_f32(z_a));
-        let keys = l2_normalize(at_least_f32(z_b.detach()));
+        let queries = l2_normalize(z_a);
+        // What all keys have in common adds the same to all logits of a query. Without it they differ by more than
+        // rounding, and the gradient has nothing to cancel.
+        let keys = centre(l2_normalize(z_b.detach()));
         let logits = queries.matmul(keys.transpose()).div_scalar(self.temperature);
         let labels = Tensor::<1, Int>::arange(0..batch, &device);
         cross_entropy(logits, labels).mul_scalar(2.0 * self.temperature)

@@ -3,7 +3,7 @@ use burn::tensor::{Int, Tensor};
 use crate::cross_entropy::cross_entropy;
 use crate::normalize::l2_normalize;
 use crate::statistics::off_diagonal_mask;
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::{JointEmbeddingLoss, sums};
 
 /// SimCLR's NT-Xent, the normalised temperature-scaled cross-entropy (Chen et al., 2020, eq. 1).
 ///
@@ -42,8 +42,11 @@ impl JointEmbeddingLoss for NtXentLoss {
     fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1> {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
-        let z = l2_normalize(Tensor::cat(vec![at_least_f32(z_a), at_least_f32(z_b)], 0));
-        let similarities = z.clone().matmul(z.transpose()).div_scalar(self.temperature);
+        let z = l2_normalize(Tensor::cat(vec![z_a, z_b], 0));
+        // What all embeddings have in common adds the same to all logits of an anchor. Without it they differ by more
+        // than rounding, and the gradient has less to cancel.
+        let others = z.clone() - sums::mean_dim(z.clone().detach(), 0);
+        let similarities = z.matmul(others.transpose()).div_scalar(self.temperature);
 
         // An embedding is not its own negative. Finite, for −∞ − (−∞) would be NaN; exp makes it 0 all the same.
         let itself = off_diagonal_mask(&similarities).bool_not();

@@ -3,7 +3,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::at_least_f32;
+use crate::{at_least_f32, sums};
 
 /// The characteristic function is compared on [−3, 3].
 const LARGEST_FREQUENCY: f64 = 3.0;
@@ -87,10 +87,10 @@ pub fn epps_pulley(samples: Tensor<2>, knots: usize) -> Tensor<1> {
 
     // [knots, N, columns], then the mean over N.
     let angles = samples.unsqueeze_dim::<3>(0) * t;
-    let real = angles.clone().cos().mean_dim(1) - normal;
-    let imaginary = angles.sin().mean_dim(1);
+    let real = sums::mean_dim(angles.clone().cos(), 1) - normal;
+    let imaginary = sums::mean_dim(angles.sin(), 1);
     let statistic = ((real.square() + imaginary.square()) * weights).sum_dim(0);
-    statistic.mean().mul_scalar(batch as f32)
+    sums::mean(statistic).mul_scalar(batch as f32)
 }
 
 /// LeJEPA (Balestriero & LeCun, 2025, arXiv 2511.08544): prediction of the views' mean, and [`SigReg`].
@@ -141,7 +141,7 @@ impl LeJepaLoss {
         let statistic = |z: Tensor<2>| epps_pulley(z.matmul(directions.clone()), self.sigreg.knots);
         LeJepaTerms {
             // Each view is half their difference away from their mean.
-            prediction: (a.clone() - b.clone()).mul_scalar(0.5).square().mean(),
+            prediction: sums::mean((a.clone() - b.clone()).mul_scalar(0.5).square()),
             sigreg: (statistic(a) + statistic(b)).mul_scalar(0.5),
         }
     }

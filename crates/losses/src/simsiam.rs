@@ -1,7 +1,7 @@
 use burn::tensor::Tensor;
 
-use crate::at_least_f32;
 use crate::normalize::l2_normalize;
+use crate::sums;
 
 /// SimSiam's symmetric loss (Chen & He, 2021, eq. 1–4): negative cosine with stop-gradient.
 ///
@@ -47,9 +47,13 @@ impl SimSiamLoss {
 /// - `a`, `b`: `[batch, dim]`, any float type; computed in f32 at least.
 /// - returns a scalar `[1]` in `[-1, 1]`, up to rounding.
 pub fn negative_cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
-    let a = l2_normalize(at_least_f32(a));
-    let b = l2_normalize(at_least_f32(b));
-    (a * b).sum_dim(1).mean().neg()
+    let a = l2_normalize(a);
+    let b = l2_normalize(b);
+    // −2⟨a, b⟩ = ‖a − b‖² − ‖a‖² − ‖b‖², where only the first has a gradient: the lengths are fixed. Nearly parallel
+    // vectors have a small difference and so a small gradient, instead of one of length 1 that has to be cancelled.
+    let squares = |z: Tensor<2>| sums::sum_dim(z.square(), 1);
+    let lengths = squares(a.clone().detach()) + squares(b.clone().detach());
+    sums::mean(squares(a - b) - lengths).mul_scalar(0.5)
 }
 
 #[cfg(test)]

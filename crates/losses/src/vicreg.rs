@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use crate::statistics::{centre, covariance, off_diagonal, variance};
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::statistics::{centre, degrees_of_freedom, off_diagonal_squares, variance};
+use crate::{JointEmbeddingLoss, at_least_f32, sums};
 
 /// Added to the variance before its root (Bardes et al., 2022, eq. 2, and the authors' code).
 const VARIANCE_EPSILON: f32 = 1e-4;
@@ -58,7 +58,7 @@ impl VicRegLoss {
     /// `z_a`, `z_b`: `[batch, dim]`.
     pub fn terms(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> VicRegTerms {
         let (a, b) = (at_least_f32(z_a), at_least_f32(z_b));
-        let invariance = (a.clone() - b.clone()).square().mean();
+        let invariance = sums::mean((a.clone() - b.clone()).square());
         let (a, b) = (centre(a), centre(b));
         VicRegTerms {
             invariance,
@@ -80,13 +80,14 @@ impl JointEmbeddingLoss for VicRegLoss {
 /// `v(Z)`, eq. 1 and 2, of centred features.
 fn variance_hinge(centred: Tensor<2>) -> Tensor<1> {
     let deviation = variance(centred).add_scalar(VARIANCE_EPSILON).sqrt();
-    relu(deviation.neg().add_scalar(TARGET_DEVIATION)).mean()
+    sums::mean(relu(deviation.neg().add_scalar(TARGET_DEVIATION)))
 }
 
 /// `c(Z)`, eq. 3 and 4, of centred features.
 fn covariance_penalty(centred: Tensor<2>) -> Tensor<1> {
     let [_, dim] = centred.dims();
-    off_diagonal(covariance(centred)).square().sum().div_scalar(dim as f32)
+    let divisor = degrees_of_freedom(&centred);
+    off_diagonal_squares(centred.clone(), centred, divisor).div_scalar(dim as f32)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::cholesky::inverse_cholesky;
 use crate::normalize::l2_normalize;
 use crate::statistics::{centre, covariance};
-use crate::{JointEmbeddingLoss, at_least_f32};
+use crate::{JointEmbeddingLoss, at_least_f32, sums};
 
 /// W-MSE (Ermolov et al., 2021): distance of the views after whitening.
 ///
@@ -57,9 +57,9 @@ impl JointEmbeddingLoss for WMseLoss {
             let views = [&a, &b].map(|z| z.clone().narrow(0, slice.start, slice.len()));
             let z = l2_normalize(whiten(Tensor::cat(views.to_vec(), 0), self.epsilon));
             let [a, b] = [0, slice.len()].map(|start| z.clone().narrow(0, start, slice.len()));
-            (a - b).square().sum_dim(1)
+            sums::sum_dim((a - b).square(), 1)
         });
-        Tensor::cat(distances.collect(), 0).mean()
+        sums::mean(Tensor::cat(distances.collect(), 0))
     }
 }
 

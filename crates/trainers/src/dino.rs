@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleDisplay, RunningState};
 use burn::tensor::{Device, Tensor};
 use selfsame_kernels::moving_average;
-use selfsame_losses::DinoLoss;
+use selfsame_losses::{DinoLoss, l2_normalize, sums};
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::Linear;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
@@ -117,14 +117,8 @@ impl<E: Encoder + Module + ModuleDisplay> Network<E> {
 
     /// Cosines with the prototypes: `[batch, bottleneck]` → `[batch, prototypes]`.
     fn logits(&self, z: Tensor<2>) -> Tensor<2> {
-        unit(z).matmul(unit(self.prototypes.weight.val()).transpose())
+        l2_normalize(z).matmul(l2_normalize(self.prototypes.weight.val()).transpose())
     }
-}
-
-/// Rows of length 1.
-fn unit(x: Tensor<2>) -> Tensor<2> {
-    let norm = x.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-    x / norm
 }
 
 /// DINO (Caron et al., 2021, algorithm 1), with two global views and no local crops. Built by
@@ -154,7 +148,7 @@ impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
     /// C ← m C + (1 − m) · mean of the teacher's outputs.
     fn update_center(&self, outputs: Tensor<2>) {
         let [_, prototypes] = outputs.dims();
-        let mean = gather_rows(outputs.mean_dim(0)).mean_dim(0).reshape([prototypes]);
+        let mean = gather_rows(sums::mean_dim(outputs, 0)).mean_dim(0).reshape([prototypes]);
         let moved = moving_average(self.center.value(), mean, self.settings.center_momentum);
         self.center.update(moved);
         // `update` only queues the value; a checkpoint taken now would miss this step without it.

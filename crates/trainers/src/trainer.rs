@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_kernels::{current_ranks, on_workers};
+use selfsame_losses::{l2_normalize, sums};
 
 use crate::figures::{Figures, Unread};
 use crate::finite::{first_not_finite, gradient_sums};
@@ -380,11 +381,10 @@ impl<M: Method> Trainer<M> {
 /// See [`StepReport::embedding_std`]. `z`: `[batch, dim]`.
 fn embedding_std(z: Tensor<2>) -> Tensor<1> {
     let [_, dim] = z.dims();
-    let z = z.inner();
-    let norm = z.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
-    let z = z / norm;
-    let centred = z.clone() - z.mean_dim(0);
-    centred.square().mean_dim(0).sqrt().mean() * (dim as f32).sqrt()
+    let z = l2_normalize(z.inner());
+    let centred = z.clone() - sums::mean_dim(z, 0);
+    let deviations = sums::mean_dim(centred.square(), 0).sqrt();
+    sums::mean(deviations) * (dim as f32).sqrt()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! `tests/reference` (made by `generate.py` there; nothing here needs Python).
 
 mod evaluation;
+mod extremes;
 mod layers;
 mod losses;
 mod methods;
