@@ -110,6 +110,36 @@ fn a_comparison_makes_every_run_once_and_says_what_it_found() {
     assert!(message.contains("other settings") && message.contains("epochs"), "{message}");
 }
 
+/// After a few steps of one run each, every figure is chance: page, Markdown and JSON say so and choose nothing.
+#[test]
+fn a_comparison_too_short_to_tell_recommends_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("short");
+    let more = ["--seeds", "1", "--epochs", "1", "--batch-sizes", "20,20"];
+    let found = json(&ok(&study(&["compare", "byol", "simclr"], &out, &more)));
+    // A batch size that is named twice is one.
+    assert_eq!(found["runs"].as_array().unwrap().len(), 2);
+    let lead: Vec<&str> =
+        found["lead"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert!(lead[0].contains("nothing is recommended"), "{lead:?}");
+    assert!(lead[1].contains("--epochs 30 --seeds 3, with all images"), "{lead:?}");
+    assert!(lead.iter().any(|text| text.contains("1 epoch (3 steps) on 60 images")), "{lead:?}");
+    for claim in found["claims"].as_array().unwrap() {
+        assert_eq!(claim["outcome"], "undecided", "{claim}");
+        let evidence = claim["evidence"].as_str().unwrap();
+        assert!(
+            evidence.contains("3 steps are too few") && evidence.contains("one run"),
+            "{claim}"
+        );
+    }
+    for name in ["README.md", "index.html"] {
+        let text = std::fs::read_to_string(out.join(name)).unwrap();
+        assert!(text.contains(lead[0]) && text.contains("Undecided: they rest on"), "{text}");
+        assert!(text.contains("raw pixels") && text.contains("40 held-out images"), "{text}");
+        assert!(!text.contains("hoose ") && !text.contains("time is short"), "{text}");
+    }
+}
+
 #[test]
 fn a_run_that_fails_is_reported_and_the_others_go_on() {
     let temp = tempfile::tempdir().unwrap();
@@ -169,6 +199,8 @@ fn an_ablation_has_a_verdict_on_every_part() {
         "train.epochs=2",
         "--set",
         "train.batch_size=20",
+        "--seeds",
+        "1",
     ];
     let found = json(&ok(&study(&["ablate", "byol"], &temp.path().join("ablated"), &more)));
     let names: Vec<&str> =
@@ -182,6 +214,12 @@ fn an_ablation_has_a_verdict_on_every_part() {
     }
     let claims = found["claims"].as_array().unwrap();
     assert!(claims.iter().any(|c| c["text"].as_str().unwrap().contains("no stop-gradient")));
+    // One run of six steps each.
+    for claim in claims {
+        assert_eq!(claim["outcome"], "undecided", "{claim}");
+    }
+    let lead = found["lead"].to_string();
+    assert!(lead.contains("6 steps are too few to tell"), "{lead}");
     let markdown = std::fs::read_to_string(temp.path().join("ablated/README.md")).unwrap();
     assert!(markdown.contains("Grill et al., 2020, table 5b"), "{markdown}");
 }
@@ -191,7 +229,7 @@ fn an_ablation_has_a_verdict_on_every_part() {
 fn every_momentum_of_an_ablation_is_a_run_of_its_own() {
     let temp = tempfile::tempdir().unwrap();
     let out = temp.path().join("ablated");
-    let more = ["--only", "momentum", "--set", "train.epochs=1", "--set", "train.batch_size=20"];
+    let more = ["--only", "momentum", "--set", "train.epochs=1", "--seeds", "1"];
     let found = json(&ok(&study(&["ablate", "byol"], &out, &more)));
     let runs = found["runs"].as_array().unwrap();
     assert!(runs.iter().any(|run| run["name"] == "tau-0.99-s0"), "{runs:?}");
@@ -209,10 +247,14 @@ fn wrong_usage_is_told_before_any_run() {
     let out = temp.path().join("none");
     for (command, more, word) in [
         (&["compare", "byol", "nonsense"][..], &[][..], "the methods are byol"),
-        (&["compare", "byol"][..], &["--seeds", "0"][..], "--seeds"),
-        (&["compare", "w-mse"][..], &["--batch-sizes", "4"][..], "w_mse.sub_batch"),
-        (&["compare", "byol"][..], &["--minutes", "0"][..], "--minutes"),
-        (&["compare", "byol"][..], &["--jobs", "0"][..], "from 1 to"),
+        (&["compare", "byol", "simclr"][..], &["--seeds", "0"][..], "--seeds"),
+        (&["compare", "w-mse", "byol"][..], &["--batch-sizes", "4"][..], "w_mse.sub_batch"),
+        (&["compare", "byol", "simclr"][..], &["--minutes", "0"][..], "--minutes"),
+        // One method, also if it is named twice, and whatever else is asked for.
+        (&["compare", "byol"][..], &[][..], "cargo xtask compare byol barlow-twins"),
+        (&["compare", "simclr", "simclr"][..], &[][..], "simclr alone has nothing to be compared"),
+        (&["compare", "byol"][..], &["--batch-sizes", "10,20"][..], "two methods or more"),
+        (&["compare", "byol", "simclr"][..], &["--jobs", "0"][..], "from 1 to"),
         (&["ablate", "byol"][..], &["--only", "nonsense"][..], "--only nonsense"),
         (&["pretrain", "byol"][..], &["--recipe", "nonsense"][..], "cifar10-1000ep"),
     ] {

@@ -18,7 +18,11 @@ impl Study {
             let _ = write!(out, "\n{}\n", line(text));
         }
         if !self.claims.is_empty() {
-            out.push_str("\n## Claims\n\n| What is said | Here | Figures |\n| --- | --- | --- |\n");
+            out.push_str("\n## Claims\n");
+            if !self.legend.is_empty() {
+                let _ = write!(out, "\n{}\n", line(&self.legend));
+            }
+            out.push_str("\n| What is said | Here | Figures |\n| --- | --- | --- |\n");
             for claim in &self.claims {
                 let (text, word) = (cell(&claim.text), claim.outcome.word());
                 let _ = writeln!(out, "| {text} | {word} | {} |", cell(&claim.evidence));
@@ -137,6 +141,7 @@ mod tests {
                 outcome: ClaimOutcome::NotSeen,
                 evidence: "0.9 times | 1".into(),
             }],
+            legend: "Seen: shown by *these* runs.".into(),
             tables: vec![Table {
                 title: "Figures".into(),
                 header: vec![String::new(), "k-NN".into()],
@@ -154,6 +159,7 @@ mod tests {
             "# A | B\n",
             "```sh\ncargo xtask compare a b\n```",
             "Choose \\*A\\*.",
+            "## Claims\n\nSeen: shown by \\*these\\* runs.\n\n| What is said |",
             "| A costs more | not seen | 0.9 times \\| 1 |",
             "|  | k-NN |\n| --- | --: |\n| A | **80.1** |\n| B |  |\n",
             "![k-NN against time](k-nn-against-time.svg)",

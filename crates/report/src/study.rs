@@ -26,6 +26,8 @@ pub struct Study {
     pub lead: Vec<String>,
     /// What is said of the methods, against what these runs show.
     pub claims: Vec<Claim>,
+    /// What the outcomes of the claims mean here: when something counts as seen, and when it is undecided.
+    pub legend: String,
     /// Figures.
     pub tables: Vec<Table>,
     /// Curves.
@@ -139,7 +141,7 @@ pub fn study(study: &Study) -> Result<String, ReportError> {
         escape(&study.title),
     );
     let mut document = Document::new(&study.title, head);
-    document.section("Claims", &claims(&study.claims));
+    document.section("Claims", &claims(&study.claims, &study.legend));
     document.section("Figures", &tables(&study.tables));
     document.section("Curves", &charts(&study.charts.iter().map(Plot::from).collect::<Vec<_>>()));
     document.section("Settings", &listing(&study.settings));
@@ -147,11 +149,11 @@ pub fn study(study: &Study) -> Result<String, ReportError> {
     Ok(document.finish())
 }
 
-fn claims(claims: &[Claim]) -> String {
+fn claims(claims: &[Claim], legend: &str) -> String {
     if claims.is_empty() {
         return String::new();
     }
-    let mut html = String::from("<ul class=\"claims\">");
+    let mut html = format!("{}<ul class=\"claims\">", paragraph("caption", legend));
     for claim in claims {
         let (class, word) = (claim.outcome.class(), claim.outcome.word());
         let _ = write!(

@@ -317,6 +317,7 @@ fn studied(text: &str) -> Study {
         claims: [ClaimOutcome::Seen, ClaimOutcome::NotSeen, ClaimOutcome::Undecided]
             .map(claim)
             .to_vec(),
+        legend: format!("{text} means"),
         tables: vec![Table {
             title: text.into(),
             caption: text.into(),
@@ -350,6 +351,7 @@ fn a_study_shows_its_answer_claims_figures_and_curves() {
     for word in [">seen<", "not seen<", "undecided<"] {
         assert!(html.replace("/svg>", "/svg>>").contains(word), "{word}");
     }
+    assert!(html.contains(">plain means</p>"));
     // Of three ranges one is drawn: the others are no number, and upside down.
     let whiskers = html.split("class=\"whisker").nth(1).unwrap().split("/>").next().unwrap();
     assert_eq!(whiskers.matches('V').count(), 1, "{whiskers}");

@@ -1,21 +1,29 @@
 //! `cargo xtask ablate`: a method with one thing taken away at a time.
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use clap::Args;
 use selfsame_eval::Level;
-use selfsame_report::{Cell, Chart, Claim, ClaimOutcome, Line, Study, Table};
+use selfsame_report::{Cell, Chart, Claim, Line, Study, Table};
 use serde_json::json;
 
-use super::figures::{Repeats, accuracy, accuracy_cell, differ, rounded};
+use super::budget::Budget;
+use super::chance::{doubt, doubt_of_collapse};
+use super::claims::{Judged, claim as judged, legend};
+use super::compare_page::{baselines, circumstances};
+use super::figures::{Repeats, accuracy, accuracy_cell, against, finished, leaders, rounded};
 use super::publish::{command_line, default_folder, publish};
+use super::recommendation::beats;
 use super::trials::{Jobs, Outcome, StudyFolder, Trial};
 use super::variants::{AS_IT_IS, Expected, GROUPS, Variant, variants};
 use crate::config::Overrides;
+use crate::defaults;
 use crate::machine::describe;
 use crate::methods::Method;
 use crate::run_folder::git_commit;
 use crate::usage::usage;
+use crate::words::count;
 
 /// Take the parts of a method away, one at a time, and see what each is for.
 ///
@@ -37,8 +45,8 @@ pub struct AblateArgs {
     /// Only what belongs to this: mechanism, momentum, loss, heads or augmentation; may be repeated.
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
-    /// Runs of each, with seeds that follow on --seed.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Runs of each, with seeds that follow on --seed. One run of each is quick, and decides nothing.
+    #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
     /// The study's folder [default: runs/ablate-METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
@@ -84,13 +92,20 @@ pub fn run(args: &AblateArgs) -> anyhow::Result<()> {
         .map(|(change, own)| (change, Repeats { outcomes: own.iter().collect() }))
         .collect();
 
-    let page = page(args.method, &groups, &toml::to_string(&base)?);
+    let own = defaults::config(args.method, base.data.dataset.as_deref()).train.epochs;
+    let limited = base.data.limit.is_some() || base.data.fraction.is_some();
+    let budget = Budget::epochs("--set train.epochs=", base.train.epochs, own);
+    let budget = budget.with(args.seeds, limited);
+    let lead = lead(args.method, &groups, &outcomes, &budget);
+    let page = page(args.method, &groups, lead, &toml::to_string(&base)?);
     let runs: Vec<_> = trials.iter().zip(&outcomes).map(|(t, o)| record(&t.name, o)).collect();
     publish(&folder, &page, &runs)?;
     if args.json {
         println!(
             "{}",
-            serde_json::to_string_pretty(&json!({"claims": page.claims, "runs": runs}))?
+            serde_json::to_string_pretty(
+                &json!({"lead": page.lead, "claims": page.claims, "runs": runs})
+            )?
         );
     } else {
         print!("{}", page.to_markdown());
@@ -114,7 +129,12 @@ fn slug(label: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
-fn page(method: Method, groups: &[(&Variant, Repeats)], settings: &str) -> Study {
+fn page(
+    method: Method,
+    groups: &[(&Variant, Repeats)],
+    lead: Vec<String>,
+    settings: &str,
+) -> Study {
     let base = &groups[0].1;
     let first = base.measured().next();
     let dataset = first.map_or("?", |m| &m.summary.dataset);
@@ -122,8 +142,9 @@ fn page(method: Method, groups: &[(&Variant, Repeats)], settings: &str) -> Study
         title: format!("What {} cannot do without, on {dataset}", method.title()),
         name: format!("ablation of {}", method.name()),
         command: command_line(),
-        lead: lead(method, groups),
+        lead,
         claims: groups.iter().filter_map(|(change, own)| claim(change, own, base)).collect(),
+        legend: legend(),
         tables: vec![table(groups)],
         charts: charts(groups),
         machine: describe(git_commit().as_deref()),
@@ -131,11 +152,16 @@ fn page(method: Method, groups: &[(&Variant, Repeats)], settings: &str) -> Study
     }
 }
 
-fn lead(method: Method, groups: &[(&Variant, Repeats)]) -> Vec<String> {
+fn lead(
+    method: Method,
+    groups: &[(&Variant, Repeats)],
+    outcomes: &[Outcome],
+    budget: &Budget,
+) -> Vec<String> {
     let base = &groups[0].1;
     let Some(knn) = base.knn() else {
         return vec![format!(
-            "{} did not finish as it is, so there is nothing to compare with.",
+            "{} gave no accuracy as it is, so there is nothing to compare with.",
             method.title()
         )];
     };
@@ -143,79 +169,106 @@ fn lead(method: Method, groups: &[(&Variant, Repeats)]) -> Vec<String> {
         let own = groups[1..].iter().filter(|(_, own)| wanted(own));
         own.map(|(change, _)| change.label.as_str()).collect()
     };
+    let mut lead = as_it_is(method, base, budget);
     let collapsed = names(&|own| own.collapsed() > 0);
-    let mut lead = vec![format!(
-        "As it is, {} reaches {} % under k-NN (untrained encoder {} %).",
-        method.title(),
-        accuracy(Some(knn)),
-        accuracy(base.mean(|f| f.knn_top1_random_init)),
-    )];
+    let finished = groups.iter().map(|(_, own)| own).filter(|own| own.measured().count() > 0);
+    let too_few = doubt_of_collapse(finished);
+    let early = too_few.map_or(String::new(), |doubt| format!(" That is undecided: {doubt}."));
     lead.push(match collapsed.is_empty() {
-        true => "The collapse doctor found no collapse in any variant.".into(),
-        false => format!("The collapse doctor found a collapse with: {}.", collapsed.join("; ")),
+        true => format!("The collapse doctor found no collapse in any variant.{early}"),
+        false => {
+            format!("The collapse doctor found a collapse with: {}.{early}", collapsed.join("; "))
+        }
     });
     let unfinished = names(&|own| own.measured().count() == 0);
     if !unfinished.is_empty() {
         lead.push(format!("No run came to its end with: {}.", unfinished.join("; ")));
     }
-    let mut changes: Vec<(f64, &str)> = groups[1..]
+    let mut worse: Vec<(f64, &str)> = groups[1..]
         .iter()
         .filter(|(_, own)| own.collapsed() == 0)
+        .filter(|(_, own)| against(own, base, |f| f.knn_top1) == Some(Ordering::Less))
         .filter_map(|(change, own)| Some((own.knn()?.mean - knn.mean, change.label.as_str())))
         .collect();
-    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let worst: Vec<String> = changes
+    worse.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let worst: Vec<String> = worse
         .iter()
         .take(3)
-        .filter(|(change, _)| *change < 0.0)
         .map(|(change, label)| format!("{label} ({:+.1} points)", 100.0 * change))
         .collect();
-    if !worst.is_empty() {
-        lead.push(format!("Of the others, these cost most: {}.", worst.join(", ")));
-    }
+    lead.push(match worst.is_empty() {
+        true => {
+            "Of the others, none is told apart from the method as it is by its accuracy.".into()
+        }
+        false => format!("Of the others, these cost most: {}.", worst.join(", ")),
+    });
+    lead.extend(base.measured().next().map(|m| circumstances(&m.summary, outcomes, budget)));
     lead
+}
+
+/// Whether the method learns at all here: without that, nothing shows what its parts are for.
+fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
+    let untrained = base.mean(|f| f.knn_top1_random_init);
+    let percent = |value| format!("{} %", accuracy(value));
+    let own = format!("As it is, {} has {} under k-NN", method.title(), percent(base.knn()));
+    let pixels = base.mean(|f| f.knn_top1_pixels);
+    let pixels = pixels.map_or(String::new(), |v| format!(", raw pixels {}", percent(Some(v))));
+    let baselines = format!("the untrained encoder has {}{pixels}", percent(untrained));
+    let below = base.knn().zip(untrained).is_some_and(|(own, than)| own.mean <= than.mean);
+    let beaten = beats(base, |f| f.knn_top1_random_init) == Some(Ordering::Greater);
+    let (how, advice) = match doubt([base]) {
+        _ if untrained.is_none() => return vec![format!("{own}.")],
+        _ if below => ("does not beat the untrained encoder", budget.longer()),
+        None if beaten => return vec![format!("{own}: {baselines}.")],
+        None => ("does not beat the untrained encoder beyond chance", budget.longer()),
+        Some(_) => return vec![format!("{own}: {baselines}.")],
+    };
+    let all = format!(
+        "{} {how} within this budget of {}, so what its parts are for does not show. {own}: {baselines}.",
+        method.title(),
+        budget.words
+    );
+    vec![all, advice]
 }
 
 /// What is said of a change, against what these runs show.
 fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
     let (expected, source) = change.expected?;
     let runs = own.measured().count();
-    let (level, headline) = own.verdict().unwrap_or((Level::Unknown, "no run finished"));
-    let says = match expected {
-        Expected::Collapse => "collapses",
-        Expected::NoCollapse => "need not collapse",
-    };
     let collapsed = own.collapsed();
-    let outcome = match (expected, runs) {
-        (_, 0) => ClaimOutcome::Undecided,
-        (Expected::Collapse, runs) if collapsed == runs => ClaimOutcome::Seen,
-        (Expected::NoCollapse, _) if collapsed == 0 && level < Level::Collapsed => {
-            ClaimOutcome::Seen
+    let (level, headline) = own.verdict().unwrap_or((Level::Unknown, "no run finished"));
+    let seen = |collapses: bool| -> Judged {
+        match (doubt_of_collapse([own, base]), base.collapsed()) {
+            (Some(doubt), _) => Err(doubt),
+            (None, 0) if collapsed == runs => Ok(collapses),
+            (None, 0) if collapsed == 0 && level != Level::Unknown => Ok(!collapses),
+            (None, 0) => Err("the runs disagree, or have too few images to tell".into()),
+            (None, _) => Err("it collapses as it is, too".into()),
         }
-        _ if collapsed > 0 && collapsed < runs => ClaimOutcome::Undecided,
-        _ => ClaimOutcome::NotSeen,
     };
-    Some(Claim {
-        text: format!("{}: it {says} ({source})", change.label),
-        outcome,
-        evidence: format!(
-            "{collapsed} of {runs} runs collapsed; k-NN {} against {} as it is; {headline}",
-            accuracy(own.knn()),
-            accuracy(base.knn())
-        ),
-    })
+    let (says, outcome) = match expected {
+        Expected::Collapse => ("collapses", seen(true)),
+        Expected::NoCollapse => ("need not collapse", seen(false)),
+    };
+    let evidence = format!(
+        "{collapsed} of {runs} runs collapsed; k-NN {} against {} as it is; {headline}",
+        accuracy(own.knn()),
+        accuracy(base.knn())
+    );
+    Some(judged(format!("{}: it {says} ({source})", change.label), outcome, evidence))
 }
 
 fn table(groups: &[(&Variant, Repeats)]) -> Table {
-    let base = groups[0].1.knn();
-    let best = groups.iter().filter_map(|(_, own)| own.knn()).map(|v| v.mean).reduce(f64::max);
-    let rows = groups.iter().map(|(change, own)| {
-        let repeats = own.outcomes.len();
-        let against = match (own.knn(), base) {
+    let base = &groups[0].1;
+    let all: Vec<&Repeats> = groups.iter().map(|(_, own)| own).collect();
+    let strong = leaders(&all, |f| f.knn_top1);
+    let rows = groups.iter().zip(strong).map(|((change, own), strong)| {
+        let change_of = match (own.knn(), base.knn()) {
             _ if change.label == AS_IT_IS => String::new(),
-            (Some(knn), Some(base)) => {
-                let sure = if differ(knn, base, repeats) { "" } else { ", within chance" };
-                format!("{:+.1}{sure}", 100.0 * (knn.mean - base.mean))
+            (Some(knn), Some(as_it_is)) => {
+                let told = against(own, base, |f| f.knn_top1).is_some();
+                let sure = if told { "" } else { ", undecided" };
+                format!("{:+.1}{sure}", 100.0 * (knn.mean - as_it_is.mean))
             }
             _ => "–".into(),
         };
@@ -232,25 +285,41 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
         });
         vec![
             Cell::from(change.label.as_str()),
+            finished(own).into(),
             Cell::from(if change.label == AS_IT_IS { "" } else { change.group }),
-            accuracy_cell(own.knn(), best),
-            Cell::from(against),
+            accuracy_cell(own.knn(), strong),
+            Cell::from(change_of),
             Cell::from(accuracy(own.probe())),
             Cell::from(rounded(own.mean(|f| Some(f.effective_rank)).map(|v| v.mean), 1)),
             Cell::from(directions),
             Cell::from(verdict),
         ]
     });
+    let images = base.measured().next();
+    let images =
+        images.map_or("held-out images".into(), |m| count(m.summary.test_images, "held-out image"));
     Table {
         title: "One thing changed at a time".into(),
-        caption: "Accuracies in percent on held-out images, mean ± deviation over the seeds. Within chance: less than \
-                  two standard errors of the difference, or two points where there is one seed. Rank: effective \
-                  rank of the features. Directions: used by the projections."
-            .into(),
-        header: ["", "what", "k-NN", "change", "linear probe", "rank", "directions", "collapse doctor"]
-            .map(str::to_owned)
-            .to_vec(),
-        rows: rows.collect(),
+        caption: format!(
+            "Accuracies in percent on {images}: mean ± deviation over the runs. Change: in points; undecided where it is \
+             within chance, or the runs are too few or too short. Bold: the highest, and what cannot be told from it; none is \
+             bold where nothing can be told apart. Rank: effective rank of the features. Directions: used by the \
+             projections."
+        ),
+        header: [
+            "",
+            "runs",
+            "what",
+            "k-NN",
+            "change",
+            "linear probe",
+            "rank",
+            "directions",
+            "collapse doctor",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        rows: rows.chain(baselines(base)).collect(),
     }
 }
 
@@ -286,7 +355,97 @@ fn charts(groups: &[(&Variant, Repeats)]) -> Vec<Chart> {
 
 #[cfg(test)]
 mod tests {
+    use selfsame_report::ClaimOutcome;
+
+    use super::super::made_up::{UNTRAINED, collapse, outcomes, repeats};
     use super::*;
+    use crate::study::measured::Measured;
+
+    fn change(label: &str, expected: Expected) -> Variant {
+        let expected = Some((expected, "a paper"));
+        Variant { group: GROUPS[0], label: label.into(), set: Vec::new(), expected }
+    }
+
+    #[test]
+    fn a_claim_of_collapse_needs_runs_that_are_many_and_long_enough() {
+        let healthy = |run: &mut Measured| run.summary.steps = 300;
+        let collapsed = |run: &mut Measured| {
+            run.summary.steps = 300;
+            collapse(run);
+        };
+        let early = |run: &mut Measured| {
+            run.summary.steps = 299;
+            collapse(run);
+        };
+        let two = |change: &dyn Fn(&mut Measured)| outcomes(&[0.7, 0.7], change);
+        let (healthy, collapsed, early) = (two(&healthy), two(&collapsed), two(&early));
+        let mixed = [healthy[0].clone(), collapsed[0].clone()];
+        let outcome = |expected, own: &[Outcome], base: &[Outcome]| {
+            let claim = claim(&change("no predictor", expected), &repeats(own), &repeats(base));
+            claim.unwrap().outcome
+        };
+        use ClaimOutcome::{NotSeen, Seen, Undecided};
+        use Expected::{Collapse, NoCollapse};
+        assert_eq!(outcome(Collapse, &collapsed, &healthy), Seen);
+        assert_eq!(outcome(Collapse, &healthy, &healthy), NotSeen);
+        assert_eq!(outcome(NoCollapse, &collapsed, &healthy), NotSeen);
+        assert_eq!(outcome(NoCollapse, &healthy, &healthy), Seen);
+        for expected in [Collapse, NoCollapse] {
+            for (own, base) in [
+                (&mixed[..], &healthy[..]),
+                (&early, &healthy),
+                (&collapsed[..1], &healthy),
+                (&healthy[..1], &healthy),
+                (&[], &healthy),
+                // Then it is not for the lack of a predictor.
+                (&collapsed, &collapsed),
+                (&collapsed, &mixed),
+            ] {
+                assert_eq!(outcome(expected, own, base), Undecided);
+            }
+        }
+    }
+
+    #[test]
+    fn a_method_that_learns_nothing_shows_nothing_of_its_parts() {
+        let said = |accuracies: &[f64]| {
+            let budget = Budget::epochs("--set train.epochs=", 1, 30).with(3, true);
+            as_it_is(Method::Byol, &repeats(&outcomes(accuracies, |_| ())), &budget).join(" ")
+        };
+        for below in [&[0.54, 0.55][..], &[0.54], &[UNTRAINED, UNTRAINED]] {
+            let said = said(below);
+            assert!(said.starts_with("BYOL does not beat the untrained encoder within"), "{said}");
+            assert!(said.contains("--set train.epochs=30"), "{said}");
+        }
+        let close = said(&[0.60, 0.61]);
+        assert!(close.contains("beyond chance within"), "{close}");
+        let learnt = said(&[0.70, 0.71]);
+        assert!(learnt.starts_with("As it is, BYOL has 70.5 ± 0.7 %"), "{learnt}");
+        assert!(
+            learnt.contains("untrained encoder has 60.0") && learnt.contains("raw pixels 76.0")
+        );
+    }
+
+    #[test]
+    fn what_costs_most_is_told_apart_from_the_method_as_it_is() {
+        let base = outcomes(&[0.70, 0.71, 0.70], |_| ());
+        let (low, close) = (outcomes(&[0.60; 3], |_| ()), outcomes(&[0.695; 3], |_| ()));
+        let variants =
+            ["as it is", "no crop", "no flip"].map(|label| change(label, Expected::Collapse));
+        let all = [&base, &low, &close];
+        let groups: Vec<_> = variants.iter().zip(all.map(|own| repeats(own))).collect();
+        let budget = Budget::epochs("--set train.epochs=", 30, 30).with(3, false);
+        let said = lead(Method::Byol, &groups, &base, &budget).join(" ");
+        assert!(said.contains("cost most: no crop (-10.3 points)."), "{said}");
+        let table = table(&groups);
+        let change = |row: usize| table.rows[row][4].text.as_str();
+        assert_eq!([change(1), change(2)], ["-10.3", "-0.8, undecided"]);
+        assert_eq!(table.rows[4][0].text, "raw pixels");
+        // The same of one run each.
+        let single: Vec<_> = variants.iter().zip(all.map(|own| repeats(&own[..1]))).collect();
+        let said = lead(Method::Byol, &single, &base, &budget).join(" ");
+        assert!(said.contains("none is told apart") && said.contains("one run of each"), "{said}");
+    }
 
     #[test]
     fn slugs_are_file_names_and_tell_variants_apart() {

@@ -1,11 +1,42 @@
-//! What is said of the methods, and whether the runs of a comparison show it; and which to choose.
+//! What is said of the methods, and whether the runs of a comparison show it.
+
+use std::cmp::Ordering;
 
 use selfsame_eval::{Level, MeanDeviation};
 use selfsame_report::{Claim, ClaimOutcome};
 
+use super::chance::{
+    Estimate, LEAST_RUNS, LEAST_STEPS, LEAST_STEPS_TO_COLLAPSE, doubt, doubt_of_collapse,
+};
 use super::comparison::{Comparison, Group};
-use super::figures::{accuracy, differ};
+use super::figures::{Repeats, accuracy};
+use super::measured::Figures;
 use crate::methods::Method;
+
+/// Runs of one method must all be faster than those of the other by this factor: the same run again, on a machine that
+/// does nothing else, was up to 1.16 times as fast (docs/results).
+const FASTER: f64 = 1.05;
+
+/// Whether it is so, or why that is undecided.
+pub type Judged = Result<bool, String>;
+
+/// What the words mean.
+pub fn legend() -> String {
+    format!(
+        "Seen: these runs show it. Not seen: they show the opposite. Undecided: they rest on fewer than {LEAST_RUNS} runs of \
+         each or {LEAST_STEPS} steps ({LEAST_STEPS_TO_COLLAPSE} where the claim is of collapse), or the difference is within \
+         chance: inside the 95 % interval that the seeds and the number of test images leave."
+    )
+}
+
+pub fn claim(text: String, judged: Judged, evidence: String) -> Claim {
+    let (outcome, evidence) = match judged {
+        Ok(true) => (ClaimOutcome::Seen, evidence),
+        Ok(false) => (ClaimOutcome::NotSeen, evidence),
+        Err(reason) => (ClaimOutcome::Undecided, format!("{evidence}; {reason}")),
+    };
+    Claim { text, outcome, evidence }
+}
 
 /// The claims that these runs can speak to.
 pub fn claims(comparison: &Comparison) -> Vec<Claim> {
@@ -16,61 +47,87 @@ pub fn claims(comparison: &Comparison) -> Vec<Claim> {
     }
     for method in &comparison.methods {
         claims.extend(does_not_collapse(comparison, *method));
-        claims.extend(beats_untrained(comparison, *method));
+        for baseline in [Baseline::Untrained, Baseline::Pixels] {
+            claims.extend(beats(comparison, *method, baseline));
+        }
     }
     claims
 }
 
-fn rate(group: &Group) -> Option<f64> {
-    group.repeats.median(|m| Some(m.summary.images_per_second))
+/// `Err` with the reason if these methods' runs tell nothing.
+fn sound(comparison: &Comparison, methods: &[Method]) -> Result<(), String> {
+    comparison.doubt(methods).map_or(Ok(()), Err)
+}
+
+/// Whether a difference is above zero, beyond chance.
+fn above_zero(difference: Estimate) -> Judged {
+    let points = 100.0 * difference.margin().unwrap_or(f64::INFINITY);
+    match difference.sign() {
+        Some(order) => Ok(order == Ordering::Greater),
+        None => Err(format!("less than the {points:.1} points that chance may make")),
+    }
+}
+
+/// Images per second of every run.
+fn rates(repeats: &Repeats) -> Vec<f64> {
+    let mut rates: Vec<f64> = repeats.measured().map(|m| m.summary.images_per_second).collect();
+    rates.sort_by(f64::total_cmp);
+    rates
 }
 
 /// At every batch size that both have.
 fn costs_more(comparison: &Comparison, dear: Method, cheap: Method) -> Option<Claim> {
-    let mut ratios = Vec::new();
+    let (mut each, mut always, mut never) = (Vec::new(), true, true);
     for group in comparison.of(dear) {
         let other = comparison.of(cheap).find(|g| g.batch_size == group.batch_size);
-        if let Some(ratio) = other.and_then(|other| Some(rate(other)? / rate(group)?)) {
-            ratios.push((group.batch_size, ratio));
-        }
+        let Some(other) = other else { continue };
+        let median = |g: &Group| g.repeats.median(|m| Some(m.summary.images_per_second));
+        let (Some(own), Some(than)) = (median(group), median(other)) else { continue };
+        each.push(format!("{:.2} times at batch {}", than / own, group.batch_size));
+        let (own, than) = (rates(&group.repeats), rates(&other.repeats));
+        always &= than[0] > FASTER * own[own.len() - 1];
+        never &= own[0] > FASTER * than[than.len() - 1];
     }
-    let (low, high) = (
-        ratios.iter().map(|r| r.1).reduce(f64::min)?,
-        ratios.iter().map(|r| r.1).reduce(f64::max)?,
+    if each.is_empty() {
+        return None;
+    }
+    let judged = sound(comparison, &[dear, cheap]).and_then(|()| match (always, never) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => Err("not every run of one is 5 percent slower than every run of the other".into()),
+    });
+    let text = format!(
+        "{} costs more per step than {}: it has a second network to run and a predictor",
+        dear.title(),
+        cheap.title()
     );
-    // Machines drift by some percent between runs.
-    let outcome = match () {
-        () if low > 1.05 => ClaimOutcome::Seen,
-        () if high < 1.0 => ClaimOutcome::NotSeen,
-        () => ClaimOutcome::Undecided,
-    };
-    let each: Vec<String> =
-        ratios.iter().map(|(size, ratio)| format!("{ratio:.2} times at batch {size}")).collect();
-    Some(Claim {
-        text: format!(
-            "{} costs more per step than {}: it has a second network to run and a predictor",
-            dear.title(),
-            cheap.title()
-        ),
-        outcome,
-        evidence: each.join(", "),
-    })
+    Some(claim(text, judged, each.join(", ")))
 }
 
-/// How much accuracy a method loses from its largest batch to its smallest, with what it rests on.
-fn loss_at_small_batches(
-    comparison: &Comparison,
-    method: Method,
-) -> Option<(MeanDeviation, usize, usize)> {
+/// How much accuracy a method loses from its largest batch to its smallest.
+struct Loss {
+    estimate: Estimate,
+    /// For display.
+    points: String,
+    small: usize,
+    large: usize,
+}
+
+fn loss_at_small_batches(comparison: &Comparison, method: Method) -> Option<Loss> {
     let mut own: Vec<&Group> = comparison.of(method).collect();
     own.sort_by_key(|group| group.batch_size);
     let (small, large) = (own.first()?, own.last()?);
     if small.batch_size == large.batch_size {
         return None;
     }
+    let of = |group: &Group| group.repeats.estimate(|f| f.knn_top1);
+    let estimate = of(large)?.minus(of(small)?);
     let (a, b) = (small.repeats.knn()?, large.repeats.knn()?);
     let deviation = a.deviation.zip(b.deviation).map(|(a, b)| (a * a + b * b).sqrt());
-    Some((MeanDeviation { mean: b.mean - a.mean, deviation }, small.batch_size, large.batch_size))
+    let gain = MeanDeviation { mean: a.mean - b.mean, deviation };
+    let sign = if gain.mean < 0.0 { "" } else { "+" };
+    let points = format!("{sign}{}", accuracy(Some(gain)));
+    Some(Loss { estimate, points, small: small.batch_size, large: large.batch_size })
 }
 
 fn depends_less_on_batch_size(
@@ -78,156 +135,198 @@ fn depends_less_on_batch_size(
     method: Method,
     than: Method,
 ) -> Option<Claim> {
-    let (own, small, large) = loss_at_small_batches(comparison, method)?;
-    let (other, ..) = loss_at_small_batches(comparison, than)?;
-    let apart = differ(own, other, comparison.seeds as usize);
-    let outcome = match (apart, own.mean < other.mean) {
-        (true, true) => ClaimOutcome::Seen,
-        (true, false) => ClaimOutcome::NotSeen,
-        (false, _) => ClaimOutcome::Undecided,
-    };
-    let points = |v: MeanDeviation| match v.deviation {
-        Some(deviation) => format!("{:+.1} ± {:.1}", -100.0 * v.mean, 100.0 * deviation),
-        None => format!("{:+.1}", -100.0 * v.mean),
-    };
-    Some(Claim {
-        text: format!(
-            "{} depends less on a large batch than {}, whose negatives are the rest of the batch",
-            method.title(),
-            than.title()
-        ),
-        outcome,
-        evidence: format!(
-            "from batch {large} to {small}, k-NN changes by {} points for {}, {} for {}",
-            points(own),
-            method.title(),
-            points(other),
-            than.title()
-        ),
-    })
+    let own = loss_at_small_batches(comparison, method)?;
+    let other = loss_at_small_batches(comparison, than)?;
+    let judged = sound(comparison, &[method, than])
+        .and_then(|()| above_zero(other.estimate.minus(own.estimate)));
+    let text = format!(
+        "{} depends less on a large batch than {}, whose negatives are the rest of the batch",
+        method.title(),
+        than.title()
+    );
+    let evidence = format!(
+        "from batch {} to {}, k-NN changes by {} points for {}, {} for {}",
+        own.large,
+        own.small,
+        own.points,
+        method.title(),
+        other.points,
+        than.title()
+    );
+    Some(claim(text, judged, evidence))
 }
 
+/// By the runs that were long enough; a collapse in another one leaves it open.
 fn does_not_collapse(comparison: &Comparison, method: Method) -> Option<Claim> {
-    let runs: usize = comparison.of(method).map(|g| g.repeats.measured().count()).sum();
-    let collapsed: usize = comparison.of(method).map(|g| g.repeats.collapsed()).sum();
-    let worst = comparison.of(method).filter_map(|g| g.repeats.verdict()).max_by_key(|v| v.0)?;
-    let outcome = match (collapsed, worst.0) {
-        (0, Level::Healthy | Level::Warning) => ClaimOutcome::Seen,
-        (0, _) => ClaimOutcome::Undecided,
-        _ => ClaimOutcome::NotSeen,
+    let all: Vec<&Repeats> = comparison.of(method).map(|group| &group.repeats).collect();
+    let (sound, short): (Vec<&Repeats>, Vec<&Repeats>) =
+        all.iter().copied().partition(|repeats| doubt_of_collapse([*repeats]).is_none());
+    let counted = if sound.is_empty() { &all } else { &sound };
+    let collapsed = |groups: &[&Repeats]| groups.iter().map(|g| g.collapsed()).sum::<usize>();
+    let runs: usize = counted.iter().map(|repeats| repeats.measured().count()).sum();
+    let worst = all.iter().filter_map(|repeats| repeats.verdict()).max_by_key(|v| v.0)?;
+    let judged = match doubt_of_collapse(counted.iter().copied()) {
+        Some(doubt) => Err(doubt),
+        None if collapsed(&sound) > 0 => Ok(false),
+        None if collapsed(&short) > 0 => Err(format!(
+            "runs of fewer than {LEAST_STEPS_TO_COLLAPSE} steps, or of one seed, collapsed"
+        )),
+        None if worst.0 == Level::Unknown => Err("too few images to tell".into()),
+        None => Ok(true),
     };
-    Some(Claim {
-        text: format!("{} does not collapse as its paper has it", method.title()),
-        outcome,
-        evidence: format!("{collapsed} of {runs} runs collapsed; the worst verdict: {}", worst.1),
-    })
+    let text = format!("{} does not collapse with its own settings", method.title());
+    let evidence =
+        format!("{} of {runs} runs collapsed; the worst verdict: {}", collapsed(counted), worst.1);
+    Some(claim(text, judged, evidence))
 }
 
-fn beats_untrained(comparison: &Comparison, method: Method) -> Option<Claim> {
+/// What costs no training.
+#[derive(Clone, Copy)]
+enum Baseline {
+    Untrained,
+    Pixels,
+}
+
+fn beats(comparison: &Comparison, method: Method, baseline: Baseline) -> Option<Claim> {
     let best = comparison.best(method)?;
-    let knn = best.repeats.knn()?;
-    let untrained = best.repeats.mean(|f| f.knn_top1_random_init)?;
-    let outcome =
-        match (differ(knn, untrained, comparison.seeds as usize), knn.mean > untrained.mean) {
-            (true, true) => ClaimOutcome::Seen,
-            (true, false) => ClaimOutcome::NotSeen,
-            (false, _) => ClaimOutcome::Undecided,
-        };
-    Some(Claim {
-        text: format!(
-            "{} makes a better representation than the untrained encoder",
-            method.title()
-        ),
-        outcome,
-        evidence: format!(
-            "k-NN {} against {} %, batch {}",
-            accuracy(Some(knn)),
-            accuracy(Some(untrained)),
-            best.batch_size
-        ),
-    })
+    let (than, of): (_, fn(&Figures) -> Option<f64>) = match baseline {
+        Baseline::Untrained => ("the untrained encoder", |f| f.knn_top1_random_init),
+        Baseline::Pixels => ("raw pixels", |f| f.knn_top1_pixels),
+    };
+    let (own, other) = (best.repeats.estimate(|f| f.knn_top1)?, best.repeats.estimate(of)?);
+    let judged = match doubt([&best.repeats]) {
+        Some(doubt) => Err(doubt),
+        None => above_zero(own.minus(other)),
+    };
+    let evidence = format!(
+        "k-NN {} against {} %, batch {}",
+        accuracy(best.repeats.knn()),
+        accuracy(best.repeats.mean(of)),
+        best.batch_size
+    );
+    let text = format!("{} beats {than} within this budget", method.title());
+    Some(claim(text, judged, evidence))
 }
 
-/// Which method to choose, in words that follow from the figures.
-pub fn recommendation(comparison: &Comparison, target: Option<f64>) -> Vec<String> {
-    let mut ranked: Vec<(&Group, MeanDeviation)> = comparison
-        .methods
-        .iter()
-        .filter_map(|method| comparison.best(*method))
-        .filter(|group| group.repeats.verdict().is_some_and(|v| v.0 < Level::Collapsed))
-        .filter_map(|group| Some((group, group.repeats.knn()?)))
-        .collect();
-    ranked.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
-    let Some(((first, top), rest)) = ranked.split_first() else {
-        return vec!["No run gave an accuracy, so nothing can be recommended.".into()];
-    };
-    let repeats = comparison.seeds as usize;
-    let level: Vec<&str> = rest
-        .iter()
-        .filter(|(_, knn)| !differ(*top, *knn, repeats))
-        .map(|(group, _)| group.method.title())
-        .collect();
-    let mut lead = vec![match level.is_empty() {
-        true => format!(
-            "Choose {} at batch {} for accuracy: {} % under k-NN, more than any other here.",
-            first.method.title(),
-            first.batch_size,
-            accuracy(Some(*top))
-        ),
-        false => format!(
-            "{} at batch {} has the highest accuracy, {} % under k-NN; {} cannot be told from it by these runs.",
-            first.method.title(),
-            first.batch_size,
-            accuracy(Some(*top)),
-            level.join(", ")
-        ),
-    }];
-    if ranked.len() > 1 {
-        lead.extend(fastest(&ranked, target));
-        lead.extend(least_sensitive(comparison));
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{at_batch_sizes, collapse, comparison, outcomes};
+    use super::super::trials::Outcome;
+    use super::*;
+
+    /// The outcome and evidence of the one claim that says this.
+    fn found(comparison: &Comparison, about: &str) -> (ClaimOutcome, String) {
+        let all = claims(comparison);
+        let mut found = all.iter().filter(|claim| claim.text.contains(about));
+        let claim = found.next().unwrap_or_else(|| panic!("{about}: {all:?}"));
+        assert!(found.next().is_none(), "{about}: {all:?}");
+        (claim.outcome, claim.evidence.clone())
     }
-    lead
-}
 
-fn fastest(ranked: &[(&Group, MeanDeviation)], target: Option<f64>) -> Option<String> {
-    let target = target?;
-    let mut times: Vec<(f64, &Group)> = ranked
-        .iter()
-        .filter_map(|(group, _)| Some((group.repeats.median(|m| m.seconds_to(target))?, *group)))
-        .collect();
-    times.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (seconds, group) = times.first()?;
-    let second = times.get(1).map_or(String::new(), |(seconds, group)| {
-        format!(", before {} in {seconds:.0} s", group.method.title())
-    });
-    Some(format!(
-        "Choose {} where time is short: it is the first at {:.1} %, after {seconds:.0} s of training (batch {}){second}.",
-        group.method.title(),
-        100.0 * target,
-        group.batch_size
-    ))
-}
+    fn single(method: Method, own: &[Outcome], about: &str) -> (ClaimOutcome, String) {
+        found(&comparison(&[(method, own)]), about)
+    }
 
-/// The method whose accuracy differs least between batch sizes.
-fn least_sensitive(comparison: &Comparison) -> Option<String> {
-    let spread = |method: &Method| {
-        let all: Vec<f64> =
-            comparison.of(*method).filter_map(|g| Some(g.repeats.knn()?.mean)).collect();
-        let (low, high) =
-            (all.iter().copied().reduce(f64::min)?, all.iter().copied().reduce(f64::max)?);
-        (all.len() > 1).then_some((high - low, *method))
-    };
-    let mut spreads: Vec<(f64, Method)> = comparison.methods.iter().filter_map(spread).collect();
-    spreads.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let ((least, steady), (most, shaky)) = (spreads.first()?, spreads.last()?);
-    (spreads.len() > 1).then(|| {
-        format!(
-            "The batch size matters least for {} ({:.1} points between its best and its worst) and most for {} \
-             ({:.1} points).",
-            steady.title(),
-            100.0 * least,
-            shaky.title(),
-            100.0 * most
-        )
-    })
+    #[test]
+    fn baselines_are_beaten_beyond_chance_only() {
+        let beats = |accuracies: &[f64], steps| {
+            let own = outcomes(accuracies, |run| run.summary.steps = steps);
+            ["beats the untrained", "beats raw pixels"]
+                .map(|about| single(Method::Byol, &own, about))
+        };
+        use ClaimOutcome::{NotSeen, Seen, Undecided};
+        let words = |found: [(ClaimOutcome, String); 2]| found.map(|(outcome, _)| outcome);
+        assert_eq!(words(beats(&[0.80, 0.81, 0.80], 1000)), [Seen, Seen]);
+        assert_eq!(words(beats(&[0.70, 0.71, 0.70], 1000)), [Seen, NotSeen]);
+        assert_eq!(words(beats(&[0.54, 0.55, 0.54], 1000)), [NotSeen, NotSeen]);
+        let [close, _] = beats(&[0.60, 0.61, 0.60], 1000);
+        assert_eq!(close.0, Undecided);
+        assert!(close.1.contains("points that chance may make"), "{}", close.1);
+        // However far apart they are.
+        for (found, reason) in
+            [(beats(&[0.99], 1000), "one run"), (beats(&[0.99, 0.98], 15), "15 steps")]
+        {
+            for (outcome, evidence) in found {
+                assert_eq!(outcome, Undecided);
+                assert!(evidence.contains(reason), "{evidence}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_method_costs_more_if_each_of_its_runs_does() {
+        let at = |rates: [f64; 2], steps| {
+            let mut own = outcomes(&[0.8, 0.8], |run| run.summary.steps = steps);
+            for (outcome, rate) in own.iter_mut().zip(rates) {
+                outcome.as_mut().unwrap().summary.images_per_second = rate;
+            }
+            own
+        };
+        let outcome = |byol, barlow, steps| {
+            let (byol, barlow) = (at(byol, steps), at(barlow, steps));
+            let pairs = [(Method::Byol, &byol[..]), (Method::BarlowTwins, &barlow[..])];
+            found(&comparison(&pairs), "costs more").0
+        };
+        assert_eq!(outcome([100.0, 110.0], [130.0, 140.0], 100), ClaimOutcome::Seen);
+        assert_eq!(outcome([130.0, 140.0], [100.0, 110.0], 100), ClaimOutcome::NotSeen);
+        // Equal; slower by less than 5 percent; slower in the middle, while one run is not.
+        assert_eq!(outcome([100.0, 100.0], [100.0, 100.0], 100), ClaimOutcome::Undecided);
+        assert_eq!(outcome([100.0, 100.0], [104.0, 104.0], 100), ClaimOutcome::Undecided);
+        assert_eq!(outcome([100.0, 130.0], [131.0, 190.0], 100), ClaimOutcome::Undecided);
+        assert_eq!(outcome([100.0, 110.0], [130.0, 140.0], 15), ClaimOutcome::Undecided);
+    }
+
+    #[test]
+    fn no_collapse_is_seen_in_runs_that_are_long_enough() {
+        let about = "does not collapse";
+        let run = |accuracies: &[f64], steps, collapsed: bool| {
+            let own = outcomes(accuracies, |run| {
+                run.summary.steps = steps;
+                if collapsed {
+                    collapse(run);
+                }
+            });
+            single(Method::Byol, &own, about)
+        };
+        assert_eq!(run(&[0.8, 0.8], 300, false).0, ClaimOutcome::Seen);
+        assert_eq!(run(&[0.8, 0.8], 300, true).0, ClaimOutcome::NotSeen);
+        for collapsed in [false, true] {
+            let (outcome, evidence) = run(&[0.8, 0.8], 299, collapsed);
+            assert_eq!(outcome, ClaimOutcome::Undecided);
+            assert!(evidence.contains("299 steps are too few to tell"), "{evidence}");
+            assert_eq!(run(&[0.8], 1000, collapsed).0, ClaimOutcome::Undecided);
+        }
+        // A collapse at a batch size with few steps leaves open what the others show.
+        let long = outcomes(&[0.8, 0.8], |_| ());
+        for (collapsed, wanted) in [(false, ClaimOutcome::Seen), (true, ClaimOutcome::Undecided)] {
+            let short = outcomes(&[0.5, 0.5], |run| {
+                run.summary.steps = 100;
+                if collapsed {
+                    collapse(run);
+                }
+            });
+            let both = [(Method::Byol, 32, &long[..]), (Method::Byol, 256, &short[..])];
+            assert_eq!(found(&at_batch_sizes(&both), about).0, wanted);
+        }
+    }
+
+    #[test]
+    fn the_batch_size_matters_less_beyond_chance_only() {
+        let (high, low) = (outcomes(&[0.80, 0.81, 0.80], |_| ()), outcomes(&[0.70; 3], |_| ()));
+        let outcome = |byol: [&[Outcome]; 2], simclr: [&[Outcome]; 2]| {
+            let groups = [
+                (Method::Byol, 32, byol[0]),
+                (Method::Byol, 256, byol[1]),
+                (Method::SimClr, 32, simclr[0]),
+                (Method::SimClr, 256, simclr[1]),
+            ];
+            found(&at_batch_sizes(&groups), "BYOL depends less").0
+        };
+        let (steady, falls) = ([&high[..], &high], [&low[..], &high]);
+        assert_eq!(outcome(steady, falls), ClaimOutcome::Seen);
+        assert_eq!(outcome(falls, steady), ClaimOutcome::NotSeen);
+        assert_eq!(outcome(steady, steady), ClaimOutcome::Undecided);
+        let one: [&[Outcome]; 2] = [&high[..1], &high[..1]];
+        assert_eq!(outcome(one, falls), ClaimOutcome::Undecided);
+    }
 }

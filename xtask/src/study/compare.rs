@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::ablate::record;
+use super::budget::Budget;
 use super::compare_page::page;
 use super::comparison::{Comparison, Group};
 use super::figures::Repeats;
@@ -16,7 +17,6 @@ use crate::config::{LearningRateScaling, Overrides, RunConfig};
 use crate::methods::{Method, MethodConfig};
 use crate::run_folder::replace;
 use crate::usage::usage;
-use crate::words::count;
 
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
@@ -75,14 +75,16 @@ pub struct Planned {
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     check(args)?;
-    let mut methods = args.methods.clone();
-    let mut seen = Vec::new();
-    methods.retain(|method| {
-        !seen.contains(method) && {
-            seen.push(*method);
-            true
-        }
-    });
+    let methods = once_each(&args.methods);
+    if let [method] = methods[..] {
+        let other = Method::ALL.into_iter().find(|other| *other != method).unwrap_or(method);
+        return Err(usage(format!(
+            "{0} alone has nothing to be compared with: name two methods or more, as in `cargo xtask compare {0} {1}`; \
+             `cargo xtask ablate {0}` shows what each part of {0} is for",
+            method.name(),
+            other.name()
+        )));
+    }
     let bases = methods.iter().map(|m| base(args, *m)).collect::<anyhow::Result<Vec<_>>>()?;
     let stem = format!("compare-{}", bases[0].data.name());
     let folder = StudyFolder::open(&args.out.clone().unwrap_or_else(|| default_folder(&stem)))?;
@@ -90,13 +92,15 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     // Everything is checked before the first run begins.
     let mut plan = Vec::new();
     for base in &bases {
-        let own = [base.train.batch_size];
-        let sizes = if args.batch_sizes.is_empty() { &own[..] } else { &args.batch_sizes };
+        let sizes = match args.batch_sizes.is_empty() {
+            true => vec![base.train.batch_size],
+            false => once_each(&args.batch_sizes),
+        };
         for batch_size in sizes {
-            let mut config = at_batch_size(base, *batch_size);
+            let mut config = at_batch_size(base, batch_size);
             config.train.epochs = args.epochs.unwrap_or(10);
             config.validate()?;
-            plan.push(Planned { method: base.method, batch_size: *batch_size, config });
+            plan.push(Planned { method: base.method, batch_size, config });
         }
     }
     if let Some(minutes) = args.minutes {
@@ -116,14 +120,17 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         batch_size: planned.batch_size,
         repeats: Repeats { outcomes: own.iter().collect() },
     });
-    let comparison = Comparison { groups: groups.collect(), methods, seeds: args.seeds };
+    let comparison = Comparison { groups: groups.collect(), methods };
 
     let target = args.accuracy.or_else(|| comparison.common_accuracy());
-    let budget = match (args.minutes, args.epochs.unwrap_or(10)) {
-        (Some(1.0), _) => "1 minute of training".into(),
-        (Some(minutes), _) => format!("{minutes} minutes of training"),
-        (None, epochs) => count(epochs, "epoch"),
+    let own = bases.iter().map(|base| base.train.epochs).max().unwrap_or(0);
+    let budget = match args.minutes {
+        Some(minutes) => Budget::minutes(minutes),
+        None => Budget::epochs("--epochs ", args.epochs.unwrap_or(10), own),
     };
+    let limited =
+        bases.iter().any(|base| base.data.limit.is_some() || base.data.fraction.is_some());
+    let budget = budget.with(args.seeds, limited);
     let page = page(&comparison, target, &budget, &outcomes, &plan, args.jobs)?;
     let runs: Vec<_> = trials.iter().zip(&outcomes).map(|(t, o)| record(&t.name, o)).collect();
     publish(&folder, &page, &runs)?;
@@ -156,6 +163,17 @@ fn check(args: &CompareArgs) -> anyhow::Result<()> {
         return Err(usage("--accuracy: from 0 to 1"));
     }
     Ok(())
+}
+
+/// Without repetitions, in the same order.
+fn once_each<T: PartialEq + Clone>(all: &[T]) -> Vec<T> {
+    let mut seen = Vec::new();
+    for one in all {
+        if !seen.contains(one) {
+            seen.push(one.clone());
+        }
+    }
+    seen
 }
 
 /// The settings of a method, without those that belong to another one.

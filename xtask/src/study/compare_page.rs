@@ -1,23 +1,27 @@
 //! What a comparison shows: tables, curves and words.
 
+use selfsame_eval::MeanDeviation;
 use selfsame_report::{Cell, Chart, Line, Study, Table};
 
-use super::claims::{claims, recommendation};
+use super::budget::Budget;
+use super::claims::{claims, legend};
 use super::compare::Planned;
 use super::comparison::{Comparison, Group};
-use super::figures::{Repeats, accuracy, accuracy_cell, range, rounded};
-use super::measured::{Measured, Moment};
+use super::figures::{Repeats, accuracy, accuracy_cell, finished, leaders, range, rounded};
+use super::measured::{Figures, Measured, Moment};
 use super::publish::command_line;
+use super::recommendation::recommendation;
 use super::trials::{Jobs, Outcome};
 use crate::config::{OptimizerName, RunConfig};
 use crate::machine::describe;
 use crate::methods::Method;
 use crate::run_folder::git_commit;
+use crate::words::count;
 
 pub fn page(
     comparison: &Comparison,
     target: Option<f64>,
-    budget: &str,
+    budget: &Budget,
     outcomes: &[Outcome],
     plan: &[Planned],
     jobs: Jobs,
@@ -25,16 +29,8 @@ pub fn page(
     let first = outcomes.iter().find_map(|o| o.as_ref().ok()).map(|m| &m.summary);
     let dataset = first.map_or("?", |figures| &figures.dataset);
     let titles: Vec<&str> = comparison.methods.iter().map(|m| m.title()).collect();
-    let mut lead = recommendation(comparison, target);
-    if let Some(figures) = first {
-        lead.push(format!(
-            "Every run trained for {budget} on {} images and was judged on {} others; {} of each, and the same encoder \
-             for all.",
-            figures.train_images,
-            figures.test_images,
-            if comparison.seeds == 1 { "one run".into() } else { format!("{} seeds", comparison.seeds) }
-        ));
-    }
+    let mut lead = recommendation(comparison, target, budget);
+    lead.extend(first.map(|figures| circumstances(figures, outcomes, budget)));
     lead.extend(jobs.note());
     let mut tables = tables(comparison, target);
     tables.push(own_settings(comparison, plan)?);
@@ -44,11 +40,32 @@ pub fn page(
         command: command_line(),
         lead,
         claims: claims(comparison),
+        legend: legend(),
         tables,
         charts: charts(comparison),
         machine: describe(git_commit().as_deref()),
         settings: common_settings(plan)?,
     })
+}
+
+/// What the figures rest on.
+pub fn circumstances(figures: &Figures, outcomes: &[Outcome], budget: &Budget) -> String {
+    let mut steps: Vec<u64> = outcomes.iter().flatten().map(|m| m.summary.steps).collect();
+    steps.sort_unstable();
+    let steps = match (steps.first(), steps.last()) {
+        (Some(least), Some(most)) if least != most => format!("{least} to {most} steps"),
+        _ => count(figures.steps, "step"),
+    };
+    let runs = match budget.seeds {
+        1 => "one run".into(),
+        seeds => format!("{seeds} runs with a seed each"),
+    };
+    format!(
+        "Every run trained for {} ({steps}) on {} with the same encoder, and was judged on {}. Each figure is of {runs}.",
+        budget.words,
+        count(figures.train_images, "image"),
+        count(figures.test_images, "other image"),
+    )
 }
 
 /// What differs between the methods by choice: heads, loss and optimiser.
@@ -121,67 +138,87 @@ fn tables(comparison: &Comparison, target: Option<f64>) -> Vec<Table> {
     let sizes = comparison.batch_sizes();
     let mut tables = vec![at_best(comparison, target)];
     if sizes.len() > 1 {
-        tables.push(by_batch_size(comparison, &sizes, "k-NN accuracy by batch size", &|repeats| {
-            (accuracy(repeats.knn()), repeats.knn().map(|v| v.mean))
+        let table =
+            |title, of: fn(&Repeats) -> String| by_batch_size(comparison, &sizes, title, of);
+        let mut knn = table("k-NN accuracy by batch size", |repeats| accuracy(repeats.knn()));
+        embolden(comparison, &sizes, &mut knn);
+        tables.push(knn);
+        tables.push(table("Images per second by batch size", |repeats| {
+            rounded(repeats.median(|m| Some(m.summary.images_per_second)), 0)
         }));
-        tables.push(by_batch_size(
-            comparison,
-            &sizes,
-            "Images per second by batch size",
-            &|repeats| {
-                let rate = repeats.median(|m| Some(m.summary.images_per_second));
-                (rounded(rate, 0), rate)
-            },
-        ));
-        tables.push(by_batch_size(
-            comparison,
-            &sizes,
-            "Peak memory by batch size, MiB",
-            &|repeats| {
-                let memory =
-                    repeats.median(|m| m.summary.peak_rss_bytes.map(|b| b as f64 / 1048576.0));
-                (rounded(memory, 0), memory.map(|m| -m))
-            },
-        ));
+        tables.push(table("Peak memory by batch size, MiB", |repeats| rounded(memory(repeats), 0)));
     }
     tables
 }
 
-/// Each method where it is most accurate.
+/// In MiB.
+fn memory(repeats: &Repeats) -> Option<f64> {
+    repeats.median(|m| m.summary.peak_rss_bytes.map(|bytes| bytes as f64 / 1048576.0))
+}
+
+/// Each method where it is most accurate, and what needs no training.
 fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
     let groups: Vec<&Group> =
         comparison.methods.iter().filter_map(|m| comparison.best(*m)).collect();
-    let best =
-        |of: &dyn Fn(&Group) -> Option<f64>| groups.iter().filter_map(|g| of(g)).reduce(f64::max);
-    let knn = best(&|g| Some(g.repeats.knn()?.mean));
-    let probe = best(&|g| Some(g.repeats.probe()?.mean));
-    let first = groups.first().map(|g| &g.repeats);
+    let all: Vec<&Repeats> = groups.iter().map(|group| &group.repeats).collect();
+    let (knn, probe) = (leaders(&all, |f| f.knn_top1), leaders(&all, |f| f.linear_top1));
     let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for group in &groups {
+    for (i, group) in groups.iter().enumerate() {
         let repeats = &group.repeats;
-        let reached = target.and_then(|t| repeats.median(|m| m.seconds_to(t)));
-        let collapse = repeats.verdict().map_or("–", |(_, headline)| headline);
-        rows.push(vec![
+        let reached = target.map(|t| rounded(repeats.median(|m| m.seconds_to(t)), 0));
+        let mut row: Vec<Cell> = vec![
             group.method.title().into(),
+            finished(repeats).into(),
             group.batch_size.to_string().into(),
-            accuracy_cell(repeats.knn(), knn),
-            accuracy_cell(repeats.probe(), probe),
+            accuracy_cell(repeats.knn(), knn[i]),
+            accuracy_cell(repeats.probe(), probe[i]),
             rounded(repeats.median(|m| Some(m.summary.images_per_second)), 0).into(),
             rounded(repeats.median(|m| Some(m.summary.train_seconds)), 0).into(),
-            rounded(reached, 0).into(),
-            rounded(repeats.median(|m| m.summary.peak_rss_bytes.map(|b| b as f64 / 1048576.0)), 0)
-                .into(),
+        ];
+        row.extend(reached.map(Cell::from));
+        row.extend([
+            rounded(memory(repeats), 0).into(),
             rounded(repeats.mean(|f| Some(f.effective_rank)).map(|v| v.mean), 1).into(),
-            collapse.into(),
+            repeats.verdict().map_or("–", |(_, headline)| headline).into(),
         ]);
+        rows.push(row);
     }
-    if let Some(first) = first {
-        for (name, value) in [
-            ("untrained encoder", first.mean(|f| f.knn_top1_random_init)),
-            ("raw pixels", first.mean(|f| f.knn_top1_pixels)),
-        ] {
-            rows.push(vec![name.into(), Cell::default(), accuracy(value).into()]);
-        }
+    rows.extend(all.first().into_iter().flat_map(|first| baselines(first)));
+    let mut header = ["", "runs", "batch", "k-NN", "linear probe", "images/s", "training, s"]
+        .map(str::to_owned)
+        .to_vec();
+    header.extend(target.map(|t| format!("s to {:.1} %", 100.0 * t)));
+    header.extend(["peak MiB", "rank", "collapse doctor"].map(str::to_owned));
+    Table {
+        title: "Each method at its best batch size".into(),
+        caption: caption(comparison, target),
+        header,
+        rows,
+    }
+}
+
+/// A row each of the untrained encoder and raw pixels, below columns of names, runs, something and k-NN.
+pub fn baselines(repeats: &Repeats) -> Vec<Vec<Cell>> {
+    let row = |name: &str, value: Option<MeanDeviation>| -> Vec<Cell> {
+        vec![name.into(), finished(repeats).into(), Cell::default(), accuracy(value).into()]
+    };
+    vec![
+        row("untrained encoder", repeats.mean(|f| f.knn_top1_random_init)),
+        row("raw pixels", repeats.mean(|f| f.knn_top1_pixels)),
+    ]
+}
+
+fn caption(comparison: &Comparison, target: Option<f64>) -> String {
+    let images = comparison.groups.iter().flat_map(|g| g.repeats.measured()).next();
+    let images = images
+        .map_or(String::new(), |m| format!("{} ", count(m.summary.test_images, "held-out image")));
+    let mut caption = format!(
+        "Accuracies in percent on {images}: mean ± deviation over the runs. Bold: the highest, and what cannot be told \
+         from it; none is bold where nothing can be told apart. The other columns are medians. The batch size is chosen \
+         by the same accuracies, so the best of a row is a little flattered."
+    );
+    if target.is_some() {
+        caption += " Time to an accuracy is of training, up to the first evaluation that finds it.";
     }
     let failed: Vec<String> = comparison
         .groups
@@ -189,62 +226,49 @@ fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
         .filter(|g| g.repeats.failed() > 0)
         .map(|g| format!("{} at batch {} ({})", g.method.title(), g.batch_size, g.repeats.failed()))
         .collect();
-    let failed = match failed.is_empty() {
-        true => String::new(),
-        false => format!(" Runs that ended in an error: {}.", failed.join(", ")),
-    };
-    let time = target.map_or("time to accuracy".into(), |t| format!("s to {:.1} %", 100.0 * t));
-    Table {
-        title: "Each method at its best batch size".into(),
-        caption: format!(
-            "Accuracies in percent on held-out images, mean ± deviation over the seeds; the rest are medians. Time to \
-             accuracy is of training, at the first evaluation that finds it. The batch size is chosen by the same \
-             accuracies, so the best of a row is a little flattered.{failed}"
-        ),
-        header: [
-            "",
-            "batch",
-            "k-NN",
-            "linear probe",
-            "images/s",
-            "training, s",
-            &time,
-            "peak MiB",
-            "rank",
-            "collapse doctor",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        rows,
+    if !failed.is_empty() {
+        caption += &format!(" Runs that ended in an error: {}.", failed.join(", "));
     }
+    caption
 }
 
-/// A row for each method, a column for each batch size; `of` gives the text and what to rank by.
+/// A row for each method, a column for each batch size.
 fn by_batch_size(
     comparison: &Comparison,
     sizes: &[usize],
     title: &str,
-    of: &dyn Fn(&Repeats) -> (String, Option<f64>),
+    of: fn(&Repeats) -> String,
 ) -> Table {
     let cell = |method: Method, size: usize| {
         let group = comparison.of(method).find(|g| g.batch_size == size);
-        group.map_or(("–".into(), None), |g| of(&g.repeats))
+        Cell::from(group.map_or("–".into(), |g| of(&g.repeats)))
     };
-    let best: Vec<Option<f64>> = sizes
-        .iter()
-        .map(|size| comparison.methods.iter().filter_map(|m| cell(*m, *size).1).reduce(f64::max))
-        .collect();
     let rows = comparison.methods.iter().map(|method| {
-        let mut row = vec![Cell::from(method.title())];
-        for (size, best) in sizes.iter().zip(&best) {
-            let (text, rank) = cell(*method, *size);
-            row.push(Cell { text, strong: rank.is_some() && rank == *best, ..Cell::default() });
-        }
-        row
+        let cells = sizes.iter().map(|size| cell(*method, *size));
+        std::iter::once(Cell::from(method.title())).chain(cells).collect()
     });
     let mut header = vec![String::new()];
     header.extend(sizes.iter().map(|size| format!("batch {size}")));
     Table { title: title.into(), caption: String::new(), header, rows: rows.collect() }
+}
+
+/// Sets what leads at each batch size in bold.
+fn embolden(comparison: &Comparison, sizes: &[usize], table: &mut Table) {
+    for (column, size) in sizes.iter().enumerate() {
+        let own: Vec<(usize, &Repeats)> = comparison
+            .methods
+            .iter()
+            .enumerate()
+            .filter_map(|(row, method)| {
+                let group = comparison.of(*method).find(|g| g.batch_size == *size)?;
+                Some((row, &group.repeats))
+            })
+            .collect();
+        let all: Vec<&Repeats> = own.iter().map(|(_, repeats)| *repeats).collect();
+        for ((row, _), strong) in own.iter().zip(leaders(&all, |f| f.knn_top1)) {
+            table.rows[*row][column + 1].strong = strong;
+        }
+    }
 }
 
 fn charts(comparison: &Comparison) -> Vec<Chart> {
@@ -310,10 +334,14 @@ fn over_training(
         lines.push(Line::measured(method.title(), points));
     }
     let pixels = comparison.groups.iter().find_map(|g| g.repeats.mean(|f| f.knn_top1_pixels));
+    let untrained =
+        comparison.groups.iter().find_map(|g| g.repeats.mean(|f| f.knn_top1_random_init));
     let end = lines.iter().flat_map(|l| &l.points).map(|p| p[0]).fold(0.0, f64::max);
-    if let Some(pixels) = pixels {
-        let level = 100.0 * pixels.mean;
-        lines.push(Line::baseline("raw pixels", vec![[0.0, level], [end, level]]));
+    for (name, value) in [("raw pixels", pixels), ("untrained encoder", untrained)] {
+        if let Some(value) = value {
+            let level = 100.0 * value.mean;
+            lines.push(Line::baseline(name, vec![[0.0, level], [end, level]]));
+        }
     }
     Chart {
         title: title.into(),

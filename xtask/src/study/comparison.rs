@@ -1,5 +1,6 @@
 //! The runs of a comparison, by method and batch size.
 
+use super::chance::doubt;
 use super::figures::Repeats;
 use crate::methods::Method;
 
@@ -14,7 +15,6 @@ pub struct Group<'a> {
 pub struct Comparison<'a> {
     pub groups: Vec<Group<'a>>,
     pub methods: Vec<Method>,
-    pub seeds: u64,
 }
 
 impl<'a> Comparison<'a> {
@@ -36,9 +36,41 @@ impl<'a> Comparison<'a> {
         sizes
     }
 
-    /// What every method reaches at its best batch size, on average.
+    /// What every method that beats its untrained encoder reaches at its best batch size, on average. `None` if fewer
+    /// than two do: an accuracy that needs no training is reached in no time.
     pub fn common_accuracy(&self) -> Option<f64> {
-        let best = self.methods.iter().filter_map(|m| self.best(*m)?.repeats.knn());
-        best.map(|v| v.mean).reduce(f64::min)
+        let reached = |method: &Method| {
+            let repeats = &self.best(*method)?.repeats;
+            let (knn, untrained) = (repeats.knn()?.mean, repeats.mean(|f| f.knn_top1_random_init));
+            untrained.is_none_or(|untrained| knn > untrained.mean).then_some(knn)
+        };
+        let mut all: Vec<f64> = self.methods.iter().filter_map(reached).collect();
+        all.sort_by(f64::total_cmp);
+        (all.len() > 1).then(|| all[0])
+    }
+
+    /// Every group of these methods, and why they tell nothing, if they do not.
+    pub fn doubt(&self, methods: &[Method]) -> Option<String> {
+        let own = self.groups.iter().filter(|group| methods.contains(&group.method));
+        doubt(own.map(|group| &group.repeats))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{comparison, outcomes};
+    use super::*;
+
+    #[test]
+    fn a_common_accuracy_is_above_the_untrained_encoder() {
+        let common = |accuracies: [f64; 3]| {
+            let all = accuracies.map(|accuracy| outcomes(&[accuracy; 2], |_| ()));
+            let methods = [Method::Byol, Method::SimClr, Method::BarlowTwins];
+            let pairs: Vec<_> = methods.into_iter().zip(all.iter().map(Vec::as_slice)).collect();
+            comparison(&pairs).common_accuracy()
+        };
+        assert_eq!(common([0.80, 0.70, 0.75]), Some(0.70));
+        assert_eq!(common([0.80, 0.55, 0.75]), Some(0.75));
+        assert_eq!(common([0.80, 0.55, 0.60]), None);
     }
 }

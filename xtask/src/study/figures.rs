@@ -1,8 +1,11 @@
 //! Figures of repeated runs, and how they are written.
 
+use std::cmp::Ordering;
+
 use selfsame_eval::{Level, MeanDeviation, mean_and_deviation};
 use selfsame_report::Cell;
 
+use super::chance::{Estimate, doubt};
 use super::measured::{Figures, Measured};
 use super::trials::Outcome;
 
@@ -24,6 +27,13 @@ impl<'a> Repeats<'a> {
     /// Mean and deviation over the seeds of what every run has.
     pub fn mean(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<MeanDeviation> {
         mean_and_deviation(&self.measured().filter_map(|m| of(&m.summary)).collect::<Vec<_>>())
+    }
+
+    /// The same of an accuracy, with what it may be off by.
+    pub fn estimate(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<Estimate> {
+        let accuracies: Vec<f64> = self.measured().filter_map(|m| of(&m.summary)).collect();
+        let images = self.measured().map(|m| m.summary.test_images).min()?;
+        Estimate::of_accuracies(&accuracies, images)
     }
 
     pub fn knn(&self) -> Option<MeanDeviation> {
@@ -71,10 +81,35 @@ pub fn accuracy(value: Option<MeanDeviation>) -> String {
     }
 }
 
-/// `accuracy` as a cell, in bold if it is the best.
-pub fn accuracy_cell(value: Option<MeanDeviation>, best: Option<f64>) -> Cell {
-    let strong = best.is_some() && value.map(|v| v.mean) == best;
+/// Which of two has the higher accuracy; `None` where that is within chance, or the runs are too few or too short.
+pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Figures) -> Option<f64>) -> Option<Ordering> {
+    match doubt([a, b]) {
+        None => a.estimate(&of)?.against(b.estimate(&of)?),
+        Some(_) => None,
+    }
+}
+
+/// The highest accuracy of several, and what cannot be told from it. None at all where nothing is told apart.
+pub fn leaders(all: &[&Repeats], of: impl Fn(&Figures) -> Option<f64>) -> Vec<bool> {
+    let value = |repeats: &Repeats| repeats.mean(&of).map(|v| v.mean);
+    let found = all.iter().filter_map(|repeats| Some((value(repeats)?, *repeats)));
+    let top = found.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, repeats)| repeats);
+    let below = |own: &Repeats| top.is_some_and(|top| against(top, own, &of).is_some());
+    let apart = all.iter().any(|own| below(own));
+    all.iter().map(|own| apart && value(own).is_some() && !below(own)).collect()
+}
+
+/// `accuracy` as a cell, in bold if it leads.
+pub fn accuracy_cell(value: Option<MeanDeviation>, strong: bool) -> Cell {
     Cell { text: accuracy(value), strong, ..Cell::default() }
+}
+
+/// `3`, or `2 of 3` where some ended in an error.
+pub fn finished(repeats: &Repeats) -> String {
+    match (repeats.measured().count(), repeats.outcomes.len()) {
+        (all, of) if all == of => all.to_string(),
+        (some, of) => format!("{some} of {of}"),
+    }
 }
 
 pub fn rounded(value: Option<f64>, digits: usize) -> String {
@@ -87,18 +122,9 @@ pub fn range(value: MeanDeviation) -> [f64; 2] {
     [100.0 * (value.mean - deviation), 100.0 * (value.mean + deviation)]
 }
 
-/// Whether two means differ by more than chance would have it: by twice the standard error of their
-/// difference. Without deviations, by two points.
-pub fn differ(a: MeanDeviation, b: MeanDeviation, repeats: usize) -> bool {
-    let error = match (a.deviation, b.deviation) {
-        (Some(a), Some(b)) => ((a * a + b * b) / repeats.max(1) as f64).sqrt(),
-        _ => 0.01,
-    };
-    (a.mean - b.mean).abs() > 2.0 * error
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::made_up::{outcomes, repeats};
     use super::*;
 
     fn of(mean: f64, deviation: f64) -> MeanDeviation {
@@ -106,11 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn means_differ_beyond_two_standard_errors() {
-        assert!(differ(of(0.80, 0.01), of(0.77, 0.01), 3));
-        assert!(!differ(of(0.80, 0.02), of(0.77, 0.02), 3));
-        let single = |mean| MeanDeviation { mean, deviation: None };
-        assert!(differ(single(0.80), single(0.77), 1) && !differ(single(0.80), single(0.79), 1));
+    fn bold_is_what_leads_beyond_chance() {
+        let strong = |all: &[&[f64]]| {
+            let all: Vec<_> = all.iter().map(|own| outcomes(own, |_| ())).collect();
+            let all: Vec<Repeats> = all.iter().map(|own| repeats(own)).collect();
+            leaders(&all.iter().collect::<Vec<_>>(), |f| f.knn_top1)
+        };
+        let (high, level, low) = ([0.80, 0.81], [0.801, 0.806], [0.70, 0.71]);
+        assert_eq!(strong(&[&low, &high]), [false, true]);
+        assert_eq!(strong(&[&low, &high, &level]), [false, true, true]);
+        assert_eq!(strong(&[&high, &level]), [false, false]);
+        // One run of one of them, or a method that never finished.
+        assert_eq!(strong(&[&low, &high[..1]]), [false, false]);
+        assert_eq!(strong(&[&low, &high, &[]]), [false, true, false]);
     }
 
     #[test]

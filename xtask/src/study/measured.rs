@@ -96,7 +96,38 @@ impl Measured {
 
     /// Seconds of training until an evaluation first found this accuracy.
     pub fn seconds_to(&self, accuracy: f64) -> Option<f64> {
-        let trained = self.curve.iter().filter(|moment| moment.seconds > 0.0);
-        trained.into_iter().find(|moment| moment.knn_top1 >= accuracy).map(|moment| moment.seconds)
+        let [_, at] = self.reached(accuracy);
+        at.is_finite().then_some(at)
+    }
+
+    /// Between which seconds of training it was reached: those of the evaluation before, and of the first that found
+    /// it; infinity if none did.
+    pub fn reached(&self, accuracy: f64) -> [f64; 2] {
+        let mut before = 0.0;
+        for moment in self.curve.iter().filter(|moment| moment.seconds > 0.0) {
+            if moment.knn_top1 >= accuracy {
+                return [before, moment.seconds];
+            }
+            before = moment.seconds;
+        }
+        [before, f64::INFINITY]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::outcomes;
+
+    #[test]
+    fn an_accuracy_is_reached_between_two_evaluations() {
+        let all = outcomes(&[0.80], |_| ());
+        let run = all[0].as_ref().unwrap();
+        // From 60 to 80 % in ten evaluations.
+        assert_eq!(run.reached(0.71), [50.0, 60.0]);
+        assert_eq!(run.seconds_to(0.71), Some(60.0));
+        // What the untrained encoder has is not reached before the first step.
+        assert_eq!(run.reached(0.50), [0.0, 10.0]);
+        assert_eq!(run.reached(0.90), [100.0, f64::INFINITY]);
+        assert_eq!(run.seconds_to(0.90), None);
     }
 }

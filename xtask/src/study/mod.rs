@@ -5,14 +5,19 @@
 //! where it was cut off.
 
 pub mod ablate;
+mod budget;
+mod chance;
 mod claims;
 pub mod compare;
 mod compare_page;
 mod comparison;
 mod figures;
+#[cfg(test)]
+mod made_up;
 mod measured;
 mod method_chart;
 mod publish;
+mod recommendation;
 mod trials;
 mod variants;
 
