@@ -277,14 +277,27 @@ fn augment_draws_a_sheet_and_a_page() {
 #[test]
 fn bench_augment_measures_beside_peers() {
     let temp = tempfile::tempdir().unwrap();
-    let photos = folder_of_images(temp.path(), 3);
+    let photos = temp.path().join("photos");
+    std::fs::create_dir(&photos).unwrap();
+    let photo = |x: u32, y: u32| image::Rgb([3 * x as u8, 5 * y as u8, 90]);
+    for name in ["a.jpg", "b.JPEG"] {
+        let image = image::RgbImage::from_fn(40, 30, photo);
+        image.save_with_format(photos.join(name), image::ImageFormat::Jpeg).unwrap();
+    }
+    // Says something only if it is given the same images.
     let peer = temp.path().join("peer.sh");
-    std::fs::write(&peer, "test -d $1 && echo '32 px, two views: 0.5 images/s'\n").unwrap();
-    let peer = format!("sh {}", peer.to_str().unwrap());
+    let script = format!(
+        "cmp $1/photographs/001.jpg {} && test -f $1/small/499.png && echo '32 px, two views: 0.5 images/s'",
+        photos.join("b.JPEG").display()
+    );
+    std::fs::write(&peer, script).unwrap();
+    let peer = format!("sh {} DIR", peer.to_str().unwrap());
     let photos = photos.to_str().unwrap();
     let args = ["bench", "augment", "--images", photos, "--seconds", "0.01", "--rounds", "1"];
     let json = ok(&xtask(&[&args[..], &["--json", "--peer", &peer]].concat(), "2"));
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["photographs"]["count"], 2);
+    assert_eq!(value["photographs"]["pixels"], 40 * 30);
     let cases = value["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 3);
     for case in cases {

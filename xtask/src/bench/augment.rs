@@ -1,44 +1,46 @@
 //! `cargo xtask bench augment`: how many images a second get their two views, beside peers.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{FilterType, resize};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 use rayon::prelude::*;
 use selfsame_augment::{RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair};
+use selfsame_data::{Source, decode_file};
 use serde::Serialize;
 
+use super::photographs::photograph;
 use super::step::median;
 use crate::data::datasets_root;
 use crate::usage::usage;
 
-/// Two BYOL views of an image, from pixels and from JPEG bytes, on one thread and on all.
+/// Two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
 #[derive(Args)]
 pub struct AugmentArgs {
-    /// A folder of images to take views of [default: the shapes that are drawn by the program].
+    /// A folder of JPEG photographs to take the large views of [default: drawn by the program].
     #[arg(long, value_name = "DIR")]
-    images: Option<std::path::PathBuf>,
+    images: Option<PathBuf>,
     /// Seconds that each measurement takes.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     seconds: f64,
     /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with, that keeps to one thread; it is called with DIR and prints lines of
-    /// `LABEL: N images/s` with the labels of the table. On all threads, as many of it run at once, as
-    /// the workers of a data loader do. May be given several times.
-    #[arg(long, value_name = "COMMAND", requires = "images")]
+    /// A command to compare with, that keeps to one thread. DIR in it becomes a folder with the same
+    /// images: small/*.png and photographs/*.jpg. It prints lines of `LABEL: N images/s` with the labels
+    /// of the table. On all threads, as many of it run at once, as the workers of a data loader do. May
+    /// be given several times.
+    #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
 }
 
-/// Images of the small case, and photographs of the others.
+/// Images of the small case, and at most these photographs of the others.
 const SMALL: usize = 500;
 const LARGE: usize = 60;
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -83,13 +85,24 @@ impl Rounds {
 #[derive(Serialize)]
 struct Results {
     threads: usize,
+    photographs: Photographs,
     cases: Vec<Case>,
+}
+
+/// What the large views are taken of.
+#[derive(Serialize)]
+struct Photographs {
+    count: usize,
+    /// Of a file: the mean.
+    bytes: u64,
+    /// Of an image: the mean.
+    pixels: u64,
 }
 
 /// What one image of a case is made from.
 enum Input {
     Pixels(RgbImage),
-    Jpeg(Vec<u8>),
+    File(PathBuf),
 }
 
 struct Work {
@@ -105,9 +118,8 @@ impl Work {
         let decoded;
         let image = match &self.inputs[index % self.inputs.len()] {
             Input::Pixels(image) => image,
-            Input::Jpeg(bytes) => {
-                decoded =
-                    image::load_from_memory_with_format(bytes, ImageFormat::Jpeg)?.into_rgb8();
+            Input::File(path) => {
+                decoded = decode_file(path)?;
                 &decoded
             }
         };
@@ -152,7 +164,8 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
     if args.rounds == 0 || !(0.01..=60.0).contains(&args.seconds) {
         return Err(usage("--rounds starts at 1, and --seconds is from 0.01 to 60"));
     }
-    let works = works(args)?;
+    let folder = tempfile::tempdir()?;
+    let (works, photographs) = works(args, folder.path())?;
     let threads = rayon::current_num_threads();
     let mut ours = vec![Rounds::default(); works.len()];
     let mut peers = vec![vec![Rounds::default(); args.peer.len()]; works.len()];
@@ -162,8 +175,8 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
             ours.all.push(work.all_threads(args.seconds)?);
         }
         for (i, command) in args.peer.iter().enumerate() {
-            let alone = outputs(command, 1, args)?;
-            let together = outputs(command, threads, args)?;
+            let alone = outputs(command, 1, folder.path())?;
+            let together = outputs(command, threads, folder.path())?;
             for (work, peers) in works.iter().zip(&mut peers) {
                 peers[i].one.extend(sum_of_rates(&alone, work.label));
                 peers[i].all.extend(sum_of_rates(&together, work.label));
@@ -190,7 +203,7 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
             Case { label: work.label, ours, peers }
         })
         .collect();
-    let results = Results { threads, cases };
+    let results = Results { threads, photographs, cases };
     if args.json {
         println!("{}", serde_json::to_string(&results)?);
     } else {
@@ -199,53 +212,90 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The three cases, of the same images as a peer's: some as they are, some enlarged to the size of a photograph.
-fn works(args: &AugmentArgs) -> anyhow::Result<Vec<Work>> {
-    let source = match &args.images {
-        Some(folder) => selfsame_data::Source::Folder(folder.clone()),
-        None => selfsame_data::Source::Named("shapes".to_owned()),
-    };
-    let data = selfsame_data::open(&source, &datasets_root(), selfsame_data::Links::Follow)?.train;
-    let small: Vec<RgbImage> = (0..SMALL.min(data.len()))
-        .map(|index| Ok((*data.image(index)?).clone()))
+/// The three cases, of images that are written to `folder` for the peers.
+fn works(args: &AugmentArgs, folder: &Path) -> anyhow::Result<(Vec<Work>, Photographs)> {
+    let shapes = open(Source::Named("shapes".to_owned()))?;
+    let small: Vec<RgbImage> = (0..SMALL.min(shapes.len()))
+        .map(|index| Ok((*shapes.image(index)?).clone()))
         .collect::<anyhow::Result<_>>()?;
-    anyhow::ensure!(!small.is_empty(), "there are no images");
-    let large: Vec<RgbImage> = small
-        .iter()
-        .take(LARGE)
-        .map(|image| resize(image, 500, 375, FilterType::CatmullRom))
-        .collect();
-    let jpegs = large
-        .iter()
-        .map(|image| {
-            let mut bytes = Vec::new();
-            image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 90))?;
-            Ok(Input::Jpeg(bytes))
-        })
-        .collect::<anyhow::Result<Vec<Input>>>()?;
+    let small_folder = folder.join("small");
+    std::fs::create_dir(&small_folder)?;
+    for (i, image) in small.iter().enumerate() {
+        image.save(small_folder.join(format!("{i:03}.png")))?;
+    }
+    let files = photographs(args.images.as_deref(), &folder.join("photographs"))?;
+    let large: Vec<RgbImage> =
+        files.iter().map(|file| decode_file(file)).collect::<Result<_, _>>()?;
+    let mut bytes = 0;
+    for file in &files {
+        bytes += std::fs::metadata(file)?.len();
+    }
+    let pixels: u64 = large.iter().map(|image| image.pixels().len() as u64).sum();
+    let count = files.len();
+    let described =
+        Photographs { count, bytes: bytes / count as u64, pixels: pixels / count as u64 };
     let pixels = |images: Vec<RgbImage>| images.into_iter().map(Input::Pixels).collect();
     let byol = ViewPair::byol(224, MEAN, STD)?;
-    Ok(vec![
+    let works = vec![
         Work {
             label: "32 px, two views",
             pair: ViewPair::cifar(32, MEAN, STD)?,
             inputs: pixels(small),
         },
-        Work { label: "224 px from 500x375, two views", pair: byol.clone(), inputs: pixels(large) },
-        Work { label: "224 px from JPEG, two views", pair: byol, inputs: jpegs },
-    ])
+        Work { label: "224 px from pixels, two views", pair: byol.clone(), inputs: pixels(large) },
+        Work {
+            label: "224 px from JPEG, two views",
+            pair: byol,
+            inputs: files.into_iter().map(Input::File).collect(),
+        },
+    ];
+    Ok((works, described))
+}
+
+fn open(source: Source) -> anyhow::Result<std::sync::Arc<dyn selfsame_data::ImageDataset>> {
+    Ok(selfsame_data::open(&source, &datasets_root(), selfsame_data::Links::Follow)?.train)
+}
+
+/// The first of the user's own, or those that are drawn, as files in `folder`.
+fn photographs(own: Option<&Path>, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir(folder)?;
+    let name = |i: usize| folder.join(format!("{i:03}.jpg"));
+    let Some(own) = own else {
+        return (0..LARGE)
+            .into_par_iter()
+            .map(|i| {
+                std::fs::write(name(i), photograph(i as u64)?)?;
+                Ok(name(i))
+            })
+            .collect();
+    };
+    let data = open(Source::Folder(own.to_owned()))?;
+    let is_jpeg = |path: &PathBuf| {
+        let extension = path.extension().unwrap_or_default();
+        ["jpg", "jpeg"].iter().any(|jpeg| extension.eq_ignore_ascii_case(jpeg))
+    };
+    let found = (0..data.len()).filter_map(|i| data.path(i)).filter(is_jpeg).take(LARGE);
+    let files = found
+        .enumerate()
+        .map(|(i, path)| {
+            std::fs::copy(&path, name(i)).with_context(|| format!("cannot copy {path:?}"))?;
+            Ok(name(i))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    anyhow::ensure!(!files.is_empty(), "there are no JPEG files in {}", own.display());
+    Ok(files)
 }
 
 /// What a command prints when `count` of it run at the same time.
-fn outputs(command: &str, count: usize, args: &AugmentArgs) -> anyhow::Result<Vec<String>> {
+fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
-    let words: Vec<&str> = words.collect();
+    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let words: Vec<&str> = words.map(|word| if word == "DIR" { folder } else { word }).collect();
     let running = (0..count)
         .map(|_| {
             Command::new(program)
                 .args(&words)
-                .args(&args.images)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -278,7 +328,9 @@ fn rate(text: &str, label: &str) -> Option<f64> {
 }
 
 fn print(args: &AugmentArgs, results: &Results) {
+    let Photographs { count, bytes, pixels } = results.photographs;
     println!("images per second, each with two views, on one thread and on {}", results.threads);
+    println!("large views of {count} photographs, on average {bytes} bytes and {pixels} pixels");
     print!("{:<32}{:>12}{:>12}{:>9}", "", "one thread", "all", "scaling");
     for i in 0..args.peer.len() {
         print!("{:>10}{:>8}{:>8}{:>8}", format!("peer {}", i + 1), "ratio", "all", "ratio");

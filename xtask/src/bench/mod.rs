@@ -3,7 +3,9 @@
 mod agree;
 mod augment;
 mod eval;
+mod jpeg;
 mod kernels;
+mod photographs;
 mod step;
 
 use clap::{Args, Subcommand};

@@ -62,6 +62,8 @@ fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
     })
 }
 
+use memchr::memchr;
+
 /// Walks through the segments of a JPEG file up to its end, which must be there, and puts right
 /// how the components are said to be transformed.
 ///
@@ -76,7 +78,7 @@ fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     let (mut at, mut components, mut transform_at) = (0, 0, None);
     loop {
         // In a scan, this skips the compressed data.
-        at += bytes[at..].iter().position(|b| *b == 0xFF).ok_or(CUT)?;
+        at += memchr(0xFF, &bytes[at..]).ok_or(CUT)?;
         at += bytes[at..].iter().position(|b| *b != 0xFF).ok_or(CUT)?;
         let marker = bytes[at];
         at += 1;
