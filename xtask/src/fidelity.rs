@@ -136,15 +136,17 @@ fn extremes(folder: &Path) -> anyhow::Result<String> {
     let (bare, simd) = (bare?, simd?);
     let mut table = String::from(
         "\n## The losses on wide embeddings, far from 0, and with half of a batch alike\n\n\
-         The reference is `tests/reference/extremes.py` in f64, with lightly's losses where it has them. *PyTorch* is\n\
-         the same code in f32 on the same inputs. Ours runs in f32 on the Flex backend: *bare* with no features of\n\
-         Burn but `std`, `autodiff`, `flex` and `optim` (`tests/bare`), *simd* as this workspace builds it.\n\n\
-         A value's error is relative to the value, a gradient's to its largest element or to its norm. The worst over\n\
-         four shapes is shown: 8 × 8192, 256 × 2048, 37 × 513 and 16 × 8. A test fails where an error is more than\n\
-         rounding and more than three times PyTorch's.\n\n\
-         *Far from 0*: 1000 is added to every feature. *Half alike*: the second half of each view repeats its first\n\
-         row. W-MSE has other shapes: 256 × 64, 64 × 31, 37 × 13 and 16 × 4. With no more vectors than dimensions,\n\
-         whitening makes the same simplex of any batch, and there is no gradient to compare.\n\n\
+         The reference is `tests/reference/extremes.py` in f64, with lightly's losses where it has them.\n\
+         *PyTorch* is the same code in f32 on the same inputs. Ours runs in f32 on the Flex backend: *bare*\n\
+         with no features of Burn but `std`, `autodiff`, `flex` and `optim` (`tests/bare`), *simd* as this\n\
+         workspace builds it.\n\n\
+         A value's error is relative to the value, a gradient's to its largest element or to its norm. The\n\
+         worst over four shapes is shown: 8 × 8192, 256 × 2048, 37 × 513 and 16 × 8. A test fails where an\n\
+         error is more than rounding and more than three times PyTorch's.\n\n\
+         *Far from 0*: 1000 is added to every feature. *Half alike*: the second half of each view repeats\n\
+         its first row. W-MSE has other shapes: 256 × 64, 64 × 31, 37 × 13 and 16 × 4. With no more vectors\n\
+         than dimensions, whitening makes the same simplex of any batch, and there is no gradient to\n\
+         compare.\n\n\
          | loss | condition | value, bare | simd | PyTorch | gradient, bare | simd | PyTorch |\n\
          | --- | --- | --: | --: | --: | --: | --: | --: |\n",
     );

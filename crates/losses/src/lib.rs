@@ -15,7 +15,8 @@
 //! Tensors in, a scalar out, nothing else: each loss is a small value with its hyper-parameters, and those that take
 //! two embeddings and nothing more implement [`JointEmbeddingLoss`]. Where a method swaps its views, `symmetric` takes
 //! both pairs. Half-precision inputs are cast to `f32` first, since a half-precision cosine of tiny vectors is 0 or
-//! NaN. Embeddings that are not finite give a loss that is not finite, never a panic.
+//! NaN. Embeddings that are not finite give a loss that is not finite, never a panic. Sums are those of [`sums`], whose
+//! rounding does not depend on how Burn was built.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};

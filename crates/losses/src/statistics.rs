@@ -45,8 +45,8 @@ pub(crate) fn off_diagonal_squares(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> 
 /// `Σ_ij C_ij² − Σ_i C_ii²` by products of images instead of dimensions:
 /// `‖aᵀ b‖² = Σ_nm (a aᵀ)_nm (b bᵀ)_nm`, `[batch, batch]` each.
 ///
-/// C has no more than `batch` directions, so that off its diagonal there is more than on it, and little cancels. Only
-/// where very few features vary is the result of the size of rounding, and then it may fall below 0.
+/// C has no more than `batch` directions, so that off its diagonal there is more than on it, and little cancels. Where
+/// very few features vary, what is left is rounding, which is kept from falling below 0.
 fn by_images(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> Tensor<1> {
     let diagonal = sums::sum_dim(a.clone() * b.clone(), 0).div_scalar(divisor);
     let gram = |z: Tensor<2>| z.clone().matmul(z.transpose()).div_scalar(divisor);

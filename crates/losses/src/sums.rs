@@ -2,7 +2,7 @@
 //!
 //! How Burn adds up depends on the backend and on its features. Flex without the feature `simd` adds one number after
 //! another to an f32: after 2²⁴ numbers of one size the sum stops growing. Down the columns of a matrix it does so
-//! with `simd` too. Here at most [`PIECE`] numbers are added like that, then the sums of the pieces, and so on: the
+//! with `simd` too. Here at most sixteen numbers are added like that, then the sums of the pieces, and so on: the
 //! error grows with the logarithm of their number.
 
 use burn::tensor::Tensor;
