@@ -27,7 +27,7 @@ pub fn photograph(index: u64) -> anyhow::Result<Vec<u8>> {
     let mut rng = ViewKey { seed: 0, epoch: 0, image: index, view: 0 }.rng();
     let blocks = Blocks::of(&draw(&mut rng))?;
     // The best quality that is small enough, by halving: files grow with the quality.
-    let (mut good, mut bad) = (50, 101);
+    let (mut good, mut bad) = (84, 101);
     while good + 1 < bad {
         let quality = (good + bad) / 2;
         let fits = blocks.encode(quality)?.len() <= MOST_BYTES;
@@ -141,7 +141,7 @@ impl Leaf {
 const COLOUR: f32 = 16.0;
 
 /// Of the texture, which repeats.
-const SIDE: usize = 1024;
+const SIDE: usize = 512;
 
 /// Noise whose amplitude falls with the frequency: the same variance in every octave.
 struct Texture(Vec<f32>);
@@ -177,9 +177,9 @@ fn doubled(values: &[f32], side: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The sum of twelve uniform numbers less 6 is as good as normal here.
+/// The sum of four uniform numbers is as good as normal here.
 fn normal(rng: &mut ViewRng) -> f32 {
-    (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0
+    3f32.sqrt() * ((0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0)
 }
 
 #[cfg(test)]
