@@ -128,7 +128,7 @@ fn a_comparison_too_short_to_tell_recommends_nothing() {
         assert_eq!(claim["outcome"], "undecided", "{claim}");
         let evidence = claim["evidence"].as_str().unwrap();
         assert!(
-            evidence.contains("3 steps are too few") && evidence.contains("one run"),
+            evidence.contains("3 steps (at least") && evidence.contains("one run of each"),
             "{claim}"
         );
     }
@@ -219,7 +219,7 @@ fn an_ablation_has_a_verdict_on_every_part() {
         assert_eq!(claim["outcome"], "undecided", "{claim}");
     }
     let lead = found["lead"].to_string();
-    assert!(lead.contains("6 steps are too few to tell"), "{lead}");
+    assert!(lead.contains("6 steps (at least 300)"), "{lead}");
     let markdown = std::fs::read_to_string(temp.path().join("ablated/README.md")).unwrap();
     assert!(markdown.contains("Grill et al., 2020, table 5b"), "{markdown}");
 }
