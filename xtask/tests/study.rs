@@ -229,7 +229,8 @@ fn an_ablation_has_a_verdict_on_every_part() {
 fn every_momentum_of_an_ablation_is_a_run_of_its_own() {
     let temp = tempfile::tempdir().unwrap();
     let out = temp.path().join("ablated");
-    let more = ["--only", "momentum", "--set", "train.epochs=1", "--seeds", "1"];
+    let short = ["--set", "train.epochs=1", "--set", "train.batch_size=20", "--seeds", "1"];
+    let more = [&["--only", "momentum"], &short[..]].concat();
     let found = json(&ok(&study(&["ablate", "byol"], &out, &more)));
     let runs = found["runs"].as_array().unwrap();
     assert!(runs.iter().any(|run| run["name"] == "tau-0.99-s0"), "{runs:?}");

@@ -63,6 +63,9 @@ fn sound(comparison: &Comparison, methods: &[Method]) -> Result<(), String> {
 /// Whether a difference is above zero, beyond chance.
 fn above_zero(difference: Estimate) -> Judged {
     let points = 100.0 * difference.margin().unwrap_or(f64::INFINITY);
+    if points > 50.0 {
+        return Err("the seeds differ too much to tell".into());
+    }
     match difference.sign() {
         Some(order) => Ok(order == Ordering::Greater),
         None => Err(format!("less than the {points:.1} points that chance may make")),

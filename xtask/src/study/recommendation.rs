@@ -138,6 +138,11 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
     let mut lead = Vec::new();
     let beaten = first.repeats.pixels().is_none()
         || beats(&first.repeats, |f| f.knn_top1_pixels) == Some(Ordering::Greater);
+    let known = match first.repeats.untrained() {
+        // Raw pixels have had their sentence.
+        Some(value) if !beaten => format!("the untrained encoder has {}", percent(Some(value))),
+        _ => baselines(first),
+    };
     if !beaten {
         let above = first.repeats.pixels().is_some_and(|value| knn(first) > value.mean);
         let how = if above { "beyond chance within" } else { "within" };
@@ -152,7 +157,7 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
         lead.push(format!(
             "{} has {own} under k-NN, and there is no other method to choose it over; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     } else if !level.is_empty() {
         let all: Vec<String> = level
@@ -164,19 +169,19 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
              these runs; {}.",
             name(first),
             listed(&all),
-            baselines(first)
+            known
         ));
     } else if beaten {
         lead.push(format!(
             "Choose {} for accuracy: {own} under k-NN, more than any other method here; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     } else {
         lead.push(format!(
             "Of the methods, {} has the highest accuracy, {own} under k-NN, more than any other here; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     }
     if !beaten {
@@ -362,7 +367,7 @@ mod tests {
             lead[1].starts_with("Of the methods, BYOL at batch 64 has the highest"),
             "{lead:?}"
         );
-        assert!(lead[1].contains("raw pixels have 76.0 %, which no method beat"), "{lead:?}");
+        assert!(lead[1].contains("untrained encoder has 60.0"), "{lead:?}");
         assert!(lead[2].contains("--epochs 40"), "{lead:?}");
         nothing_chosen(&lead);
         let close = said(&[&[0.761, 0.762, 0.761], &[0.65, 0.66, 0.65]]);
