@@ -12,9 +12,9 @@ use super::budget::Budget;
 use super::chance::{doubt, doubt_of_collapse};
 use super::claims::{Judged, claim as judged, legend};
 use super::compare_page::{baselines, circumstances};
-use super::figures::{Repeats, accuracy, accuracy_cell, against, finished, leaders, rounded};
+use super::figures::{Repeats, accuracy, against, finished, rounded};
 use super::publish::{command_line, default_folder, publish};
-use super::recommendation::beats;
+use super::recommendation::{advice, beats};
 use super::trials::{Jobs, Outcome, StudyFolder, Trial};
 use super::variants::{AS_IT_IS, Expected, GROUPS, Variant, variants};
 use crate::config::Overrides;
@@ -208,27 +208,27 @@ fn lead(
 
 /// Whether the method learns at all here: without that, nothing shows what its parts are for.
 fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
-    let untrained = base.mean(|f| f.knn_top1_random_init);
+    let untrained = base.untrained();
     let percent = |value| format!("{} %", accuracy(value));
     let own = format!("As it is, {} has {} under k-NN", method.title(), percent(base.knn()));
-    let pixels = base.mean(|f| f.knn_top1_pixels);
-    let pixels = pixels.map_or(String::new(), |v| format!(", raw pixels {}", percent(Some(v))));
+    let pixels =
+        base.pixels().map_or(String::new(), |v| format!(", raw pixels {}", percent(Some(v))));
     let baselines = format!("the untrained encoder has {}{pixels}", percent(untrained));
     let below = base.knn().zip(untrained).is_some_and(|(own, than)| own.mean <= than.mean);
     let beaten = beats(base, |f| f.knn_top1_random_init) == Some(Ordering::Greater);
-    let (how, advice) = match doubt([base]) {
+    let (how, more) = match doubt([base]) {
         _ if untrained.is_none() => return vec![format!("{own}.")],
         _ if below => ("does not beat the untrained encoder", budget.longer()),
         None if beaten => return vec![format!("{own}: {baselines}.")],
         None => ("does not beat the untrained encoder beyond chance", budget.longer()),
-        Some(_) => return vec![format!("{own}: {baselines}.")],
+        Some(_) => return vec![format!("{own}: {baselines}."), advice(base, budget)],
     };
     let all = format!(
-        "{} {how} within this budget of {}, so what its parts are for does not show. {own}: {baselines}.",
+        "{} {how} within this budget of {}, so its accuracy shows little of what its parts are for. {own}: {baselines}.",
         method.title(),
         budget.words
     );
-    vec![all, advice]
+    vec![all, more]
 }
 
 /// What is said of a change, against what these runs show.
@@ -251,7 +251,8 @@ fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
         Expected::NoCollapse => ("need not collapse", seen(false)),
     };
     let evidence = format!(
-        "{collapsed} of {runs} runs collapsed; k-NN {} against {} as it is; {headline}",
+        "{collapsed} of {runs} runs collapsed within {}; k-NN {} against {} as it is; {headline}",
+        count(own.steps(), "step"),
         accuracy(own.knn()),
         accuracy(base.knn())
     );
@@ -260,9 +261,7 @@ fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
 
 fn table(groups: &[(&Variant, Repeats)]) -> Table {
     let base = &groups[0].1;
-    let all: Vec<&Repeats> = groups.iter().map(|(_, own)| own).collect();
-    let strong = leaders(&all, |f| f.knn_top1);
-    let rows = groups.iter().zip(strong).map(|((change, own), strong)| {
+    let rows = groups.iter().map(|(change, own)| {
         let change_of = match (own.knn(), base.knn()) {
             _ if change.label == AS_IT_IS => String::new(),
             (Some(knn), Some(as_it_is)) => {
@@ -287,7 +286,7 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
             Cell::from(change.label.as_str()),
             finished(own).into(),
             Cell::from(if change.label == AS_IT_IS { "" } else { change.group }),
-            accuracy_cell(own.knn(), strong),
+            Cell::from(accuracy(own.knn())),
             Cell::from(change_of),
             Cell::from(accuracy(own.probe())),
             Cell::from(rounded(own.mean(|f| Some(f.effective_rank)).map(|v| v.mean), 1)),
@@ -302,9 +301,8 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
         title: "One thing changed at a time".into(),
         caption: format!(
             "Accuracies in percent on {images}: mean ± deviation over the runs. Change: in points; undecided where it is \
-             within chance, or the runs are too few or too short. Bold: the highest, and what cannot be told from it; none is \
-             bold where nothing can be told apart. Rank: effective rank of the features. Directions: used by the \
-             projections."
+             within chance, or the runs are too few or too short. Rank: effective rank of the features. \
+             Directions: used by the projections."
         ),
         header: [
             "",
@@ -419,6 +417,8 @@ mod tests {
         }
         let close = said(&[0.60, 0.61]);
         assert!(close.contains("beyond chance within"), "{close}");
+        let one = said(&[0.70]);
+        assert!(one.starts_with("As it is") && one.contains("--seeds 6"), "{one}");
         let learnt = said(&[0.70, 0.71]);
         assert!(learnt.starts_with("As it is, BYOL has 70.5 ± 0.7 %"), "{learnt}");
         assert!(

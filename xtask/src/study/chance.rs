@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 
 use super::figures::Repeats;
+use crate::words::count;
 
 /// Runs of the same settings under different seeds, at the least.
 pub const LEAST_RUNS: usize = 2;
@@ -13,8 +14,8 @@ pub const LEAST_RUNS: usize = 2;
 /// its start.
 pub const LEAST_STEPS: u64 = 100;
 
-/// Steps of training before runs count as not collapsed, or as collapsed for good. Of collapses that were made on
-/// purpose some come late, and embeddings shrink at first in healthy runs too (docs/decisions/0014-studies.md).
+/// Steps of training before runs count as collapsed or not, at the least. Early verdicts change
+/// (docs/decisions/0014-studies.md).
 pub const LEAST_STEPS_TO_COLLAPSE: u64 = 300;
 
 /// A figure with what it may be off by: a mean over seeds, or a difference of such means.
@@ -117,20 +118,15 @@ fn too_little<'a>(
         runs = runs.min(repeats.measured().count());
         steps = repeats.measured().map(|m| m.summary.steps).fold(steps, u64::min);
     }
-    let mut reasons = Vec::new();
-    if steps < least_steps {
-        let steps = match steps {
-            1 => "1 step is".into(),
-            _ => format!("{steps} steps are"),
-        };
-        reasons.push(format!("{steps} too few to tell (at least {least_steps})"));
+    let few_steps =
+        (steps < least_steps).then(|| format!("{} (at least {least_steps})", count(steps, "step")));
+    let one_run = format!("one run of each (at least {LEAST_RUNS})");
+    match (runs, few_steps) {
+        (0, _) => Some("no run finished".into()),
+        (1, Some(steps)) => Some(format!("{steps} and {one_run} are too few to tell")),
+        (1, None) => Some(format!("{one_run} is too few to tell")),
+        (_, steps) => steps.map(|steps| format!("{steps} are too few to tell")),
     }
-    match runs {
-        0 => reasons.push("no run finished".into()),
-        1 => reasons.push(format!("one run of each is too few to tell (at least {LEAST_RUNS})")),
-        _ => {}
-    }
-    (!reasons.is_empty()).then(|| reasons.join(" and "))
 }
 
 #[cfg(test)]
@@ -168,7 +164,7 @@ mod tests {
 
     #[test]
     fn few_images_are_not_certain_of_all_or_nothing() {
-        assert_eq!(of(&[1.0; 3], 2).against(of(&[0.0; 3], 2)), None);
+        assert_eq!(of(&[1.0; 3], 1).against(of(&[0.0; 3], 1)), None);
         assert!(of(&[1.0; 3], 50).against(of(&[0.0; 3], 50)).is_some());
     }
 

@@ -12,6 +12,7 @@ use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy};
 use super::measured::Figures;
 use crate::methods::Method;
+use crate::words::count;
 
 /// Runs of one method must all be faster than those of the other by this factor: the same run again, on a machine that
 /// does nothing else, was up to 1.16 times as fast (docs/results).
@@ -62,6 +63,9 @@ fn sound(comparison: &Comparison, methods: &[Method]) -> Result<(), String> {
 /// Whether a difference is above zero, beyond chance.
 fn above_zero(difference: Estimate) -> Judged {
     let points = 100.0 * difference.margin().unwrap_or(f64::INFINITY);
+    if points > 50.0 {
+        return Err("the seeds differ too much to tell".into());
+    }
     match difference.sign() {
         Some(order) => Ok(order == Ordering::Greater),
         None => Err(format!("less than the {points:.1} points that chance may make")),
@@ -164,19 +168,25 @@ fn does_not_collapse(comparison: &Comparison, method: Method) -> Option<Claim> {
     let counted = if sound.is_empty() { &all } else { &sound };
     let collapsed = |groups: &[&Repeats]| groups.iter().map(|g| g.collapsed()).sum::<usize>();
     let runs: usize = counted.iter().map(|repeats| repeats.measured().count()).sum();
-    let worst = all.iter().filter_map(|repeats| repeats.verdict()).max_by_key(|v| v.0)?;
+    let worst = counted.iter().filter_map(|repeats| repeats.verdict()).max_by_key(|v| v.0)?;
     let judged = match doubt_of_collapse(counted.iter().copied()) {
         Some(doubt) => Err(doubt),
         None if collapsed(&sound) > 0 => Ok(false),
         None if collapsed(&short) > 0 => Err(format!(
-            "runs of fewer than {LEAST_STEPS_TO_COLLAPSE} steps, or of one seed, collapsed"
+            "but of the runs with fewer steps or seeds, {} collapsed",
+            collapsed(&short)
         )),
         None if worst.0 == Level::Unknown => Err("too few images to tell".into()),
         None => Ok(true),
     };
     let text = format!("{} does not collapse with its own settings", method.title());
-    let evidence =
-        format!("{} of {runs} runs collapsed; the worst verdict: {}", collapsed(counted), worst.1);
+    let steps = counted.iter().map(|repeats| repeats.steps()).min().unwrap_or(0);
+    let evidence = format!(
+        "{} of {runs} runs collapsed within {}; the worst verdict: {}",
+        collapsed(counted),
+        count(steps, "step"),
+        worst.1
+    );
     Some(claim(text, judged, evidence))
 }
 
@@ -189,9 +199,11 @@ enum Baseline {
 
 fn beats(comparison: &Comparison, method: Method, baseline: Baseline) -> Option<Claim> {
     let best = comparison.best(method)?;
-    let (than, of): (_, fn(&Figures) -> Option<f64>) = match baseline {
-        Baseline::Untrained => ("the untrained encoder", |f| f.knn_top1_random_init),
-        Baseline::Pixels => ("raw pixels", |f| f.knn_top1_pixels),
+    let (than, baseline, of): (_, _, fn(&Figures) -> Option<f64>) = match baseline {
+        Baseline::Untrained => {
+            ("the untrained encoder", best.repeats.untrained(), |f| f.knn_top1_random_init)
+        }
+        Baseline::Pixels => ("raw pixels", best.repeats.pixels(), |f| f.knn_top1_pixels),
     };
     let (own, other) = (best.repeats.estimate(|f| f.knn_top1)?, best.repeats.estimate(of)?);
     let judged = match doubt([&best.repeats]) {
@@ -201,7 +213,7 @@ fn beats(comparison: &Comparison, method: Method, baseline: Baseline) -> Option<
     let evidence = format!(
         "k-NN {} against {} %, batch {}",
         accuracy(best.repeats.knn()),
-        accuracy(best.repeats.mean(of)),
+        accuracy(baseline),
         best.batch_size
     );
     let text = format!("{} beats {than} within this budget", method.title());
@@ -293,7 +305,10 @@ mod tests {
         for collapsed in [false, true] {
             let (outcome, evidence) = run(&[0.8, 0.8], 299, collapsed);
             assert_eq!(outcome, ClaimOutcome::Undecided);
-            assert!(evidence.contains("299 steps are too few to tell"), "{evidence}");
+            assert!(
+                evidence.contains("299 steps (at least 300) are too few to tell"),
+                "{evidence}"
+            );
             assert_eq!(run(&[0.8], 1000, collapsed).0, ClaimOutcome::Undecided);
         }
         // A collapse at a batch size with few steps leaves open what the others show.

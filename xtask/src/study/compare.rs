@@ -22,8 +22,8 @@ use crate::usage::usage;
 ///
 /// Trains every method on the same images with the same encoder for the same budget, for each batch size and seed,
 /// each run in a process of its own, and writes one page, Markdown and JSON: tables, curves, what is said of the
-/// methods and whether these runs show it, and which to choose. A comparison that was cut off goes on with the same
-/// command.
+/// methods and whether these runs show it, and which to choose, if they can tell. A comparison that was cut off goes
+/// on with the same command.
 ///
 /// A method keeps its own heads and learning rate (`cargo xtask config METHOD`). The rate grows with the square root
 /// of the batch size, from the batch size that it was chosen for, unless optimizer.scaling says otherwise. A setting
@@ -51,7 +51,8 @@ pub struct CompareArgs {
     /// Train each run for about so many minutes instead; a short run first measures how fast each is.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Report the time to this k-NN accuracy, from 0 to 1 [default: what every method reaches].
+    /// Report the time to this k-NN accuracy, from 0 to 1 [default: what every method reaches that
+    /// beats the untrained encoder].
     #[arg(long, value_name = "ACCURACY")]
     accuracy: Option<f64>,
     /// The comparison's folder [default: runs/compare-DATASET].

@@ -199,12 +199,12 @@ fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
 
 /// A row each of the untrained encoder and raw pixels, below columns of names, runs, something and k-NN.
 pub fn baselines(repeats: &Repeats) -> Vec<Vec<Cell>> {
-    let row = |name: &str, value: Option<MeanDeviation>| -> Vec<Cell> {
-        vec![name.into(), finished(repeats).into(), Cell::default(), accuracy(value).into()]
+    let row = |name: &str, runs: String, value: Option<MeanDeviation>| -> Vec<Cell> {
+        vec![name.into(), runs.into(), Cell::default(), accuracy(value).into()]
     };
     vec![
-        row("untrained encoder", repeats.mean(|f| f.knn_top1_random_init)),
-        row("raw pixels", repeats.mean(|f| f.knn_top1_pixels)),
+        row("untrained encoder", finished(repeats), repeats.untrained()),
+        row("raw pixels", String::new(), repeats.pixels()),
     ]
 }
 
@@ -333,9 +333,8 @@ fn over_training(
         let points = run.curve.iter().map(|m| [x(m), 100.0 * m.knn_top1]).collect();
         lines.push(Line::measured(method.title(), points));
     }
-    let pixels = comparison.groups.iter().find_map(|g| g.repeats.mean(|f| f.knn_top1_pixels));
-    let untrained =
-        comparison.groups.iter().find_map(|g| g.repeats.mean(|f| f.knn_top1_random_init));
+    let pixels = comparison.groups.iter().find_map(|g| g.repeats.pixels());
+    let untrained = comparison.groups.iter().find_map(|g| g.repeats.untrained());
     let end = lines.iter().flat_map(|l| &l.points).map(|p| p[0]).fold(0.0, f64::max);
     for (name, value) in [("raw pixels", pixels), ("untrained encoder", untrained)] {
         if let Some(value) = value {

@@ -41,7 +41,7 @@ impl<'a> Comparison<'a> {
     pub fn common_accuracy(&self) -> Option<f64> {
         let reached = |method: &Method| {
             let repeats = &self.best(*method)?.repeats;
-            let (knn, untrained) = (repeats.knn()?.mean, repeats.mean(|f| f.knn_top1_random_init));
+            let (knn, untrained) = (repeats.knn()?.mean, repeats.untrained());
             untrained.is_none_or(|untrained| knn > untrained.mean).then_some(knn)
         };
         let mut all: Vec<f64> = self.methods.iter().filter_map(reached).collect();

@@ -40,6 +40,17 @@ impl<'a> Repeats<'a> {
         self.mean(|figures| figures.knn_top1)
     }
 
+    /// k-NN accuracy of the encoders before training.
+    pub fn untrained(&self) -> Option<MeanDeviation> {
+        self.mean(|figures| figures.knn_top1_random_init)
+    }
+
+    /// k-NN accuracy on the pixels themselves, which no seed changes.
+    pub fn pixels(&self) -> Option<MeanDeviation> {
+        let value = self.mean(|figures| figures.knn_top1_pixels)?;
+        Some(MeanDeviation { deviation: None, ..value })
+    }
+
     pub fn probe(&self) -> Option<MeanDeviation> {
         self.mean(|figures| figures.linear_top1)
     }
@@ -52,6 +63,11 @@ impl<'a> Repeats<'a> {
     pub fn verdict(&self) -> Option<(Level, &'a str)> {
         let all = self.measured().map(|m| &m.summary.diagnosis);
         all.map(|d| (d.level, d.headline.as_str())).max_by_key(|(level, _)| *level)
+    }
+
+    /// Of the shortest run.
+    pub fn steps(&self) -> u64 {
+        self.measured().map(|m| m.summary.steps).min().unwrap_or(0)
     }
 
     /// How many runs have collapsed, by the doctor.

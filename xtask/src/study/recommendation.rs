@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use selfsame_eval::{Level, MeanDeviation};
 
 use super::budget::Budget;
-use super::chance::{Estimate, doubt};
+use super::chance::{Estimate, LEAST_STEPS, doubt};
 use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy, against};
 use super::measured::Figures;
@@ -23,20 +23,19 @@ pub fn recommendation(
     let Some(top) = ranked.first() else {
         return vec!["No run gave an accuracy, so nothing is recommended.".into()];
     };
-    let known = untrained(top).is_some();
-    let above = |group: &&&Group| untrained(group).is_some_and(|u| knn(group) > u.mean);
+    let known = top.repeats.untrained().is_some();
+    let above = |group: &&&Group| group.repeats.untrained().is_some_and(|u| knn(group) > u.mean);
     if known && !ranked.iter().any(|group| above(&group)) {
         return vec![nothing_learnt(top, budget, "within"), budget.longer()];
     }
     if let Some(doubt) = doubt([&top.repeats]) {
-        let advice = if few_steps(top) { budget.longer() } else { budget.more_seeds() };
         let said = format!(
             "Undecided, so nothing is recommended: {doubt}. {} has the highest accuracy, {} under k-NN; {}.",
             name(top),
             percent(top.repeats.knn()),
             baselines(top)
         );
-        return vec![said, advice];
+        return vec![said, advice(&top.repeats, budget)];
     }
     let better = |group: &Group| {
         !known || beats(&group.repeats, |f| f.knn_top1_random_init) == Some(Ordering::Greater)
@@ -66,14 +65,6 @@ fn knn(group: &Group) -> f64 {
     group.repeats.knn().map_or(f64::NAN, |v| v.mean)
 }
 
-fn untrained(group: &Group) -> Option<MeanDeviation> {
-    group.repeats.mean(|f| f.knn_top1_random_init)
-}
-
-fn pixels(group: &Group) -> Option<MeanDeviation> {
-    group.repeats.mean(|f| f.knn_top1_pixels)
-}
-
 /// `BYOL at batch 64`.
 fn name(group: &Group) -> String {
     format!("{} at batch {}", group.method.title(), group.batch_size)
@@ -87,8 +78,12 @@ fn healthy(group: &Group) -> bool {
     group.repeats.verdict().is_some_and(|verdict| verdict.0 < Level::Collapsed)
 }
 
-fn few_steps(group: &Group) -> bool {
-    group.repeats.measured().any(|m| m.summary.steps < super::chance::LEAST_STEPS)
+/// What to try where runs are too short or too few.
+pub fn advice(repeats: &Repeats, budget: &Budget) -> String {
+    match repeats.steps() < LEAST_STEPS {
+        true => budget.longer(),
+        false => budget.more_seeds(),
+    }
 }
 
 /// How runs stand to a baseline of their own; `None` within chance, and where there is no such baseline.
@@ -102,10 +97,10 @@ pub fn beats(repeats: &Repeats, baseline: impl Fn(&Figures) -> Option<f64>) -> O
 /// `the untrained encoder has 62.7 %, raw pixels have 76.1 %`, of what there is; `group` is the most accurate.
 fn baselines(group: &Group) -> String {
     let mut said = Vec::new();
-    if let Some(value) = untrained(group) {
+    if let Some(value) = group.repeats.untrained() {
         said.push(format!("the untrained encoder has {}", percent(Some(value))));
     }
-    if let Some(value) = pixels(group) {
+    if let Some(value) = group.repeats.pixels() {
         let unbeaten = if knn(group) <= value.mean { ", which no method beat" } else { "" };
         said.push(format!("raw pixels have {}{unbeaten}", percent(Some(value))));
     }
@@ -116,12 +111,14 @@ fn baselines(group: &Group) -> String {
 }
 
 fn nothing_learnt(top: &Group, budget: &Budget, how: &str) -> String {
-    let pixels = pixels(top)
+    let pixels = top
+        .repeats
+        .pixels()
         .map_or(String::new(), |value| format!("; raw pixels have {}", percent(Some(value))));
     format!(
         "No method beat the untrained encoder ({} under k-NN) {how} this budget of {}, so nothing is recommended. {} \
          has the highest accuracy, {}{pixels}.",
-        percent(untrained(top)),
+        percent(top.repeats.untrained()),
         budget.words,
         name(top),
         percent(top.repeats.knn())
@@ -139,15 +136,20 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
         .collect();
     let own = percent(first.repeats.knn());
     let mut lead = Vec::new();
-    let beaten = pixels(first).is_none()
+    let beaten = first.repeats.pixels().is_none()
         || beats(&first.repeats, |f| f.knn_top1_pixels) == Some(Ordering::Greater);
+    let known = match first.repeats.untrained() {
+        // Raw pixels have had their sentence.
+        Some(value) if !beaten => format!("the untrained encoder has {}", percent(Some(value))),
+        _ => baselines(first),
+    };
     if !beaten {
-        let above = pixels(first).is_some_and(|value| knn(first) > value.mean);
+        let above = first.repeats.pixels().is_some_and(|value| knn(first) > value.mean);
         let how = if above { "beyond chance within" } else { "within" };
         lead.push(format!(
             "No method beat raw pixels ({} under k-NN) {how} this budget of {}: so far, comparing the images pixel by \
              pixel does as well as any encoder here.",
-            percent(pixels(first)),
+            percent(first.repeats.pixels()),
             budget.words
         ));
     }
@@ -155,7 +157,7 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
         lead.push(format!(
             "{} has {own} under k-NN, and there is no other method to choose it over; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     } else if !level.is_empty() {
         let all: Vec<String> = level
@@ -167,19 +169,19 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
              these runs; {}.",
             name(first),
             listed(&all),
-            baselines(first)
+            known
         ));
     } else if beaten {
         lead.push(format!(
             "Choose {} for accuracy: {own} under k-NN, more than any other method here; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     } else {
         lead.push(format!(
             "Of the methods, {} has the highest accuracy, {own} under k-NN, more than any other here; {}.",
             name(first),
-            baselines(first)
+            known
         ));
     }
     if !beaten {
@@ -220,7 +222,8 @@ fn left_out(comparison: &Comparison) -> Option<String> {
 /// The first at an accuracy that takes training: above what the untrained encoder and raw pixels have.
 fn first_at(first: &Group, others: &[&Group], target: Option<f64>) -> Option<String> {
     let target = target?;
-    let free = [untrained(first), pixels(first)].into_iter().flatten().map(|v| v.mean);
+    let free =
+        [first.repeats.untrained(), first.repeats.pixels()].into_iter().flatten().map(|v| v.mean);
     if free.fold(0.0, f64::max) >= target || others.is_empty() {
         return None;
     }
@@ -359,12 +362,12 @@ mod tests {
     #[test]
     fn below_raw_pixels_that_is_said_first() {
         let lead = said(&[&[0.70, 0.71, 0.70], &[0.65, 0.66, 0.65]]);
-        assert!(lead[0].starts_with("No method beat raw pixels (76.0 ± 0.0 % under"), "{lead:?}");
+        assert!(lead[0].starts_with("No method beat raw pixels (76.0 % under"), "{lead:?}");
         assert!(
             lead[1].starts_with("Of the methods, BYOL at batch 64 has the highest"),
             "{lead:?}"
         );
-        assert!(lead[1].contains("raw pixels have 76.0 ± 0.0 %, which no method beat"), "{lead:?}");
+        assert!(lead[1].contains("untrained encoder has 60.0"), "{lead:?}");
         assert!(lead[2].contains("--epochs 40"), "{lead:?}");
         nothing_chosen(&lead);
         let close = said(&[&[0.761, 0.762, 0.761], &[0.65, 0.66, 0.65]]);
@@ -375,11 +378,14 @@ mod tests {
     #[test]
     fn one_seed_or_few_steps_recommend_nothing() {
         let one = said(&[&[0.85], &[0.80]]);
-        assert!(one[0].starts_with("Undecided, so nothing is recommended: one run"), "{one:?}");
+        assert!(
+            one[0].starts_with("Undecided, so nothing is recommended: one run of each (at"),
+            "{one:?}"
+        );
         assert!(one[0].contains("untrained encoder has 60.0") && one[1].contains("--seeds 3"));
         nothing_chosen(&one);
         let short = said_of(&[&[0.85; 3], &[0.80; 3]], |run| run.summary.steps = 15);
-        assert!(short[0].contains("15 steps are too few"), "{short:?}");
+        assert!(short[0].contains("15 steps (at least 100) are too few"), "{short:?}");
         assert!(short[1].contains("--epochs 40"), "{short:?}");
         nothing_chosen(&short);
     }
@@ -393,7 +399,7 @@ mod tests {
         assert!(!lead[0].contains("choose"), "{lead:?}");
         // The same on average, so no number of seeds will tell.
         assert!(lead[1].starts_with("More seeds would not tell them apart: on 10000"), "{lead:?}");
-        let noisy = said(&[&[0.80, 0.85, 0.90], &[0.77, 0.80, 0.83]]);
+        let noisy = said(&[&[0.86, 0.90, 0.94], &[0.84, 0.87, 0.90]]);
         assert!(noisy[1].contains("--seeds 6"), "{noisy:?}");
     }
 
