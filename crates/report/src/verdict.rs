@@ -152,3 +152,45 @@ pub fn facts(pairs: &[(String, String)]) -> String {
         .collect();
     if figures.is_empty() { String::new() } else { list("facts", &figures) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Finding;
+
+    fn shown(level: Level, headline: &str, findings: Vec<Finding>) -> String {
+        verdict(&Verdict { level, headline: headline.into(), findings })
+    }
+
+    #[test]
+    fn a_headline_says_what_it_is_and_is_not_called_healthy_besides() {
+        let good = shown(Level::Healthy, "No collapse: 44 of 64 directions used", Vec::new());
+        assert!(good.contains("<b>No collapse:</b> 44 of 64 directions used"), "{good}");
+        assert!(!good.contains("Healthy") && !good.contains("<b>No collapse.</b>"), "{good}");
+        let early = shown(Level::Unknown, "Too early to judge: 1 step", Vec::new());
+        assert!(early.contains("<b>Too early to judge:</b> 1 step"), "{early}");
+        assert!(early.contains("aria-label=\"Undecided\"") && early.contains(ASK), "{early}");
+        let plain = shown(Level::Warning, "Something <else>", Vec::new());
+        assert!(plain.contains("<b>Warning.</b> Something &lt;else&gt;"), "{plain}");
+    }
+
+    #[test]
+    fn advice_stands_with_its_finding() {
+        let finding = |level, text: &str, advice: Option<&str>| Finding {
+            level,
+            text: text.into(),
+            advice: advice.map(str::to_owned),
+        };
+        let html = shown(
+            Level::Warning,
+            "Worse than untrained: k-NN",
+            vec![
+                finding(Level::Warning, "first", Some("raise it")),
+                finding(Level::Healthy, "second", None),
+            ],
+        );
+        assert!(html.contains("<p>first</p><p class=\"advice\">raise it</p></div></li>"), "{html}");
+        assert!(html.contains("aria-label=\"As it should be\""), "{html}");
+        assert!(html.contains("<p>second</p></div></li>"), "{html}");
+    }
+}
