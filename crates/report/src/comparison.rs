@@ -25,8 +25,8 @@ pub fn comparison(runs: &[RunReport]) -> Result<String, ReportError> {
     }
     runs.iter().try_for_each(check)?;
     let runs = named(runs);
-    let tiles = all_tiles(&runs, Tiles::of_galleries)?;
-    let small = all_tiles(&runs, Tiles::of_maps)?;
+    let tiles = all_tiles(&runs, &[], Tiles::of_galleries)?;
+    let small = all_tiles(&runs, &tiles, Tiles::of_maps)?;
     let title = match runs.len() {
         1 => "Comparison of 1 run".to_string(),
         n => format!("Comparison of {n} runs"),
@@ -86,15 +86,16 @@ fn named(runs: &[RunReport]) -> Vec<Named<'_>> {
     labels
 }
 
-/// Runs that show the same pictures share one sprite.
+/// Runs that show the same pictures share one sprite, also with those `before`.
 fn all_tiles<'a>(
     runs: &[Named<'a>],
+    before: &[Tiles<'a>],
     of: impl Fn(&'a RunReport, usize) -> Result<Tiles<'a>, ReportError>,
 ) -> Result<Vec<Tiles<'a>>, ReportError> {
     let mut tiles: Vec<Tiles> = Vec::new();
     for (i, (_, run)) in runs.iter().enumerate() {
         let own = of(run, i)?;
-        let own = match tiles.iter().find(|t| t.same(&own)) {
+        let own = match before.iter().chain(&tiles).find(|t| t.same(&own)) {
             Some(other) => own.like(other),
             None => own,
         };

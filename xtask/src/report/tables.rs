@@ -46,7 +46,7 @@ pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
     let images = accuracy.images;
     let sure = |top1: f64| format!("95 %: {}, n = {images}", span(top1, images));
     let beside = |name: &str, top1: Option<f64>| {
-        top1.map(|v| format!("; {name} {} ({})", percent(v), span(v, images))).unwrap_or_default()
+        top1.map(|v| format!("; {name} {} ({})", unbroken(v), span(v, images))).unwrap_or_default()
     };
     let rank = |number: f64| Some(Rank { number, better: Better::Higher });
     let plain = |name: &str, value: String, note: String, rank: Option<Rank>| Figure {
@@ -90,6 +90,11 @@ pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
         figures.push(plain("Memory", format!("{} MiB", bytes >> 20), note, None));
     }
     figures
+}
+
+/// As [`percent`], on one line.
+fn unbroken(share: f64) -> String {
+    percent(share).replace(' ', "\u{a0}")
 }
 
 /// `0.7945` → `79.45 %`
