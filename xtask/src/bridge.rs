@@ -42,13 +42,13 @@ impl PlainImages {
     /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where the views are
     /// larger, since more pixels only make neighbours of what is aligned by chance, and take gigabytes.
     pub fn pixels(&self) -> anyhow::Result<Features> {
-        let (view, dataset) = (self.pixel_view()?, self.dataset.clone());
+        let (view, dataset) = (self.pixel_view(PIXEL_SIDE)?, self.dataset.clone());
         Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
     }
 
-    /// The view of an image whose [`pixels`](Self::pixels) are features.
-    pub fn pixel_view(&self) -> anyhow::Result<PlainView> {
-        let size = (self.view.view_size(0) as u32).min(PIXEL_SIDE);
+    /// The view of an image whose [`pixels`](Self::pixels) are features, no larger than `most`.
+    pub fn pixel_view(&self, most: u32) -> anyhow::Result<PlainView> {
+        let size = (self.view.view_size(0) as u32).min(most);
         Ok(PlainView::new(size, self.mean, self.std)?)
     }
 

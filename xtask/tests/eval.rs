@@ -140,20 +140,20 @@ fn an_evaluation_says_which_images_its_figures_rest_on_and_how_it_stands() {
     // Plain lines where there is no terminal: every phase begins, and ends.
     let phases: Vec<&str> = stderr.lines().filter(|line| line.starts_with('[')).collect();
     let whole = [
-        "[1/8] training images: 0 of 30",
-        "[1/8] training images: 30 of 30",
-        "[2/8] test images: 30 of 30",
-        "[7/8] the collapse doctor: 1 of 1",
+        "[1/9] training images: 0 of 30",
+        "[1/9] training images: 30 of 30",
+        "[2/9] test images: 30 of 30",
+        "[8/9] the collapse doctor: 1 of 1",
     ];
     for line in whole {
         assert!(phases.contains(&line), "{line} in {stderr}");
     }
-    assert!(phases.iter().any(|line| line.starts_with("[6/8] probes of raw pixels: ")));
-    assert!(phases.iter().any(|line| line.starts_with("[8/8] invariance: ")), "{stderr}");
+    assert!(phases.iter().any(|line| line.starts_with("[7/9] probes of raw pixels: ")));
+    assert!(phases.iter().any(|line| line.starts_with("[9/9] invariance: ")), "{stderr}");
 
     // The same in words, now from the features that were kept.
     let (text, stderr) = eval(&[folder, "--quick", "--seeds", "2", "--limit", "30"]);
-    assert!(stderr.contains("[1/8] training images: 0 of 30"), "pixels are read: {stderr}");
+    assert!(stderr.contains("[1/9] training images: 0 of 30"), "pixels are read: {stderr}");
     let first = text.lines().next().unwrap();
     assert!(first.contains("the data set that it was trained on"), "{first}");
     for said in [

@@ -3,6 +3,7 @@
 
 use selfsame_models::{Architecture, Stem};
 
+use crate::bridge::PIXEL_SIDE;
 use crate::config::RunConfig;
 use crate::evaluate::Size;
 
@@ -13,6 +14,8 @@ pub struct Bounds {
     pub all: Size,
     /// Images that the table of frozen features rests on, the same for all of its rows.
     pub table: Size,
+    /// Side that images are reduced to whose pixels are features.
+    pub pixel_side: u32,
     /// Images that the principal components are found on.
     pub components: usize,
     /// Labelled images that whole networks are trained on.
@@ -23,17 +26,19 @@ pub struct Bounds {
     pub augmented: usize,
 }
 
-/// What the table rests on, where an encoder is small: raw pixels of so many images take some ten seconds on two cores.
+/// What the table rests on, where an encoder is small.
 const TABLE: Size = Size { train: 10_000, test: 5_000 };
 /// Networks trained on more labelled images than this take longer than a coffee.
 const FINETUNED: usize = 10_000;
-const COMPONENTS: usize = 2_000;
+/// A linear probe of 32×32 pixels takes half a minute by itself: so many dimensions cannot be preconditioned.
+const QUICK_PIXEL_SIDE: u32 = 16;
+const QUICK_COMPONENTS: usize = 2_000;
 const CORRUPTED: usize = 2_000;
 const AUGMENTED: usize = 1_000;
 /// Multiply-adds of an encoder, for each thing by itself. Two cores make some 8·10¹⁰ in a second.
 const QUICK_ALL: f64 = 2.5e12;
-const QUICK_TABLE: f64 = 6e11;
-const QUICK_AUGMENTED: f64 = 4e11;
+const QUICK_TABLE: f64 = 4e11;
+const QUICK_AUGMENTED: f64 = 3e11;
 const CORRUPTIONS: f64 = 8e12;
 /// Passes of an image: ten augmentations through two encoders, and 75 corruptions through three.
 const AUGMENTED_PASSES: f64 = 20.0;
@@ -54,7 +59,8 @@ impl Bounds {
         Self {
             all: if quick { split(affordable(QUICK_ALL), unlimited) } else { unlimited },
             table: if quick { split(affordable(QUICK_TABLE), TABLE) } else { TABLE },
-            components: COMPONENTS,
+            pixel_side: if quick { QUICK_PIXEL_SIDE } else { PIXEL_SIDE },
+            components: if quick { QUICK_COMPONENTS } else { usize::MAX },
             finetuned: FINETUNED,
             corrupted: CORRUPTED.min(affordable(CORRUPTIONS / CORRUPTED_PASSES)),
             augmented: match quick {
@@ -70,6 +76,7 @@ impl Bounds {
         Self {
             all: size,
             table: size,
+            pixel_side: PIXEL_SIDE,
             components: limit,
             finetuned: limit,
             corrupted: limit.min(CORRUPTED),

@@ -115,8 +115,11 @@ pub fn evaluate(
         transfer,
         train_images: judge.train.len(),
         test_images: judge.test.as_ref().map_or(0, LabelledImages::len),
+        set_train_images: data.train.len(),
+        set_test_images: data.test.as_ref().map_or(0, |test| test.len()),
         table_train_images: table.0,
         table_test_images: table.1,
+        pixel_side: bounds.pixel_side,
         linear_on_all: accuracies.linear_on_all,
         skipped_images: data.skipped.len(),
         untested: data.untested().map(|cause| cause.to_string()),
@@ -148,8 +151,8 @@ fn count(quick: bool, drawn: bool, train: &Split<'_>, test: Option<&Split<'_>>) 
     // Training images, the doctor, invariance.
     let mut phases = 3 + usize::from(drawn);
     let Some(test) = test else { return phases };
-    // Test images, and four representations.
-    phases += 5;
+    // Test images, principal components, and probes of four representations.
+    phases += 6;
     if !(train.is_whole() && test.is_whole()) {
         phases += 1;
     }
@@ -209,7 +212,7 @@ fn accuracies(
     let of_untrained = [train_untrained, test_untrained];
     let encoder = Embed::Encoder(Box::new(untrained.clone()));
     probe(splits.represented(UNTRAINED, of_untrained, encoder)?, phases)?;
-    for subject in splits.of_pixels([pixels, test_pixels], setting.bounds.components)? {
+    for subject in splits.of_pixels([pixels, test_pixels], setting.bounds.components, phases)? {
         probe(subject, phases)?;
     }
     // One class is nothing to train a classifier on.

@@ -48,8 +48,8 @@ pub use outcome::Outcome;
 ///
 /// The first figure, k-NN of the trained encoder, rests on all images. Of larger sets the rest takes some, evenly over
 /// the classes: 10,000 training and 5,000 test images for the table of frozen features, 10,000 labels for training
-/// whole networks. With --quick a large encoder sees fewer, as many as some ten seconds on two cores allow. All tables
-/// say how many. --limit chooses instead.
+/// whole networks. With --quick a large encoder sees fewer, as many as it can in some seconds on two cores, and pixels are
+/// those of 16×16. All tables say how many. --limit chooses instead.
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo xtask eval runs/byol-fashion-mini

@@ -15,9 +15,14 @@ pub struct Outcome {
     /// Images that `knn_top1` rests on.
     pub train_images: usize,
     pub test_images: usize,
+    /// Images that there are.
+    pub set_train_images: usize,
+    pub set_test_images: usize,
     /// Images that `representations`, `knn_top1_random_init` and `knn_top1_pixels` rest on: of larger sets, some.
     pub table_train_images: usize,
     pub table_test_images: usize,
+    /// The side that images are reduced to, where they are larger, before their pixels are features.
+    pub pixel_side: u32,
     /// Whether `linear_top1` rests on the images of `knn_top1`; else on those of the table.
     pub linear_on_all: bool,
     /// Images that were left out.

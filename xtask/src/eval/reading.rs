@@ -16,8 +16,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Wanted<'a> {
     /// Encoders, each with the images whose features are wanted.
     pub encoders: Vec<(&'a ResNet, &'a [usize])>,
-    /// The images whose pixels are wanted.
+    /// The images whose pixels are wanted, and the side that they are reduced to where it is larger.
     pub pixels: &'a [usize],
+    pub pixel_side: u32,
 }
 
 /// What was read, in the order of what was wanted.
@@ -45,7 +46,7 @@ impl Wanted<'_> {
         device: &Device,
         read: &mut dyn FnMut(usize),
     ) -> anyhow::Result<Found> {
-        let pixel_view = images.pixel_view()?;
+        let pixel_view = images.pixel_view(self.pixel_side)?;
         let [side, pixel_side] = [images.view().view_size(0), pixel_view.view_size(0)];
         let mut features = vec![Vec::new(); self.encoders.len()];
         let mut pixels = Vec::new();
@@ -143,6 +144,7 @@ mod tests {
     use selfsame_models::init::WeightInit;
 
     use super::*;
+    use crate::bridge::PIXEL_SIDE;
     use crate::config::RunConfig;
     use crate::methods::Method;
 
@@ -189,7 +191,7 @@ mod tests {
     #[test]
     fn two_encoders_and_pixels_take_one_reading_of_each_image() {
         let device = Device::default();
-        for side in [20, 36] {
+        for (side, pixel_side) in [(20, 32), (36, 32), (36, 16)] {
             let (counting, config, plain) = images(side);
             let encoder = |seed| {
                 config.encoder.resnet().init(&mut WeightInit::new(seed, 0, &device)).unwrap()
@@ -200,6 +202,7 @@ mod tests {
             let wanted = Wanted {
                 encoders: vec![(&encoders[0], &all), (&encoders[1], &some)],
                 pixels: &some,
+                pixel_side,
             };
             let mut told = 0;
             let found = wanted.read(&plain, 4, &device, &mut |n| told += n).unwrap();
@@ -215,9 +218,11 @@ mod tests {
             for (a, b) in chosen.values().iter().zip(found.features[1].values()) {
                 assert!((a - b).abs() < 1e-4, "{a} {b}");
             }
-            assert_eq!(found.pixels, plain.pixels().unwrap().select(&some));
-            // At most 32×32 in three colours, however large the views.
-            assert_eq!(found.pixels.dim(), 3 * (side.min(32) as usize).pow(2));
+            if pixel_side == PIXEL_SIDE {
+                assert_eq!(found.pixels, plain.pixels().unwrap().select(&some));
+            }
+            // Three colours, however large the views.
+            assert_eq!(found.pixels.dim(), 3 * (side.min(pixel_side) as usize).pow(2));
         }
     }
 }

@@ -102,6 +102,7 @@ impl<'a> Split<'a> {
         let wanted = Wanted {
             encoders: missing.map(|(encoder, rows, ..)| (*encoder, rows.as_slice())).collect(),
             pixels: if pixels { &self.rows } else { &[] },
+            pixel_side: setting.bounds.pixel_side,
         };
         match wanted.images().len() {
             0 => {
@@ -162,11 +163,14 @@ impl Splits<'_> {
         &self,
         [pixels, test]: [Features; 2],
         most: usize,
+        phases: &mut Phases,
     ) -> anyhow::Result<[Representation; 2]> {
+        phases.begin("principal components of pixels", 1);
         let some = crate::spread::spread(pixels.rows(), most);
         let components = MOST_COMPONENTS.min(some.len()).min(pixels.dim());
         let pca = Pca::fit(&pixels.select(&some), components)?;
         let reduced = [pca.transform(&pixels)?, pca.transform(&test)?];
+        phases.advance(1);
         Ok([
             self.represented("PCA of pixels", reduced, Embed::Components(pca))?,
             self.represented("raw pixels", [pixels, test], Embed::Pixels)?,

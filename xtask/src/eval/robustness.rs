@@ -108,7 +108,8 @@ fn features(
         Embed::Encoder(encoder) => Some((&**encoder, all.as_slice())),
         Embed::Pixels | Embed::Components(_) => None,
     });
-    let wanted = Wanted { encoders: encoders.collect(), pixels: &all };
+    let pixel_side = setting.bounds.pixel_side;
+    let wanted = Wanted { encoders: encoders.collect(), pixels: &all, pixel_side };
     let batch = setting.config.eval.batch_size;
     let found = wanted.read(images, batch, setting.device, &mut |_| {})?;
     let mut of_encoders = found.features.into_iter();

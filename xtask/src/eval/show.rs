@@ -34,6 +34,14 @@ impl Outcome {
         tables
     }
 
+    fn test(&self, images: usize) -> String {
+        some_of(images, self.set_test_images, "test image")
+    }
+
+    fn train(&self, images: usize) -> String {
+        some_of(images, self.set_train_images, "training image")
+    }
+
     fn representation_table(&self, on: &str) -> Table {
         let rows = self.representations.iter().map(|scores| {
             let Scores { name, dim, train_images, test_images, .. } = scores;
@@ -67,11 +75,13 @@ impl Outcome {
             "k-NN, chosen",
             "linear probe",
         ]);
+        let side = self.pixel_side;
         let mut caption = format!(
             "Top-1 on {} from {}, the same for all rows; ± is half the 95 % bootstrap interval over the test images. \
-             k, T and C are chosen on training images.",
-            count(self.table_test_images, "test image"),
-            count(self.table_train_images, "training image"),
+             k, T and C are chosen on training images. Larger images are reduced to {side}×{side} before their pixels are \
+             features.",
+            self.test(self.table_test_images),
+            self.train(self.table_train_images),
         );
         match &self.without_clusters {
             None => {
@@ -124,7 +134,7 @@ impl Outcome {
             caption: format!(
                 "Top-1 on {}, {draws}{of_draws}; in brackets, how many labels there are. The supervised encoder has \
                  seen more.",
-                count(self.table_test_images, "test image"),
+                self.test(self.table_test_images),
             ),
             header,
             rows: strong(rows.collect(), &columns),
@@ -151,7 +161,7 @@ impl Outcome {
                 "Top-1 on {} of the whole network trained on labels, from the pretrained encoder and from initial weights, \
                  by one recipe. Few labels are drawn anew for each seed: mean ± standard deviation. The most are trained on \
                  once: ± half the 95 % interval over the test images.",
-                count(test_images, "test image")
+                self.test(test_images)
             ),
             header: names(&["labels", "pretrained", "from scratch", "epochs", "steps"]),
             rows: rows.collect(),
@@ -176,7 +186,7 @@ impl Outcome {
             caption: format!(
                 "Top-1 of the linear probe, fitted on clean images, on {} with the fifteen corruptions of CIFAR-10-C, mean of \
                  five severities; ± is half the 95 % interval over the test images.",
-                count(self.corrupted_images, "test image")
+                self.test(self.corrupted_images)
             ),
             header,
             rows,
@@ -223,11 +233,8 @@ impl Outcome {
         if let Some(cause) = &self.untested {
             out += &format!("  no accuracy, only the collapse signals: {cause}\n");
         }
-        let images = format!(
-            "{} from {}",
-            count(self.test_images, "test image"),
-            count(self.train_images, "training image")
-        );
+        let images =
+            format!("{} from {}", self.test(self.test_images), self.train(self.train_images));
         if let Some(knn) = &self.knn {
             let settings = format!("k {}, T {}", knn.k, knn.temperature);
             out += &format!("  k-NN: {} ({settings}) of {images}\n", accuracy(knn.top1));
@@ -283,6 +290,11 @@ fn grid(table: &Table) -> String {
         out.push('\n');
     }
     out
+}
+
+/// `30 test images`, or `10 of 30 test images`.
+fn some_of(images: usize, all: usize, noun: &str) -> String {
+    if images == all { count(all, noun) } else { format!("{images} of {}", count(all, noun)) }
 }
 
 fn names(names: &[&str]) -> Vec<String> {
