@@ -151,7 +151,7 @@ mod tests {
     /// The headline stands large above the findings: what it has said is not said again.
     #[test]
     fn the_page_says_the_verdict_once() {
-        let found = |text: &str, advice: Option<&str>| json!({"level": "warning", "text": text, "advice": advice, "measure": "m", "value": 0.5, "threshold": 1.0});
+        let found = |text: &str, advice: Option<&str>| json!({"level": "warning", "text": text, "advice": advice, "measure": "m", "value": 0.5, "bound": "at-least", "threshold": 1.0});
         let diagnosis: Diagnosis = serde_json::from_value(json!({
             "level": "warning",
             "headline": "not collapsed, but not better than untrained",
