@@ -156,7 +156,10 @@ pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
     };
     Training {
         steps: done,
-        full_steps: (0..done).map(|step| rate.at(step) / rate.peak).sum(),
+        full_steps: match rate.peak > 0.0 {
+            true => (0..done).map(|step| rate.at(step) / rate.peak).sum(),
+            false => 0.0,
+        },
         ended: done >= steps,
         tau,
     }
