@@ -85,7 +85,7 @@ impl Summary {
             ("k-NN top-1, trained encoder", percent(self.knn_top1)),
             ("k-NN top-1, untrained encoder", percent(self.knn_top1_random_init)),
             ("k-NN top-1, raw pixels", percent(self.knn_top1_pixels)),
-            ("linear probe top-1", percent(self.linear_top1)),
+            ("linear probe top-1", self.linear_line()),
             ("loss, last epoch", format!("{:.4}", self.final_loss)),
             ("embedding std (0 collapsed, 1 spread)", format!("{:.3}", self.embedding_std)),
             (
@@ -106,6 +106,14 @@ impl Summary {
             ),
             ("time in all", self.time_line()),
         ]
+    }
+
+    fn linear_line(&self) -> String {
+        match (self.linear_top1, self.knn_top1) {
+            (Some(top1), _) => format!("{:.2} %", 100.0 * top1),
+            (None, Some(_)) => "not measured (eval.linear_probe = false)".into(),
+            (None, None) => "–".into(),
+        }
     }
 
     /// The whole, and its parts of a second and more.

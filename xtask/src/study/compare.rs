@@ -45,7 +45,7 @@ pub struct CompareArgs {
     /// Runs of each, with seeds that follow on --seed.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// Passes over the training images, the same for all [default: 10].
+    /// Passes over the training images, the same for all, as --set train.epochs=N [default: 10].
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     epochs: Option<u64>,
     /// Train each run for about so many minutes instead; a short run first measures how fast each is.
@@ -99,7 +99,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
         };
         for batch_size in sizes {
             let mut config = at_batch_size(base, batch_size);
-            config.train.epochs = args.epochs.unwrap_or(10);
+            config.train.epochs = epochs(args, base);
             config.validate()?;
             plan.push(Planned { method: base.method, batch_size, config });
         }
@@ -127,7 +127,11 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let own = bases.iter().map(|base| base.train.epochs).max().unwrap_or(0);
     let budget = match args.minutes {
         Some(minutes) => Budget::minutes(minutes),
-        None => Budget::epochs("--epochs ", args.epochs.unwrap_or(10), own),
+        None => Budget::epochs(
+            "--epochs ",
+            bases.iter().map(|base| epochs(args, base)).max().unwrap_or(0),
+            own,
+        ),
     };
     let limited =
         bases.iter().any(|base| base.data.limit.is_some() || base.data.fraction.is_some());
@@ -200,6 +204,15 @@ fn at_batch_size(base: &RunConfig, batch_size: usize) -> RunConfig {
         w_mse.sub_batch = w_mse.sub_batch.min(batch_size);
     }
     config
+}
+
+/// The same for all methods: what is asked for in either way, and not what recipes are made for.
+fn epochs(args: &CompareArgs, base: &RunConfig) -> u64 {
+    const DEFAULT: u64 = 10;
+    let asked =
+        |set: &String| set.split('=').next().is_some_and(|key| key.trim() == "train.epochs");
+    let set = args.overrides.set.iter().any(asked).then_some(base.train.epochs);
+    args.epochs.or(set).unwrap_or(DEFAULT)
 }
 
 /// Gives each run the epochs that fill its minutes, by a short run of each kind.
