@@ -29,9 +29,8 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     }
 
     let mut knn = series(lines, "knn_top1");
-    // The untrained encoder is where the curve begins, the final evaluation where it ends.
+    // The untrained encoder is where the curve begins.
     knn.splice(0..0, summary.knn_top1_random_init.map(|start| [0.0, start]));
-    knn.extend(summary.knn_top1.map(|end| [summary.epochs, end]));
     if !knn.is_empty() {
         let level = |name: &str, value: Option<f64>| {
             let points = value.map(|v| vec![[0.0, v], [summary.epochs, v]]);

@@ -87,7 +87,9 @@ impl Measured {
                 curve.push(Moment { epoch, seconds, knn_top1 });
             }
         }
-        if let Some(knn_top1) = summary.knn_top1 {
+        // Of runs from before the metrics had the last evaluation.
+        let before_the_end = curve.last().is_none_or(|last| last.epoch < summary.epochs);
+        if let Some(knn_top1) = summary.knn_top1.filter(|_| before_the_end) {
             let (epoch, seconds) = (summary.epochs, summary.train_seconds);
             curve.push(Moment { epoch, seconds, knn_top1 });
         }
