@@ -6,7 +6,7 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, RgbImage};
-use libjpeg_turbo_rs::{Decoder, PixelFormat};
+use libjpeg_turbo_rs::{ColorSpace, Decoder, PixelFormat};
 
 use super::{by_image, check_size, reason};
 
@@ -37,8 +37,8 @@ fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     let ids: Vec<u8> = parts.iter().map(|part| part.id).collect();
     let sampling = |i: usize| (parts[i].horizontal_sampling, parts[i].vertical_sampling);
     let pixels = match ids.len() {
-        // Components named R, G and B are colours as they are to libjpeg, not to this decoder.
-        3 if ids == *b"RGB" => return Ok(None),
+        // Components named R, G and B are colours as they are to libjpeg. This decoder wants to be told by Adobe's marker.
+        3 if ids == *b"RGB" && decoder.jpeg_color_space() != ColorSpace::Rgb => return Ok(None),
         1 | 3 => {
             let decoded = decoder.with_output_format(PixelFormat::Rgb).decode_image();
             decoded.ok().map(|image| image.data)
