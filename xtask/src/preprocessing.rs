@@ -20,11 +20,11 @@ pub struct Preprocessing {
     pub antialias: bool,
     pub rounding: String,
     /// What pixels of 8 bits are divided by.
-    pub divide_by: f32,
+    pub divide_by: f64,
     /// Subtracted from each channel then,
-    pub mean: [f32; 3],
+    pub mean: [f64; 3],
     /// and what it is divided by in the end.
-    pub std: [f32; 3],
+    pub std: [f64; 3],
     pub layout: String,
 }
 
@@ -32,6 +32,9 @@ impl Preprocessing {
     pub fn of(config: &RunConfig) -> Self {
         let views = config.views.view(0);
         let text = str::to_owned;
+        // The shortest decimals that are the same f32, wherever they are written.
+        let decimals =
+            |values: [f32; 3]| values.map(|v| v.to_string().parse().unwrap_or(f64::from(v)));
         Self {
             about: text(
                 "what evaluation, embed and search do with an image, in this order; \
@@ -53,8 +56,8 @@ impl Preprocessing {
             antialias: true,
             rounding: text("none: pixels are floats from the first resizing pass on"),
             divide_by: 255.0,
-            mean: views.mean,
-            std: views.std,
+            mean: decimals(views.mean),
+            std: decimals(views.std),
             layout: text("channels red, green, blue; [images, channels, height, width]; f32"),
         }
     }
@@ -127,9 +130,8 @@ mod tests {
                                 sum += v * h * f64::from(at.0[channel]);
                             }
                         }
-                        let value = sum / f64::from(said.divide_by);
-                        let expected =
-                            (value - f64::from(said.mean[channel])) / f64::from(said.std[channel]);
+                        let value = sum / said.divide_by;
+                        let expected = (value - said.mean[channel]) / said.std[channel];
                         let got = f64::from(found[channel * n * n + y * n + x]);
                         assert!((got - expected).abs() < 2e-5, "{size}: {got} {expected}");
                     }

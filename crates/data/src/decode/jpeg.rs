@@ -6,7 +6,7 @@ use std::io::Cursor;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, RgbImage};
-use libjpeg_turbo_rs::{Decoder, PixelFormat};
+use libjpeg_turbo_rs::{ColorSpace, Decoder, PixelFormat};
 use memchr::memchr;
 
 use super::{by_image, check_size, reason};
@@ -16,8 +16,8 @@ use super::{by_image, check_size, reason};
 /// The pixels are libjpeg-turbo's to the last bit, by `libjpeg-turbo-rs`. Of a few kinds of files it does not
 /// make the same: those go through the `image` crate, which is a few levels off.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
-    let (bytes, adobe) = prepare(bytes)?;
-    let Some(pixels) = exact(&bytes, adobe)? else { return by_image(&bytes, ImageFormat::Jpeg) };
+    let bytes = prepare(bytes)?;
+    let Some(pixels) = exact(&bytes)? else { return by_image(&bytes, ImageFormat::Jpeg) };
     let mut header = JpegDecoder::new(Cursor::new(&*bytes)).map_err(reason)?;
     // Damaged metadata are no reason to do without the image.
     let orientation = header.orientation().unwrap_or(Orientation::NoTransforms);
@@ -26,9 +26,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     Ok(image)
 }
 
-/// `None` where the decoder refuses the file or is known to make other pixels than libjpeg-turbo. `adobe`: a segment says
-/// how colours are stored.
-fn exact(bytes: &[u8], adobe: bool) -> Result<Option<RgbImage>, String> {
+/// `None` where the decoder refuses the file or is known to make other pixels than libjpeg-turbo.
+fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     let Ok(decoder) = Decoder::new(bytes) else { return Ok(None) };
     let header = decoder.header();
     let (width, height) = (u32::from(header.width), u32::from(header.height));
@@ -39,8 +38,8 @@ fn exact(bytes: &[u8], adobe: bool) -> Result<Option<RgbImage>, String> {
     let ids: Vec<u8> = parts.iter().map(|part| part.id).collect();
     let sampling = |i: usize| (parts[i].horizontal_sampling, parts[i].vertical_sampling);
     let pixels = match ids.len() {
-        // Components named R, G and B are colours as they are to libjpeg, not to this decoder.
-        3 if ids == *b"RGB" && !adobe => return Ok(None),
+        // Components named R, G and B are colours as they are to libjpeg. This decoder wants to be told by Adobe's marker.
+        3 if ids == *b"RGB" && decoder.jpeg_color_space() != ColorSpace::Rgb => return Ok(None),
         1 | 3 => {
             let decoded = decoder.with_output_format(PixelFormat::Rgb).decode_image();
             decoded.ok().map(|image| image.data)
@@ -65,7 +64,7 @@ fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
 }
 
 /// Walks through the segments of a JPEG file up to its end, which must be there, and puts right
-/// how the components are said to be transformed, if they are.
+/// how the components are said to be transformed.
 ///
 /// A cut file would otherwise be filled up with grey: the decoder has to be lenient, since its
 /// strict mode refuses files with harmless bytes between segments, which cameras write. Pillow
@@ -73,7 +72,7 @@ fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
 ///
 /// # Errors
 /// What is missing.
-fn prepare(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), &'static str> {
+fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     const CUT: &str = "the JPEG file is cut off";
     let (mut at, mut components, mut transform_at) = (0, 0, None);
     loop {
@@ -108,7 +107,7 @@ fn prepare(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), &'static str> {
         }
         at = content.end;
     }
-    let Some(transform_at) = transform_at else { return Ok((Cow::Borrowed(bytes), false)) };
+    let Some(transform_at) = transform_at else { return Ok(Cow::Borrowed(bytes)) };
     // Any transform means YCbCr or YCCK, by the number of components, to libjpeg. The decoder
     // refuses numbers that Adobe has not defined and takes YCbCr with a fourth component for CMYK.
     let transform = match (bytes[transform_at], components) {
@@ -117,11 +116,11 @@ fn prepare(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), &'static str> {
         _ => 1,
     };
     if bytes[transform_at] == transform {
-        return Ok((Cow::Borrowed(bytes), true));
+        return Ok(Cow::Borrowed(bytes));
     }
     let mut bytes = bytes.to_vec();
     bytes[transform_at] = transform;
-    Ok((Cow::Owned(bytes), true))
+    Ok(Cow::Owned(bytes))
 }
 
 const END_OF_IMAGE: u8 = 0xD9;
