@@ -63,9 +63,7 @@ impl Preprocessing {
     }
 
     pub fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
-        // The same digits as in the metadata of the weights.
-        let written = serde_json::to_value(self)?;
-        folder.write(PREPROCESSING, serde_json::to_string_pretty(&written)?.as_bytes())
+        folder.write(PREPROCESSING, serde_json::to_string_pretty(self)?.as_bytes())
     }
 }
 
