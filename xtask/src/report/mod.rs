@@ -8,6 +8,7 @@ mod tables;
 mod usage;
 mod views;
 
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,9 +28,10 @@ use crate::config::RunConfig;
 use crate::evaluate::{Evaluation, Judge, SplitFeatures};
 use crate::feature_cache::FeatureCache;
 use crate::gallery::{rows, sheet};
-use crate::invariance::augmentations;
+use crate::invariance::{AUGMENTATIONS, augmentations};
 use crate::machine::describe;
 use crate::pretrain::{Doctor, Summary};
+use crate::progress::{Tally, Unit};
 use crate::run_folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
 use crate::spread::spread;
 use crate::usage::usage;
@@ -76,6 +78,13 @@ pub fn write<E: Encoder + Module>(
     let lines: Vec<Value> =
         metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
 
+    // Features, galleries, maps, accuracies, and each augmentation.
+    let (parts, done) = (5 + AUGMENTATIONS.len() as u64, Cell::new(0));
+    let progress = RefCell::new(Tally::patient(Unit::Items));
+    let advance = || {
+        done.set(done.get() + 1);
+        progress.borrow_mut().show("parts of the report", done.get(), Some(parts));
+    };
     let bank = sample(&data.train, BANK, config)?;
     let queries = sample(data.test.as_ref().unwrap_or(&data.train), MAPPED, config)?;
     let features = |encoder: &E, images: &dyn LabelledImages| {
@@ -98,6 +107,7 @@ pub fn write<E: Encoder + Module>(
     let after = some(trained, material.features)?;
     let before = some(untrained, &of_untrained)?;
 
+    advance();
     let near = [rows(&before[0], &before[1], own)?, rows(&after[0], &after[1], own)?];
     let png = sheet(&near[1], &queries, &bank)?;
     folder.write(NEIGHBOURS, &png)?;
@@ -111,14 +121,20 @@ pub fn write<E: Encoder + Module>(
         gallery("After training", caption, &near[1], &mut large)?,
     ];
     let views = views::sheet(config, data, &mut large)?;
+    advance();
     let shown = count(queries.len(), if own { "training image" } else { "test image" });
     let drawn = maps(&before[0], &after[0], &shown, &mut small)?;
 
+    advance();
     let accuracy = accuracy::measure(material, &of_untrained)?;
+    advance();
     let mut tables = accuracy.tables(material)?;
     let mut invariance = augmentation_table(&augmentations(config, &queries, &|images| {
-        Ok([features(untrained, images)?, features(trained, images)?])
+        let both = [features(untrained, images)?, features(trained, images)?];
+        advance();
+        Ok(both)
     })?);
+    progress.borrow().finish();
     invariance.caption += &format!(" Over {shown}.");
     tables.push(invariance);
 

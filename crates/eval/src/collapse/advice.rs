@@ -21,9 +21,12 @@ pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
         true => vec![STRONGER_VIEWS],
         false => Vec::new(),
     };
+    let collapsed = findings.iter().any(|f| f.level == Level::Collapsed);
     for finding in findings {
         let own = match (finding.kind, finding.level) {
             (_, Level::Healthy) | (None, _) => continue,
+            // It comes of the collapse, and training that longer would not help.
+            (Some(Kind::WorseThanUntrained | Kind::NothingLearnt), _) if collapsed => continue,
             // What may yet come right by itself.
             (Some(kind), Level::Unknown) if !kind.is_of_what_cannot_be_told() => continue,
             (Some(kind), _) => of(kind, trained),

@@ -242,6 +242,23 @@ fn a_complete_collapse_is_said_early_where_training_made_it() {
     assert_eq!(narrow.diagnose().kind, Some(Kind::TooEarly { steps: 20 }));
 }
 
+/// Training what has collapsed for longer does not help.
+#[test]
+fn a_collapse_is_cured_before_what_comes_of_it() {
+    let point = Spread { spread: 1e-5, raw_spread: 1e-5, ..wide(128) };
+    let worse = Evidence {
+        knn: knn(0.55, 0.66, 2000),
+        training: Some(after(500, 400.0)),
+        ..Evidence::default()
+    };
+    let is_worse = |kind: &Kind| *kind == Kind::WorseThanUntrained;
+    assert!(found(&worse.diagnose(), is_worse).advice.is_some());
+    let collapsed = Evidence { projections: Some(&point), ..worse }.diagnose();
+    assert_eq!(collapsed.level, Level::Collapsed);
+    assert!(collapsed.findings[0].advice.is_some());
+    assert_eq!(found(&collapsed, is_worse).advice, None);
+}
+
 #[test]
 fn a_target_is_judged_by_its_own_pace() {
     let kind = |weights, projections, training| {
