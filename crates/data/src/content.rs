@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of what identifies a data set's images: paths, sizes and times of change of their files, in
+/// SHA-256 of what identifies a data set's images: paths, sizes and times of change of their files (on Unix, also of their inodes), in
 /// the order of the images. Their bytes are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentKey(pub [u8; 32]);
@@ -24,6 +24,13 @@ impl KeyBuilder {
         self.0.update(metadata.len().to_le_bytes());
         let changed = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         self.0.update(changed.map_or(0, |t| t.as_nanos()).to_le_bytes());
+        // `cp -p` and `rsync -a` set the time of change back, and cannot set this one.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            self.0.update(metadata.ctime().to_le_bytes());
+            self.0.update(metadata.ctime_nsec().to_le_bytes());
+        }
     }
 
     /// Only the path from `root` and the size: what stays when a folder is moved or copied.
@@ -68,5 +75,10 @@ mod tests {
         std::fs::write(&paths[1], b"123").unwrap();
         file.set_modified(earlier).unwrap();
         assert!(key([0, 1]) != second && key([0, 1]) != first);
+        // Other bytes, as many and as old.
+        let third = key([0, 1]);
+        std::fs::write(&paths[1], b"321").unwrap();
+        file.set_modified(earlier).unwrap();
+        assert!(!cfg!(unix) || key([0, 1]) != third);
     }
 }

@@ -44,6 +44,14 @@ pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<
         if drawn.iter().any(|rows| rows.len() == images.len()) {
             continue;
         }
+        // At least one of each class: of a small set that is more than the share.
+        let share = match budget {
+            Labels::Share(share) => (share * images.len() as f64).round() as usize,
+            Labels::PerClass(_) => usize::MAX,
+        };
+        if drawn.iter().any(|rows| rows.len() > share.saturating_add(share / 2).max(1)) {
+            continue;
+        }
         let same_as = budgets.iter().find(|other| other.drawn == drawn).map(|other| other.name);
         budgets.push(FewLabels { name, drawn, same_as });
     }

@@ -25,7 +25,7 @@ impl Outcome {
         }
         let mut augmentations = augmentation_table(&self.augmentations);
         augmentations.title += &on;
-        augmentations.caption += &format!(" {}.", count(self.augmented_images, "image"));
+        augmentations.caption += &format!(" Over {}.", count(self.augmented_images, "image"));
         tables.push(augmentations);
         if !self.factors.is_empty() {
             tables.push(self.factor_table());
@@ -132,9 +132,12 @@ impl Outcome {
         Table {
             title: format!("Linear probe with few labels{on}"),
             caption: format!(
-                "Top-1 on {}, {draws}{of_draws}; in brackets, how many labels there are. The supervised encoder has \
-                 seen more.",
+                "Top-1 on {}, {draws}{of_draws}; in brackets, how many labels there are.{}",
                 self.test(self.table_test_images),
+                match self.representations.iter().any(|scores| scores.classifier.is_some()) {
+                    true => " The supervised encoder has seen more.",
+                    false => "",
+                }
             ),
             header,
             rows: strong(rows.collect(), &columns),
@@ -225,7 +228,7 @@ impl Outcome {
         out += &format!("  doctor: {}\n", self.diagnosis.headline);
         out += &told(&self.diagnosis, "          ");
         out += &format!(
-            "  features: std {:.2} (0 collapsed, 1 spread), effective rank {:.1} ({:.0} %)\n",
+            "  features: std {:.2} (0 collapsed, 1 spread), effective rank {:.1} ({:.0} %; RankMe, not centred)\n",
             self.feature_std,
             self.effective_rank,
             100.0 * self.effective_rank_share

@@ -13,6 +13,7 @@ use crate::evaluate::{Evaluation, Judge};
 use crate::hex::hex;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
+use crate::run_folder::peak_rss_bytes;
 
 use super::clock::{Clock, Phase, Seconds};
 use super::session::{Doctor, Session};
@@ -54,6 +55,9 @@ pub struct RunState {
     #[serde(default, skip_serializing)]
     train_seconds: f64,
     pub waited_seconds: f64,
+    /// Of the largest of the processes so far.
+    #[serde(default)]
+    pub peak_rss_bytes: Option<u64>,
     pub best_knn: Option<f64>,
     /// Of collapsed diagnoses.
     #[serde(default)]
@@ -273,9 +277,13 @@ impl RunHooks<'_> {
         run_record(self.now(), self.session.config, self.images_sha256.clone(), history)
     }
 
-    /// The state with the time that it has taken.
+    /// The state with the time and the memory that it has taken.
     pub fn now(&self) -> RunState {
-        RunState { seconds: self.clock.seconds(), ..self.state.clone() }
+        RunState {
+            seconds: self.clock.seconds(),
+            peak_rss_bytes: self.state.peak_rss_bytes.max(peak_rss_bytes()),
+            ..self.state.clone()
+        }
     }
 
     /// Whether training should end because of what an evaluation found that is due.

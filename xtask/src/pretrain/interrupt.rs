@@ -1,8 +1,8 @@
 //! Signals that ask a run to end.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -45,6 +45,8 @@ enum Stage {
 pub struct Interrupt {
     told: Arc<AtomicBool>,
     stage: Arc<AtomicU8>,
+    /// The command that goes on with a run whose training is saved.
+    go_on: Arc<OnceLock<String>>,
 }
 
 impl Interrupt {
@@ -76,16 +78,19 @@ impl Interrupt {
     }
 
     /// From here on everything is saved.
-    pub fn training_is_saved(&self) {
+    pub fn training_is_saved(&self, go_on: String) {
+        self.go_on.get_or_init(|| go_on);
         self.stage.store(Stage::Trained as u8, Ordering::Relaxed);
     }
 
     fn heard(&self, signal: i32) {
         let stage = self.stage.load(Ordering::Relaxed);
         let said = if stage == Stage::Starting as u8 {
-            "interrupted before training began; nothing is lost, start it again"
+            "interrupted before training began; nothing is lost, start it again with --resume auto"
+                .to_owned()
         } else if stage == Stage::Trained as u8 {
-            "interrupted after training; the weights are saved, go on with --resume auto"
+            let go_on = self.go_on.get().map_or("--resume auto", String::as_str);
+            format!("interrupted after training; the weights are saved, go on with\n  {go_on}")
         } else {
             let again = self.told.swap(true, Ordering::Relaxed);
             if again && signal != SIGHUP {

@@ -13,6 +13,7 @@ use crate::hex::hex;
 use crate::run_folder::{
     ENCODER, JUDGED, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, SUMMARY,
 };
+use crate::words::reasons;
 
 /// Evaluations that a run which is resumed need not repeat. As TOML, which gives every figure back bit for bit.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,9 +98,16 @@ impl Judged {
         Ok(kept.unwrap_or(Self { key, ..Self::default() }))
     }
 
-    /// Keeps what is known of a run that stands at `step`, with the time that it has taken.
-    pub fn write(&mut self, folder: &RunFolder, step: u64, seconds: Seconds) -> anyhow::Result<()> {
+    /// Keeps what is known of a run that stands at `step`, with the time that it has taken. No run ends because it cannot:
+    /// then a resume evaluates again.
+    pub fn keep(&mut self, folder: &RunFolder, step: u64, seconds: Seconds) {
         (self.step, self.seconds) = (step, seconds);
+        if let Err(error) = self.write(folder) {
+            eprintln!("warning: a resume would evaluate again: {}", reasons(&error));
+        }
+    }
+
+    fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
         let body = toml::to_string(self)?;
         folder.write(JUDGED, format!("{}\n{body}", checksum(&body)).as_bytes())
     }

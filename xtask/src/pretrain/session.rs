@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use burn::module::Module;
@@ -116,7 +117,7 @@ impl Session<'_> {
         self.clock.enter(Phase::Baselines);
         eprintln!("{} …", Phase::Baselines.title());
         let baselines = self.baselines(&judge, &untrained, &mut judged)?;
-        judged.write(folder, training.trainer.steps_done(), self.clock.seconds())?;
+        judged.keep(folder, training.trainer.steps_done(), self.clock.seconds());
         let doctor = Doctor::new(config, self.data, &untrained, baselines, &self.place.device)?;
         training.start_as_rank_0()?;
 
@@ -156,7 +157,7 @@ impl Session<'_> {
         self.write_skipped(&skipped)?;
         self.go_on_if_not_told(&training.trainer, &hooks)?;
         self.write_encoder(training.trainer.method().valid().encoder())?;
-        self.place.interrupt.training_is_saved();
+        self.place.interrupt.training_is_saved(self.go_on());
         self.conclude(&training, &untrained, hooks, judged, skipped.len())
     }
 
@@ -275,7 +276,7 @@ impl Session<'_> {
             hooks.keep_best(trainer, &evaluation)?;
         }
         judged.trained = Some(After { step, evaluation: evaluation.clone() });
-        judged.write(self.folder, step, hooks.clock.seconds())?;
+        judged.keep(self.folder, step, hooks.clock.seconds());
         let pixels = judged.baselines.as_ref().and_then(|known| known.knn_top1_pixels);
         let found = Found { pixels, evaluation, examination, diagnosis };
         let mut summary = self.summary(training, &hooks, &found, skipped);
@@ -283,6 +284,8 @@ impl Session<'_> {
 
         hooks.clock.enter(Phase::Report);
         eprintln!("{} …", Phase::Report.title());
+        // Also of a report that is cut off.
+        let (kept, clock) = (RefCell::new(judged), hooks.clock.clone());
         let material = Material {
             folder: self.folder,
             config: self.config,
@@ -294,15 +297,17 @@ impl Session<'_> {
             judge,
             features: &features,
             cache: &cache,
+            advanced: &|| kept.borrow_mut().keep(self.folder, step, clock.seconds()),
             device: &self.place.device,
         };
         let gallery = report::write(&material, untrained.encoder(), method.encoder())?;
         hooks.metrics.picture("neighbours", step, &gallery)?;
         summary.count_time(hooks.clock.seconds());
-        summary.peak_rss_bytes = peak_rss_bytes();
+        summary.peak_rss_bytes = summary.peak_rss_bytes.max(peak_rss_bytes());
         summary.write(self.folder)?;
+        let mut judged = kept.into_inner();
         judged.ended = Some(Ended::at(step, self.folder)?);
-        judged.write(self.folder, step, hooks.clock.seconds())?;
+        judged.keep(self.folder, step, hooks.clock.seconds());
         Ok(summary)
     }
 
@@ -335,7 +340,7 @@ impl Session<'_> {
             data_wait_seconds: state.waited_seconds,
             wall_seconds: 0.0,
             seconds: Seconds::new(),
-            peak_rss_bytes: peak_rss_bytes(),
+            peak_rss_bytes: state.peak_rss_bytes,
             final_loss: state.mean_loss(),
             knn_top1: evaluation.knn_top1,
             knn_top1_random_init: hooks.doctor.untrained.1.knn_top1,

@@ -87,9 +87,12 @@ impl Summary {
             ("k-NN top-1, raw pixels", percent(self.knn_top1_pixels)),
             ("linear probe top-1", self.linear_line()),
             ("loss, last epoch", format!("{:.4}", self.final_loss)),
-            ("embedding std (0 collapsed, 1 spread)", format!("{:.3}", self.embedding_std)),
             (
-                "effective rank of the features",
+                "std of the projections (0 collapsed, 1 spread)",
+                format!("{:.3}", self.projection_std),
+            ),
+            (
+                "effective rank of the features (RankMe)",
                 format!("{:.1} ({:.0} %)", self.effective_rank, 100.0 * self.effective_rank_share),
             ),
             ("collapse doctor", self.diagnosis.headline.clone()),
@@ -128,7 +131,7 @@ impl Summary {
     pub fn table(&self, folder: &RunFolder) -> String {
         let mut out = format!("\n{} on {}, seed {}\n", self.method, self.dataset, self.seed);
         for (name, value) in self.lines() {
-            let pad = 40usize.saturating_sub(name.chars().count());
+            let pad = 46usize.saturating_sub(name.chars().count());
             out += &format!("  {name}{} {value}\n", " ".repeat(pad));
         }
         let found = told(&self.diagnosis, "    ");

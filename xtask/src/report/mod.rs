@@ -64,6 +64,8 @@ pub struct Material<'a> {
     /// Of the trained encoder, that were judged.
     pub features: &'a SplitFeatures,
     pub cache: &'a FeatureCache,
+    /// Called when another part of the report is done.
+    pub advanced: &'a dyn Fn(),
     pub device: &'a Device,
 }
 
@@ -84,6 +86,7 @@ pub fn write<E: Encoder + Module>(
     let advance = || {
         done.set(done.get() + 1);
         progress.borrow_mut().show("parts of the report", done.get(), Some(parts));
+        (material.advanced)();
     };
     let bank = sample(&data.train, BANK, config)?;
     let queries = sample(data.test.as_ref().unwrap_or(&data.train), MAPPED, config)?;

@@ -86,7 +86,7 @@ pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
         ),
     ]);
     if let Some(bytes) = summary.peak_rss_bytes {
-        let note = "at the most".into();
+        let note = "at the most, before this page".into();
         figures.push(plain("Memory", format!("{} MiB", bytes >> 20), note, None));
     }
     figures
@@ -111,8 +111,7 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
         title: AUGMENTATIONS.into(),
         caption: "Lower is more invariant. The squared distance between an image and itself under that augmentation \
                   alone, over the squared distance between different images; features are divided by their length. \
-                  A ratio without a unit: 0 is invariant, 1 is as far away as another image. \
-                  Bold: lower than before training."
+                  A ratio without a unit: 0 is invariant, 1 is as far away as another image."
             .into(),
         header: ["augmentation", "raw pixels", "untrained", "trained"].map(str::to_owned).into(),
         rows: rows

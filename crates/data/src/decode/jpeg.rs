@@ -37,6 +37,14 @@ fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     check_size(width, height, bytes)?;
     let ids: Vec<u8> = parts.iter().map(|part| part.id).collect();
     let sampling = |i: usize| (parts[i].horizontal_sampling, parts[i].vertical_sampling);
+    // No decoder here makes of these what libjpeg does, and some make stripes of them.
+    let finer = |i: usize| sampling(i).0 > sampling(0).0 || sampling(i).1 > sampling(0).1;
+    if (1..parts.len()).any(finer) {
+        return Err("a JPEG whose colour is finer than its brightness is not read".into());
+    }
+    if (0..parts.len()).any(|i| sampling(i).0 == 3 || sampling(i).1 == 3) {
+        return Err("a JPEG with a sampling factor of 3 is not read".into());
+    }
     let pixels = match ids.len() {
         // Components named R, G and B are colours as they are to libjpeg. This decoder wants to be told by Adobe's marker.
         3 if ids == *b"RGB" && decoder.jpeg_color_space() != ColorSpace::Rgb => return Ok(None),

@@ -86,7 +86,10 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Vec<Action> {
             };
             vec![action("momentum", text), longer()]
         }
-        Kind::TooEarly { .. } => vec![action("steps", "take more steps: raise train.epochs")],
+        Kind::TooEarly { .. } => vec![action(
+            "steps",
+            "take more steps: raise train.epochs, or train.stop_after where it is set",
+        )],
         Kind::TooFewImages { .. } => vec![action(
             "images",
             "judge on more images: raise data.test_limit and doctor.images where they are set, or data.validation",

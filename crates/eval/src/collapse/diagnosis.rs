@@ -159,6 +159,6 @@ impl Evidence<'_> {
         };
         let rank = rules::before_and_after(spread, untrained, |s| s.centred_effective_rank);
         let (used, of) = (spread.directions, spread.most_directions());
-        format!("{used} of {of} directions used, effective rank {rank}")
+        format!("{used} of {of} directions used, effective rank of the centred features {rank}")
     }
 }

@@ -26,6 +26,9 @@ pub(super) fn add(evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
 
 /// Leaves the figures of a finding and takes away what was made of them: `lead: figures`.
 fn withhold(finding: &mut Finding) {
+    if finding.kind.is_some_and(Kind::is_of_what_cannot_be_told) {
+        return;
+    }
     (finding.level, finding.kind) = (finding.level.min(Level::Unknown), None);
     if let Some((_, figures)) = finding.text.split_once(": ") {
         finding.text = figures.into();
@@ -49,7 +52,11 @@ fn too_early(training: Training) -> Option<Finding> {
     let few = Measure::at_least(t::EARLY_STEPS as f64, "training.steps", steps as f64);
     let slow = Measure::at_least(t::EARLY_FULL_STEPS, "training.full_steps", full_steps);
     let (measure, rest) = if full_steps <= 0.0 {
-        (slow, "at a learning rate of 0, so that no weight has changed".into())
+        (
+            slow,
+            "at a learning rate of 0, so that only the statistics of batch norm have changed"
+                .into(),
+        )
     } else if steps < t::EARLY_STEPS {
         (few, format!("and {} are needed", t::EARLY_STEPS))
     } else if full_steps < t::EARLY_FULL_STEPS {

@@ -257,7 +257,7 @@ fn of_pair(
     let diagonal = pair.mean_diagonal;
     if diagonal < t::DISAGREE {
         let text = format!(
-            "the views of an image disagree: a dimension of one correlates with the same of the \
+            "the views of an image disagree: a dimension of one view correlates with the same dimension of the \
              other by {diagonal:.2} on average"
         );
         let measure = Measure::at_least(t::DISAGREE, "pair.mean_diagonal", diagonal);
@@ -294,10 +294,14 @@ pub(super) fn before_and_after(
 
 /// Three significant digits.
 pub(super) fn shown(value: f64) -> String {
-    match value.abs() {
+    let digits = match value.abs() {
         0.0 => "0".into(),
         size if size < 1e-3 => format!("{value:.1e}"),
         size if size < 1.0 => format!("{value:.4}"),
         _ => format!("{value:.2}"),
+    };
+    match digits.strip_prefix('-') {
+        Some(size) => format!("−{size}"),
+        None => digits,
     }
 }

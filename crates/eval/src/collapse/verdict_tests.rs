@@ -174,7 +174,7 @@ fn no_collapse_is_said_with_figures_beside_the_untrained_ones() {
     let diagnosis =
         Evidence { features: Some(&now), untrained_features: Some(&before), ..Evidence::default() }
             .diagnose();
-    let headline = "no collapse: 44 of 64 directions used, effective rank 17.1 (21.4 untrained)";
+    let headline = "no collapse: 44 of 64 directions used, effective rank of the centred features 17.1 (21.4 untrained)";
     assert_eq!((diagnosis.level, diagnosis.headline.as_str()), (Level::Healthy, headline));
     let nothing = Evidence::default().diagnose();
     assert_eq!(
@@ -204,8 +204,7 @@ fn one_step_at_a_learning_rate_of_0_says_nothing() {
         (diagnosis.level, diagnosis.kind),
         (Level::Unknown, Some(Kind::TooEarly { steps: 1 }))
     );
-    let headline =
-        "too early to judge: 1 step, at a learning rate of 0, so that no weight has changed";
+    let headline = "too early to judge: 1 step, at a learning rate of 0, so that only the statistics of batch norm have changed";
     assert_eq!(diagnosis.headline, headline);
     assert!(diagnosis.findings[0].advice.as_ref().unwrap().contains("train.epochs"));
     let texts: Vec<&str> = diagnosis.findings.iter().map(|f| f.text.as_str()).collect();
