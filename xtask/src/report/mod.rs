@@ -138,7 +138,7 @@ pub fn write<E: Encoder + Module>(
         Ok(both)
     })?);
     progress.borrow().finish();
-    invariance.caption += &format!(" Over {shown}.");
+    invariance.caption += &format!(" Over {shown}. Bold: lower than before training.");
     tables.push(invariance);
 
     let report = RunReport {

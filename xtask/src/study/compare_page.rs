@@ -210,13 +210,19 @@ pub fn baselines(repeats: &Repeats) -> Vec<Vec<Cell>> {
 
 fn caption(comparison: &Comparison, target: Option<f64>) -> String {
     let images = comparison.groups.iter().flat_map(|g| g.repeats.measured()).next();
-    let images = images
-        .map_or(String::new(), |m| format!("{} ", count(m.summary.test_images, "held-out image")));
-    let mut caption = format!(
-        "Accuracies in percent on {images}: mean ± deviation over the runs. Bold: the highest, and what cannot be told \
-         from it; none is bold where nothing can be told apart. The other columns are medians. The batch size is chosen \
-         by the same accuracies, so the best of a row is a little flattered."
-    );
+    let images = images.map_or(String::new(), |m| {
+        format!(" on {}", count(m.summary.test_images, "held-out image"))
+    });
+    let several = comparison.is_repeated();
+    let mut caption = format!("Accuracies in percent{images}: ");
+    caption += match several {
+        true => "mean ± deviation over the runs, and medians in the other columns.",
+        false => "of one run each.",
+    };
+    caption += " Bold: the highest, and what cannot be told from it; none is bold where nothing can be told apart.";
+    if comparison.batch_sizes().len() > 1 {
+        caption += " The batch size is chosen by the same accuracies, so the best of a row is a little flattered.";
+    }
     if target.is_some() {
         caption += " Time to an accuracy is of training, up to the first evaluation that finds it.";
     }
@@ -344,7 +350,15 @@ fn over_training(
     }
     Chart {
         title: title.into(),
-        caption: "On held-out images, each method at its best batch size; of its seeds the one in the middle.".into(),
+        caption: format!(
+            "On held-out images{}{}.",
+            if comparison.batch_sizes().len() > 1 {
+                ", each method at its best batch size"
+            } else {
+                ""
+            },
+            if comparison.is_repeated() { "; of its seeds the one in the middle" } else { "" }
+        ),
         x_label: x_label.into(),
         y_label: "top-1, percent".into(),
         lines,
@@ -373,7 +387,10 @@ fn against_batch_size(
     }
     Chart {
         title: title.into(),
-        caption: "Means over the seeds; whiskers are one deviation to either side.".into(),
+        caption: match comparison.is_repeated() {
+            false => "Of one run each.".into(),
+            true => "Means over the seeds; whiskers are one deviation to either side.".into(),
+        },
         x_label: "batch size".into(),
         y_label: y_label.into(),
         log_x: true,

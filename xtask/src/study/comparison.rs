@@ -36,6 +36,11 @@ impl<'a> Comparison<'a> {
         sizes
     }
 
+    /// Whether runs were repeated with other seeds.
+    pub fn is_repeated(&self) -> bool {
+        self.groups.iter().any(|group| group.repeats.outcomes.len() > 1)
+    }
+
     /// What every method that beats its untrained encoder reaches at its best batch size, on average. `None` if fewer
     /// than two do: an accuracy that needs no training is reached in no time.
     pub fn common_accuracy(&self) -> Option<f64> {
