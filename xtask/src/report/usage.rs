@@ -8,14 +8,13 @@ use crate::run_folder::{CONFIG, ENCODER, RunFolder};
 use crate::study::command_line;
 use crate::words::pasted;
 
-/// The command line that makes this run again: its own; of one with a folder of its own, or that was resumed, the one that
-/// takes the settings from where they were written.
+/// The command line of this run; of one that was resumed, which says nothing of how it began, the one that takes
+/// its settings from where they were written.
 pub fn command(config: &RunConfig, folder: &RunFolder) -> String {
     let given = command_line();
-    if !given.contains("--resume") && !given.contains("--out") {
+    if !given.contains("--resume") {
         return given;
     }
-    // The folder is taken, and the run chooses another one by itself.
     let settings = pasted(&folder.file(CONFIG));
     format!("cargo xtask pretrain {} --config {settings}", config.method.name())
 }
