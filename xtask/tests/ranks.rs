@@ -233,10 +233,10 @@ mod mpi {
         let encoder = |run: &Path| std::fs::read(run.join("encoder.safetensors")).unwrap();
         assert!(encoder(&run) == encoder(&whole));
         // The last line, of the evaluation at the end, says how long training took.
-        let metrics = |run: &Path| -> Vec<serde_json::Value> {
+        let metrics = |run: &Path| -> Vec<Value> {
             let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
             let line = |line: &str| {
-                let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let mut line: Value = serde_json::from_str(line).unwrap();
                 line.as_object_mut().unwrap().remove("train_seconds");
                 line
             };
