@@ -9,7 +9,9 @@ use burn::tensor::module::batch_norm_train;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use selfsame_kernels::{Precision, autocast, batch_norm_relu, conv2d, linear};
+use selfsame_kernels::{
+    BatchNormOptions, Precision, Running, autocast, batch_norm, conv2d, linear,
+};
 
 // As the program that trains: freed memory is used again instead of being given back.
 #[global_allocator]
@@ -125,13 +127,16 @@ fn norms(c: &mut Criterion) {
         let [x, residual] = [(); 2].map(|()| random(shape, &device).require_grad());
         let (gamma, beta) = (Tensor::ones([channels], &device), Tensor::zeros([channels], &device));
         let bytes = 4 * x.shape().num_elements() as u64;
+        let options = BatchNormOptions { relu: true, ..BatchNormOptions::default() };
 
         let mut group = c.benchmark_group(format!("batch norm {channels} {side}px"));
         group.sample_size(10).throughput(Throughput::Bytes(bytes));
         for (name, residual) in [("relu", None), ("residual relu", Some(residual))] {
             let run = || {
                 let (gamma, beta) = (gamma.clone(), beta.clone());
-                batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual.clone()).output
+                let running = Running::new(channels, &device);
+                let residual = residual.clone();
+                batch_norm(x.clone(), gamma, beta, residual, running, &options).output
             };
             group
                 .bench_function(BenchmarkId::new(name, "forward"), |b| b.iter(|| black_box(run())));

@@ -6,16 +6,17 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{AutodiffBackend, Backend};
+use burn::backend::{AutodiffBackend, Backend, TensorMetadata};
+use burn::tensor::DType;
 
 use crate::Precision;
-use crate::ops::{Conv, KernelOps, Norm, Pool, SgdStep};
+use crate::ops::{Conv, KernelOps, Norm, Normalized, Pool};
 
 #[derive(Debug)]
 struct ConvNode;
 
-/// Input and weight.
-type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv);
+/// Input and weight as the kernels read them, and the type that the gradient of the input is to have.
+type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv, DType);
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     type State = ConvState<B>;
@@ -23,10 +24,10 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, conv) = ops.state;
+        let (x, weight, conv, dtype) = ops.state;
         if let Some(node) = x_node {
             let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), conv);
-            grads.register::<B>(node.id, dx);
+            grads.register::<B>(node.id, of_type::<B>(dx, dtype));
         }
         if let Some(node) = weight_node {
             grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
@@ -38,20 +39,25 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
 struct LinearNode;
 
 impl<B: Backend + KernelOps> Backward<B, 2> for LinearNode {
-    type State = (FloatTensor<B>, FloatTensor<B>, Precision);
+    type State = (FloatTensor<B>, FloatTensor<B>, Precision, DType);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
-        let dy = B::kernel_row_major(grads.consume::<B>(&ops.node));
-        let (x, weight, precision) = ops.state;
+        let (x, weight, precision, dtype) = ops.state;
+        let dy = B::kernel_operand(grads.consume::<B>(&ops.node), precision);
         if let Some(node) = x_node {
             let dx = B::kernel_linear_input(weight, dy.clone(), precision);
-            grads.register::<B>(node.id, dx);
+            grads.register::<B>(node.id, of_type::<B>(dx, dtype));
         }
         if let Some(node) = weight_node {
             grads.register::<B>(node.id, B::kernel_linear_weight(x, dy, precision));
         }
     }
+}
+
+/// A gradient in the type of what it is the gradient of.
+fn of_type<B: Backend>(gradient: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    if gradient.dtype() == dtype { gradient } else { B::float_cast(gradient, dtype.into()) }
 }
 
 struct NormState<B: Backend> {
@@ -178,13 +184,13 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         conv: Conv,
     ) -> FloatTensor<Self> {
-        let nodes = [x.node(), weight.node()];
+        let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
         // Images often come with their channels first; the backward pass reads them again.
-        let x = B::kernel_row_major(x.into_primitive());
-        let weight = weight.into_primitive();
+        let x = B::kernel_operand(x.into_primitive(), conv.precision);
+        let weight = B::kernel_filter(weight.into_primitive(), conv.precision);
         let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
         match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, conv), y),
+            OpsKind::Tracked(prep) => prep.finish((x, weight, conv, dtype), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -194,12 +200,12 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         weight: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let nodes = [x.node(), weight.node()];
-        let x = B::kernel_row_major(x.into_primitive());
-        let weight = weight.into_primitive();
+        let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
+        let x = B::kernel_operand(x.into_primitive(), precision);
+        let weight = B::kernel_operand(weight.into_primitive(), precision);
         let y = B::kernel_linear(x.clone(), weight.clone(), precision);
         match LinearNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, precision), y),
+            OpsKind::Tracked(prep) => prep.finish((x, weight, precision, dtype), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -208,13 +214,23 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         norm: Norm,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
-        let (y, mean, variance) =
-            B::kernel_norm(x.clone(), weight.clone(), bias.clone(), norm.clone());
-        let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
+        let running = [running_mean, running_variance].map(|t| t.into_primitive());
+        let [running_mean, running_variance] = running;
+        let (y, mean, variance, running_mean, running_variance) = B::kernel_norm(
+            x.clone(),
+            weight.clone(),
+            bias.clone(),
+            running_mean,
+            running_variance,
+            norm.clone(),
+        );
+        let constants = [mean.clone(), variance.clone(), running_mean, running_variance];
         let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = x.clone();
@@ -222,22 +238,34 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
-        (output, statistics.0, statistics.1)
+        let [mean, variance, running_mean, running_variance] = constants.map(Self::from_inner);
+        (output, mean, variance, running_mean, running_variance)
     }
 
     fn kernel_norm_add(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         residual: FloatTensor<Self>,
         norm: Norm,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+    ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
-        let (y, mean, variance) =
-            B::kernel_norm_add(x.clone(), weight.clone(), bias.clone(), residual, norm.clone());
-        let statistics = (Self::from_inner(mean.clone()), Self::from_inner(variance.clone()));
+        let running = [running_mean, running_variance].map(|t| t.into_primitive());
+        let [running_mean, running_variance] = running;
+        let (y, mean, variance, running_mean, running_variance) = B::kernel_norm_add(
+            x.clone(),
+            weight.clone(),
+            bias.clone(),
+            running_mean,
+            running_variance,
+            residual,
+            norm.clone(),
+        );
+        let constants = [mean.clone(), variance.clone(), running_mean, running_variance];
         let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = if norm.relu { y.clone() } else { x.clone() };
@@ -245,13 +273,18 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
-        (output, statistics.0, statistics.1)
+        let [mean, variance, running_mean, running_variance] = constants.map(Self::from_inner);
+        (output, mean, variance, running_mean, running_variance)
     }
 
     // Nobody differentiates a gradient again, so these need no graph.
 
-    fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::from_inner(B::kernel_row_major(x.into_primitive()))
+    fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        Self::from_inner(B::kernel_operand(x.into_primitive(), precision))
+    }
+
+    fn kernel_filter(weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        Self::from_inner(B::kernel_filter(weight.into_primitive(), precision))
     }
 
     fn kernel_max_pool_backward(
@@ -325,62 +358,6 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [x, scale, shift, residual] = [x, scale, shift, residual].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_scale_shift_add(x, scale, shift, residual, relu))
-    }
-
-    fn kernel_moving_average(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        tau: f64,
-    ) -> FloatTensor<Self> {
-        let [a, b] = [a, b].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_moving_average(a, b, tau))
-    }
-
-    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::from_inner(B::kernel_not_finite(x.into_primitive()))
-    }
-
-    fn kernel_sgd_without_momentum(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> FloatTensor<Self> {
-        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_sgd_without_momentum(w, g, scale, step))
-    }
-
-    fn kernel_sgd_first(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd_first(w, g, scale, step);
-        (Self::from_inner(w), Self::from_inner(v))
-    }
-
-    fn kernel_sgd(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g, v, scale] = [w, g, v, scale].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd(w, g, v, scale, step);
-        (Self::from_inner(w), Self::from_inner(v))
-    }
-
-    fn kernel_update_norms(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        decay: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g] = [w, g].map(|t| t.into_primitive());
-        let (w, g, decayed) = B::kernel_update_norms(w, g, decay);
-        (Self::from_inner(w), Self::from_inner(g), Self::from_inner(decayed))
     }
 
     fn kernel_norm_backward(

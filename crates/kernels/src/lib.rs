@@ -1,7 +1,7 @@
 //! The operations that a convolutional encoder trains with, forward and backward, faster than
 //! Burn's CPU backends have them.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`], [`batch_norm_relu`],
+//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`],
 //! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`],
 //! [`update_norms`] and [`moving_average`], on all parameters at once with [`for_each_tensor`]. On an f32 tensor of a
 //! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
@@ -39,6 +39,8 @@ mod arithmetic;
 mod autodiff;
 mod collective;
 mod conv;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod cube;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod exchange;
 mod host;
@@ -55,6 +57,8 @@ mod scratch;
 mod simd;
 mod transpose;
 mod update;
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
+mod updates;
 mod workers;
 
 use std::sync::Arc;
@@ -74,6 +78,7 @@ pub use workers::{for_each_tensor, on_workers};
 pub use ops::SgdStep;
 
 use ops::{Conv, KernelOps, Norm, Pool};
+use updates::UpdateOps;
 
 /// A 2-D convolution without bias:
 /// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
@@ -95,7 +100,10 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
         kernel == kernel_width && stride == stride_x && [below, left, right] == [padding; 3];
     let common = options.dilation == [1, 1] && stride > 0 && padding < kernel;
     // What does not fit together is Burn's to complain about.
+    // GPUs have kernels for one group.
+    let grouped = groups > 1 && !workers::is_cpu(&x.device());
     let sound = groups > 0
+        && !grouped
         && group_in * groups == channels_in
         && channels_out % groups == 0
         && [group_in, channels_out, height, width].iter().all(|size| *size > 0)
@@ -105,7 +113,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
             last(burn::tensor::module::conv2d(first(x), weight, None, options))
         });
     }
-    let precision = precision::current();
+    let precision = precision_of(&x);
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -122,8 +130,8 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     let ([rows, features_in], [features_out, terms]) = (x.dims(), weight.dims());
     let sound = terms == features_in && rows * features_in * features_out > 0;
     let y = if sound && has_kernels(&x) && has_kernels(&weight) {
+        let precision = precision_of(&x);
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-        let precision = precision::current();
         Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_linear(x, weight, precision))
     } else {
         elsewhere(x, weight, |x, weight| x.matmul(weight.transpose()))
@@ -134,7 +142,41 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
 }
 
-/// What [`batch_norm`] and [`batch_norm_relu`] return.
+/// Running statistics, which batch norm normalises with when it is evaluated; without gradient.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// `[features]`
+    pub mean: Tensor<1>,
+    /// Unbiased, `[features]`.
+    pub variance: Tensor<1>,
+}
+
+impl Running {
+    /// Of no batch yet: mean 0, variance 1.
+    pub fn new(features: usize, device: &Device) -> Self {
+        Self { mean: Tensor::zeros([features], device), variance: Tensor::ones([features], device) }
+    }
+}
+
+/// How [`batch_norm`] normalises.
+#[derive(Debug, Clone)]
+pub struct BatchNormOptions {
+    /// ε, added to the variance.
+    pub epsilon: f64,
+    /// The batch's share in new running statistics.
+    pub momentum: f64,
+    /// Whether ReLU comes last.
+    pub relu: bool,
+}
+
+impl Default for BatchNormOptions {
+    /// PyTorch's: ε = 1e-5, a momentum of 0.1, no ReLU.
+    fn default() -> Self {
+        Self { epsilon: 1e-5, momentum: 0.1, relu: false }
+    }
+}
+
+/// What [`batch_norm`] returns.
 #[derive(Debug, Clone)]
 pub struct BatchNormOutput {
     /// Normalised: `[batch, height, width, features]`.
@@ -143,90 +185,91 @@ pub struct BatchNormOutput {
     pub mean: Tensor<1>,
     /// Biased, of the batch, without gradient: `[features]`.
     pub variance: Tensor<1>,
-    /// Values of a feature that they are of: more than this process has where batch norm is synchronised.
-    pub samples: usize,
+    /// The running statistics with this batch in them.
+    pub running: Running,
 }
 
-/// Batch normalisation in train mode (Ioffe & Szegedy, 2015):
-/// `γ (x − mean) / √(variance + ε) + β`, with the batch's own mean and **biased** variance.
+/// Batch normalisation in train mode (Ioffe & Szegedy, 2015), then the residual if there is one, then ReLU if wanted:
+/// `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own mean and **biased** variance.
 ///
-/// - `x`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
+/// One pass over memory for the statistics, one for the result, and as many backward; the
+/// intermediate results are never written.
+///
+/// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
+/// - The new running statistics are `(1 − momentum) · running + momentum · batch`, the variance unbiased.
 ///
 /// Under [`together`] the batch may be that of all ranks, each of which then has as many images as the others.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
-    epsilon: f64,
-) -> BatchNormOutput {
-    normalize(x, weight, bias, None, Norm { epsilon, relu: false, ranks: ranks::of_batch_norm() })
-}
-
-/// [`batch_norm`], then the residual if there is one, then ReLU:
-/// `relu(γ (x − mean) / √(variance + ε) + β + residual)`.
-///
-/// One pass over memory for the statistics, one for the result, and as many backward; the
-/// intermediate results are never written.
-///
-/// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
-pub fn batch_norm_relu(
-    x: Tensor<4>,
-    weight: Tensor<1>,
-    bias: Tensor<1>,
-    epsilon: f64,
     residual: Option<Tensor<4>>,
+    running: Running,
+    options: &BatchNormOptions,
 ) -> BatchNormOutput {
-    normalize(
-        x,
-        weight,
-        bias,
-        residual,
-        Norm { epsilon, relu: true, ranks: ranks::of_batch_norm() },
-    )
-}
-
-fn normalize(
-    x: Tensor<4>,
-    weight: Tensor<1>,
-    bias: Tensor<1>,
-    residual: Option<Tensor<4>>,
-    norm: Norm,
-) -> BatchNormOutput {
-    let elements = x.shape().num_elements();
-    let samples = elements / weight.shape().num_elements().max(1);
-    let samples = samples * norm.ranks.as_ref().map_or(1, |ranks| ranks.count());
-    let all = [&x].into_iter().chain(&residual).all(has_kernels);
-    if !all || !has_kernels(&weight) || !has_kernels(&bias) || elements == 0 {
-        let (output, mean, variance) = match &norm.ranks {
-            Some(ranks) => normalize_together(x, weight, bias, norm.epsilon, ranks),
-            None => {
-                let out =
-                    burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
-                (last(out.output), out.mean, out.variance)
-            }
-        };
-        let sum = match residual {
-            Some(residual) => output + residual,
-            None => output,
-        };
-        let output = if norm.relu { relu(sum) } else { sum };
-        let (mean, variance) = (mean.detach(), variance.detach());
-        return BatchNormOutput { output, mean, variance, samples };
+    let BatchNormOptions { epsilon, momentum, relu } = *options;
+    let norm = Norm { epsilon, relu, momentum, ranks: ranks::of_batch_norm() };
+    // What the devices of several ranks exchange are Burn's tensors.
+    let elsewhere = norm.ranks.is_some() && workers::is_gpu(&x.device());
+    let images = [&x].into_iter().chain(&residual).all(has_kernels);
+    let vectors = [&weight, &bias, &running.mean, &running.variance].into_iter().all(has_kernels);
+    if !images || !vectors || elsewhere || x.shape().num_elements() == 0 {
+        return plain_batch_norm(x, weight, bias, residual, running, norm);
     }
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    let (output, mean, variance) = match residual {
+    let (mean, variance) = (running.mean.into_dispatch(), running.variance.into_dispatch());
+    let (output, batch_mean, batch_variance, mean, variance) = match residual {
         Some(residual) => {
             let residual = residual.into_dispatch();
-            <Dispatch as KernelOps>::kernel_norm_add(x, weight, bias, residual, norm)
+            <Dispatch as KernelOps>::kernel_norm_add(
+                x, weight, bias, mean, variance, residual, norm,
+            )
         }
-        None => <Dispatch as KernelOps>::kernel_norm(x, weight, bias, norm),
+        None => <Dispatch as KernelOps>::kernel_norm(x, weight, bias, mean, variance, norm),
     };
+    let [batch_mean, batch_variance, mean, variance] =
+        [batch_mean, batch_variance, mean, variance].map(Tensor::from_dispatch);
     BatchNormOutput {
         output: Tensor::from_dispatch(output),
-        mean: Tensor::from_dispatch(mean),
-        variance: Tensor::from_dispatch(variance),
-        samples,
+        mean: batch_mean,
+        variance: batch_variance,
+        running: Running { mean, variance },
     }
+}
+
+/// [`batch_norm`] in Burn's operations.
+fn plain_batch_norm(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    running: Running,
+    norm: Norm,
+) -> BatchNormOutput {
+    let samples = x.shape().num_elements() / weight.shape().num_elements().max(1);
+    let samples = samples * norm.ranks.as_ref().map_or(1, |ranks| ranks.count());
+    let dtype = x.dtype();
+    let (x, residual) = (summable(x), residual.map(summable));
+    let (output, mean, variance) = match &norm.ranks {
+        Some(ranks) => normalize_together(x, weight, bias, norm.epsilon, ranks),
+        None => {
+            let out = burn::tensor::module::batch_norm_train(first(x), weight, bias, norm.epsilon);
+            (last(out.output), out.mean, out.variance)
+        }
+    };
+    let sum = match residual {
+        Some(residual) => output + residual,
+        None => output,
+    };
+    let output = as_before(if norm.relu { relu(sum) } else { sum }, dtype);
+    let (mean, variance) = (mean.detach(), variance.detach());
+    let unbiased = variance.clone().mul_scalar(ops::unbias(samples));
+    let average = |running, batch| moving_average(running, batch, 1.0 - norm.momentum);
+    let running = Running {
+        mean: average(running.mean, mean.clone()),
+        variance: average(running.variance, unbiased),
+    };
+    BatchNormOutput { output, mean, variance, running }
 }
 
 /// Batch norm over the images of all ranks, in Burn's operations: output, mean and variance.
@@ -270,12 +313,13 @@ pub fn scale_shift(
 ) -> Tensor<4> {
     let kernels = [&x].into_iter().chain(&residual).all(has_kernels) && has_kernels(&scale);
     if !kernels || x.device().is_autodiff() || x.shape().num_elements() == 0 {
-        let scaled = x * scale.unsqueeze() + shift.unsqueeze();
+        let dtype = x.dtype();
+        let scaled = summable(x) * scale.unsqueeze() + shift.unsqueeze();
         let sum = match residual {
-            Some(residual) => scaled + residual,
+            Some(residual) => scaled + summable(residual),
             None => scaled,
         };
-        return if with_relu { relu(sum) } else { sum };
+        return as_before(if with_relu { relu(sum) } else { sum }, dtype);
     }
     let [scale, shift] = [scale, shift].map(|t| t.into_dispatch());
     let x = x.into_dispatch();
@@ -315,11 +359,11 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
 
 /// A moving average in one pass: `τ average + (1 − τ) value`. No gradient flows through.
 pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau: f64) -> Tensor<D> {
-    if !has_kernels(&average) || !has_kernels(&value) || average.dims() != value.dims() {
+    if !has_updates(&average) || !has_updates(&value) || average.dims() != value.dims() {
         return (average.mul_scalar(tau) + value.mul_scalar(1.0 - tau)).detach();
     }
     let (average, value) = (average.into_dispatch(), value.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_moving_average(average, value, tau))
+    Tensor::from_dispatch(<Dispatch as UpdateOps>::kernel_moving_average(average, value, tau))
 }
 
 /// The first of the tensors with a value that is NaN or infinite, and that value, in one pass over each. On devices without
@@ -329,9 +373,9 @@ pub fn not_finite(device: &Device, tensors: Vec<Tensor<1>>) -> Option<(usize, f3
     if tensors.is_empty() {
         return None;
     }
-    let values = if tensors.iter().all(has_kernels) {
+    let values = if tensors.iter().all(has_updates) {
         for_each_tensor(device, tensors, |x| {
-            let found = <Dispatch as KernelOps>::kernel_not_finite(x.into_dispatch());
+            let found = <Dispatch as UpdateOps>::kernel_not_finite(x.into_dispatch());
             Tensor::<1>::from_dispatch(found).into_scalar::<f32>()
         })
     } else {
@@ -355,20 +399,20 @@ pub fn sgd_step<const D: usize>(
     step: SgdStep,
 ) -> (Tensor<D>, Option<Tensor<D>>) {
     let velocity = velocity.filter(|_| step.momentum != 0.0);
-    let fits = |t: &Tensor<D>| has_kernels(t) && t.dims() == parameter.dims();
+    let fits = |t: &Tensor<D>| has_updates(t) && t.dims() == parameter.dims();
     let all = [&parameter, &gradient].into_iter().chain(&velocity).all(fits);
-    if !all || !scale.iter().all(has_kernels) {
+    if !all || !scale.iter().all(has_updates) {
         return plain_sgd_step(parameter, gradient, velocity, scale, step);
     }
     let scale = scale.unwrap_or_else(|| Tensor::ones([1], &parameter.device())).into_dispatch();
     let (w, g) = (parameter.into_dispatch(), gradient.into_dispatch());
     let (w, v) = match velocity {
-        Some(v) => <Dispatch as KernelOps>::kernel_sgd(w, g, v.into_dispatch(), scale, step),
+        Some(v) => <Dispatch as UpdateOps>::kernel_sgd(w, g, v.into_dispatch(), scale, step),
         None if step.momentum == 0.0 => {
-            let w = <Dispatch as KernelOps>::kernel_sgd_without_momentum(w, g, scale, step);
+            let w = <Dispatch as UpdateOps>::kernel_sgd_without_momentum(w, g, scale, step);
             return (Tensor::from_dispatch(w), None);
         }
-        None => <Dispatch as KernelOps>::kernel_sgd_first(w, g, scale, step),
+        None => <Dispatch as UpdateOps>::kernel_sgd_first(w, g, scale, step),
     };
     (Tensor::from_dispatch(w), Some(Tensor::from_dispatch(v)))
 }
@@ -406,12 +450,12 @@ pub fn update_norms<const D: usize>(
     weight_decay: f64,
 ) -> [Tensor<1>; 3] {
     let (w, g) = (parameter.clone().detach(), gradient.clone().detach());
-    if !has_kernels(&w) || !has_kernels(&g) || w.dims() != g.dims() {
+    if !has_updates(&w) || !has_updates(&g) || w.dims() != g.dims() {
         let decayed = g.clone() + w.clone().mul_scalar(weight_decay);
         return [w, g, decayed].map(|x| x.square().sum().sqrt());
     }
     let (w, g) = (w.into_dispatch(), g.into_dispatch());
-    let (w, g, decayed) = <Dispatch as KernelOps>::kernel_update_norms(w, g, weight_decay);
+    let (w, g, decayed) = <Dispatch as UpdateOps>::kernel_update_norms(w, g, weight_decay);
     [w, g, decayed].map(Tensor::from_dispatch)
 }
 
@@ -432,6 +476,16 @@ fn elsewhere<const D: usize>(
     f(x.cast(FloatDType::BF16), weight.cast(FloatDType::BF16)).cast(FloatDType::F32)
 }
 
+/// What is bf16 as f32, for Burn's operations to sum up.
+fn summable(x: Tensor<4>) -> Tensor<4> {
+    if x.dtype() == DType::BF16 { x.cast(FloatDType::F32) } else { x }
+}
+
+/// What was bf16 as that again.
+fn as_before(x: Tensor<4>, dtype: DType) -> Tensor<4> {
+    if dtype == DType::BF16 { x.cast(FloatDType::BF16) } else { x }
+}
+
 /// `[batch, height, width, channels]` → `[batch, channels, height, width]`, Burn's order.
 fn first(x: Tensor<4>) -> Tensor<4> {
     x.permute([0, 3, 1, 2])
@@ -444,5 +498,27 @@ fn last(x: Tensor<4>) -> Tensor<4> {
 
 /// Whether this crate has kernels for the tensor's backend and type.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    let device = x.device();
+    match x.dtype() {
+        DType::F32 => workers::is_cpu(&device) || workers::is_gpu(&device),
+        // What lies between the layers under `autocast`.
+        DType::BF16 => workers::is_gpu(&device),
+        _ => false,
+    }
+}
+
+/// The precision of products with `x`: that of [`autocast`] where the device has it. CPUs emulate what they have not.
+fn precision_of<const D: usize>(x: &Tensor<D>) -> Precision {
+    let device = x.device();
+    match precision::current() {
+        Precision::Bf16 if workers::is_cpu(&device) || device.supports_dtype(DType::BF16) => {
+            Precision::Bf16
+        }
+        _ => Precision::F32,
+    }
+}
+
+/// Whether this crate has updates for the tensor's backend and type.
+fn has_updates<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && workers::is_cpu(&x.device())
 }

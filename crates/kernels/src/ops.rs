@@ -38,6 +38,8 @@ pub struct Pool {
 pub struct Norm {
     pub epsilon: f64,
     pub relu: bool,
+    /// The batch's share in the running statistics.
+    pub momentum: f64,
     /// Those whose batches count too.
     pub ranks: Option<Arc<dyn Ranks>>,
 }
@@ -56,11 +58,26 @@ pub struct SgdStep {
 }
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
-#[backend_extension(Flex: cfg(feature = "flex"), NdArray: cfg(feature = "ndarray"), Autodiff)]
+///
+/// On GPUs what lies between the layers has the type that products of a precision read: bf16 under [`Precision::Bf16`]. Means,
+/// variances, gradients of parameters, and vectors are f32 there too.
+#[backend_extension(
+    Flex: cfg(feature = "flex"),
+    NdArray: cfg(feature = "ndarray"),
+    Cube: cfg(any(feature = "cuda", feature = "wgpu")),
+    Fusion: cfg(any(feature = "cuda", feature = "wgpu")),
+    Autodiff
+)]
 pub trait KernelOps: Backend {
-    /// The same values in row-major order, without gradient.
-    fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The same values in row-major order and, on a GPU, in the type that products of this precision read; without gradient.
+    #[fusion(dtype = spec::product(precision), shape = x)]
+    fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
+    /// A convolution's weight as the kernels read it, where that is not as it is kept; without gradient.
+    #[fusion(dtype = spec::product(precision), shape = weight)]
+    fn kernel_filter(weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
+
+    #[fusion(dtype = spec::product(&conv.precision), shape = spec::conv(x, weight, conv))]
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -68,6 +85,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `x`, of which only the shape matters.
+    #[fusion(dtype = spec::product(&conv.precision), shape = x)]
     fn kernel_conv2d_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -76,6 +94,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `weight`, of which only the shape matters.
+    #[fusion(dtype = spec::sum(weight), shape = weight)]
     fn kernel_conv2d_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -84,6 +103,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// `x wᵀ`
+    #[fusion(dtype = spec::sum(x), shape = spec::rows_of(x, weight, 0))]
     fn kernel_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -91,6 +111,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to `x`.
+    #[fusion(dtype = spec::sum(dy), shape = spec::rows_of(dy, weight, 1))]
     fn kernel_linear_input(
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
@@ -98,30 +119,54 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to the weight.
+    #[fusion(dtype = spec::sum(dy), shape = spec::columns_of(dy, x))]
     fn kernel_linear_weight(
         x: FloatTensor<Self>,
         dy: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self>;
 
-    /// Output, mean and variance.
+    /// Output, and mean and variance of the batch, and new running mean and (unbiased) variance.
+    #[fusion(meta = |x, weight, bias, mean, variance, _norm| {
+        (x.clone(), weight.clone(), bias.clone(), mean.clone(), variance.clone())
+    })]
     fn kernel_norm(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         norm: Norm,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    );
 
-    /// Output, mean and variance.
+    /// [`kernel_norm`](Self::kernel_norm) with a residual.
+    #[fusion(meta = |x, weight, bias, mean, variance, _residual, _norm| {
+        (x.clone(), weight.clone(), bias.clone(), mean.clone(), variance.clone())
+    })]
     fn kernel_norm_add(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        running_mean: FloatTensor<Self>,
+        running_variance: FloatTensor<Self>,
         residual: FloatTensor<Self>,
         norm: Norm,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    );
 
     /// Gradients with respect to x, weight and bias.
+    #[fusion(meta = |_dy, x, weight, bias, _mean, _variance, _norm| (x.clone(), weight.clone(), bias.clone()))]
     fn kernel_norm_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -133,6 +178,7 @@ pub trait KernelOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients with respect to x, weight, bias and residual. Without ReLU `y` does not matter.
+    #[fusion(meta = |_dy, x, y, weight, mean, _variance, _norm| (x.clone(), weight.clone(), mean.clone(), y.clone()))]
     fn kernel_norm_add_backward(
         dy: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -144,6 +190,7 @@ pub trait KernelOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// `scale · x + shift` per channel, then ReLU if wanted, without gradient.
+    #[fusion(dtype = x, shape = x)]
     fn kernel_scale_shift(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -152,6 +199,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// `scale · x + shift + residual`, then ReLU if wanted, without gradient.
+    #[fusion(dtype = x, shape = x)]
     fn kernel_scale_shift_add(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -161,72 +209,81 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// The mean over height and width.
+    #[fusion(dtype = spec::sum(x), shape = spec::mean_pool(x))]
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradient of the mean with respect to `x`, of which only the shape matters.
+    #[fusion(dtype = x, shape = x)]
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The largest value of each window.
+    #[fusion(dtype = x, shape = spec::max_pool(x, pool))]
     fn kernel_max_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
 
     /// Gradient of the largest values with respect to `x`.
+    #[fusion(dtype = x, shape = x)]
     fn kernel_max_pool_backward(
         x: FloatTensor<Self>,
         dy: FloatTensor<Self>,
         pool: Pool,
     ) -> FloatTensor<Self>;
-
-    /// `τ a + (1 − τ) b`, without gradient.
-    fn kernel_moving_average(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        tau: f64,
-    ) -> FloatTensor<Self>;
-
-    /// The first value that is NaN or infinite, or else 0, `[1]`, without gradient.
-    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// The new parameter, without gradient.
-    fn kernel_sgd_without_momentum(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> FloatTensor<Self>;
-
-    /// The new parameter and its first velocity, without gradient.
-    fn kernel_sgd_first(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// The new parameter and the new velocity, without gradient.
-    fn kernel_sgd(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// `‖w‖`, `‖g‖` and `‖g + λ w‖`, each `[1]`, without gradient.
-    fn kernel_update_norms(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        decay: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
-    let [batch, height, width, channels_in] = x.shape().dims();
-    let [channels_out, _, kernel, _] = weight.shape().dims();
+/// Types and shapes of results, for Burn to know before they are computed.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod spec {
+    use burn::tensor::DType;
+
+    use super::*;
+
+    /// What products of a precision read, and what lies between the layers.
+    pub fn product(precision: &Precision) -> DType {
+        match precision {
+            Precision::F32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+
+    /// What is summed up.
+    pub fn sum(_: DType) -> DType {
+        DType::F32
+    }
+
+    pub fn conv(x: &Shape, weight: &Shape, conv: &Conv) -> Shape {
+        let g = sizes(x, weight, *conv);
+        Shape::new([g.batch, g.height_out(), g.width_out(), g.channels_out])
+    }
+
+    /// The rows of `x` by a side of `weight`.
+    pub fn rows_of(x: &Shape, weight: &Shape, side: usize) -> Shape {
+        Shape::new([x[0], weight[side]])
+    }
+
+    pub fn columns_of(a: &Shape, b: &Shape) -> Shape {
+        Shape::new([a[1], b[1]])
+    }
+
+    pub fn mean_pool(x: &Shape) -> Shape {
+        Shape::new([x[0], x[3]])
+    }
+
+    pub fn max_pool(x: &Shape, pool: &Pool) -> Shape {
+        Shape::new([x[0], pool.outputs(x[1]), pool.outputs(x[2]), x[3]])
+    }
+}
+
+pub fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
+    sizes(&x.shape(), &weight.shape(), conv)
+}
+
+fn sizes(x: &Shape, weight: &Shape, conv: Conv) -> Geometry {
+    let [batch, height, width, channels_in] = x.dims();
+    let [channels_out, _, kernel, _] = weight.dims();
     let Conv { stride, padding, groups, .. } = conv;
     Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding, groups }
 }
 
-fn windows<B: Backend>(x: &FloatTensor<B>, pool: Pool) -> Windows {
+pub fn windows<B: Backend>(x: &FloatTensor<B>, pool: Pool) -> Windows {
     let [batch, height, width, channels] = x.shape().dims();
     Windows { batch, height, width, channels, pool }
 }
@@ -236,16 +293,27 @@ fn inverse(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect()
 }
 
+/// What a batch norm puts out, the batch's mean and variance, and the new running ones.
+pub type Normalized<B> =
+    (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+
+/// The factor that makes a variance over so many samples unbiased.
+pub fn unbias(samples: usize) -> f64 {
+    samples as f64 / (samples.max(2) - 1) as f64
+}
+
 fn norm_forward<B: HostBackend>(
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
+    [weight, bias]: [FloatTensor<B>; 2],
+    running: [FloatTensor<B>; 2],
     residual: Option<FloatTensor<B>>,
-    Norm { epsilon, relu, ranks }: Norm,
-) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    norm: Norm,
+) -> Normalized<B> {
+    let Norm { epsilon, relu, momentum, ranks } = norm;
     let device = x.device();
     let dims = x.shape();
     let channels = dims[3];
+    let samples = dims.num_elements() / channels * ranks.as_ref().map_or(1, |ranks| ranks.count());
     let (weight, bias) = (B::host(weight, <[f32]>::to_vec), B::host(bias, <[f32]>::to_vec));
     let (y, statistics) = B::host(x, |x| {
         let statistics = norm::statistics(x, channels, ranks.as_deref());
@@ -259,9 +327,18 @@ fn norm_forward<B: HostBackend>(
         };
         (y, statistics)
     });
+    let unbias = unbias(samples) as f32;
+    let unbiased: Vec<f32> = statistics.variance.iter().map(|v| v * unbias).collect();
+    let [running_mean, running_variance] = running;
+    let averaged = |running, batch: &[f32]| {
+        B::host(running, |running| update::moving_average(running, batch, 1.0 - momentum))
+    };
+    let running_mean = averaged(running_mean, &statistics.mean);
+    let running_variance = averaged(running_variance, &unbiased);
     let vector = |values| B::from_host(values, Shape::new([channels]), &device);
     let (mean, variance) = (vector(statistics.mean), vector(statistics.variance));
-    (B::from_host(y, dims, &device), mean, variance)
+    let (running_mean, running_variance) = (vector(running_mean), vector(running_variance));
+    (B::from_host(y, dims, &device), mean, variance, running_mean, running_variance)
 }
 
 fn saved<B: HostBackend>(
@@ -311,8 +388,12 @@ fn scale_shift<B: HostBackend>(
 macro_rules! host_kernels {
     ($backend:ty) => {
         impl KernelOps for $backend {
-            fn kernel_row_major(x: FloatTensor<Self>) -> FloatTensor<Self> {
+            fn kernel_operand(x: FloatTensor<Self>, _: Precision) -> FloatTensor<Self> {
                 Self::row_major(x)
+            }
+
+            fn kernel_filter(weight: FloatTensor<Self>, _: Precision) -> FloatTensor<Self> {
+                weight
             }
 
             fn kernel_conv2d(
@@ -421,19 +502,23 @@ macro_rules! host_kernels {
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
+                mean: FloatTensor<Self>,
+                variance: FloatTensor<Self>,
                 norm: Norm,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, None, norm)
+            ) -> Normalized<Self> {
+                norm_forward::<Self>(x, [weight, bias], [mean, variance], None, norm)
             }
 
             fn kernel_norm_add(
                 x: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 bias: FloatTensor<Self>,
+                mean: FloatTensor<Self>,
+                variance: FloatTensor<Self>,
                 residual: FloatTensor<Self>,
                 norm: Norm,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                norm_forward::<Self>(x, weight, bias, Some(residual), norm)
+            ) -> Normalized<Self> {
+                norm_forward::<Self>(x, [weight, bias], [mean, variance], Some(residual), norm)
             }
 
             fn kernel_norm_backward(
@@ -536,76 +621,6 @@ macro_rules! host_kernels {
                 let w = windows::<Self>(&x, pool);
                 let dx = Self::host(x, |x| Self::host(dy, |dy| pool::max_gradient(x, dy, &w)));
                 Self::from_host(dx, shape, &device)
-            }
-
-            fn kernel_moving_average(
-                a: FloatTensor<Self>,
-                b: FloatTensor<Self>,
-                tau: f64,
-            ) -> FloatTensor<Self> {
-                let (shape, device) = (a.shape(), a.device());
-                let y = Self::host(a, |a| Self::host(b, |b| update::moving_average(a, b, tau)));
-                Self::from_host(y, shape, &device)
-            }
-
-            fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                let device = x.device();
-                let found = Self::host(x, update::not_finite).unwrap_or(0.0);
-                Self::from_host(vec![found], Shape::new([1]), &device)
-            }
-
-            fn kernel_sgd_without_momentum(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> FloatTensor<Self> {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let w = Self::host(w, |w| {
-                    Self::host(g, |g| update::sgd_without_momentum(w, g, scale, step))
-                });
-                Self::from_host(w, shape, &device)
-            }
-
-            fn kernel_sgd_first(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let (w, v) =
-                    Self::host(w, |w| Self::host(g, |g| update::sgd(w, g, None, scale, step)));
-                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
-            }
-
-            fn kernel_sgd(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                v: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let (w, v) = Self::host(w, |w| {
-                    Self::host(g, |g| Self::host(v, |v| update::sgd(w, g, Some(v), scale, step)))
-                });
-                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
-            }
-
-            fn kernel_update_norms(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                decay: f64,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let device = w.device();
-                let norms = Self::host(w, |w| Self::host(g, |g| update::norms(w, g, decay)));
-                let [w, g, decayed] =
-                    norms.map(|norm| Self::from_host(vec![norm as f32], Shape::new([1]), &device));
-                (w, g, decayed)
             }
         }
     };

@@ -107,13 +107,22 @@ impl Drop for Awake {
     }
 }
 
-/// Whether there are kernels for the device.
+/// Whether this is a CPU with kernels here.
 pub fn is_cpu(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]
         DispatchDevice::Flex(_) => true,
         #[cfg(feature = "ndarray")]
         DispatchDevice::NdArray(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether this is a GPU with kernels here.
+pub fn is_gpu(device: &Device) -> bool {
+    match device.clone().inner().as_dispatch() {
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        DispatchDevice::Cube(_) => true,
         _ => false,
     }
 }

@@ -8,7 +8,9 @@
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
-use selfsame_kernels::{BatchNormOutput, batch_norm_relu, conv2d, moving_average, scale_shift};
+use selfsame_kernels::{
+    BatchNormOptions, BatchNormOutput, Running, batch_norm, conv2d, scale_shift,
+};
 
 use crate::init::WeightInit;
 
@@ -120,9 +122,7 @@ impl BatchNorm {
         if !x.device().is_autodiff() {
             return self.evaluate(x, None, false);
         }
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        let out = selfsame_kernels::batch_norm(x, weight, bias, Self::EPSILON);
-        self.update_running(out)
+        self.train(x, None, false)
     }
 
     /// Batch norm, then the residual if there is one, then ReLU, fused where there are kernels for
@@ -131,9 +131,7 @@ impl BatchNorm {
         if !x.device().is_autodiff() {
             return self.evaluate(x, residual, true);
         }
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        let out = batch_norm_relu(x, weight, bias, Self::EPSILON, residual);
-        self.update_running(out)
+        self.train(x, residual, true)
     }
 
     /// [`forward_relu`](Self::forward_relu) of vectors, `[batch, features]`.
@@ -150,18 +148,22 @@ impl BatchNorm {
         scale_shift(x, scale, shift, residual, relu)
     }
 
-    /// Takes a batch into the running statistics.
-    fn update_running(&self, batch: BatchNormOutput) -> Tensor<4> {
-        let BatchNormOutput { output, mean, variance, samples } = batch;
-        let unbiased = variance.mul_scalar(samples as f64 / (samples.max(2) - 1) as f64);
-        average(&self.running_mean, mean);
-        average(&self.running_var, unbiased);
+    /// With the batch's statistics, which are taken into the running ones.
+    fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
+        let running =
+            Running { mean: self.running_mean.value(), variance: self.running_var.value() };
+        let options = BatchNormOptions { epsilon: Self::EPSILON, momentum: Self::MOMENTUM, relu };
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let BatchNormOutput { output, running, .. } =
+            batch_norm(x, weight, bias, residual, running, &options);
+        set(&self.running_mean, running.mean);
+        set(&self.running_var, running.variance);
         output
     }
 }
 
-fn average(state: &RunningState<Tensor<1>>, batch: Tensor<1>) {
-    state.update(moving_average(state.value(), batch.detach(), 1.0 - BatchNorm::MOMENTUM));
+fn set(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
+    state.update(value);
     // `update` only queues the value; a snapshot, a checkpoint or an evaluation taken now would
     // miss this step without the flush.
     state.value_sync();

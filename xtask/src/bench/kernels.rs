@@ -6,14 +6,26 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Args;
 use selfsame_kernels::{
-    SgdStep, autocast, batch_norm, batch_norm_relu, conv2d, for_each_tensor, global_avg_pool,
-    linear, max_pool2d, moving_average, on_workers, peak_bandwidth, peak_flops, sgd_step,
-    update_norms,
+    BatchNormOptions, Running, SgdStep, autocast, batch_norm, conv2d, for_each_tensor,
+    global_avg_pool, linear, max_pool2d, moving_average, on_workers, peak_bandwidth, peak_flops,
+    sgd_step, update_norms,
 };
 use serde::Serialize;
 
 use crate::precision::Precision;
 use crate::usage::usage;
+
+/// Batch norm in train mode as a layer of an encoder computes it.
+fn norm(
+    x: &Tensor<4>,
+    [gamma, beta]: [&Tensor<1>; 2],
+    residual: Option<&Tensor<4>>,
+    relu: bool,
+) -> Tensor<4> {
+    let running = Running::new(gamma.dims()[0], &x.device());
+    let options = BatchNormOptions { relu, ..BatchNormOptions::default() };
+    batch_norm(x.clone(), gamma.clone(), beta.clone(), residual.cloned(), running, &options).output
+}
 
 /// Each kernel of a training step of a CIFAR ResNet-18, alone, beside the limits of this machine
 /// (a roofline): the fastest multiply-adds and the fastest copy through memory.
@@ -237,10 +249,8 @@ impl Bench<'_> {
         let bytes = 4.0 * x.shape().num_elements() as f64;
         // The statistics need all of x before the first output, and the sums of the backward pass all of
         // it before the first gradient: both read everything twice.
-        let relu = |x: &Tensor<4>, residual: Option<&Tensor<4>>| {
-            let (gamma, beta) = (gamma.clone(), beta.clone());
-            batch_norm_relu(x.clone(), gamma, beta, 1e-5, residual.cloned()).output
-        };
+        let relu =
+            |x: &Tensor<4>, residual: Option<&Tensor<4>>| norm(x, [&gamma, &beta], residual, true);
         // What is tracked is freed some time later, and the forward pass would be given new memory.
         let (tracked, tracked_residual) =
             (x.clone().require_grad(), residual.clone().require_grad());
@@ -259,8 +269,7 @@ impl Bench<'_> {
 
         if stage > 0 {
             let name = format!("norm {channels} channels {side} px");
-            let plain =
-                |x: &Tensor<4>| batch_norm(x.clone(), gamma.clone(), beta.clone(), 1e-5).output;
+            let plain = |x: &Tensor<4>| norm(x, [&gamma, &beta], None, false);
             let seconds = self.time(|| (), |()| plain(&x));
             self.row(format!("{name}, forward"), 1, 0.0, 3.0 * bytes, seconds);
             let seconds = self.time_backward(shape, || plain(&tracked));

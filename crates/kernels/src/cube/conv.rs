@@ -1,0 +1,332 @@
+//! Convolutions of `[batch, height, width, channels]`, weights `[out, in, k, k]` with the input channels of a tap next to each other
+//! in memory.
+//!
+//! On tensor cores they are `cubek`'s implicit matrix products, which read these tensors where they lie. Where a device has none, or
+//! `cubek` has no kernel for a shape, the plain kernels below compute them.
+
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Shape};
+use burn_cubecl::cubecl;
+use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
+use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+use cubek::convolution::{
+    AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs, Strategy, launch_ref,
+};
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
+use cubek::std::InputBinding;
+
+use super::grid::{buffer, vector};
+use super::{dense, element, elementwise, empty};
+use crate::conv::Geometry;
+
+/// `[batch, height_out, width_out, channels_out]` in the type of `x`.
+pub fn forward(x: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeTensor {
+    let (x, weight) = (dense(x), channels_last(weight));
+    let dims = [g.batch, g.height_out(), g.width_out(), g.channels_out];
+    let y = empty(&x, Shape::new(dims), x.dtype);
+    let launched = product([&x, &weight, &y], arguments(g, g.stride), |[input, weight], out| {
+        ConvolutionInputs::Forward { input, weight, bias: None, out }
+    });
+    if launched {
+        return y;
+    }
+    let options = ConvOptions::new([g.stride; 2], [g.padding; 2], [1; 2], 1);
+    // Burn's direct kernel takes every shape.
+    conv_forward_nhwc(x, weight, None, options, ConvStrategy::Direct)
+        .expect("the direct kernel has no conditions")
+}
+
+/// Gradient with respect to the input, `[batch, height, width, channels_in]` in the type of `dy`.
+pub fn input_gradient(dy: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeTensor {
+    let (dy, weight) = (dense(dy), channels_last(weight));
+    let dx = empty(&dy, Shape::new([g.batch, g.height, g.width, g.channels_in]), dy.dtype);
+    if has_tensor_cores(&dy) {
+        // The products know no stride here: between the rows of `dy` go zeros.
+        let spread = if g.stride == 1 { dy.clone() } else { spread(&dy, g) };
+        let operands = [&spread, &weight, &dx];
+        let launched = product(operands, arguments(g, 1), |[out_grad, weights], in_grad| {
+            ConvolutionInputs::BackwardData { out_grad, weights, in_grad }
+        });
+        if launched {
+            return dx;
+        }
+    }
+    let vector = vector(&dy.client, g.channels_in, dy.elem_size());
+    let (count, dim) = elementwise(&dy.client, dx.meta.num_elements() / vector);
+    input_gradient_kernel::launch(
+        &dy.client,
+        count,
+        dim,
+        vector,
+        buffer(&dy),
+        buffer(&weight),
+        buffer(&dx),
+        sizes(g, vector),
+        element(&dy),
+    );
+    dx
+}
+
+/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read weights.
+pub fn weight_gradient(x: CubeTensor, dy: CubeTensor, g: &Geometry) -> CubeTensor {
+    let (x, dy) = (dense(x), dense(dy));
+    let dims = [g.channels_out, g.kernel, g.kernel, g.channels_in];
+    let dw = empty(&x, Shape::new(dims), DType::F32);
+    let operands = [&x, &dy, &dw];
+    let launched = product(operands, arguments(g, g.stride), |[input, out_grad], weight_grad| {
+        ConvolutionInputs::BackwardWeight { input, out_grad, weight_grad }
+    });
+    if launched {
+        return permute_nhwc_to_nchw(dw);
+    }
+    let vector = vector(&x.client, g.channels_in, x.elem_size());
+    let elements = dw.meta.num_elements();
+    // Weights are few and the positions to sum over many: several units share a weight's.
+    let parts = (UNITS_TO_FILL * vector).div_ceil(elements).min(g.batch);
+    let partial = match parts {
+        1 => dw.clone(),
+        _ => empty(&x, Shape::new([parts, elements]), DType::F32),
+    };
+    let (count, dim) = elementwise(&x.client, elements * parts / vector);
+    weight_gradient_kernel::launch(
+        &x.client,
+        count,
+        dim,
+        vector,
+        buffer(&x),
+        buffer(&dy),
+        buffer(&partial),
+        sizes(g, vector),
+        g.batch,
+        parts,
+        element(&x),
+    );
+    if parts > 1 {
+        let (count, dim) = elementwise(&x.client, elements);
+        add_parts::launch(&x.client, count, dim, buffer(&partial), buffer(&dw), parts);
+    }
+    permute_nhwc_to_nchw(dw)
+}
+
+/// Units that keep a GPU busy.
+const UNITS_TO_FILL: usize = 1 << 16;
+
+/// The same weight, `[out, in, k, k]`, lying in memory as the kernels read it.
+pub fn filter(weight: CubeTensor) -> CubeTensor {
+    permute_nhwc_to_nchw(channels_last(weight))
+}
+
+/// `[out, in, k, k]` → `[out, k, k, in]`, dense: a copy only if it lies in memory otherwise.
+fn channels_last(weight: CubeTensor) -> CubeTensor {
+    dense(permute_nchw_to_nhwc(weight))
+}
+
+fn arguments(g: &Geometry, stride: usize) -> ConvolutionArgs<2> {
+    ConvolutionArgs { stride: [stride; 2], padding: [g.padding; 2], dilation: [1; 2] }
+}
+
+/// Whether the device multiplies matrices by itself.
+fn has_tensor_cores(x: &CubeTensor) -> bool {
+    let features = &x.client.properties().features.matmul;
+    !features.cmma.is_empty() || !features.mma.is_empty()
+}
+
+/// Kernels for matrix products on tensor cores, in the order in which they are tried: that of their speed on NVIDIA GPUs of
+/// this decade. Which of them a device has for a shape is known only when it is asked.
+const PRODUCTS: [(ConvAlgorithm, AcceleratedTileKind); 4] = [
+    (ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
+    (ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma),
+    (ConvAlgorithm::SimpleAsyncCyclic, AcceleratedTileKind::Cmma),
+    (ConvAlgorithm::SimpleSyncCyclic, AcceleratedTileKind::Cmma),
+];
+
+/// Launches the first of [`PRODUCTS`] that the device has; `false` if it has none for these.
+fn product(
+    [lhs, rhs, out]: [&CubeTensor; 3],
+    arguments: ConvolutionArgs<2>,
+    inputs: impl Fn([InputBinding; 2], TensorBinding) -> ConvolutionInputs,
+) -> bool {
+    if !has_tensor_cores(lhs) {
+        return false;
+    }
+    let types = MatmulGlobalElems { lhs: element(lhs), rhs: element(rhs), out: element(out) };
+    let dtypes = MatmulElems::from_globals(&types);
+    let input = |x: &CubeTensor| InputBinding::new(x.clone().binding(), element(x));
+    PRODUCTS.into_iter().any(|(algorithm, tile_kind)| {
+        let strategy = Strategy::Inferred { algorithm, tile_kind };
+        let inputs = inputs([input(lhs), input(rhs)], out.clone().binding());
+        launch_ref(&strategy, &lhs.client, inputs, arguments.clone(), dtypes.clone()).is_ok()
+    })
+}
+
+/// `dy` as if the stride had been 1: zeros where no output was computed.
+fn spread(dy: &CubeTensor, g: &Geometry) -> CubeTensor {
+    let side = |side: usize| side + 2 * g.padding - g.kernel + 1;
+    let (height, width) = (side(g.height), side(g.width));
+    let spread = empty(dy, Shape::new([g.batch, height, width, g.channels_out]), dy.dtype);
+    let vector = vector(&dy.client, g.channels_out, dy.elem_size());
+    let (count, dim) = elementwise(&dy.client, spread.meta.num_elements() / vector);
+    spread_kernel::launch(
+        &dy.client,
+        count,
+        dim,
+        vector,
+        buffer(dy),
+        buffer(&spread),
+        height,
+        width,
+        sizes(&Geometry { channels_out: g.channels_out / vector, ..*g }, 1),
+        element(dy),
+    );
+    spread
+}
+
+/// What the kernels are told of a convolution; input channels in vectors.
+#[derive(CubeLaunch, CubeType)]
+struct Sizes {
+    height: usize,
+    width: usize,
+    height_out: usize,
+    width_out: usize,
+    columns_in: usize,
+    channels_out: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+fn sizes(g: &Geometry, vector: usize) -> SizesLaunch {
+    SizesLaunch::new(
+        g.height,
+        g.width,
+        g.height_out(),
+        g.width_out(),
+        g.channels_in / vector,
+        g.channels_out,
+        g.kernel,
+        g.stride,
+        g.padding,
+    )
+}
+
+#[cube(launch)]
+fn spread_kernel<F: Float, N: Size>(
+    dy: &[Vector<F, N>],
+    spread: &mut [Vector<F, N>],
+    height: usize,
+    width: usize,
+    sizes: Sizes,
+    #[define(F)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS < spread.len() {
+        let column = ABSOLUTE_POS % sizes.channels_out;
+        let place = ABSOLUTE_POS / sizes.channels_out;
+        let j = place % width;
+        let i = place / width % height;
+        let image = place / width / height;
+        let (row, left) = (i / sizes.stride, j / sizes.stride);
+        let there = row * sizes.stride == i && left * sizes.stride == j;
+        let mut value = Vector::<F, N>::new(F::new(0.0));
+        if there && row < sizes.height_out && left < sizes.width_out {
+            let at = (image * sizes.height_out + row) * sizes.width_out + left;
+            value = dy[at * sizes.channels_out + column];
+        }
+        spread[ABSOLUTE_POS] = value;
+    }
+}
+
+/// A unit for each vector of an input position: the sum over the outputs that have seen it.
+#[cube(launch)]
+fn input_gradient_kernel<F: Float, N: Size>(
+    dy: &[F],
+    weight: &[Vector<F, N>],
+    dx: &mut [Vector<F, N>],
+    sizes: Sizes,
+    #[define(F)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS < dx.len() {
+        let column = ABSOLUTE_POS % sizes.columns_in;
+        let place = ABSOLUTE_POS / sizes.columns_in;
+        let j = place % sizes.width + sizes.padding;
+        let i = place / sizes.width % sizes.height + sizes.padding;
+        let image = place / sizes.width / sizes.height;
+        let mut sum = Vector::<f32, N>::new(0.0);
+        for u in 0..sizes.kernel {
+            // Before the first output this wraps around, to beyond the last.
+            let row = (i - u) / sizes.stride;
+            if row < sizes.height_out && row * sizes.stride + u == i {
+                for v in 0..sizes.kernel {
+                    let left = (j - v) / sizes.stride;
+                    if left < sizes.width_out && left * sizes.stride + v == j {
+                        let output = (image * sizes.height_out + row) * sizes.width_out + left;
+                        let tap = (u * sizes.kernel + v) * sizes.columns_in + column;
+                        let taps = sizes.kernel * sizes.kernel * sizes.columns_in;
+                        for channel in 0..sizes.channels_out {
+                            let dy = f32::cast_from(dy[output * sizes.channels_out + channel]);
+                            let weight = Vector::<f32, N>::cast_from(weight[channel * taps + tap]);
+                            sum += Vector::new(dy) * weight;
+                        }
+                    }
+                }
+            }
+        }
+        dx[ABSOLUTE_POS] = Vector::cast_from(sum);
+    }
+}
+
+/// A unit for each vector of weights and each share of the batch.
+#[cube(launch)]
+fn weight_gradient_kernel<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    dy: &[F],
+    partial: &mut [Vector<f32, N>],
+    sizes: Sizes,
+    batch: usize,
+    parts: usize,
+    #[define(F)] _dtype: ElemType,
+) {
+    if ABSOLUTE_POS < partial.len() {
+        let column = ABSOLUTE_POS % sizes.columns_in;
+        let rest = ABSOLUTE_POS / sizes.columns_in;
+        let v = rest % sizes.kernel;
+        let rest = rest / sizes.kernel;
+        let u = rest % sizes.kernel;
+        let rest = rest / sizes.kernel;
+        let channel = rest % sizes.channels_out;
+        let part = rest / sizes.channels_out;
+        let mut sum = Vector::<f32, N>::new(0.0);
+        let mut image = part;
+        while image < batch {
+            for row in 0..sizes.height_out {
+                let i = row * sizes.stride + u - sizes.padding;
+                if i < sizes.height {
+                    for left in 0..sizes.width_out {
+                        let j = left * sizes.stride + v - sizes.padding;
+                        if j < sizes.width {
+                            let output = (image * sizes.height_out + row) * sizes.width_out + left;
+                            let dy = f32::cast_from(dy[output * sizes.channels_out + channel]);
+                            let seen = (image * sizes.height + i) * sizes.width + j;
+                            let x = x[seen * sizes.columns_in + column];
+                            sum += Vector::new(dy) * Vector::<f32, N>::cast_from(x);
+                        }
+                    }
+                }
+            }
+            image += parts;
+        }
+        partial[ABSOLUTE_POS] = sum;
+    }
+}
+
+#[cube(launch)]
+fn add_parts(partial: &[f32], sums: &mut [f32], parts: usize) {
+    if ABSOLUTE_POS < sums.len() {
+        let mut sum = f32::new(0.0);
+        for part in 0..parts {
+            sum += partial[part * sums.len() + ABSOLUTE_POS];
+        }
+        sums[ABSOLUTE_POS] = sum;
+    }
+}
