@@ -17,7 +17,6 @@ use crate::words::shown;
 
 /// What runs the kernels.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(all(feature = "cuda", feature = "wgpu")), expect(dead_code))]
 pub enum Runtime {
     Cuda,
     Wgpu,

@@ -155,7 +155,7 @@ fn tensor(text: &str) -> Option<Tensor> {
         "i8" | "u8" | "bool(Native)" | "bool(U8)" => 1,
         _ => return None,
     };
-    let dims = shape.split(',').filter(|dim| !dim.is_empty()).map(str::parse::<u64>);
+    let mut dims = shape.split(',').filter(|dim| !dim.is_empty()).map(str::parse::<u64>);
     let elements = dims.try_fold(1, |product: u64, dim| product.checked_mul(dim.ok()?))?;
     Some(Tensor { id: id.parse().ok()?, bytes: elements.checked_mul(size)? })
 }
