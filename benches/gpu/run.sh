@@ -168,12 +168,12 @@ say ""
 say "## Where a step goes, bf16, batch $first"
 part $((30 * long)) "$program" bench step --device "$device" --width "$width" --batch "$first" --precision bf16 --profile
 
-say ""
-say "## The first step, bf16, batch 128"
 small=$([ "$first" -lt 128 ] && echo "$first" || echo 128)
+say ""
+say "## The first step, bf16, batch $small"
 for start in cold warm; do
     if SELFSAME_CACHE=$work/start step $((45 * long)) --batch "$small" --steps 1 --precision bf16; then
-        say "- $start: after $(field first_step_seconds) s, $(field kernels_compiled) kernels compiled"
+        say "- $start: after $(printf %.1f "$(field first_step_seconds)") s, $(field kernels_compiled) kernels compiled"
     else
         say "- $start: FAILED"
     fi

@@ -175,7 +175,7 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
         threads: rayon::current_num_threads(),
         gflop_per_step: gflop(args),
         first_step_seconds: first_step_seconds.unwrap_or_default(),
-        kernels_compiled: kernels_compiled(),
+        kernels_compiled: kernels_compiled(&args.device),
         images_per_second: selfsame.median,
         ratio: best.map(|best| selfsame.median / best),
         selfsame,
@@ -353,10 +353,13 @@ fn gflop(args: &StepArgs) -> Option<f64> {
     Some(total * args.batch as f64 / 1e9)
 }
 
-fn kernels_compiled() -> Option<u64> {
+fn kernels_compiled(device: &str) -> Option<u64> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    return Some(crate::gpu::compiled());
+    if device::is_gpu(device) {
+        return Some(crate::gpu::compiled());
+    }
     #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+    let _ = device;
     None
 }
 
