@@ -1,123 +1,222 @@
 #!/usr/bin/env bash
-# One NVIDIA GPU: whether it computes what the CPU does, how fast it trains beside PyTorch, and what it learns on CIFAR-10.
+# One GPU: whether it computes what the CPU does, how fast it trains beside PyTorch, where the time goes, what it learns.
 #
-#   benches/gpu/run.sh [MINUTES] [CIFAR10]
+#   benches/gpu/run.sh --quick      everything within six minutes, the most important first
+#   benches/gpu/run.sh              the same with all methods, ResNet-50 and longer training, in about an hour
 #
-# MINUTES: how long each of BYOL and Barlow Twins may train (default 30; 0: not at all).
-# CIFAR10: an archive or a folder of CIFAR-10's images to import, where it cannot be downloaded.
-# PYTHON: an interpreter with torch and torchvision for the comparison (default python3; without them it is left out).
-# CUDA_PATH: where nvvm/libdevice/libdevice.10.bc is, if not in /usr/local/cuda; found by itself where PYTHON has the package
-# nvidia-cuda-nvcc-cu12, which is all that is needed of CUDA besides the driver.
-# Everything lands in runs/gpu/: report.md, the JSON of every measurement, the runs.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-minutes=${1:-30}
-cifar=${2:-}
-out=runs/gpu
+# Needs a ready-built program, from `cargo build --release --workspace --bin xtask --features xtask/cuda` or a bundle of
+# benches/gpu/bundle.sh, and the driver. Every part has a limit in time; one that fails or is cut off is said so in the report,
+# and the next one goes on.
+#
+# SELFSAME_BIN   the program [bin/xtask of a bundle, else target/release/xtask]
+# OUT            folder for report.md, steps.jsonl and the curve of the training [runs/gpu]
+# DEVICE         cuda, cuda:1, wgpu [cuda]
+# LIMIT          seconds for everything [340 with --quick, else 3600]
+# CIFAR10        an archive or a folder of CIFAR-10's images; without it BYOL is not trained
+# PYTHON         an interpreter with torch and torchvision to compare with [python3]
+# CUDA_PATH      where nvvm/libdevice/libdevice.10.bc is [the bundle, /usr/local/cuda, or PYTHON's nvidia-cuda-nvcc]
+# WIDTH BATCHES STEPS   of the network and of its steps [64, "512 128 1024", 20]
+set -uo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+quick=
+[ "${1:-}" = --quick ] && quick=1
+program=${SELFSAME_BIN:-$root/bin/xtask}
+[ -x "$program" ] || program=$root/target/release/xtask
+[ -x "$program" ] || { echo "no program: build one, or name it in SELFSAME_BIN" >&2; exit 2; }
+out=${OUT:-$root/runs/gpu}
+device=${DEVICE:-cuda}
+limit=${LIMIT:-$([ "$quick" ] && echo 340 || echo 3600)}
 python=${PYTHON:-python3}
-mkdir -p "$out"
-if [ -z "${CUDA_PATH:-}" ] && [ ! -d /usr/local/cuda/nvvm ]; then
-    CUDA_PATH=$("$python" -c 'import nvidia.cuda_nvcc as package; print(list(package.__path__)[0])' 2> /dev/null) && export CUDA_PATH || unset CUDA_PATH
+width=${WIDTH:-64}
+read -ra batches <<< "${BATCHES:-512 128 1024}"
+steps=${STEPS:-20}
+first=${batches[0]}
+mkdir -p "$out" || exit 2
+out=$(cd "$out" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+report=$out/report.md
+SECONDS=0
+
+# Where the program finds recipes and data sets.
+export CARGO_MANIFEST_DIR=$root/xtask
+[ -d "$root/lib" ] && export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+if [ -z "${CUDA_PATH:-}" ]; then
+    if [ -f "$root/nvvm/libdevice/libdevice.10.bc" ]; then
+        export CUDA_PATH=$root
+    elif [ ! -d /usr/local/cuda/nvvm ]; then
+        found=$("$python" -c 'import nvidia.cuda_nvcc as package; print(list(package.__path__)[0])' 2> /dev/null) && export CUDA_PATH=$found
+    fi
 fi
+# Nothing compiled before: what is measured is the same on every machine.
+export SELFSAME_CACHE=$work/cache
 
-echo "building with CUDA (the first time takes some ten minutes)"
-cargo build --release -p xtask --features cuda
-xtask() { CARGO_MANIFEST_DIR="$PWD/xtask" target/release/xtask "$@"; }
+say() { echo "$*" | tee -a "$report"; }
+left() { echo $((limit - SECONDS)); }
 
-report="$out/report.md"
+# part SECONDS COMMAND…: within that time, or what is left of it all; what it prints goes into the report.
+part() {
+    local most=$1 status text=$work/part.txt
+    shift
+    [ "$most" -gt "$(left)" ] && most=$(left)
+    if [ "$most" -lt 5 ]; then
+        say "not run: no time left ($*)"
+        return 1
+    fi
+    local begun=$SECONDS
+    timeout --kill-after=10 "$most" "$@" > "$text" 2> "$work/errors.txt"
+    status=$?
+    { echo '```'; cat "$text"; } | tee -a "$report"
+    if [ "$status" != 0 ]; then
+        { echo "FAILED with status $status after $((SECONDS - begun)) s (limit $most s)"; tail -n 5 "$work/errors.txt"; } | tee -a "$report"
+    fi
+    echo '```' | tee -a "$report"
+    return "$status"
+}
+
+# One JSON object of `bench step` into steps.jsonl, and a line of it into the report.
+json=$work/step.json
+step() { # SECONDS ARGUMENTS…
+    local most=$1
+    shift
+    [ "$most" -gt "$(left)" ] && most=$(left)
+    [ "$most" -lt 5 ] && return 1
+    timeout --kill-after=10 "$most" "$program" bench step --device "$device" --width "$width" --json "$@" > "$json" 2> "$work/errors.txt" || {
+        tail -n 2 "$work/errors.txt" >&2
+        : > "$json"
+        return 1
+    }
+    cat "$json" >> "$out/steps.jsonl"
+}
+field() { grep -o "\"$1\":[0-9.eE+-]*" "$json" | head -n 1 | cut -d: -f2; }
+
+: > "$out/steps.jsonl"
 {
     echo "# One GPU"
     echo
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-    git log -1 --format='commit %h of %cs'
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2> /dev/null || echo "$device"
+    cat "$root/COMMIT" 2> /dev/null || git -C "$root" log -1 --format='commit %h of %cs' 2> /dev/null
+    "$python" -c 'import torch; print("PyTorch", torch.__version__)' 2> /dev/null
 } > "$report"
 
-echo "the GPU against the CPU"
+if [ "$quick" ]; then methods=(byol barlow-twins); long=1; else methods=(); long=10; fi
 for precision in f32 bf16; do
-    {
-        printf '\n## Losses of the first steps, %s\n\n```\n' "$precision"
-        xtask bench agree --device cuda --precision "$precision" || echo "FAILED"
-        echo '```'
-    } | tee -a "$report"
+    say ""
+    say "## Losses and gradients against the CPU, $precision"
+    part $((50 * long)) "$program" bench agree "${methods[@]}" --device "$device" --precision "$precision"
 done
 
-echo "training steps"
-peer=()
-if "$python" -c 'import torch, torchvision; assert torch.cuda.is_available()' 2> /dev/null; then
-    peer=(--peer "$python benches/gpu/torch_step.py" --rounds 3)
-else
-    echo "no PyTorch with CUDA in $python: ours alone" | tee -a "$report"
+say ""
+say "## Training steps"
+peer=
+"$python" -c 'import torch, torchvision; assert torch.cuda.is_available()' 2> /dev/null && peer=$root/benches/gpu/torch_step.py
+: > "$work/peer.txt"
+if [ "$peer" ] && [ "$width" = 64 ]; then
+    all=$(IFS=,; echo "${batches[*]}")
+    timeout 45 "$python" "$peer" "$width" "$all" "$steps" bf16,f32 >> "$work/peer.txt" 2> "$work/errors.txt" || tail -n 2 "$work/errors.txt" >&2
 fi
-steps() { # NAME PRECISION ARGUMENTS…
-    local name=$1 precision=$2
-    shift 2
-    local compared=()
-    if [ ${#peer[@]} -gt 0 ]; then compared=("${peer[@]}" --peer-modes "$precision,$precision-compile"); fi
-    {
-        printf '\n## %s, %s\n\n```\n' "$name" "$precision"
-        xtask bench step --device cuda --width 64 --steps 30 --precision "$precision" "$@" "${compared[@]}" || echo "FAILED"
-        echo '```'
-    } | tee -a "$report"
+theirs() { # MODE BATCH
+    sed -n "s/^$1 $2 median \([0-9.]*\).*/\1/p" "$work/peer.txt"
 }
-for precision in f32 bf16; do
-    for batch in 256 512 1024; do
-        steps "ResNet-18 for CIFAR, batch $batch" "$precision" --batch "$batch"
+rates=$work/rates.txt
+: > "$rates"
+best=0
+for batch in "${batches[@]}"; do
+    for precision in bf16 f32; do
+        if step $((30 * long)) --batch "$batch" --steps "$steps" --precision "$precision"; then
+            ours=$(field images_per_second)
+            echo "$precision $batch $ours" >> "$rates"
+            [ "$batch $precision" = "$first bf16" ] && best=$ours
+        else
+            echo "$precision $batch FAILED" >> "$rates"
+        fi
     done
-    for batch in 256 512; do
-        steps "ResNet-50 at 224 pixels, batch $batch" "$precision" --architecture resnet50 --size 224 --batch "$batch"
+done
+if [ "$peer" ] && [ "$width" = 64 ] && [ "$(left)" -gt 120 ]; then
+    for precision in bf16 f32; do
+        timeout $((35 * long)) "$python" "$peer" "$width" "$first" "$steps" "$precision-compile" 2> /dev/null | sed "s/^/$precision-compile $first /" >> "$work/peer.txt"
     done
+fi
+say ""
+say "| | images/s here | PyTorch | ratio | compiled | ratio |"
+say "| --- | --: | --: | --: | --: | --: |"
+while read -r precision batch ours; do
+    eager=$(theirs "$precision" "$batch")
+    compiled=$(theirs "$precision-compile" "$batch")
+    say "$(awk -v p="$precision" -v b="$batch" -v o="$ours" -v e="$eager" -v c="$compiled" 'BEGIN {
+        printf "| %s, batch %s | %s | %s | %s | %s | %s |", p, b, o + 0 ? sprintf("%.0f", o) : o,
+            e == "" ? "–" : sprintf("%.0f", e), e == "" || !(o + 0) ? "–" : sprintf("%.2f", o / e),
+            c == "" ? "–" : sprintf("%.0f", c), c == "" || !(o + 0) ? "–" : sprintf("%.2f", o / c) }')"
+done < "$rates"
+
+say ""
+say "## Launches and bytes of one step"
+for precision in bf16 f32; do
+    if step $((30 * long)) --batch "$first" --precision "$precision" --count; then
+        say "- ResNet-18, $precision, batch $first: $(field launches) launches, $(field read) bytes read, $(field written) written, $(field least_bytes) the least possible"
+    else
+        say "- ResNet-18, $precision, batch $first: FAILED"
+    fi
+done
+if step $((30 * long)) --batch "$first" --precision bf16 --count --method byol; then
+    say "- BYOL, bf16, batch $first: $(field launches) launches, $(field read) bytes read, $(field written) written"
+else
+    say "- BYOL, bf16, batch $first: FAILED"
+fi
+
+say ""
+say "## Where a step goes, bf16, batch $first"
+part $((30 * long)) "$program" bench step --device "$device" --width "$width" --batch "$first" --precision bf16 --profile
+
+small=$([ "$first" -lt 128 ] && echo "$first" || echo 128)
+say ""
+say "## The first step, bf16, batch $small"
+for start in cold warm; do
+    if SELFSAME_CACHE=$work/start step $((45 * long)) --batch "$small" --steps 1 --precision bf16; then
+        say "- $start: after $(printf %.1f "$(field first_step_seconds)") s, $(field kernels_compiled) kernels compiled"
+    else
+        say "- $start: FAILED"
+    fi
 done
 
-[ "$minutes" = 0 ] && exit
-dataset=cifar10
-if [ -n "$cifar" ]; then
-    dataset=cifar10-gpu
-    [ -d "datasets/$dataset" ] || xtask dataset import "$dataset" "$cifar"
-else
-    xtask dataset download "$dataset"
-fi
-for method in byol barlow-twins; do
-    echo "$method on CIFAR-10 for $minutes minutes"
-    common=(--recipe cifar10-gpu-1h --dataset "$dataset" --device cuda --precision bf16)
-    # Measured first: whether the CPU keeps up with making views, and how many epochs fit; the schedules end with them.
-    speeds=()
-    for on_device in false true; do
-        speed="$out/$method-speed-$on_device"
-        rm -rf "$speed"
-        xtask pretrain "$method" "${common[@]}" --out "$speed" --set "views.on_device=$on_device" --set train.stop_after=2 \
-            --set eval.every=0 --json > "$speed.json"
-        speeds+=("$speed.json")
+if [ ! "$quick" ]; then
+    for batch in 256 512; do
+        say ""
+        say "## ResNet-50 at 224 pixels, batch $batch, bf16"
+        compared=()
+        [ "$peer" ] && compared=(--peer "$python $peer" --peer-modes bf16,bf16-compile)
+        part 600 "$program" bench step --device "$device" --width 64 --steps "$steps" --precision bf16 --architecture resnet50 --size 224 \
+            --batch "$batch" "${compared[@]}"
     done
-    read -r on_device epochs < <("$python" - "$minutes" "${speeds[@]}" <<'PYTHON'
-import json, sys
-minutes, *files = sys.argv[1:]
-cpu, device = [json.load(open(file)) for file in files]
-for where, run in [("the CPU", cpu), ("the GPU", device)]:
-    share = run["data_wait_seconds"] / run["train_seconds"]
-    print(f"views on {where}: {run['images_per_second']:.0f} images/s, waiting for the loader {100 * share:.1f} %", file=sys.stderr)
-best = max(cpu, device, key=lambda run: run["images_per_second"])
-epochs = max(5, round(float(minutes) * 60 * best["images_per_second"] / best["train_images"]))
-print("true" if best is device else "false", epochs)
-PYTHON
-    )
-    nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader,nounits -l 5 > "$out/$method-gpu.csv" &
-    watch=$!
-    xtask pretrain "$method" "${common[@]}" --out "$out/$method" --resume auto --json \
-        --set "views.on_device=$on_device" --set "train.epochs=$epochs" --set "eval.every=$((epochs / 10 > 0 ? epochs / 10 : 1))" > "$out/$method.json"
-    kill "$watch"
-    "$python" - "$method" "$out" >> "$report" <<'PYTHON'
-import json, statistics, sys
-method, out = sys.argv[1:]
-run = json.load(open(f"{out}/{method}.json"))
-used = [float(line.split(",")[0]) for line in open(f"{out}/{method}-gpu.csv") if line.strip()]
-waited = run["data_wait_seconds"] / run["train_seconds"]
-print(f"\n## {method} on CIFAR-10\n")
-print(f"{run['epochs']:.0f} epochs in {run['train_seconds']:.0f} s, {run['images_per_second']:.0f} images/s; "
-      f"k-NN {run['knn_top1']:.4f}, linear probe {run['linear_top1']:.4f} (untrained {run['knn_top1_random_init']:.4f}); "
-      f"GPU in use {statistics.mean(used):.0f} % of the time, waiting for the loader {100 * waited:.1f} %.")
-print("Published: lightly's BYOL 86.8 k-NN after 200 epochs; solo-learn's 92.58 (BYOL) and 92.10 (Barlow Twins) linear after 1000.")
-PYTHON
-    xtask eval "$out/$method" --quick > "$out/$method-eval.txt" || true
-done
-xtask report "$out/byol" "$out/barlow-twins" --out "$out/report.html" || true
+fi
+
+[ -n "${CIFAR10:-}" ] || { say ""; say "CIFAR10 names no images: nothing was trained"; exit 0; }
+trained() { # METHOD SECONDS
+    local method=$1 most=$2 folder=$work/$1 epochs
+    # Of a step of the bare network: two views forward and backward, and the target's two forward.
+    epochs=$(awk -v rate="$best" -v time="$most" 'BEGIN { n = int(0.7 * time * rate / 3 / 50000); print (n < 1 ? 1 : n) }')
+    say ""
+    say "## $method on CIFAR-10, $epochs epochs or $most s"
+    timeout --kill-after=15 "$most" "$program" pretrain "$method" --recipe cifar10-gpu-1h --dataset cifar10-gpu --device "$device" --precision bf16 \
+        --out "$folder" --set views.on_device=true --set "encoder.base_width=$width" --set "train.epochs=$epochs" \
+        --set "eval.every=$((epochs > 8 ? epochs / 8 : 1))" --set eval.linear_probe=false ${SET:-} > "$work/run.txt" 2> "$work/errors.txt"
+    # 75: it was asked to end, and has saved what it learnt.
+    local status=$?
+    [ "$status" = 0 ] || [ "$status" = 75 ] || tail -n 3 "$work/errors.txt" | tee -a "$report"
+    cp "$folder/metrics.jsonl" "$out/$method-metrics.jsonl" 2> /dev/null
+    cp "$folder/summary.json" "$out/$method-summary.json" 2> /dev/null
+    sed -n 's/.*"epoch":\([0-9.]*\).*"knn_top1":\([0-9.]*\).*"train_seconds":\([0-9.]*\).*/- epoch \1, after \3 s: k-NN \2/p' \
+        "$folder/metrics.jsonl" 2> /dev/null | tee -a "$report"
+    tail -n 1 "$work/errors.txt" | tee -a "$report"
+}
+[ "$(left)" -gt 20 ] || { say ""; say "no time left to train"; exit 0; }
+export XDG_CACHE_HOME=$work/xdg
+[ -d "$root/datasets/cifar10-gpu" ] || part 60 "$program" dataset import cifar10-gpu "$CIFAR10" || exit 1
+if [ "$quick" ]; then
+    trained byol $(($(left) - 5))
+else
+    half=$((($(left) - 10) / 2))
+    trained byol "$half"
+    trained barlow-twins "$half"
+fi
 echo "$report"

@@ -3,6 +3,8 @@
 Called as its peer: torch_step.py WIDTH BATCH STEPS MODE [ARCHITECTURE SIZE], where MODE is f32, bf16, f32-compile or
 bf16-compile. Forward, mean-square loss of a 256-wide linear head, backward and SGD on one random batch; channels last,
 bf16 by autocast. TF32 is allowed for f32, as Burn's kernels may use it too. Prints `median N images/s`.
+
+BATCH and MODE may be lists with commas between: then one line each, with mode and batch before it.
 """
 
 import statistics
@@ -23,13 +25,8 @@ def network(architecture: str, width: int, size: int) -> torch.nn.Module:
     return net
 
 
-def main() -> None:
-    width, batch, steps = (int(word) for word in sys.argv[1:4])
-    mode = sys.argv[4]
-    architecture, size = (sys.argv[5], int(sys.argv[6])) if len(sys.argv) > 6 else ("resnet18", 32)
+def rate(architecture: str, width: int, size: int, batch: int, steps: int, mode: str) -> float:
     torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     net = network(architecture, width, size).cuda().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     images = torch.randn(batch, 3, size, size, device="cuda").to(memory_format=torch.channels_last)
@@ -53,7 +50,22 @@ def main() -> None:
         # As ours: the step is over when its loss can be read.
         step().item()
         rates.append(batch / (time.perf_counter() - start))
-    print(f"median {statistics.median(rates):.1f} images/s")
+    return statistics.median(rates)
+
+
+def main() -> None:
+    width, steps = int(sys.argv[1]), int(sys.argv[3])
+    batches, modes = ([word for word in sys.argv[at].split(",")] for at in (2, 4))
+    architecture, size = (sys.argv[5], int(sys.argv[6])) if len(sys.argv) > 6 else ("resnet18", 32)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    several = len(batches) * len(modes) > 1
+    for mode in modes:
+        for batch in batches:
+            found = rate(architecture, width, size, int(batch), steps, mode)
+            of = f"{mode} {batch} " if several else ""
+            # At once: whoever waits for it may stop waiting before the next one is there.
+            print(f"{of}median {found:.1f} images/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ pub fn have_kernels(names: &str) -> bool {
     names.split(',').all(|name| matches!(name.trim(), "flex" | "ndarray"))
 }
 
+/// Whether the first of them is a GPU, whose kernels CubeCL compiles.
+pub fn is_gpu(names: &str) -> bool {
+    let first = names.split([',', ':']).next().unwrap_or_default().trim();
+    matches!(first, "cuda" | "wgpu")
+}
+
 /// `flex`, `ndarray`, or `cuda[:N]` and `wgpu` where the build has them.
 fn one(name: &str) -> anyhow::Result<Device> {
     match name.split_once(':').unwrap_or((name, "")) {
@@ -44,6 +50,7 @@ const NEEDS: &str = "CUDA needs NVIDIA's driver, of which `nvidia-smi` lists the
 
 #[cfg(feature = "cuda")]
 fn cuda(index: &str) -> anyhow::Result<Device> {
+    crate::gpu::start(crate::gpu::Runtime::Cuda);
     if index.is_empty() {
         return answers::checked("cuda", NEEDS, || {
             Device::cuda(burn::tensor::DeviceIndex::Default)
@@ -64,6 +71,7 @@ fn cuda(_index: &str) -> anyhow::Result<Device> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu() -> anyhow::Result<Device> {
+    crate::gpu::start(crate::gpu::Runtime::Wgpu);
     let needs = "WGPU needs a driver for Vulkan, Metal or DirectX, of which `vulkaninfo --summary` lists the GPUs on Linux";
     answers::checked("wgpu", needs, || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
 }

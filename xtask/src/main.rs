@@ -22,6 +22,8 @@ mod feature_cache;
 mod fidelity;
 mod finetune;
 mod gallery;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+mod gpu;
 mod hex;
 mod invariance;
 mod joined;

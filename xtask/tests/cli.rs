@@ -223,6 +223,12 @@ fn bench_step_measures_beside_a_peer() {
     let (status, message) = error(&[&small[..], &["--peer", "sh -c exit"]].concat());
     assert!(status == 1 && message.contains("median"), "{message}");
     assert_eq!(error(&["bench", "step", "--batch", "0"]).0, 2);
+    // A CPU launches no kernels, and a method's step is nothing but counted.
+    for (args, named) in [(["--count"].as_slice(), "--device"), (&["--method", "byol"], "--count")]
+    {
+        let (status, said) = error(&[&["bench", "step"], args].concat());
+        assert!(status == 2 && said.contains(named), "{said}");
+    }
 }
 
 #[test]

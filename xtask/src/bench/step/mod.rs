@@ -1,5 +1,12 @@
 //! `cargo xtask bench step`: whole training steps, beside a peer's.
 
+mod count;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod launches;
+mod least;
+mod method;
+mod traffic;
+
 use std::process::Command;
 use std::time::Instant;
 
@@ -15,11 +22,15 @@ use selfsame_trainers::{Optimizer, OptimizerConfig, Rule, Sgd};
 use serde::Serialize;
 
 use crate::device;
+use crate::methods::Method as Name;
 use crate::precision::Precision;
 use crate::usage::usage;
 
 /// Training steps of a ResNet: forward, backward and SGD on one batch, with a linear layer of
 /// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
+///
+/// --count and --profile say what a GPU does in such a step, or in one of a method: which kernels are launched how often, how
+/// long they take, and how many bytes Burn's operations read and write.
 #[derive(Args)]
 pub struct StepArgs {
     /// resnet18, resnet34 or resnet50; up to 64 pixels with the stem for CIFAR, beyond with the one for ImageNet.
@@ -53,6 +64,15 @@ pub struct StepArgs {
     /// What to give the peer for MODE; several run one after the other, and the best counts.
     #[arg(long, value_delimiter = ',', default_value = "f32,f32-cl", value_name = "MODES")]
     peer_modes: Vec<String>,
+    /// On a GPU: count the launches of one step by kernel, and the bytes that operations read and write.
+    #[arg(long, conflicts_with_all = ["peer", "rounds"])]
+    count: bool,
+    /// On a GPU: the same, with the time that each kind of kernel takes.
+    #[arg(long, conflicts_with_all = ["peer", "rounds"])]
+    profile: bool,
+    /// With --count or --profile: a whole step of this method in place of the bare network.
+    #[arg(long, value_parser = Name::parse, value_name = "METHOD")]
+    method: Option<Name>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -89,6 +109,10 @@ struct Results {
     threads: usize,
     /// Of the convolutions of one step, forward and backward; of a CIFAR ResNet-18.
     gflop_per_step: Option<f64>,
+    /// From the first look at the device to the end of the first step.
+    first_step_seconds: f64,
+    /// By this process, on a GPU; those of the cache are not among them.
+    kernels_compiled: Option<u64>,
     /// The median over rounds of Selfsame's medians.
     images_per_second: f64,
     selfsame: Rates,
@@ -101,11 +125,29 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.steps == 0 || args.rounds == 0 || args.size < 8 {
         return Err(usage("--batch, --steps and --rounds start at 1, and --size at 8"));
     }
+    if args.count || args.profile {
+        return count_launches(args);
+    }
+    if args.method.is_some() {
+        return Err(usage("--method: a method's step is only counted, with --count or --profile"));
+    }
+    let start = Instant::now();
     let device = device::parse(&args.device)?.autodiff();
+    let mut first_step_seconds = None;
     let mut ours = Vec::new();
     let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
     for _ in 0..args.rounds {
-        let rates = selfsame_kernels::autocast(args.precision.into(), || train(args, &device))?;
+        let rates = selfsame_kernels::autocast(args.precision.into(), || {
+            let mut training = Training::new(args, &device)?;
+            let mut rates = Vec::new();
+            for _ in 0..args.steps + 2 {
+                let start_of_step = Instant::now();
+                training = training.step(&device)?;
+                rates.push(args.batch as f64 / start_of_step.elapsed().as_secs_f64());
+                first_step_seconds.get_or_insert_with(|| start.elapsed().as_secs_f64());
+            }
+            anyhow::Ok(rates.split_off(2))
+        })?;
         ours.push(median(rates));
         for (rates, mode) in peers.iter_mut().zip(&args.peer_modes) {
             rates.push(peer(args, mode)?);
@@ -132,6 +174,8 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
         precision: args.precision,
         threads: rayon::current_num_threads(),
         gflop_per_step: gflop(args),
+        first_step_seconds: first_step_seconds.unwrap_or_default(),
+        kernels_compiled: kernels_compiled(&args.device),
         images_per_second: selfsame.median,
         ratio: best.map(|best| selfsame.median / best),
         selfsame,
@@ -145,43 +189,112 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Images per second of every counted step.
-fn train(args: &StepArgs, device: &Device) -> anyhow::Result<Vec<f64>> {
-    let mut init = WeightInit::new(0, 0, device);
-    let encoder = ResNetConfig {
-        architecture: args.architecture,
-        stem: stem(args),
-        base_width: args.width,
-        zero_init_residual: false,
+/// What is trained, on what.
+struct Training {
+    network: Network,
+    optimizer: Optimizer,
+    images: Tensor<4>,
+}
+
+impl Training {
+    fn new(args: &StepArgs, device: &Device) -> anyhow::Result<Self> {
+        let mut init = WeightInit::new(0, 0, device);
+        let encoder = ResNetConfig {
+            architecture: args.architecture,
+            stem: stem(args),
+            base_width: args.width,
+            zero_init_residual: false,
+        }
+        .init(&mut init)?;
+        let head = Linear::new([encoder.feature_dim(), 256], true, &mut init);
+        let optimizer = Optimizer::new(OptimizerConfig {
+            rule: Rule::Sgd(Sgd { momentum: 0.0, nesterov: false }),
+            weight_decay: 0.0,
+            exclude_bias_and_norm: false,
+        })?;
+        let shape = [args.batch, 3, args.size, args.size];
+        let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), device);
+        Ok(Self { network: Network { encoder, head }, optimizer, images })
     }
-    .init(&mut init)?;
-    let head = Linear::new([encoder.feature_dim(), 256], true, &mut init);
-    let mut network = Network { encoder, head };
-    let mut optimizer = Optimizer::new(OptimizerConfig {
-        rule: Rule::Sgd(Sgd { momentum: 0.0, nesterov: false }),
-        weight_decay: 0.0,
-        exclude_bias_and_norm: false,
-    })?;
-    let shape = [args.batch, 3, args.size, args.size];
-    let images = Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), device);
-    let mut rates = Vec::new();
-    for _ in 0..args.steps + 2 {
-        let start = Instant::now();
+
+    /// By value: parameters that nothing else holds are updated where they are.
+    fn step(mut self, device: &Device) -> anyhow::Result<Self> {
         let loss;
-        (network, loss) = selfsame_kernels::on_workers(device, || {
-            let y = network.head.forward(network.encoder.forward(images.clone()));
+        (self, loss) = selfsame_kernels::on_workers(device, || {
+            let y = self.network.head.forward(self.network.encoder.forward(self.images.clone()));
             let loss = y.square().mean();
-            let gradients = GradientsParams::from_grads(loss.backward(), &network);
-            let network = optimizer.step(network, gradients, 0.01);
+            let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+            self.network = self.optimizer.step(self.network, gradients, 0.01);
             // Devices that run behind the program have finished when the loss can be read.
-            (network, loss.into_scalar::<f32>())
+            (self, loss.into_scalar::<f32>())
         });
-        rates.push(args.batch as f64 / start.elapsed().as_secs_f64());
         if !loss.is_finite() {
             bail!("the loss became {loss}");
         }
+        Ok(self)
     }
-    Ok(rates.split_off(2))
+}
+
+/// What `--count` and `--profile` print with `--json`.
+#[derive(Serialize)]
+struct Counted<'a> {
+    method: Option<Name>,
+    architecture: Architecture,
+    width: usize,
+    batch: usize,
+    size: usize,
+    device: &'a str,
+    precision: Precision,
+    #[serde(flatten)]
+    count: count::Count,
+}
+
+fn count_launches(args: &StepArgs) -> anyhow::Result<()> {
+    if !device::is_gpu(&args.device) {
+        return Err(usage(
+            "--count and --profile are for GPUs: --device cuda or wgpu, where the build has them",
+        ));
+    }
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    crate::gpu::also_hear_operations();
+    let count = match args.method {
+        Some(method) => method::count(args, method)?,
+        None => selfsame_kernels::autocast(args.precision.into(), || {
+            let device = device::parse(&args.device)?.autodiff();
+            let mut training = Training::new(args, &device)?;
+            let mut counter = count::Counter::new(&device, args.profile);
+            for _ in 0..count::STEPS {
+                counter.before_step();
+                training = training.step(&device)?;
+            }
+            counter.before_step();
+            anyhow::Ok(counter.count(Some(least::least_bytes(&least::Work {
+                architecture: args.architecture,
+                stem: stem(args),
+                width: args.width,
+                batch: args.batch,
+                size: args.size,
+                activation: match args.precision {
+                    Precision::F32 => 4,
+                    Precision::Bf16 => 2,
+                },
+            }))))
+        })?,
+    };
+    let &StepArgs { method, architecture, width, batch, size, precision, .. } = args;
+    let device = args.device.as_str();
+    if args.json {
+        let counted =
+            Counted { method, architecture, width, batch, size, device, precision, count };
+        println!("{}", serde_json::to_string(&counted)?);
+    } else {
+        let what = method.map_or(String::new(), |method| format!("{} with ", method.title()));
+        println!(
+            "{what}{architecture:?}, width {width}, {size} px, batch {batch}, {device} {precision:?}"
+        );
+        count::print(&count);
+    }
+    Ok(())
 }
 
 fn stem(args: &StepArgs) -> Stem {
@@ -240,6 +353,16 @@ fn gflop(args: &StepArgs) -> Option<f64> {
     Some(total * args.batch as f64 / 1e9)
 }
 
+fn kernels_compiled(device: &str) -> Option<u64> {
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    if device::is_gpu(device) {
+        return Some(crate::gpu::compiled());
+    }
+    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+    let _ = device;
+    None
+}
+
 fn print(results: &Results) {
     let work =
         results.gflop_per_step.map_or(String::new(), |g| format!("; {g:.1} GFLOP in a step"));
@@ -253,6 +376,9 @@ fn print(results: &Results) {
         results.precision,
         results.threads,
     );
+    let compiled = results.kernels_compiled.filter(|&kernels| kernels > 0);
+    let compiled = compiled.map_or(String::new(), |n| format!(", {n} kernels compiled"));
+    println!("first step after {:.1} s{compiled}", results.first_step_seconds);
     println!("{:<10} {:>10}  {:>10}  rounds", "", "images/s", "GFLOP/s");
     for rates in std::iter::once(&results.selfsame).chain(&results.peers) {
         let rounds: Vec<String> = rates.rounds.iter().map(|rate| format!("{rate:.0}")).collect();

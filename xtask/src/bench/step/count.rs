@@ -1,0 +1,158 @@
+//! `bench step --count` and `--profile`: what a GPU is asked to do in one step.
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::traffic::Traffic;
+
+/// Kernels of one name.
+#[derive(Debug, Clone, Serialize)]
+pub struct Kernel {
+    pub kernel: String,
+    /// In one step.
+    pub launches: f64,
+    /// Of a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<f64>,
+    /// Of the time of all kernels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
+
+/// What one step is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Count {
+    pub launches: u64,
+    /// `None` where Burn's log could not be read.
+    pub bytes: Option<Traffic>,
+    /// The fewest bytes, see [`least_bytes`](super::least::least_bytes); of a ResNet on its own.
+    pub least_bytes: Option<u64>,
+    /// Of all kernels together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<f64>,
+    pub kernels: Vec<Kernel>,
+}
+
+/// Steps that compile, that choose between kernels and that make what stays.
+const WARM: u64 = 4;
+/// Then one is counted, and one more tells which of its results were kept.
+const COUNTED: u64 = WARM + 1;
+const KNOWN: u64 = WARM + 2;
+/// Steps that are timed.
+const TIMED: u64 = 3;
+
+/// Steps that are to be made under a [`Counter`], whose `before_step` is to be called before each and once after the last.
+pub const STEPS: u64 = KNOWN + TIMED;
+
+/// Counts one step of many: the first that is like all that follow.
+pub struct Counter {
+    device: Device,
+    timed: bool,
+    at: u64,
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    watch: Option<super::launches::Watch>,
+    step: Vec<String>,
+    kernels: Vec<Kernel>,
+    times: Vec<Kernel>,
+    bytes: Option<Traffic>,
+}
+
+impl Counter {
+    pub fn new(device: &Device, timed: bool) -> Self {
+        Self {
+            device: device.clone().inner(),
+            timed,
+            at: 0,
+            #[cfg(any(feature = "cuda", feature = "wgpu"))]
+            watch: None,
+            step: Vec::new(),
+            kernels: Vec::new(),
+            times: Vec::new(),
+            bytes: None,
+        }
+    }
+
+    /// What was counted, when all steps are made.
+    pub fn count(self, least_bytes: Option<u64>) -> Count {
+        let ms = self.timed.then(|| self.times.iter().filter_map(|kernel| kernel.ms).sum());
+        Count {
+            launches: self.kernels.iter().map(|kernel| kernel.launches as u64).sum(),
+            bytes: self.bytes,
+            least_bytes,
+            ms,
+            kernels: if self.timed { self.times } else { self.kernels },
+        }
+    }
+
+    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+    pub fn before_step(&mut self) {}
+
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    pub fn before_step(&mut self) {
+        use super::launches::Watch;
+        use super::traffic::traffic;
+        use crate::gpu::operations;
+
+        // An error there shows in the step's own result.
+        let _ = self.device.sync();
+        match self.at {
+            WARM => {
+                operations();
+                self.watch = Some(Watch::start(false));
+            }
+            COUNTED => {
+                let watch = self.watch.take();
+                self.kernels = watch.map(|watch| watch.kernels(1)).unwrap_or_default();
+                self.step = operations();
+            }
+            KNOWN => {
+                self.bytes = traffic(&self.step, &operations()).filter(|bytes| bytes.read > 0);
+                self.watch = self.timed.then(|| Watch::start(true));
+            }
+            STEPS => {
+                let watch = self.watch.take();
+                self.times = watch.map(|watch| watch.kernels(TIMED)).unwrap_or_default();
+            }
+            _ => {}
+        }
+        self.at += 1;
+    }
+}
+
+/// For a person.
+pub fn print(count: &Count) {
+    let time = count.ms.map_or(String::new(), |ms| format!(", {ms:.1} ms in kernels"));
+    println!("{} launches in a step{time}", count.launches);
+    match &count.bytes {
+        Some(bytes) => {
+            let moved = bytes.read + bytes.written;
+            let least = count.least_bytes.map_or(String::new(), |least| {
+                format!("; {:.2} times the least possible", moved as f64 / least as f64)
+            });
+            println!(
+                "{} MB read and {} MB written by operations{least}",
+                mega(bytes.read),
+                mega(bytes.written)
+            );
+        }
+        None => println!("bytes unknown: Burn logged no operations"),
+    }
+    let name = "kernel";
+    match count.ms {
+        Some(_) => println!("{name:<32} {:>8} {:>9} {:>6}", "launches", "ms", "share"),
+        None => println!("{name:<32} {:>8}", "launches"),
+    }
+    for kernel in &count.kernels {
+        let Kernel { kernel, launches, ms, share } = kernel;
+        match ms.zip(*share) {
+            Some((ms, share)) => {
+                println!("{kernel:<32} {launches:>8} {ms:>9.3} {:>4.0} %", 100.0 * share);
+            }
+            None => println!("{kernel:<32} {launches:>8}"),
+        }
+    }
+}
+
+fn mega(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
