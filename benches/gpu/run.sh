@@ -40,7 +40,9 @@ SECONDS=0
 
 # Where the program finds recipes and data sets.
 export CARGO_MANIFEST_DIR=$root/xtask
-[ -d "$root/lib" ] && export LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+# For this program alone: PyTorch brings newer libraries of the same names.
+program=("$program")
+[ -d "$root/lib" ] && program=(env LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "${program[@]}")
 if [ -z "${CUDA_PATH:-}" ]; then
     if [ -f "$root/nvvm/libdevice/libdevice.10.bc" ]; then
         export CUDA_PATH=$root
@@ -81,7 +83,7 @@ step() { # SECONDS ARGUMENTS…
     shift
     [ "$most" -gt "$(left)" ] && most=$(left)
     [ "$most" -lt 5 ] && return 1
-    timeout --kill-after=10 "$most" "$program" bench step --device "$device" --width "$width" --json "$@" > "$json" 2> "$work/errors.txt" || {
+    timeout --kill-after=10 "$most" "${program[@]}" bench step --device "$device" --width "$width" --json "$@" > "$json" 2> "$work/errors.txt" || {
         tail -n 2 "$work/errors.txt" >&2
         : > "$json"
         return 1
@@ -103,7 +105,7 @@ if [ "$quick" ]; then methods=(byol barlow-twins); long=1; else methods=(); long
 for precision in f32 bf16; do
     say ""
     say "## Losses and gradients against the CPU, $precision"
-    part $((50 * long)) "$program" bench agree "${methods[@]}" --device "$device" --precision "$precision"
+    part $((50 * long)) "${program[@]}" bench agree "${methods[@]}" --device "$device" --precision "$precision"
 done
 
 say ""
@@ -166,7 +168,7 @@ fi
 
 say ""
 say "## Where a step goes, bf16, batch $first"
-part $((30 * long)) "$program" bench step --device "$device" --width "$width" --batch "$first" --precision bf16 --profile
+part $((30 * long)) "${program[@]}" bench step --device "$device" --width "$width" --batch "$first" --precision bf16 --profile
 
 small=$([ "$first" -lt 128 ] && echo "$first" || echo 128)
 say ""
@@ -185,7 +187,7 @@ if [ ! "$quick" ]; then
         say "## ResNet-50 at 224 pixels, batch $batch, bf16"
         compared=()
         [ "$peer" ] && compared=(--peer "$python $peer" --peer-modes bf16,bf16-compile)
-        part 600 "$program" bench step --device "$device" --width 64 --steps "$steps" --precision bf16 --architecture resnet50 --size 224 \
+        part 600 "${program[@]}" bench step --device "$device" --width 64 --steps "$steps" --precision bf16 --architecture resnet50 --size 224 \
             --batch "$batch" "${compared[@]}"
     done
 fi
@@ -197,7 +199,7 @@ trained() { # METHOD SECONDS
     epochs=$(awk -v rate="$best" -v time="$most" 'BEGIN { n = int(0.7 * time * rate / 3 / 50000); print (n < 1 ? 1 : n) }')
     say ""
     say "## $method on CIFAR-10, $epochs epochs or $most s"
-    timeout --kill-after=15 "$most" "$program" pretrain "$method" --recipe cifar10-gpu-1h --dataset cifar10-gpu --device "$device" --precision bf16 \
+    timeout --kill-after=15 "$most" "${program[@]}" pretrain "$method" --recipe cifar10-gpu-1h --dataset cifar10-gpu --device "$device" --precision bf16 \
         --out "$folder" --set views.on_device=true --set "encoder.base_width=$width" --set "train.epochs=$epochs" \
         --set "eval.every=$((epochs > 8 ? epochs / 8 : 1))" --set eval.linear_probe=false ${SET:-} > "$work/run.txt" 2> "$work/errors.txt"
     # 75: it was asked to end, and has saved what it learnt.
@@ -211,7 +213,7 @@ trained() { # METHOD SECONDS
 }
 [ "$(left)" -gt 20 ] || { say ""; say "no time left to train"; exit 0; }
 export XDG_CACHE_HOME=$work/xdg
-[ -d "$root/datasets/cifar10-gpu" ] || part 60 "$program" dataset import cifar10-gpu "$CIFAR10" || exit 1
+[ -d "$root/datasets/cifar10-gpu" ] || part 60 "${program[@]}" dataset import cifar10-gpu "$CIFAR10" || exit 1
 if [ "$quick" ]; then
     trained byol $(($(left) - 5))
 else

@@ -24,6 +24,7 @@ pub fn have_kernels(names: &str) -> bool {
 }
 
 /// Whether the first of them is a GPU, whose kernels CubeCL compiles.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn is_gpu(names: &str) -> bool {
     let first = names.split([',', ':']).next().unwrap_or_default().trim();
     matches!(first, "cuda" | "wgpu")

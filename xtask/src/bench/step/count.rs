@@ -1,9 +1,11 @@
-//! `bench step --count` and `--profile`: what a GPU is asked to do in one step.
+//! What a GPU is asked to do in one step.
 
 use burn::tensor::Device;
 use serde::Serialize;
 
-use super::traffic::Traffic;
+use super::launches::Watch;
+use super::traffic::{Traffic, traffic};
+use crate::gpu::operations;
 
 /// Kernels of one name.
 #[derive(Debug, Clone, Serialize)]
@@ -49,8 +51,7 @@ pub struct Counter {
     device: Device,
     timed: bool,
     at: u64,
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    watch: Option<super::launches::Watch>,
+    watch: Option<Watch>,
     step: Vec<String>,
     kernels: Vec<Kernel>,
     times: Vec<Kernel>,
@@ -63,7 +64,6 @@ impl Counter {
             device: device.clone().inner(),
             timed,
             at: 0,
-            #[cfg(any(feature = "cuda", feature = "wgpu"))]
             watch: None,
             step: Vec::new(),
             kernels: Vec::new(),
@@ -84,15 +84,8 @@ impl Counter {
         }
     }
 
-    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
-    pub fn before_step(&mut self) {}
-
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    /// Before each step, and once after the last.
     pub fn before_step(&mut self) {
-        use super::launches::Watch;
-        use super::traffic::traffic;
-        use crate::gpu::operations;
-
         // An error there shows in the step's own result.
         let _ = self.device.sync();
         match self.at {

@@ -1,10 +1,16 @@
 //! `cargo xtask bench step`: whole training steps, beside a peer's.
 
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod count;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod counted;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod launches;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod least;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod method;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod traffic;
 
 use std::process::Command;
@@ -21,6 +27,8 @@ use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{Optimizer, OptimizerConfig, Rule, Sgd};
 use serde::Serialize;
 
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use self::counted::count_launches;
 use crate::device;
 use crate::methods::Method as Name;
 use crate::precision::Precision;
@@ -235,66 +243,11 @@ impl Training {
     }
 }
 
-/// What `--count` and `--profile` print with `--json`.
-#[derive(Serialize)]
-struct Counted<'a> {
-    method: Option<Name>,
-    architecture: Architecture,
-    width: usize,
-    batch: usize,
-    size: usize,
-    device: &'a str,
-    precision: Precision,
-    #[serde(flatten)]
-    count: count::Count,
-}
-
-fn count_launches(args: &StepArgs) -> anyhow::Result<()> {
-    if !device::is_gpu(&args.device) {
-        return Err(usage(
-            "--count and --profile are for GPUs: --device cuda or wgpu, where the build has them",
-        ));
-    }
-    #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    crate::gpu::also_hear_operations();
-    let count = match args.method {
-        Some(method) => method::count(args, method)?,
-        None => selfsame_kernels::autocast(args.precision.into(), || {
-            let device = device::parse(&args.device)?.autodiff();
-            let mut training = Training::new(args, &device)?;
-            let mut counter = count::Counter::new(&device, args.profile);
-            for _ in 0..count::STEPS {
-                counter.before_step();
-                training = training.step(&device)?;
-            }
-            counter.before_step();
-            anyhow::Ok(counter.count(Some(least::least_bytes(&least::Work {
-                architecture: args.architecture,
-                stem: stem(args),
-                width: args.width,
-                batch: args.batch,
-                size: args.size,
-                activation: match args.precision {
-                    Precision::F32 => 4,
-                    Precision::Bf16 => 2,
-                },
-            }))))
-        })?,
-    };
-    let &StepArgs { method, architecture, width, batch, size, precision, .. } = args;
-    let device = args.device.as_str();
-    if args.json {
-        let counted =
-            Counted { method, architecture, width, batch, size, device, precision, count };
-        println!("{}", serde_json::to_string(&counted)?);
-    } else {
-        let what = method.map_or(String::new(), |method| format!("{} with ", method.title()));
-        println!(
-            "{what}{architecture:?}, width {width}, {size} px, batch {batch}, {device} {precision:?}"
-        );
-        count::print(&count);
-    }
-    Ok(())
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn count_launches(_: &StepArgs) -> anyhow::Result<()> {
+    Err(usage(
+        "--count and --profile are for GPUs (--device cuda or wgpu), and this build has none",
+    ))
 }
 
 fn stem(args: &StepArgs) -> Stem {

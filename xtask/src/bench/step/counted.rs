@@ -1,0 +1,71 @@
+//! `bench step --count` and `--profile`: which step is counted, and how it is shown.
+
+use selfsame_models::Architecture;
+use serde::Serialize;
+
+use super::{StepArgs, Training, count, least, method, stem};
+use crate::device;
+use crate::methods::Method as Name;
+use crate::precision::Precision;
+use crate::usage::usage;
+
+/// What `--count` and `--profile` print with `--json`.
+#[derive(Serialize)]
+struct Counted<'a> {
+    method: Option<Name>,
+    architecture: Architecture,
+    width: usize,
+    batch: usize,
+    size: usize,
+    device: &'a str,
+    precision: Precision,
+    #[serde(flatten)]
+    count: count::Count,
+}
+
+pub fn count_launches(args: &StepArgs) -> anyhow::Result<()> {
+    if !device::is_gpu(&args.device) {
+        return Err(usage(
+            "--count and --profile are for GPUs: --device cuda or wgpu, where the build has them",
+        ));
+    }
+    crate::gpu::also_hear_operations();
+    let count = match args.method {
+        Some(method) => method::count(args, method)?,
+        None => selfsame_kernels::autocast(args.precision.into(), || {
+            let device = device::parse(&args.device)?.autodiff();
+            let mut training = Training::new(args, &device)?;
+            let mut counter = count::Counter::new(&device, args.profile);
+            for _ in 0..count::STEPS {
+                counter.before_step();
+                training = training.step(&device)?;
+            }
+            counter.before_step();
+            anyhow::Ok(counter.count(Some(least::least_bytes(&least::Work {
+                architecture: args.architecture,
+                stem: stem(args),
+                width: args.width,
+                batch: args.batch,
+                size: args.size,
+                activation: match args.precision {
+                    Precision::F32 => 4,
+                    Precision::Bf16 => 2,
+                },
+            }))))
+        })?,
+    };
+    let &StepArgs { method, architecture, width, batch, size, precision, .. } = args;
+    let device = args.device.as_str();
+    if args.json {
+        let counted =
+            Counted { method, architecture, width, batch, size, device, precision, count };
+        println!("{}", serde_json::to_string(&counted)?);
+    } else {
+        let what = method.map_or(String::new(), |method| format!("{} with ", method.title()));
+        println!(
+            "{what}{architecture:?}, width {width}, {size} px, batch {batch}, {device} {precision:?}"
+        );
+        count::print(&count);
+    }
+    Ok(())
+}
