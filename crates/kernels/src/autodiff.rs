@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend};
 
 use crate::Precision;
-use crate::ops::{Conv, KernelOps, Norm, Pool, SgdStep};
+use crate::ops::{Conv, KernelOps, Norm, Pool};
 
 #[derive(Debug)]
 struct ConvNode;
@@ -325,62 +325,6 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [x, scale, shift, residual] = [x, scale, shift, residual].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_scale_shift_add(x, scale, shift, residual, relu))
-    }
-
-    fn kernel_moving_average(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        tau: f64,
-    ) -> FloatTensor<Self> {
-        let [a, b] = [a, b].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_moving_average(a, b, tau))
-    }
-
-    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::from_inner(B::kernel_not_finite(x.into_primitive()))
-    }
-
-    fn kernel_sgd_without_momentum(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> FloatTensor<Self> {
-        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
-        Self::from_inner(B::kernel_sgd_without_momentum(w, g, scale, step))
-    }
-
-    fn kernel_sgd_first(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g, scale] = [w, g, scale].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd_first(w, g, scale, step);
-        (Self::from_inner(w), Self::from_inner(v))
-    }
-
-    fn kernel_sgd(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g, v, scale] = [w, g, v, scale].map(|t| t.into_primitive());
-        let (w, v) = B::kernel_sgd(w, g, v, scale, step);
-        (Self::from_inner(w), Self::from_inner(v))
-    }
-
-    fn kernel_update_norms(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        decay: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [w, g] = [w, g].map(|t| t.into_primitive());
-        let (w, g, decayed) = B::kernel_update_norms(w, g, decay);
-        (Self::from_inner(w), Self::from_inner(g), Self::from_inner(decayed))
     }
 
     fn kernel_norm_backward(

@@ -14,7 +14,6 @@ use crate::linear::{self, Sizes};
 use crate::norm::{self, Mask, Saved};
 use crate::pool::{self, Windows};
 use crate::ranks::Ranks;
-use crate::update;
 
 /// How to convolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +39,6 @@ pub struct Norm {
     pub relu: bool,
     /// Those whose batches count too.
     pub ranks: Option<Arc<dyn Ranks>>,
-}
-
-/// A step of stochastic gradient descent with momentum.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SgdStep {
-    /// μ
-    pub momentum: f64,
-    /// Look ahead along the velocity (Nesterov, 1983).
-    pub nesterov: bool,
-    /// λ
-    pub weight_decay: f64,
-    /// lr
-    pub learning_rate: f64,
 }
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
@@ -175,48 +161,6 @@ pub trait KernelOps: Backend {
         dy: FloatTensor<Self>,
         pool: Pool,
     ) -> FloatTensor<Self>;
-
-    /// `τ a + (1 − τ) b`, without gradient.
-    fn kernel_moving_average(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        tau: f64,
-    ) -> FloatTensor<Self>;
-
-    /// The first value that is NaN or infinite, or else 0, `[1]`, without gradient.
-    fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self>;
-
-    /// The new parameter, without gradient.
-    fn kernel_sgd_without_momentum(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> FloatTensor<Self>;
-
-    /// The new parameter and its first velocity, without gradient.
-    fn kernel_sgd_first(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// The new parameter and the new velocity, without gradient.
-    fn kernel_sgd(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        scale: FloatTensor<Self>,
-        step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// `‖w‖`, `‖g‖` and `‖g + λ w‖`, each `[1]`, without gradient.
-    fn kernel_update_norms(
-        w: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        decay: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 fn geometry<B: Backend>(x: &FloatTensor<B>, weight: &FloatTensor<B>, conv: Conv) -> Geometry {
@@ -536,76 +480,6 @@ macro_rules! host_kernels {
                 let w = windows::<Self>(&x, pool);
                 let dx = Self::host(x, |x| Self::host(dy, |dy| pool::max_gradient(x, dy, &w)));
                 Self::from_host(dx, shape, &device)
-            }
-
-            fn kernel_moving_average(
-                a: FloatTensor<Self>,
-                b: FloatTensor<Self>,
-                tau: f64,
-            ) -> FloatTensor<Self> {
-                let (shape, device) = (a.shape(), a.device());
-                let y = Self::host(a, |a| Self::host(b, |b| update::moving_average(a, b, tau)));
-                Self::from_host(y, shape, &device)
-            }
-
-            fn kernel_not_finite(x: FloatTensor<Self>) -> FloatTensor<Self> {
-                let device = x.device();
-                let found = Self::host(x, update::not_finite).unwrap_or(0.0);
-                Self::from_host(vec![found], Shape::new([1]), &device)
-            }
-
-            fn kernel_sgd_without_momentum(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> FloatTensor<Self> {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let w = Self::host(w, |w| {
-                    Self::host(g, |g| update::sgd_without_momentum(w, g, scale, step))
-                });
-                Self::from_host(w, shape, &device)
-            }
-
-            fn kernel_sgd_first(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let (w, v) =
-                    Self::host(w, |w| Self::host(g, |g| update::sgd(w, g, None, scale, step)));
-                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
-            }
-
-            fn kernel_sgd(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                v: FloatTensor<Self>,
-                scale: FloatTensor<Self>,
-                step: SgdStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-                let (shape, device) = (w.shape(), w.device());
-                let scale = Self::host(scale, |scale| scale[0]);
-                let (w, v) = Self::host(w, |w| {
-                    Self::host(g, |g| Self::host(v, |v| update::sgd(w, g, Some(v), scale, step)))
-                });
-                (Self::from_host(w, shape.clone(), &device), Self::from_host(v, shape, &device))
-            }
-
-            fn kernel_update_norms(
-                w: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                decay: f64,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let device = w.device();
-                let norms = Self::host(w, |w| Self::host(g, |g| update::norms(w, g, decay)));
-                let [w, g, decayed] =
-                    norms.map(|norm| Self::from_host(vec![norm as f32], Shape::new([1]), &device));
-                (w, g, decayed)
             }
         }
     };
