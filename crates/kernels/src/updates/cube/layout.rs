@@ -22,6 +22,9 @@ pub fn columns(
     }
     for job in 0..jobs {
         let kept = &columns[reference][job];
+        if extent(kept) == 0 {
+            continue;
+        }
         let sound = kept.is_nonoverlapping() && (!dense || is_dense(kept));
         let same = columns.iter().all(|column| same_order(&column[job], kept));
         if same && sound {

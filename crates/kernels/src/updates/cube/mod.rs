@@ -10,7 +10,7 @@ use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::{CubeBackend, CubeDevice};
 
 use super::list::{AdamWRule, ListOps, SgdRule, TensorList};
-use kernels::{REDUCED, UNITS, UPDATED};
+use kernels::{REDUCED, UPDATED};
 use launches::{Groups, Output, cube_dim, floats, integers};
 
 impl ListOps for CubeBackend {
