@@ -40,9 +40,8 @@ fn spec() -> impl Strategy<Value = Spec> {
         4 => (1..12usize, 1..12usize, 1..4usize).prop_map(|(o, i, k)| vec![o, i, k, k]),
     ];
     let excluded = prop::bool::weighted(0.3);
-    (shape, any::<[bool; 3]>(), prop::bool::weighted(0.2), excluded).prop_map(
-        |(shape, permuted, shared, excluded)| Spec { shape, permuted, shared, excluded },
-    )
+    (shape, any::<[bool; 3]>(), prop::bool::weighted(0.2), excluded)
+        .prop_map(|(shape, permuted, shared, excluded)| Spec { shape, permuted, shared, excluded })
 }
 
 fn specs() -> impl Strategy<Value = Vec<Spec>> {

@@ -41,9 +41,11 @@ pub struct AdamWJob {
 /// threads, launches and memory holds here too.
 pub fn adamw_all(device: &Device, jobs: Vec<AdamWJob>) -> Vec<(AnyTensor, [AnyTensor; 2])> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    if super::list::takes(jobs.iter().map(|job| {
-        [&job.parameter, &job.gradient].into_iter().chain(job.moments.iter().flatten())
-    })) {
+    if super::list::takes(
+        jobs.iter().map(|job| {
+            [&job.parameter, &job.gradient].into_iter().chain(job.moments.iter().flatten())
+        }),
+    ) {
         return super::list::adamw(jobs);
     }
     for_each_tensor(device, jobs, |job| {

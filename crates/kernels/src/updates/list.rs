@@ -1,8 +1,8 @@
 //! Updates of many tensors at once, an extension of CubeCL's backends with and without fusion.
 
 use burn::backend::fusion::custom::{
-    ExtensionMetadata, Float, FusionValueAdapter, HandleContainer, OutputTensor, TensorId, TensorIr,
-    TensorSpec,
+    ExtensionMetadata, Float, FusionValueAdapter, HandleContainer, OutputTensor, TensorId,
+    TensorIr, TensorSpec,
 };
 use burn::backend::fusion::{ExecutionError, Fusion, FusionBackend, FusionRuntime, FusionTensor};
 use burn::backend::tensor::FloatTensor;
@@ -24,7 +24,8 @@ impl<B: Backend> ExtensionType<B> for TensorList<B> {
     where
         F: Fn(BackendTensor<B>) -> DispatchTensorKind,
     {
-        let wrap = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
+        let wrap =
+            |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
         TensorList(self.0.into_iter().map(wrap).collect())
     }
 
@@ -215,10 +216,7 @@ where
     any && all
 }
 
-pub fn sgd(
-    jobs: Vec<SgdJob>,
-    scales: Option<Tensor<1>>,
-) -> Vec<(AnyTensor, Option<AnyTensor>)> {
+pub fn sgd(jobs: Vec<SgdJob>, scales: Option<Tensor<1>>) -> Vec<(AnyTensor, Option<AnyTensor>)> {
     let scales: Vec<_> = scales.into_iter().map(|t| t.inner().into_dispatch()).collect();
     // All jobs of a call have the same kernel.
     let kind = |job: &SgdJob| {
@@ -248,35 +246,40 @@ pub fn sgd(
 }
 
 pub fn adamw(jobs: Vec<AdamWJob>) -> Vec<(AnyTensor, [AnyTensor; 2])> {
-    in_groups(jobs, |job| job.moments.is_some(), |_, jobs| {
-        let rates = jobs.iter().map(|AdamWJob { step, .. }| {
-            let (first, second) = (step.beta1.powf(step.t as f64), step.beta2.powf(step.t as f64));
-            let kept = 1.0 - step.learning_rate * step.weight_decay;
-            let (beta1, beta2) = (step.beta1, step.beta2);
-            let [not1, not2] = [1.0 - beta1, 1.0 - beta2];
-            let [so_far1, so_far2] = [1.0 - first, 1.0 - second];
-            let (epsilon, rate) = (step.epsilon, step.learning_rate);
-            [beta1, not1, beta2, not2, so_far1, so_far2, epsilon, rate, kept].map(|x| x as f32)
-        });
-        let rule = AdamWRule { rates: rates.collect() };
-        let moments = |i: usize| {
-            jobs.iter().filter_map(|job| Some(job.moments.as_ref()?[i].clone())).collect()
-        };
-        let columns = [
-            jobs.iter().map(|job| job.parameter.clone()).collect(),
-            jobs.iter().map(|job| job.gradient.clone()).collect(),
-            moments(0),
-            moments(1),
-        ];
-        let count = jobs.len();
-        drop(jobs);
-        let list = <Dispatch as ListOps>::list_adamw(list(columns), rule);
-        let mut new = list.0.into_iter().map(AnyTensor::from_dispatch);
-        let mut column = || new.by_ref().take(count).collect::<Vec<_>>();
-        let (parameters, first, second) = (column(), column(), column());
-        let moments = first.into_iter().zip(second).map(|(m, v)| [m, v]);
-        parameters.into_iter().zip(moments).collect()
-    })
+    in_groups(
+        jobs,
+        |job| job.moments.is_some(),
+        |_, jobs| {
+            let rates = jobs.iter().map(|AdamWJob { step, .. }| {
+                let (first, second) =
+                    (step.beta1.powf(step.t as f64), step.beta2.powf(step.t as f64));
+                let kept = 1.0 - step.learning_rate * step.weight_decay;
+                let (beta1, beta2) = (step.beta1, step.beta2);
+                let [not1, not2] = [1.0 - beta1, 1.0 - beta2];
+                let [so_far1, so_far2] = [1.0 - first, 1.0 - second];
+                let (epsilon, rate) = (step.epsilon, step.learning_rate);
+                [beta1, not1, beta2, not2, so_far1, so_far2, epsilon, rate, kept].map(|x| x as f32)
+            });
+            let rule = AdamWRule { rates: rates.collect() };
+            let moments = |i: usize| {
+                jobs.iter().filter_map(|job| Some(job.moments.as_ref()?[i].clone())).collect()
+            };
+            let columns = [
+                jobs.iter().map(|job| job.parameter.clone()).collect(),
+                jobs.iter().map(|job| job.gradient.clone()).collect(),
+                moments(0),
+                moments(1),
+            ];
+            let count = jobs.len();
+            drop(jobs);
+            let list = <Dispatch as ListOps>::list_adamw(list(columns), rule);
+            let mut new = list.0.into_iter().map(AnyTensor::from_dispatch);
+            let mut column = || new.by_ref().take(count).collect::<Vec<_>>();
+            let (parameters, first, second) = (column(), column(), column());
+            let moments = first.into_iter().zip(second).map(|(m, v)| [m, v]);
+            parameters.into_iter().zip(moments).collect()
+        },
+    )
 }
 
 pub fn moving_average(pairs: Vec<(AnyTensor, AnyTensor)>, tau: f64) -> Vec<AnyTensor> {
@@ -317,9 +320,8 @@ fn in_groups<T, K: PartialEq + Copy, R>(
             None => groups.push((kind, vec![i], vec![job])),
         }
     }
-    let done = groups
-        .into_iter()
-        .flat_map(|(kind, places, jobs)| places.into_iter().zip(f(kind, jobs)));
+    let done =
+        groups.into_iter().flat_map(|(kind, places, jobs)| places.into_iter().zip(f(kind, jobs)));
     let mut done: Vec<_> = done.collect();
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()

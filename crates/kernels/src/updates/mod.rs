@@ -60,8 +60,9 @@ pub fn update_norms_all(
     if list::takes(parameters.iter().map(|(w, g, _)| [w, g].into_iter())) {
         return list::norms(parameters);
     }
-    let norms =
-        for_each_tensor(device, parameters, |(w, g, decay)| update_norms(&w.flat(), &g.flat(), decay));
+    let norms = for_each_tensor(device, parameters, |(w, g, decay)| {
+        update_norms(&w.flat(), &g.flat(), decay)
+    });
     [0, 1, 2].map(|i| Tensor::cat(norms.iter().map(|norms| norms[i].clone()).collect(), 0))
 }
 

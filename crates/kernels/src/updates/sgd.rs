@@ -45,9 +45,9 @@ pub fn sgd_all(
     scales: Option<Tensor<1>>,
 ) -> Vec<(AnyTensor, Option<AnyTensor>)> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    if super::list::takes(jobs.iter().map(|job| {
-        [&job.parameter, &job.gradient].into_iter().chain(&job.velocity)
-    })) {
+    if super::list::takes(
+        jobs.iter().map(|job| [&job.parameter, &job.gradient].into_iter().chain(&job.velocity)),
+    ) {
         return super::list::sgd(jobs, scales);
     }
     let scales = scales.map(Tensor::inner);

@@ -55,13 +55,13 @@ impl Lars {
         learning_rate: f64,
     ) -> Vec<Updated> {
         let scaled = || updates.iter().filter(|update| !update.excluded);
-        let norms = scaled().map(|update| {
-            (update.parameter.clone(), update.gradient.clone(), update.weight_decay)
-        });
+        let norms = scaled()
+            .map(|update| (update.parameter.clone(), update.gradient.clone(), update.weight_decay));
         let norms: Vec<_> = norms.collect();
-        let ratios = scaled().next().map(|first| first.weight_decay).map(|decay| {
-            self.trust_ratio(update_norms_all(device, norms), decay, learning_rate)
-        });
+        let ratios = scaled()
+            .next()
+            .map(|first| first.weight_decay)
+            .map(|decay| self.trust_ratio(update_norms_all(device, norms), decay, learning_rate));
         let Self { momentum, .. } = *self;
         let mut numbers = 0..;
         let jobs = updates.into_iter().map(|mut update| {

@@ -2,9 +2,9 @@
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::cubecl::prelude::*;
-use burn_cubecl::cubecl::calculate_cube_count_elemwise;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 
@@ -242,12 +242,7 @@ fn like(tensor: &CubeTensor) -> CubeTensor {
 
 /// `[length]`, of any values.
 pub fn empty(client: &Client, device: &CubeDevice, length: usize) -> CubeTensor {
-    empty_device_contiguous_dtype(
-        client.clone(),
-        device.clone(),
-        Shape::new([length]),
-        DType::F32,
-    )
+    empty_device_contiguous_dtype(client.clone(), device.clone(), Shape::new([length]), DType::F32)
 }
 
 /// `[values]`

@@ -1,8 +1,8 @@
 //! [`ListOps`] on CubeCL's backends.
 
 mod kernels;
-mod layout;
 mod launches;
+mod layout;
 
 use burn::backend::tensor::FloatTensor;
 use burn_cubecl::cubecl::client::Client;
