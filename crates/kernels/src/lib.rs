@@ -56,7 +56,6 @@ mod ranks;
 mod scratch;
 mod simd;
 mod transpose;
-mod update;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod updates;
 mod workers;
@@ -66,19 +65,20 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{DType, Device, FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 
 pub use collective::{DeviceSums, connected};
 pub use exchange::{all_gather, all_sum};
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
 pub use ranks::{Ranks, Together, current_ranks, device_ranks, thread_ranks, together};
+pub use updates::{
+    AdamWJob, AdamWStep, AnyTensor, SgdJob, SgdStep, adamw_all, moving_average, moving_average_all,
+    not_finite, not_finite_values, sgd_all, sgd_step, update_norms, update_norms_all,
+};
 pub use workers::{for_each_tensor, on_workers};
 
-pub use ops::SgdStep;
-
 use ops::{Conv, KernelOps, Norm, Pool};
-use updates::UpdateOps;
 
 /// A 2-D convolution without bias:
 /// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
@@ -357,108 +357,6 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_max_pool(x.into_dispatch(), pool))
 }
 
-/// A moving average in one pass: `τ average + (1 − τ) value`. No gradient flows through.
-pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau: f64) -> Tensor<D> {
-    if !has_updates(&average) || !has_updates(&value) || average.dims() != value.dims() {
-        return (average.mul_scalar(tau) + value.mul_scalar(1.0 - tau)).detach();
-    }
-    let (average, value) = (average.into_dispatch(), value.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as UpdateOps>::kernel_moving_average(average, value, tau))
-}
-
-/// The first of the tensors with a value that is NaN or infinite, and that value, in one pass over each. On devices without
-/// kernels here the value is the sum of all of a tensor, which is not finite either, and neither is a sum beyond
-/// the largest float; those of all tensors are read from the device at once.
-pub fn not_finite(device: &Device, tensors: Vec<Tensor<1>>) -> Option<(usize, f32)> {
-    if tensors.is_empty() {
-        return None;
-    }
-    let values = if tensors.iter().all(has_updates) {
-        for_each_tensor(device, tensors, |x| {
-            let found = <Dispatch as UpdateOps>::kernel_not_finite(x.into_dispatch());
-            Tensor::<1>::from_dispatch(found).into_scalar::<f32>()
-        })
-    } else {
-        let sums = tensors.into_iter().map(Tensor::sum).collect();
-        Tensor::cat(sums, 0).into_data().iter::<f32>().collect()
-    };
-    values.into_iter().enumerate().find(|(_, value)| !value.is_finite())
-}
-
-/// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
-/// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity is the
-/// first gradient. Returns the new parameter and, unless μ = 0, the new velocity. No gradient flows
-/// through.
-///
-/// `scale` is r, `[1]`: LARS' trust ratio, or 1 if there is none.
-pub fn sgd_step<const D: usize>(
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    velocity: Option<Tensor<D>>,
-    scale: Option<Tensor<1>>,
-    step: SgdStep,
-) -> (Tensor<D>, Option<Tensor<D>>) {
-    let velocity = velocity.filter(|_| step.momentum != 0.0);
-    let fits = |t: &Tensor<D>| has_updates(t) && t.dims() == parameter.dims();
-    let all = [&parameter, &gradient].into_iter().chain(&velocity).all(fits);
-    if !all || !scale.iter().all(has_updates) {
-        return plain_sgd_step(parameter, gradient, velocity, scale, step);
-    }
-    let scale = scale.unwrap_or_else(|| Tensor::ones([1], &parameter.device())).into_dispatch();
-    let (w, g) = (parameter.into_dispatch(), gradient.into_dispatch());
-    let (w, v) = match velocity {
-        Some(v) => <Dispatch as UpdateOps>::kernel_sgd(w, g, v.into_dispatch(), scale, step),
-        None if step.momentum == 0.0 => {
-            let w = <Dispatch as UpdateOps>::kernel_sgd_without_momentum(w, g, scale, step);
-            return (Tensor::from_dispatch(w), None);
-        }
-        None => <Dispatch as UpdateOps>::kernel_sgd_first(w, g, scale, step),
-    };
-    (Tensor::from_dispatch(w), Some(Tensor::from_dispatch(v)))
-}
-
-fn plain_sgd_step<const D: usize>(
-    parameter: Tensor<D>,
-    mut gradient: Tensor<D>,
-    velocity: Option<Tensor<D>>,
-    scale: Option<Tensor<1>>,
-    step: SgdStep,
-) -> (Tensor<D>, Option<Tensor<D>>) {
-    if step.weight_decay != 0.0 {
-        gradient = gradient + parameter.clone().mul_scalar(step.weight_decay);
-    }
-    if let Some(scale) = scale {
-        gradient = gradient * scale.reshape([1; D]);
-    }
-    let velocity = match velocity {
-        Some(velocity) => velocity.mul_scalar(step.momentum) + gradient.clone(),
-        None => gradient.clone(),
-    };
-    let direction = match step.nesterov {
-        true => gradient + velocity.clone().mul_scalar(step.momentum),
-        false => velocity.clone(),
-    };
-    let parameter = (parameter - direction.mul_scalar(step.learning_rate)).detach();
-    (parameter, (step.momentum != 0.0).then(|| velocity.detach()))
-}
-
-/// `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂` over all elements, each `[1]`, in one pass: what LARS scales a step by.
-/// No gradient flows through.
-pub fn update_norms<const D: usize>(
-    parameter: &Tensor<D>,
-    gradient: &Tensor<D>,
-    weight_decay: f64,
-) -> [Tensor<1>; 3] {
-    let (w, g) = (parameter.clone().detach(), gradient.clone().detach());
-    if !has_updates(&w) || !has_updates(&g) || w.dims() != g.dims() {
-        let decayed = g.clone() + w.clone().mul_scalar(weight_decay);
-        return [w, g, decayed].map(|x| x.square().sum().sqrt());
-    }
-    let (w, g) = (w.into_dispatch(), g.into_dispatch());
-    let (w, g, decayed) = <Dispatch as UpdateOps>::kernel_update_norms(w, g, weight_decay);
-    [w, g, decayed].map(Tensor::from_dispatch)
-}
-
 /// A product by Burn's own operation `f`. Under [`autocast`] a GPU that has bf16 multiplies in it; weights stay f32, and
 /// results and gradients are f32 again.
 fn elsewhere<const D: usize>(
@@ -516,9 +414,4 @@ fn precision_of<const D: usize>(x: &Tensor<D>) -> Precision {
         }
         _ => Precision::F32,
     }
-}
-
-/// Whether this crate has updates for the tensor's backend and type.
-fn has_updates<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && workers::is_cpu(&x.device())
 }

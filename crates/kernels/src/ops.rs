@@ -14,7 +14,7 @@ use crate::linear::{self, Sizes};
 use crate::norm::{self, Mask, Saved};
 use crate::pool::{self, Windows};
 use crate::ranks::Ranks;
-use crate::update;
+use crate::updates::slices;
 
 /// How to convolve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +42,6 @@ pub struct Norm {
     pub momentum: f64,
     /// Those whose batches count too.
     pub ranks: Option<Arc<dyn Ranks>>,
-}
-
-/// A step of stochastic gradient descent with momentum.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SgdStep {
-    /// μ
-    pub momentum: f64,
-    /// Look ahead along the velocity (Nesterov, 1983).
-    pub nesterov: bool,
-    /// λ
-    pub weight_decay: f64,
-    /// lr
-    pub learning_rate: f64,
 }
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
@@ -331,7 +318,7 @@ fn norm_forward<B: HostBackend>(
     let unbiased: Vec<f32> = statistics.variance.iter().map(|v| v * unbias).collect();
     let [running_mean, running_variance] = running;
     let averaged = |running, batch: &[f32]| {
-        B::host(running, |running| update::moving_average(running, batch, 1.0 - momentum))
+        B::host(running, |running| slices::moving_average(running, batch, 1.0 - momentum))
     };
     let running_mean = averaged(running_mean, &statistics.mean);
     let running_variance = averaged(running_variance, &unbiased);

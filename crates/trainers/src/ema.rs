@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use selfsame_kernels::{for_each_tensor, moving_average};
+use selfsame_kernels::{AnyTensor, moving_average_all};
 use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
@@ -12,47 +12,64 @@ use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 /// statistics are the target's own, gathered from its own batches. The result requires no
 /// gradient and shares no graph with `online`.
 pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
-    let mut collect = Collect { trained: true, parameters: BTreeMap::new() };
-    visit_named(online, &mut collect);
-    let mut online = collect.parameters;
-    let mut collect = Collect { trained: false, parameters: BTreeMap::new() };
-    visit_named(&target, &mut collect);
-    let pairs = collect.parameters.into_iter().filter_map(|(path, value)| {
-        let online = online.remove(&path)?;
-        Some((path, value, online))
-    });
     let device = target.devices().into_iter().next().unwrap_or_default();
-    let averaged = for_each_tensor(&device, pairs.collect(), |(path, target, online)| {
-        (path, moving_average(target, online, tau))
-    });
-    map_named(target, &mut PutBack { averaged: averaged.into_iter().collect() })
+    let mut collect = Collect { parameters: BTreeMap::new() };
+    visit_named(online, &mut collect);
+    let mut take = TakeOut { online: collect.parameters, paths: Vec::new(), pairs: Vec::new() };
+    let target = map_named(target, &mut take);
+    let averaged = moving_average_all(&device, take.pairs, tau);
+    let averaged = take.paths.into_iter().zip(averaged).collect();
+    map_named(target, &mut PutBack { averaged })
 }
 
-/// The tensors of a network by their paths, flattened since their ranks differ.
+/// What trains in a network, by path.
 struct Collect {
-    /// Only those that train.
-    trained: bool,
-    parameters: BTreeMap<String, Tensor<1>>,
+    parameters: BTreeMap<String, AnyTensor>,
 }
 
 impl NamedVisitor for Collect {
     fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
         let value = param.val();
-        if value.is_require_grad() || !self.trained {
-            let elements = value.shape().num_elements();
-            self.parameters.insert(name.to_owned(), value.detach().reshape([elements]));
+        if value.is_require_grad() {
+            self.parameters.insert(name.to_owned(), value.into());
         }
     }
 }
 
+/// Takes the tensors to be averaged out of the target, so that nobody else holds them and they can be updated where they
+/// are.
+struct TakeOut {
+    online: BTreeMap<String, AnyTensor>,
+    paths: Vec<String>,
+    pairs: Vec<(AnyTensor, AnyTensor)>,
+}
+
+impl NamedMapper for TakeOut {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(online) = self.online.remove(name) else { return param };
+        param.map(|target| {
+            let nothing = Tensor::empty([0; D], &target.device());
+            self.paths.push(name.to_owned());
+            self.pairs.push((target.into(), online));
+            nothing
+        })
+    }
+}
+
 struct PutBack {
-    averaged: BTreeMap<String, Tensor<1>>,
+    averaged: BTreeMap<String, AnyTensor>,
 }
 
 impl NamedMapper for PutBack {
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(averaged) = self.averaged.remove(name) else { return param };
-        param.map(|target| averaged.reshape(target.shape()).set_require_grad(false))
+        param.map(|nothing| {
+            let averaged = averaged.into_tensor();
+            match nothing.device().is_autodiff() {
+                true => Tensor::from_inner(averaged).set_require_grad(false),
+                false => averaged,
+            }
+        })
     }
 }
 

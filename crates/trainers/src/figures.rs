@@ -46,16 +46,19 @@ pub(crate) struct Unread {
     terms: Vec<&'static str>,
     /// Those that had a gradient.
     parameters: Vec<String>,
-    /// Figures, then the sum of each gradient.
+    /// Figures, then a value of each gradient.
     values: Tensor<1>,
 }
 
 impl Unread {
-    /// `gradients`: the sum of each parameter's, `[1]`.
-    pub fn new(report: StepReport, figures: Figures, gradients: Vec<(String, Tensor<1>)>) -> Self {
+    /// `gradients`: a value for each of the parameters, `[n]`, that is finite if its gradient is.
+    pub fn new(
+        report: StepReport,
+        figures: Figures,
+        (parameters, gradients): (Vec<String>, Tensor<1>),
+    ) -> Self {
         let Figures { mut scalars, terms } = figures;
-        let (parameters, sums): (_, Vec<_>) = gradients.into_iter().unzip();
-        scalars.extend(sums);
+        scalars.extend((!parameters.is_empty()).then_some(gradients));
         Self { report, terms, parameters, values: Tensor::cat(scalars, 0) }
     }
 
@@ -81,9 +84,9 @@ impl Unread {
 
     fn report(self, values: &[f32]) -> Result<StepReport, TrainError> {
         let Self { mut report, terms, parameters, .. } = self;
-        let (figures, sums) = values.split_at(values.len() - parameters.len());
+        let (figures, gradients) = values.split_at(values.len() - parameters.len());
         fill(&mut report, figures, &terms)?;
-        match parameters.into_iter().zip(sums).find(|(_, sum)| !sum.is_finite()) {
+        match parameters.into_iter().zip(gradients).find(|(_, value)| !value.is_finite()) {
             Some((parameter, value)) => {
                 let (step, loss, value) = (report.step - 1, report.loss, *value);
                 Err(TrainError::GradientNotFinite { step, parameter, value, loss })

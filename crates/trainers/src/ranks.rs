@@ -10,7 +10,6 @@ use selfsame_kernels::{Ranks, Together, all_gather, all_sum, current_ranks};
 use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
-use crate::finite::flat;
 
 /// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has them: images are dealt
 /// out in turn. Gradients flow to this rank's own.
@@ -48,8 +47,9 @@ pub(crate) fn sum_gradients<M: Module>(
     gradients: GradientsParams,
     ranks: &dyn Ranks,
 ) -> GradientsParams {
-    let flat = flat(module, &gradients).into_iter();
-    let flat: Vec<_> = flat.map(|(_, gradient)| gradient.cast(DType::F32)).collect();
+    let mut collect = Flat { gradients: &gradients, found: Vec::new() };
+    visit_named(module, &mut collect);
+    let flat = collect.found;
     if flat.is_empty() {
         return gradients;
     }
@@ -60,7 +60,21 @@ pub(crate) fn sum_gradients<M: Module>(
     replace.sums
 }
 
-/// Takes what belongs to each parameter from the sums, in the order of [`flat`].
+/// All gradients, one-dimensional and f32.
+struct Flat<'a> {
+    gradients: &'a GradientsParams,
+    found: Vec<Tensor<1>>,
+}
+
+impl NamedVisitor for Flat<'_> {
+    fn visit<const D: usize>(&mut self, _: &str, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let elements = gradient.shape().num_elements();
+        self.found.push(gradient.reshape([elements]).cast(DType::F32));
+    }
+}
+
+/// Takes what belongs to each parameter from the sums, in the order of [`Flat`].
 struct Replace<'a> {
     gradients: &'a GradientsParams,
     all: Tensor<1>,

@@ -6,7 +6,7 @@ use selfsame_kernels::{current_ranks, on_workers};
 use selfsame_losses::{l2_normalize, sums};
 
 use crate::figures::{Figures, Unread};
-use crate::finite::{first_not_finite, gradient_sums};
+use crate::finite::{first_not_finite, gradient_values};
 use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
 use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, Snapshot, TrainError};
 
@@ -324,9 +324,9 @@ impl<M: Method> Trainer<M> {
         on_workers(&device, || {
             let start = Instant::now();
             let (report, figures, gradients) = self.differentiate(micro_batches);
-            let sums = gradient_sums(&self.method, &gradients);
+            let values = gradient_values(&self.method, &gradients, &self.device);
             self.update(gradients, &report);
-            Unread::new(StepReport { busy: start.elapsed(), waited, ..report }, figures, sums)
+            Unread::new(StepReport { busy: start.elapsed(), waited, ..report }, figures, values)
         })
     }
 

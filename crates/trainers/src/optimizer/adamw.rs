@@ -1,6 +1,7 @@
-use burn::tensor::Tensor;
+use burn::tensor::Device;
+use selfsame_kernels::{AdamWJob, AdamWStep, adamw_all};
 
-use super::{Update, check_positive, check_unit};
+use super::{Update, Updated, check_positive, check_unit};
 use crate::TrainError;
 
 /// AdamW (Loshchilov & Hutter, 2019, algorithm 2) in PyTorch's form.
@@ -30,23 +31,26 @@ impl AdamW {
         check_positive("optimizer.epsilon", self.epsilon)
     }
 
-    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
-        let Update { parameter, gradient, state, learning_rate, weight_decay, step, .. } = update;
-        let (mut first, mut second) = (
-            gradient.clone().mul_scalar(1.0 - self.beta1),
-            gradient.square().mul_scalar(1.0 - self.beta2),
-        );
-        if let (Some(v), Some(m)) = (state.pop(), state.pop()) {
-            first = first + m.mul_scalar(self.beta1);
-            second = second + v.mul_scalar(self.beta2);
-        }
-        state.extend([first.clone(), second.clone()]);
-        let t = (step + 1) as f64;
-        let first = first.div_scalar(1.0 - self.beta1.powf(t));
-        let second = second.div_scalar(1.0 - self.beta2.powf(t));
-        let direction = first / second.sqrt().add_scalar(self.epsilon);
-        parameter.mul_scalar(1.0 - learning_rate * weight_decay)
-            - direction.mul_scalar(learning_rate)
+    /// `step`: optimiser steps done before this one.
+    pub(super) fn update(
+        &self,
+        device: &Device,
+        updates: Vec<Update>,
+        learning_rate: f64,
+        step: u64,
+    ) -> Vec<Updated> {
+        let Self { beta1, beta2, epsilon } = *self;
+        let jobs = updates.into_iter().map(|update| {
+            let weight_decay = update.weight_decay;
+            AdamWJob {
+                moments: update.state.try_into().ok(),
+                parameter: update.parameter,
+                gradient: update.gradient,
+                step: AdamWStep { beta1, beta2, epsilon, weight_decay, learning_rate, t: step + 1 },
+            }
+        });
+        let updated = adamw_all(device, jobs.collect()).into_iter();
+        updated.map(|(parameter, moments)| (parameter, moments.into())).collect()
     }
 }
 

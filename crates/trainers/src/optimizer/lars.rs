@@ -1,8 +1,8 @@
-use burn::tensor::Tensor;
-use selfsame_kernels::{SgdStep, sgd_step, update_norms};
+use burn::tensor::{Device, Tensor};
+use selfsame_kernels::{SgdJob, SgdStep, sgd_all, update_norms_all};
 use serde::{Deserialize, Serialize};
 
-use super::{Update, check_positive, check_unit};
+use super::{Update, Updated, check_positive, check_unit};
 use crate::TrainError;
 
 /// LARS (You et al., 2017): every layer's step is scaled to a share η of the layer's norm.
@@ -48,22 +48,37 @@ impl Lars {
         check_positive("optimizer.eta", self.eta)
     }
 
-    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
-        let Update { parameter, gradient, state, learning_rate, weight_decay, excluded, .. } =
-            update;
-        let decay = if excluded { 0.0 } else { weight_decay };
-        let ratio = (!excluded).then(|| {
-            let [weight, gradient, decayed] = update_norms(&parameter, &gradient, decay);
-            self.trust_ratio([weight, gradient, decayed], decay, learning_rate)
-        });
+    pub(super) fn update(
+        &self,
+        device: &Device,
+        updates: Vec<Update>,
+        learning_rate: f64,
+    ) -> Vec<Updated> {
+        let scaled = || updates.iter().filter(|update| !update.excluded);
+        let norms = scaled()
+            .map(|update| (update.parameter.clone(), update.gradient.clone(), update.weight_decay));
+        let norms: Vec<_> = norms.collect();
+        let ratios = scaled()
+            .next()
+            .map(|first| first.weight_decay)
+            .map(|decay| self.trust_ratio(update_norms_all(device, norms), decay, learning_rate));
         let Self { momentum, .. } = *self;
-        let step = SgdStep { momentum, nesterov: false, weight_decay: decay, learning_rate };
-        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), ratio, step);
-        state.extend(velocity);
-        parameter
+        let mut numbers = 0..;
+        let jobs = updates.into_iter().map(|mut update| {
+            let weight_decay = update.weight_decay;
+            SgdJob {
+                velocity: update.state.pop(),
+                parameter: update.parameter,
+                gradient: update.gradient,
+                scale: if update.excluded { None } else { numbers.next() },
+                step: SgdStep { momentum, nesterov: false, weight_decay, learning_rate },
+            }
+        });
+        let updated = sgd_all(device, jobs.collect(), ratios).into_iter();
+        updated.map(|(parameter, velocity)| (parameter, Vec::from_iter(velocity))).collect()
     }
 
-    /// From `‖w‖`, `‖g‖` and `‖g + λ w‖`, each `[1]`.
+    /// From `‖w‖`, `‖g‖` and `‖g + λ w‖` of every parameter, `[n]` each.
     fn trust_ratio(
         &self,
         [weight, gradient, decayed]: [Tensor<1>; 3],

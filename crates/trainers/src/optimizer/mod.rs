@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_kernels::for_each_tensor;
-use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
+use selfsame_kernels::AnyTensor;
+use selfsame_models::named::{NamedMapper, map_named};
 use selfsame_models::weights::{Array, StateDict};
 
 use crate::TrainError;
@@ -98,28 +98,28 @@ pub(crate) fn check_positive(field: &'static str, value: f64) -> Result<(), Trai
     Err(TrainError::config(field, format!("{value} is not a finite number above 0")))
 }
 
-/// One parameter's part of a step, on the plain (non-autodiff) device. All tensors are flattened,
-/// since the rules work element by element and ranks differ.
-pub(crate) struct Update<'a> {
-    pub parameter: Tensor<1>,
-    pub gradient: Tensor<1>,
+/// One parameter's part of a step.
+pub(crate) struct Update {
+    pub parameter: AnyTensor,
+    /// Of the parameter's shape, and so is the state.
+    pub gradient: AnyTensor,
     /// The rule's state for this parameter; empty before the first step.
-    pub state: &'a mut Vec<Tensor<1>>,
-    pub learning_rate: f64,
+    pub state: Vec<AnyTensor>,
     /// 0 for an excluded parameter.
     pub weight_decay: f64,
     /// Whether weight decay and LARS scaling skip this parameter.
     pub excluded: bool,
-    /// Optimiser steps done before this one.
-    pub step: u64,
 }
+
+/// A parameter after a step, with its state.
+type Updated = (AnyTensor, Vec<AnyTensor>);
 
 /// An optimiser with its state.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// State tensors by parameter path, flattened.
-    state: BTreeMap<String, Vec<Tensor<1>>>,
+    /// State tensors by parameter path, each of the parameter's shape.
+    state: BTreeMap<String, Vec<AnyTensor>>,
     step: u64,
 }
 
@@ -145,10 +145,10 @@ impl Optimizer {
         gradients: GradientsParams,
         learning_rate: f64,
     ) -> M {
-        let mut collect = Collect { gradients, parameters: Vec::new() };
-        visit_named(&module, &mut collect);
         let device = module.devices().into_iter().next().unwrap_or_default();
-        let updated = self.update(&device, collect.parameters, learning_rate);
+        let mut take = TakeOut { gradients, parameters: Vec::new() };
+        let module = map_named(module, &mut take);
+        let updated = self.update(&device, take.parameters, learning_rate);
         map_named(module, &mut PutBack { updated })
     }
 
@@ -158,38 +158,27 @@ impl Optimizer {
         device: &Device,
         parameters: Vec<Trained>,
         learning_rate: f64,
-    ) -> BTreeMap<String, Tensor<1>> {
-        let jobs = parameters
-            .into_iter()
-            .map(|trained| {
-                let state = self.state.remove(&trained.path).unwrap_or_default();
-                (trained, state)
-            })
-            .collect();
-        let (config, step) = (&self.config, self.step);
-        let updated = for_each_tensor(device, jobs, |(trained, mut state)| {
-            let Trained { path, parameter, gradient, rank } = trained;
-            let excluded = config.exclude_bias_and_norm && rank == 1;
-            let update = Update {
-                parameter,
-                gradient,
-                state: &mut state,
-                learning_rate,
-                weight_decay: if excluded { 0.0 } else { config.weight_decay },
-                excluded,
-                step,
-            };
-            let parameter = match &config.rule {
-                Rule::Sgd(rule) => rule.update(update),
-                Rule::AdamW(rule) => rule.update(update),
-                Rule::Lars(rule) => rule.update(update),
-            };
-            (path, parameter, state)
+    ) -> BTreeMap<String, AnyTensor> {
+        let Self { config, state, step } = self;
+        let mut paths = Vec::with_capacity(parameters.len());
+        let updates = parameters.into_iter().map(|trained| {
+            let Trained { path, parameter, gradient } = trained;
+            let excluded = config.exclude_bias_and_norm && parameter.shape().num_dims() == 1;
+            let state = state.remove(&path).unwrap_or_default();
+            paths.push(path);
+            let weight_decay = if excluded { 0.0 } else { config.weight_decay };
+            Update { parameter, gradient, state, weight_decay, excluded }
         });
-        self.step += 1;
+        let updates = updates.collect();
+        let updated = match &config.rule {
+            Rule::Sgd(rule) => rule.update(device, updates, learning_rate),
+            Rule::AdamW(rule) => rule.update(device, updates, learning_rate, *step),
+            Rule::Lars(rule) => rule.update(device, updates, learning_rate),
+        };
+        *step += 1;
         let mut parameters = BTreeMap::new();
-        for (path, parameter, state) in updated {
-            self.state.insert(path.clone(), state);
+        for (path, (parameter, new)) in paths.into_iter().zip(updated) {
+            state.insert(path.clone(), new);
             parameters.insert(path, parameter);
         }
         parameters
@@ -203,9 +192,11 @@ impl Optimizer {
         let mut dict = StateDict::new();
         for (path, slots) in &self.state {
             for (slot, tensor) in self.config.rule.slots().iter().zip(slots) {
-                let values = tensor.to_data().try_into_vec::<f32>().map_err(|e| {
+                let failed = |e: &dyn std::fmt::Debug| {
                     selfsame_models::ModelError::Device(format!("{path}.{slot}: {e:?}"))
-                })?;
+                };
+                let data = tensor.to_data().map_err(|e| failed(&e))?;
+                let values = data.try_into_vec::<f32>().map_err(|e| failed(&e))?;
                 dict.insert(format!("{path}.{slot}"), Array { shape: vec![values.len()], values });
             }
         }
@@ -224,7 +215,7 @@ impl Optimizer {
     ) -> Result<(), TrainError> {
         let device = module.devices().into_iter().next().unwrap_or_default().inner();
         let parameters = selfsame_models::weights::state_dict(module)?;
-        let mut state: BTreeMap<String, Vec<Tensor<1>>> = BTreeMap::new();
+        let mut state: BTreeMap<String, Vec<AnyTensor>> = BTreeMap::new();
         for path in parameters.keys() {
             let arrays: Vec<&Array> = self
                 .config
@@ -247,7 +238,10 @@ impl Optimizer {
             }
             let tensors = arrays
                 .into_iter()
-                .map(|a| Tensor::from_data(TensorData::new(a.values.clone(), [length]), &device))
+                .map(|a| {
+                    let data = TensorData::new(a.values.clone(), parameters[path].shape.clone());
+                    AnyTensor::from_data(data, &device)
+                })
                 .collect();
             state.insert(path.clone(), tensors);
         }
@@ -271,39 +265,40 @@ impl Optimizer {
 /// A parameter that has a gradient.
 struct Trained {
     path: String,
-    /// Flattened, and so is the gradient.
-    parameter: Tensor<1>,
-    gradient: Tensor<1>,
-    /// Dimensions that the parameter has in the module.
-    rank: usize,
+    parameter: AnyTensor,
+    gradient: AnyTensor,
 }
 
-struct Collect {
+/// Takes all parameters that have a gradient out of a module, so that nobody else holds them and they can be updated
+/// where they are.
+struct TakeOut {
     gradients: GradientsParams,
     parameters: Vec<Trained>,
 }
 
-impl NamedVisitor for Collect {
-    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
-        let elements = gradient.shape().num_elements();
-        self.parameters.push(Trained {
-            path: name.to_owned(),
-            parameter: param.val().inner().reshape([elements]),
-            gradient: gradient.reshape([elements]),
-            rank: D,
-        });
+impl NamedMapper for TakeOut {
+    fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        param.map(|parameter| {
+            let nothing = Tensor::empty([0; D], &parameter.device());
+            self.parameters.push(Trained {
+                path: name.to_owned(),
+                parameter: parameter.into(),
+                gradient: gradient.into(),
+            });
+            nothing
+        })
     }
 }
 
 struct PutBack {
-    updated: BTreeMap<String, Tensor<1>>,
+    updated: BTreeMap<String, AnyTensor>,
 }
 
 impl NamedMapper for PutBack {
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(updated) = self.updated.remove(name) else { return param };
-        param.map(|old| Tensor::from_inner(updated.reshape(old.shape())).require_grad())
+        param.map(|_| Tensor::from_inner(updated.into_tensor()).require_grad())
     }
 }
 
@@ -324,14 +319,14 @@ pub(crate) mod tests {
         steps: u64,
     ) -> Vec<f32> {
         let mut optimizer = Optimizer::new(config.clone()).unwrap();
-        let mut parameter = parameter.flatten::<1>(0, D - 1);
+        let mut parameter = AnyTensor::from(parameter);
         for _ in 0..steps {
-            let gradient = gradient.clone().flatten(0, D - 1);
-            let trained = Trained { path: "w".to_owned(), parameter, gradient, rank: D };
+            let gradient = gradient.clone().into();
+            let trained = Trained { path: "w".to_owned(), parameter, gradient };
             let mut updated = optimizer.update(&Device::flex(), vec![trained], learning_rate);
             parameter = updated.remove("w").unwrap();
         }
-        parameter.into_data().try_into_vec().unwrap()
+        parameter.to_data().unwrap().try_into_vec().unwrap()
     }
 
     #[test]

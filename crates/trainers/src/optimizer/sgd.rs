@@ -1,7 +1,7 @@
-use burn::tensor::Tensor;
-use selfsame_kernels::{SgdStep, sgd_step};
+use burn::tensor::Device;
+use selfsame_kernels::{SgdJob, SgdStep, sgd_all};
 
-use super::{Update, check_unit};
+use super::{Update, Updated, check_unit};
 use crate::TrainError;
 
 /// SGD with momentum as PyTorch has it: the learning rate stands outside the velocity.
@@ -24,13 +24,25 @@ impl Sgd {
         check_unit("optimizer.momentum", self.momentum)
     }
 
-    pub(super) fn update(&self, update: Update<'_>) -> Tensor<1> {
-        let Update { parameter, gradient, state, learning_rate, weight_decay, .. } = update;
+    pub(super) fn update(
+        &self,
+        device: &Device,
+        updates: Vec<Update>,
+        learning_rate: f64,
+    ) -> Vec<Updated> {
         let Self { momentum, nesterov } = *self;
-        let step = SgdStep { momentum, nesterov, weight_decay, learning_rate };
-        let (parameter, velocity) = sgd_step(parameter, gradient, state.pop(), None, step);
-        state.extend(velocity);
-        parameter
+        let jobs = updates.into_iter().map(|mut update| {
+            let weight_decay = update.weight_decay;
+            SgdJob {
+                velocity: update.state.pop(),
+                parameter: update.parameter,
+                gradient: update.gradient,
+                scale: None,
+                step: SgdStep { momentum, nesterov, weight_decay, learning_rate },
+            }
+        });
+        let updated = sgd_all(device, jobs.collect(), None).into_iter();
+        updated.map(|(parameter, velocity)| (parameter, Vec::from_iter(velocity))).collect()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::SgdStep;
 use crate::memory::{self, Writer};
-use crate::ops::SgdStep;
 use crate::simd::vectorized;
 
 /// Elements that one thread updates at a time.
