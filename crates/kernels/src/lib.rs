@@ -65,7 +65,7 @@ use std::sync::Arc;
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{DType, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use collective::{DeviceSums, connected};
 pub use exchange::{all_gather, all_sum};

@@ -5,7 +5,7 @@
 //! translation, and with PyTorch's batch-norm arithmetic. Between layers, images are
 //! `[batch, height, width, channels]`, as the kernels want them.
 
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::ops::ConvOptions;
 use selfsame_kernels::{
@@ -162,11 +162,18 @@ impl BatchNorm {
     }
 }
 
+/// Puts a value in the place of the state's. [`RunningState::update`] would keep it back until the next one, and divide it by
+/// the number of threads that have one: a launch on a GPU, for each state of each layer.
 fn set(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
-    state.update(value);
-    // `update` only queues the value; a snapshot, a checkpoint or an evaluation taken now would
-    // miss this step without the flush.
-    state.value_sync();
+    state.clone().map(&mut Replace(value));
+}
+
+struct Replace(Tensor<1>);
+
+impl ModuleMapper for Replace {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|_| Tensor::from_dispatch(self.0.clone().into_dispatch()))
+    }
 }
 
 #[cfg(test)]
