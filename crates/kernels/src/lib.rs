@@ -1,22 +1,23 @@
-//! The operations that a convolutional encoder trains with, forward and backward, faster than
-//! Burn's CPU backends have them.
+//! The operations that a convolutional encoder trains with, forward and backward, in fewer passes over memory than Burn's
+//! backends have them: on CPUs, and on GPUs through CubeCL.
 //!
 //! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`],
 //! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`],
-//! [`update_norms`] and [`moving_average`], on all parameters at once with [`for_each_tensor`]. On an f32 tensor of a
-//! CPU backend whose feature is on (`flex`, `ndarray`) they run the kernels of this crate, and on
-//! anything else the plain Burn operations, so a model can call them unconditionally. Gradients
-//! flow through either way.
+//! [`update_norms`] and [`moving_average`], on all parameters at once [`sgd_all`], [`adamw_all`], [`update_norms_all`] and
+//! [`moving_average_all`]. On an f32 tensor of a backend whose feature is on (`flex`, `ndarray`, `cuda`, `wgpu`) they run the
+//! kernels of this crate, and on anything else the plain Burn operations, so a model can call them unconditionally.
+//! Gradients flow through either way.
 //!
 //! Images are `[batch, height, width, channels]` here ("channels last"), since the kernels are
 //! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
-//! [`autocast`] makes convolutions and linear layers multiply in bf16, [`on_workers`] saves small networks most of
+//! [`autocast`] makes convolutions and linear layers multiply in bf16 (on a GPU images between them are bf16 then), [`on_workers`] saves small networks most of
 //! the waiting for threads, and [`together`] takes batch norm's statistics over several processes, devices or threads
 //! ([`Ranks`]), which [`all_gather`] and [`all_sum`] exchange tensors between.
 //!
-//! Results do not depend on the number of threads: every sum is taken in one fixed order.
+//! Results do not depend on the number of threads: every sum is taken in one fixed order, on a GPU in one for each
+//! kind of GPU.
 //!
 //! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found when the program runs, and
 //! nothing has to be set when it is compiled. The environment variable `SELFSAME_MAX_ISA` (`portable`,
