@@ -49,6 +49,7 @@ mod linear;
 mod machine;
 mod memory;
 mod norm;
+#[allow(clippy::type_complexity, reason = "Burn's macro for extensions wants tuples written out")]
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod ops;
 mod pool;

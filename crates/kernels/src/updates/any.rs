@@ -2,7 +2,7 @@
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, ExecutionError, TensorMetadata};
-use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+use burn::tensor::{Device, Shape, Tensor, TensorData};
 
 use crate::workers::is_cpu;
 
@@ -47,7 +47,8 @@ impl AnyTensor {
         burn::tensor::read_sync(Dispatch::float_into_data(self.0.clone()))
     }
 
-    pub(super) fn dtype(&self) -> DType {
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    pub(super) fn dtype(&self) -> burn::tensor::DType {
         self.0.dtype()
     }
 
