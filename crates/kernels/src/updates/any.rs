@@ -2,7 +2,7 @@
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Dispatch, DispatchTensor, ExecutionError, TensorMetadata};
-use burn::tensor::{Device, Shape, Tensor, TensorData};
+use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use crate::workers::is_cpu;
 
@@ -48,7 +48,7 @@ impl AnyTensor {
     }
 
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    pub(super) fn dtype(&self) -> burn::tensor::DType {
+    pub(super) fn dtype(&self) -> DType {
         self.0.dtype()
     }
 
