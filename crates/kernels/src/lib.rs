@@ -92,7 +92,8 @@ use ops::{Conv, KernelOps, Norm, Pool};
 ///   [`conv2d`](burn::tensor::module::conv2d). There are kernels for square kernels with the same
 ///   stride and the same padding, below the kernel's size, in both directions and without dilation; whatever
 ///   else is asked for goes to Burn.
-/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`.
+/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`, bf16 where a GPU convolves
+///   under [`autocast`] in bf16.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
     let [_, height, width, channels_in] = x.dims();
     let [channels_out, group_in, kernel, kernel_width] = weight.dims();

@@ -1,13 +1,14 @@
 use std::cell::Cell;
 
-/// What convolutions and linear layers multiply. Tensors, sums, batch norm and everything else stay f32.
+/// What convolutions and linear layers multiply. Weights, sums and statistics stay f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// 24 bits of precision.
     #[default]
     F32,
     /// 8 bits: inputs, weights and gradients are rounded when they are multiplied, and only then. Up to
-    /// twice as fast on processors with AVX-512 BF16; on others it is emulated.
+    /// twice as fast on processors with AVX-512 BF16; on others it is emulated. On a GPU that has bf16, images come out
+    /// of a convolution as bf16 and stay so up to the pooling; on one that has not, everything is f32.
     Bf16,
 }
 
