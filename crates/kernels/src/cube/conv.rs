@@ -133,8 +133,8 @@ fn has_tensor_cores(x: &CubeTensor) -> bool {
     !features.cmma.is_empty() || !features.mma.is_empty()
 }
 
-/// Kernels for matrix products on tensor cores, in the order in which they are tried: that of their speed on NVIDIA GPUs of
-/// this decade. Which of them a device has for a shape is known only when it is asked.
+/// Kernels for matrix products on tensor cores, in the order in which they are tried. It is not measured yet. Which of them a
+/// device has for a shape is known only when it is asked.
 const PRODUCTS: [(ConvAlgorithm, AcceleratedTileKind); 4] = [
     (ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
     (ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma),
