@@ -13,13 +13,16 @@ use selfsame_models::named::{NamedVisitor, visit_named};
 use selfsame_trainers::{Flow, Hooks, Method, Position, StepReport, Trainer, ViewSource, Views};
 use serde::Serialize;
 
-use crate::bridge::LoaderSource;
-use crate::config::{Overrides, RunConfig};
-use crate::device;
-use crate::methods::{Method as Name, MethodTask, with_method};
-use crate::precision::Precision;
-use crate::pretrain::{Interrupt, Place, Training, loader};
-use crate::usage::usage;
+use selfsame::Interrupt;
+use selfsame::settings::Method as Name;
+use selfsame::settings::Precision;
+use selfsame::settings::{Overrides, RunConfig};
+use selfsame::workshop;
+use selfsame::workshop::LoaderSource;
+use selfsame::workshop::usage;
+use selfsame::workshop::{MethodTask, with_method};
+use selfsame::workshop::{Place, Training, loader, open};
+use selfsame_cli::Terminal;
 
 /// Train the same few steps on a device and on the CPU, with every method, and show how far their losses are apart, and the
 /// gradients of the first.
@@ -38,7 +41,7 @@ pub struct AgreeArgs {
     #[arg(long, value_name = "DEVICE")]
     device: String,
     /// What the device multiplies; the CPU keeps to f32.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
     /// Optimiser steps.
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -173,25 +176,32 @@ impl Run {
             ..Overrides::default()
         };
         let mut config = overrides.resolve(method)?;
-        let data = crate::data::open(&mut config)?;
+        let voice = Terminal::new().voice();
+        let data = open(&mut config, &voice)?;
         let place = Place {
-            device: device::parse(device)?,
+            device: workshop::parse(device)?,
             together: None,
             threads: None,
             rescue: None,
             interrupt: Interrupt::default(),
+            voice,
         };
         Ok(Self { config, data, place })
     }
 
+    fn with_method<T: MethodTask>(&self, task: T) -> anyhow::Result<T::Output> {
+        let RunConfig { settings, encoder, seed, .. } = &self.config;
+        with_method(settings, &encoder.resnet(), *seed, &self.autodiff(), task)
+    }
+
     /// Losses of the first steps.
     fn losses(&self, steps: u64) -> anyhow::Result<Vec<f32>> {
-        with_method(&self.config, &self.autodiff(), FirstSteps { run: self, steps })
+        self.with_method(FirstSteps { run: self, steps })
     }
 
     /// Of the first step, with every other pixel larger by `share` of its value, the rest smaller.
     fn gradients(&self, share: f32) -> anyhow::Result<Gradients> {
-        with_method(&self.config, &self.autodiff(), FirstGradients { run: self, share })
+        self.with_method(FirstGradients { run: self, share })
     }
 
     fn autodiff(&self) -> Device {

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::photographs::photograph;
 use super::step::median;
-use crate::data::datasets_root;
-use crate::usage::usage;
+use selfsame::datasets;
+use selfsame::workshop::usage;
 
 /// Two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
 #[derive(Args)]
@@ -253,7 +253,7 @@ fn works(args: &AugmentArgs, folder: &Path) -> anyhow::Result<(Vec<Work>, Photog
 }
 
 fn open(source: Source) -> anyhow::Result<std::sync::Arc<dyn selfsame_data::ImageDataset>> {
-    Ok(selfsame_data::open(&source, &datasets_root(), selfsame_data::Links::Follow)?.train)
+    Ok(selfsame_data::open(&source, &datasets(), selfsame_data::Links::Follow)?.train)
 }
 
 /// The first of the user's own, or those that are drawn, as files in `folder`.

@@ -13,7 +13,7 @@ use selfsame_eval::{Features, Knn, Labelled, LinearProbe, Probe};
 use serde::Serialize;
 
 use super::step::median;
-use crate::usage::usage;
+use selfsame::workshop::usage;
 
 /// Weighted k-NN (k = 200, T = 0.1) and a linear probe with one C, on features drawn around a centre per class.
 #[derive(Args)]

@@ -12,8 +12,8 @@ use selfsame_kernels::{
 };
 use serde::Serialize;
 
-use crate::precision::Precision;
-use crate::usage::usage;
+use selfsame::settings::Precision;
+use selfsame::workshop::usage;
 
 /// Batch norm in train mode as a layer of an encoder computes it.
 fn norm(
@@ -41,7 +41,7 @@ pub struct KernelArgs {
     #[arg(long, default_value_t = 32, value_name = "PIXELS")]
     size: usize,
     /// What convolutions and linear layers multiply.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
     /// Runs of each kernel, of which the median counts.
     #[arg(long, default_value_t = 15, value_name = "N")]

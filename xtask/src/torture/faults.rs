@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 
 use super::kills::writes;
 use super::victim::{Victim, spawn};
-use crate::run_folder::{CHECKPOINTS, newest_checkpoint};
+use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 use selfsame_trainers::UNFINISHED;
 
-use crate::run_folder::CHECKPOINTS;
+use selfsame::workshop::CHECKPOINTS;
 
 /// When to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

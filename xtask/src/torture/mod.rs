@@ -16,12 +16,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::run_folder::{CHECKPOINTS, newest_checkpoint};
-use crate::usage::usage;
-use crate::words::reasons;
 use faults::{Fault, Needs};
 use kills::{Kill, When};
 use report::{Campaign, Outcome, Row};
+use selfsame::workshop::usage;
+use selfsame::workshop::words::reasons;
+use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 use soak::Soak;
 use victim::{End, VICTIMS};
 

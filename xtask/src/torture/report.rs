@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::victim::VICTIMS;
-use crate::machine;
+use selfsame::workshop::describe;
 
 /// How a disturbed run ended.
 pub enum Outcome {
@@ -83,7 +83,7 @@ impl Campaign {
 }
 
 fn machine() -> String {
-    let known = machine::describe(None).into_iter();
+    let known = describe(None).into_iter();
     let told =
         known.filter(|(name, _)| ["Processor", "Logical cores", "System"].contains(&&**name));
     told.map(|(name, value)| format!("{}: {value}", name.to_lowercase()))

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 
 use super::victim::{VICTIMS, last_words, spawn};
-use crate::pretrain::Interrupted;
+use selfsame_cli::INTERRUPTED;
 
 const EVERY: Duration = Duration::from_secs(5);
 const MIB: f64 = (1 << 20) as f64;
@@ -40,10 +40,10 @@ impl Soak {
         let killed = Command::new("kill").arg(child.id().to_string()).status();
         killed.context("cannot ask the run to end")?;
         let status = child.wait()?;
-        if status.code() != Some(i32::from(Interrupted::STATUS)) {
+        if status.code() != Some(i32::from(INTERRUPTED)) {
             bail!("asked to end, the run said: {}", last_words(folder));
         }
-        let metrics = fs::read_to_string(folder.join(crate::run_folder::METRICS))?;
+        let metrics = fs::read_to_string(folder.join(selfsame::workshop::METRICS))?;
         let steps = metrics.lines().filter(|line| line.contains("learning_rate")).count() as u64;
         Ok(Self { samples, steps })
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use selfsame_models::weights::{StateDict, read_safetensors};
 use serde_json::Value;
 
-use crate::run_folder::{ENCODER, METRICS, SUMMARY, newest_checkpoint};
+use selfsame::workshop::{ENCODER, METRICS, SUMMARY, newest_checkpoint};
 
 /// So small that it ends in seconds, with a checkpoint every few steps.
 const SETTINGS: [&str; 9] = [

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::launches::Watch;
 use super::traffic::{Traffic, traffic};
-use crate::gpu::operations;
+use selfsame::workshop::gpu::operations;
 
 /// Kernels of one name.
 #[derive(Debug, Clone, Serialize)]

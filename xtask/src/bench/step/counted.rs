@@ -4,10 +4,10 @@ use selfsame_models::Architecture;
 use serde::Serialize;
 
 use super::{StepArgs, Training, count, least, method, stem};
-use crate::device;
-use crate::methods::Method as Name;
-use crate::precision::Precision;
-use crate::usage::usage;
+use selfsame::settings::Method as Name;
+use selfsame::settings::Precision;
+use selfsame::workshop;
+use selfsame::workshop::usage;
 
 /// What `--count` and `--profile` print with `--json`.
 #[derive(Serialize)]
@@ -24,16 +24,16 @@ struct Counted<'a> {
 }
 
 pub fn count_launches(args: &StepArgs) -> anyhow::Result<()> {
-    if !device::is_gpu(&args.device) {
+    if !workshop::is_gpu(&args.device) {
         return Err(usage(
             "--count and --profile are for GPUs: --device cuda or wgpu, where the build has them",
         ));
     }
-    crate::gpu::also_hear_operations();
+    selfsame::workshop::gpu::also_hear_operations();
     let count = match args.method {
         Some(method) => method::count(args, method)?,
         None => selfsame_kernels::autocast(args.precision.into(), || {
-            let device = device::parse(&args.device)?.autodiff();
+            let device = workshop::parse(&args.device)?.autodiff();
             let mut training = Training::new(args, &device)?;
             let mut counter = count::Counter::new(&device, args.profile);
             for _ in 0..count::STEPS {

@@ -7,10 +7,13 @@ use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
 
 use super::StepArgs;
 use super::count::{Count, Counter, STEPS};
-use crate::config::{Overrides, RunConfig};
-use crate::device;
-use crate::methods::{Method as Name, MethodTask, with_method};
-use crate::pretrain::{Interrupt, Place, Training};
+use selfsame::Interrupt;
+use selfsame::settings::Method as Name;
+use selfsame::settings::{Overrides, RunConfig};
+use selfsame::workshop;
+use selfsame::workshop::{MethodTask, with_method};
+use selfsame::workshop::{Place, Training, open};
+use selfsame_cli::Terminal;
 
 /// Counts what `pretrain` does between two looks at the loss, on images that are drawn.
 pub fn count(args: &StepArgs, method: Name) -> anyhow::Result<Count> {
@@ -36,16 +39,24 @@ pub fn count(args: &StepArgs, method: Name) -> anyhow::Result<Count> {
         ..Overrides::default()
     };
     let mut config = overrides.resolve(method)?;
-    let data = crate::data::open(&mut config)?;
+    let voice = Terminal::new().voice();
+    let data = open(&mut config, &voice)?;
     let place = Place {
-        device: device::parse(&args.device)?,
+        device: workshop::parse(&args.device)?,
         together: None,
         threads: None,
         rescue: None,
         interrupt: Interrupt::default(),
+        voice,
     };
     let task = Steps { config: &config, data: &data, place: &place, timed: args.profile };
-    with_method(&config, &place.device.clone().autodiff(), task)
+    with_method(
+        &config.settings,
+        &config.encoder.resnet(),
+        config.seed,
+        &place.device.clone().autodiff(),
+        task,
+    )
 }
 
 struct Steps<'a> {

@@ -29,10 +29,10 @@ use serde::Serialize;
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 use self::counted::count_launches;
-use crate::device;
-use crate::methods::Method as Name;
-use crate::precision::Precision;
-use crate::usage::usage;
+use selfsame::settings::Method as Name;
+use selfsame::settings::Precision;
+use selfsame::workshop;
+use selfsame::workshop::usage;
 
 /// Training steps of a ResNet: forward, backward and SGD on one batch, with a linear layer of
 /// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
@@ -63,7 +63,7 @@ pub struct StepArgs {
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
     /// A command to compare with. It is called with WIDTH BATCH STEPS MODE, and with ARCHITECTURE and SIZE behind that
     /// if they are not the defaults, and prints `median N images/s`.
@@ -140,7 +140,7 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
         return Err(usage("--method: a method's step is only counted, with --count or --profile"));
     }
     let start = Instant::now();
-    let device = device::parse(&args.device)?.autodiff();
+    let device = workshop::parse(&args.device)?.autodiff();
     let mut first_step_seconds = None;
     let mut ours = Vec::new();
     let mut peers = vec![Vec::new(); if args.peer.is_some() { args.peer_modes.len() } else { 0 }];
@@ -308,8 +308,8 @@ fn gflop(args: &StepArgs) -> Option<f64> {
 
 fn kernels_compiled(device: &str) -> Option<u64> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
-    if device::is_gpu(device) {
-        return Some(crate::gpu::compiled());
+    if workshop::is_gpu(device) {
+        return Some(selfsame::workshop::gpu::compiled());
     }
     #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
     let _ = device;

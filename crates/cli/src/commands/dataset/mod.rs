@@ -1,0 +1,106 @@
+mod download;
+mod info;
+mod inspect;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use selfsame::data::{import, list};
+use serde_json::json;
+
+use selfsame::datasets;
+
+/// List, inspect, download, import, describe and verify data sets.
+#[derive(Args)]
+pub struct DatasetArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All data sets that can be named, and whether their files are here.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of one data set: what it is, its licence, whom to cite, what is here.
+    Info {
+        /// A name that `dataset list` shows.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    Inspect(inspect::InspectArgs),
+    Download(download::DownloadArgs),
+    Verify(verify::VerifyArgs),
+    /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to datasets/NAME.
+    ///
+    /// A SHA256SUMS of all files is written, so that `dataset verify NAME` can tell later whether
+    /// they are still the same. For a data set of the catalogue that cannot be downloaded, such
+    /// as imagenet-1k, give its name, so that its licence and image counts are known.
+    Import {
+        /// What to call it: lower-case letters, digits and dashes.
+        name: String,
+        /// A folder or an archive.
+        path: PathBuf,
+    },
+}
+
+pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
+    let root = datasets();
+    match &args.command {
+        Command::Info { name, json } => info::run(name, *json, &root)?,
+        Command::Inspect(args) => inspect::run(args, &root)?,
+        Command::Download(args) => download::run(args, &root)?,
+        Command::Verify(args) => verify::run(args, &root)?,
+        Command::List { json: true } => {
+            let entries: Vec<_> = list(&root)?
+                .into_iter()
+                .map(|e| {
+                    json!({
+                        "name": e.name, "present": e.present,
+                        "description": e.manifest.as_ref().map(|m| &m.description),
+                        "train_images": e.manifest.as_ref().map(|m| m.train_images),
+                        "test_images": e.manifest.as_ref().map(|m| m.test_images),
+                        "licence": e.manifest.as_ref().map(|m| &m.licence),
+                    })
+                })
+                .collect();
+            println!("{}", serde_json::to_string_pretty(&entries)?);
+        }
+        Command::List { json: false } => {
+            let entries = list(&root)?;
+            let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
+            println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
+            for entry in entries {
+                let files = if entry.present { "here" } else { "not here" };
+                let (count, what) = match &entry.manifest {
+                    Some(m) => {
+                        let what = format!("{} [{}]", m.description, m.licence);
+                        (format!("{} / {}", m.train_images, m.test_images), what)
+                    }
+                    None => ("–".into(), "imported".into()),
+                };
+                println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
+            }
+        }
+        Command::Import { name, path } => {
+            let report = import(path, &root, name)?;
+            println!(
+                "{} files ({:.1} MB) → {}",
+                report.files,
+                report.bytes as f64 / 1e6,
+                report.folder.display()
+            );
+            if report.left_out > 0 {
+                println!("{} links or special files were left out", report.left_out);
+            }
+            println!("train on it with `selfsame pretrain byol --dataset {name}`");
+        }
+    }
+    Ok(())
+}

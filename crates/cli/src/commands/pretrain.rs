@@ -1,0 +1,86 @@
+//! `selfsame pretrain`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use selfsame::settings::Method;
+use selfsame::{Run, Start};
+
+use super::command_line;
+use super::settings::SettingsArgs;
+use crate::{Terminal, interrupt};
+
+/// Train an encoder on images without their labels.
+///
+/// Trains on the data set that comes with the program unless --dataset or --images says otherwise,
+/// evaluates on images never trained on, and leaves weights, metrics and a report in the run's folder.
+///
+/// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a closed
+/// terminal) and SIGUSR1 (which SLURM sends ahead with --signal=USR1@60). Before and after training the
+/// run ends at once. A second signal ends it at once, too.
+///
+/// `--resume auto --out RUN` goes on from there, to the same weights bit for bit. After a crash or a
+/// power cut it goes on from the newest checkpoint that is intact. The settings are in the run and need
+/// not be given again. Status 1 is an error, 2 a request that cannot work.
+///
+/// Several devices (--device cuda:0,cuda:1) divide every batch among them and train what one would. So
+/// do several processes that mpirun or srun starts, in a build with --features mpi.
+#[derive(Args, Clone)]
+#[command(after_help = "Examples:
+  selfsame pretrain byol
+  selfsame pretrain barlow-twins --images my-photos/ --out runs/photos
+  selfsame pretrain byol --recipe cifar10-1000ep
+  selfsame pretrain byol --dataset cifar10 --set train.epochs=200 --set encoder.base_width=64
+  selfsame pretrain byol --out runs/photos --resume auto")]
+pub struct PretrainArgs {
+    /// byol, barlow-twins, simclr, moco-v3, simsiam, vicreg, w-mse, dino or lejepa.
+    #[arg(value_parser = Method::parse)]
+    method: Method,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The run's folder [default: the next free runs/METHOD-DATASET].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run: the one in --out, or the latest of the default name. Starts
+    /// anew where there is none.
+    #[arg(long, value_name = "auto", value_parser = ["auto"])]
+    resume: Option<String>,
+    /// Delete the run that --out holds and start anew.
+    #[arg(long, conflicts_with = "resume", requires = "out")]
+    force: bool,
+    /// Threads to compute with [default: one per core].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print the summary as JSON on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Trains, and prints the summary.
+pub fn run(args: &PretrainArgs, terminal: Terminal) -> anyhow::Result<()> {
+    let interrupt = interrupt::watch()?;
+    let mut run = Run::of(args.method)
+        .overrides(args.settings.overrides())
+        .existing(match (&args.resume, args.force) {
+            (Some(_), _) => Start::Resume,
+            (None, true) => Start::Replace,
+            (None, false) => Start::New,
+        })
+        .command(command_line())
+        .interrupt(&interrupt)
+        .observer(terminal);
+    if let Some(out) = &args.out {
+        run = run.out(out);
+    }
+    if args.threads.is_some() {
+        run = run.threads(rayon::current_num_threads());
+    }
+    // Only the first rank has something to show.
+    let Some(finished) = run.start_rank()? else { return Ok(()) };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(finished.summary())?);
+    } else {
+        print!("{}", finished.table());
+    }
+    Ok(())
+}

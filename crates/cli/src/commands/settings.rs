@@ -1,0 +1,66 @@
+//! Flags for the settings of a run.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use selfsame::settings::{Overrides, Precision};
+
+/// Where settings can come from besides the defaults.
+#[derive(Args, Debug, Clone, Default)]
+pub struct SettingsArgs {
+    /// Data set: one of `selfsame dataset list` [default: fashion-mini].
+    #[arg(long, value_name = "NAME", conflicts_with = "images")]
+    pub dataset: Option<String>,
+    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/ in
+    /// it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
+    /// Parquet files. `selfsame dataset inspect DIR` shows what is found in one.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Leave symbolic links in a folder of images out, in place of following them.
+    #[arg(long)]
+    pub no_follow_links: bool,
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as
+    /// cuda:0,cuda:1.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
+    #[arg(long, value_name = "f32|bf16")]
+    pub precision: Option<Precision>,
+    /// Fixes initial weights, shuffling and augmentation.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Train on the first N images only, evenly across the classes where there are labels.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Train on a share of the images only, from 0 to 1, drawn evenly from the classes.
+    #[arg(long, value_name = "SHARE")]
+    pub fraction: Option<f64>,
+    /// Settings that have been published or chosen for a budget: one of `selfsame recipes`.
+    #[arg(long, value_name = "NAME")]
+    pub recipe: Option<String>,
+    /// Settings in a TOML file, of the form that `selfsame config` prints; any part of it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, such as `--set train.epochs=20`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl SettingsArgs {
+    /// What was asked for.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            dataset: self.dataset.clone(),
+            images: self.images.clone(),
+            no_follow_links: self.no_follow_links,
+            device: self.device.clone(),
+            precision: self.precision,
+            seed: self.seed,
+            limit: self.limit,
+            fraction: self.fraction,
+            recipe: self.recipe.clone(),
+            config: self.config.clone(),
+            set: self.set.clone(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Signals that ask a run to end.
+
+use selfsame::{Asked, Interrupt};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::exit;
+
+/// The status of a run that was interrupted and has saved everything, so that a job script can tell
+/// it from a finished run and from a failed one. `EX_TEMPFAIL` of `sysexits.h`: not done, ask again.
+pub const INTERRUPTED: u8 = 75;
+
+/// Has Ctrl-C, SIGTERM, SLURM's SIGUSR1, and SIGHUP when a terminal is closed, ask a run to end.
+///
+/// In training, a second one ends the process at once, with the status that shells give; but for
+/// SIGHUP, which a terminal that is closed may send several times.
+///
+/// # Errors
+/// Signals that cannot be waited for.
+pub fn watch() -> anyhow::Result<Interrupt> {
+    let interrupt = Interrupt::new();
+    let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
+    // `nohup` starts us with SIGHUP ignored, so that the run goes on.
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    let mut signals = Signals::new(signals)?;
+    let watched = interrupt.clone();
+    std::thread::spawn(move || signals.forever().for_each(|signal| heard(&watched, signal)));
+    Ok(interrupt)
+}
+
+fn heard(interrupt: &Interrupt, signal: i32) {
+    if signal == SIGTERM {
+        interrupt.hurry();
+    }
+    match interrupt.ask() {
+        Asked::NothingToLose(line) => {
+            eprintln!("{line}");
+            exit(INTERRUPTED.into());
+        }
+        Asked::AfterTheStep { again: true } if signal != SIGHUP => exit(128 + signal),
+        Asked::AfterTheStep { .. } => {}
+    }
+}
+
+/// Whether this process was started to ignore a signal, where the system tells.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}

@@ -1,0 +1,119 @@
+//! The command line of Selfsame. Every command is one module of `commands`.
+//!
+//! The programs are thin: `selfsame` is [`main`] with [`Command`]; `cargo xtask` adds what those
+//! need who work on Selfsame itself.
+
+// First: its macros take the place of the standard library's in all that follow.
+#[macro_use]
+mod output;
+
+mod arguments;
+mod commands;
+mod interrupt;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Subcommand};
+use selfsame::ErrorKind;
+use selfsame::workshop::words::causes;
+
+pub use commands::settings::SettingsArgs;
+pub use interrupt::INTERRUPTED;
+pub use output::{aside, result};
+pub use terminal::Terminal;
+
+/// What users of Selfsame do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train an encoder on images without their labels.
+    Pretrain(commands::pretrain::PretrainArgs),
+    /// Say how good the encoder of a run is, beside what it has to be better than.
+    Eval(commands::eval::EvalArgs),
+    /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
+    Compare(commands::compare::CompareArgs),
+    /// Take the parts of a method away, one at a time, and see what each is for.
+    Ablate(commands::ablate::AblateArgs),
+    /// Write the features of images to a file.
+    Embed(commands::embed::EmbedArgs),
+    /// Find the images that the encoder of a run takes to be most like another one.
+    Search(commands::search::SearchArgs),
+    /// Make the page of a run anew, or one page that compares several runs.
+    Report(commands::report::ReportArgs),
+    /// Repeat the step at which a run's loss or gradient became NaN or infinite.
+    Replay(commands::replay::ReplayArgs),
+    /// List, inspect, download, import, describe and verify data sets.
+    Dataset(commands::dataset::DatasetArgs),
+    /// Draw a sheet of random views of some images.
+    Augment(commands::augment::AugmentArgs),
+    /// Print the settings that a run would have, with their meaning.
+    Config(commands::config::ConfigArgs),
+    /// List the recipes: settings that were published, and our own for small budgets.
+    Recipes(commands::recipes::RecipesArgs),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(commands::completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// Whatever the command cannot do.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let threads = match self {
+            Self::Pretrain(args) => args.threads,
+            _ => None,
+        };
+        let terminal = Terminal::new();
+        selfsame::workshop::threads::start(threads, &terminal.voice())?;
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        selfsame::workshop::gpu::tell(terminal.voice());
+        match self {
+            Self::Pretrain(args) => commands::pretrain::run(args, terminal),
+            Self::Eval(args) => commands::eval::run(args, terminal),
+            Self::Compare(args) => commands::compare::run(args, terminal),
+            Self::Ablate(args) => commands::ablate::run(args, terminal),
+            Self::Embed(args) => commands::embed::run(args, terminal),
+            Self::Search(args) => commands::search::run(args, terminal),
+            Self::Report(args) => commands::report::run(args),
+            Self::Replay(args) => commands::replay::run(args),
+            Self::Dataset(args) => commands::dataset::run(args),
+            Self::Augment(args) => commands::augment::run(args),
+            Self::Config(args) => commands::config::run(args),
+            Self::Recipes(args) => commands::recipes::run(args),
+            Self::Completions(args) => commands::completions::run(args),
+        }
+    }
+}
+
+/// A whole program: reads the command line, does what it asks for, and says how that went.
+///
+/// `program`: what a person types to call it; texts that show a command name it. The status is 0 on
+/// success, 2 for a request that cannot work, 75 for a run that was interrupted and has saved
+/// everything, and 1 for any other error.
+pub fn main<P: CommandFactory + FromArgMatches>(
+    program: &'static str,
+    run: impl FnOnce(P) -> anyhow::Result<()>,
+) -> ExitCode {
+    // A panic is a defect of ours; the user gets one line about it, not a backtrace.
+    std::panic::set_hook(Box::new(|info| eprintln!("internal error: {info}")));
+    output::call(program);
+    match run(arguments::parse()).and_then(|()| output::finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(told(&selfsame::Error::from(error))),
+    }
+}
+
+/// Says what went wrong; the status that the program ends with.
+fn told(error: &selfsame::Error) -> u8 {
+    let (words, kind) = (causes(error), error.kind());
+    match kind {
+        ErrorKind::Interrupted => eprintln!("{words}"),
+        _ => eprintln!("error: {words}"),
+    }
+    match kind {
+        ErrorKind::Request => 2,
+        ErrorKind::Interrupted => INTERRUPTED,
+        _ => 1,
+    }
+}

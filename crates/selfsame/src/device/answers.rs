@@ -1,0 +1,94 @@
+//! Whether a GPU is there and computes, asked before anything is begun.
+
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+use {
+    crate::error::usage,
+    burn::tensor::{Device, Tensor},
+};
+
+/// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of file names.
+const MOST: usize = 160;
+
+/// The device, after it has computed something: a kernel has then been compiled, sent there and run. Burn panics where that
+/// does not work, on a thread of its own. An exponential, since NVIDIA's compiler needs a library for it, not for sums.
+///
+/// # Errors
+/// What it panicked with, and what a device of this kind `needs`.
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyhow::Result<Device> {
+    let answer = caught(|| {
+        let device = device();
+        let e = Tensor::<1>::ones([2], &device).exp().mean().into_scalar::<f32>();
+        (device, e)
+    });
+    let why = match answer {
+        Ok((device, e)) if (e - std::f32::consts::E).abs() < 1e-3 => return Ok(device),
+        Ok((_, e)) => format!("e is {e} there"),
+        Err(why) => why,
+    };
+    Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
+}
+
+/// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and nothing is printed.
+pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
+    /// The hook is the whole process's.
+    static ASKING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = said.clone();
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or("it panicked").to_owned();
+        heard.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }));
+    let answer = catch_unwind(AssertUnwindSafe(ask));
+    panic::set_hook(usual);
+    answer.map_err(|_| cause(&said.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or else the first, which
+/// others come of.
+pub fn cause(said: &[String]) -> String {
+    let chain = said.iter().rev().find_map(|text| Some(text.rsplit_once("Caused by:")?.1));
+    let text = chain.or_else(|| said.first().map(String::as_str)).unwrap_or_default();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let cut: String = line.chars().take(MOST).collect();
+    if cut.len() < line.len() { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::status;
+
+    #[test]
+    fn a_device_that_computes_is_taken_and_one_that_does_not_is_said_to_be_unusable() {
+        checked("flex", "nothing", Device::flex).unwrap();
+        let error = checked("gpu:3", "a driver", || {
+            let other = || panic!("no library, looked for {}", "x ".repeat(500));
+            std::thread::spawn(other).join().unwrap_err();
+            panic!("the other thread is gone")
+        });
+        let error = error.unwrap_err();
+        assert_eq!(status(&error), 2);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("--device gpu:3 cannot be used (no library, looked for x "),
+            "{text}"
+        );
+        assert!(text.ends_with("…); a driver") && text.len() < 250, "{text}");
+    }
+
+    #[test]
+    fn of_a_chain_of_causes_the_last_is_told() {
+        let chain = "\n  cannot read\nCaused by:\n  a launch\nCaused by:\n  no library: look there\nBacktrace:\n  0";
+        let said = ["a candidate", chain, "nobody receives"].map(str::to_owned);
+        assert_eq!(cause(&said), "no library: look there");
+        let said = ["\n  not installed.\n  set it", "nobody receives"].map(str::to_owned);
+        assert_eq!(cause(&said), "not installed.");
+        assert_eq!(cause(&[]), "");
+    }
+}

@@ -1,0 +1,201 @@
+//! Where the crates meet: data sets in the form that trainers and evaluation take.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use image::RgbImage;
+use rayon::prelude::*;
+use selfsame_augment::{
+    AugmentError, PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair,
+    images_on_device,
+};
+use selfsame_data::{DrawnBatch, ImageDataset, ViewStream};
+use selfsame_eval::{Features, LabelledImages, raw_pixels};
+use selfsame_trainers::{ViewSource, Views};
+
+use crate::observer::{Tally, Unit, Voice};
+use crate::settings::RunConfig;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A data set as an encoder is evaluated on it: whole images, no augmentation.
+pub struct PlainImages {
+    dataset: Arc<dyn ImageDataset>,
+    view: PlainView,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+/// Side of the images whose pixels are features.
+pub const PIXEL_SIDE: u32 = 32;
+
+impl PlainImages {
+    pub fn new(dataset: Arc<dyn ImageDataset>, config: &RunConfig) -> anyhow::Result<Self> {
+        let settings = config.views.view(0);
+        let view = PlainView::new(settings.size, settings.mean, settings.std)?;
+        Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
+    }
+
+    /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where the views are
+    /// larger, since more pixels only make neighbours of what is aligned by chance, and take gigabytes.
+    pub fn pixels(&self) -> anyhow::Result<Features> {
+        let (view, dataset) = (self.pixel_view(PIXEL_SIDE)?, self.dataset.clone());
+        Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
+    }
+
+    /// The view of an image whose [`pixels`](Self::pixels) are features, no larger than `most`.
+    pub fn pixel_view(&self, most: u32) -> anyhow::Result<PlainView> {
+        let size = (self.view.view_size(0) as u32).min(most);
+        Ok(PlainView::new(size, self.mean, self.std)?)
+    }
+
+    /// The view of an image that encoders see.
+    pub fn view(&self) -> &PlainView {
+        &self.view
+    }
+
+    /// What a person finds an image by.
+    pub fn name(&self, index: usize) -> PathBuf {
+        self.dataset.name(index)
+    }
+
+    /// The side of an image as the encoder takes it.
+    pub fn side(&self) -> usize {
+        self.view.view_size(0)
+    }
+
+    /// One decoded image as the encoder takes it, into `[3, side, side]`.
+    pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
+        // Nothing is drawn, so that the index does not matter.
+        Ok(first_view(image, 0, &self.view, out)?)
+    }
+
+    /// The images themselves, to choose some of them.
+    pub fn shared(&self) -> Arc<dyn ImageDataset> {
+        self.dataset.clone()
+    }
+
+    pub fn dataset(&self) -> &dyn ImageDataset {
+        &*self.dataset
+    }
+}
+
+impl LabelledImages for PlainImages {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
+        first_views(&*self.dataset, &self.view, range, out)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.dataset.label(index)
+    }
+}
+
+/// Images whose reading is shown.
+pub struct Watched<'a> {
+    images: &'a PlainImages,
+    name: &'a str,
+    tally: RefCell<Tally>,
+}
+
+impl<'a> Watched<'a> {
+    pub fn new(images: &'a PlainImages, name: &'a str, voice: &Voice) -> Self {
+        Self { images, name, tally: RefCell::new(voice.brief_tally(Unit::Items)) }
+    }
+}
+
+impl LabelledImages for Watched<'_> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut Vec<f32>) -> Result<[usize; 3], BoxError> {
+        let (done, total) = (range.end as u64, self.len() as u64);
+        let shape = self.images.read(range, out)?;
+        self.tally.borrow_mut().show(self.name, done, Some(total));
+        Ok(shape)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+}
+
+/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns the shape of one. Views
+/// are made on all threads; one depends on the image's index and on nothing else.
+pub fn first_views(
+    images: &dyn ImageDataset,
+    generator: &dyn ViewGenerator,
+    range: Range<usize>,
+    out: &mut Vec<f32>,
+) -> Result<[usize; 3], BoxError> {
+    let size = generator.view_size(0);
+    let length = 3 * size * size;
+    let start = out.len();
+    out.resize(start + range.len() * length, 0.0);
+    let views = out[start..].par_chunks_exact_mut(length).zip(range);
+    views.try_for_each(|(view, index)| -> Result<(), BoxError> {
+        Ok(first_view(&*images.image(index)?, index, generator, view)?)
+    })?;
+    Ok([3, size, size])
+}
+
+/// The first view of the image `index`, `[3, size, size]`.
+pub fn first_view(
+    image: &RgbImage,
+    index: usize,
+    generator: &dyn ViewGenerator,
+    out: &mut [f32],
+) -> Result<(), AugmentError> {
+    let mut rng = ViewKey { seed: 0, epoch: 0, image: index as u64, view: 0 }.rng();
+    generator.render(RgbSource::try_from(image)?, 0, &mut rng, ViewBuffer::Planar(out))
+}
+
+/// A loader's stream as a source of training batches.
+pub struct LoaderSource(pub ViewStream);
+
+impl ViewSource for LoaderSource {
+    fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
+        Some(self.0.next()?.map_err(Into::into).and_then(|batch| {
+            let pixels: [Vec<f32>; 2] =
+                batch.views.try_into().map_err(|_| "the loader did not make two views")?;
+            let [size, other] = [batch.sizes[0], batch.sizes[1]];
+            if size != other {
+                return Err(format!("views of {size} and of {other} pixels").into());
+            }
+            let shape = [batch.batch, 3, size, size];
+            Ok(Views::OnHost { pixels, shape })
+        }))
+    }
+}
+
+/// A loader's stream of drawn views as a source of training batches, made on the device that trains.
+pub struct DeviceSource {
+    pub stream: ViewStream<DrawnBatch>,
+    pub views: ViewPair,
+    /// Without autodiff.
+    pub device: Device,
+}
+
+impl ViewSource for DeviceSource {
+    fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
+        Some(self.stream.next()?.map_err(Into::into).and_then(|batch| {
+            let DrawnBatch { pixels, shape, drawn, .. } = batch;
+            let [first, second] = drawn.as_slice() else {
+                return Err("the loader did not draw two views".into());
+            };
+            let images = images_on_device(pixels, shape, &self.device);
+            let [of_first, of_second] = self.views.configs();
+            Ok(Views::OnDevice(Box::new([
+                of_first.render_on_device(images.clone(), first),
+                of_second.render_on_device(images, second),
+            ])))
+        }))
+    }
+}

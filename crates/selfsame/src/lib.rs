@@ -1,0 +1,80 @@
+//! Self-supervised pretraining of image encoders, from settings to report.
+//!
+//! A [`Run`] trains an encoder on images without their labels, judges it beside what it has to
+//! beat, and leaves a folder with weights, figures and a page:
+//!
+//! ```no_run
+//! let run = selfsame::Run::byol().images("my-photos").out("runs/photos").start()?;
+//! println!("{:?}", run.summary().knn_top1);
+//! # Ok::<(), selfsame::Error>(())
+//! ```
+//!
+//! [`evaluate`] scores the frozen features of a run in depth, [`embed`] and [`search`] use them,
+//! [`compare`] and [`ablate`] make many runs and say what they show together. The program
+//! `selfsame` (crate `selfsame-cli`) is a command line for what stands here.
+//!
+//! Nothing is printed: whoever wants to show progress gives an [`Observer`].
+
+mod device;
+mod error;
+mod evaluation;
+mod features;
+mod hex;
+mod images;
+mod methods;
+mod names;
+mod observer;
+mod page;
+mod places;
+mod run;
+mod search;
+pub mod settings;
+mod sheet;
+mod spread;
+mod study;
+mod words;
+
+pub use selfsame_augment as augment;
+pub use selfsame_data as data;
+pub use selfsame_eval as eval;
+pub use selfsame_kernels as kernels;
+pub use selfsame_losses as losses;
+pub use selfsame_models as models;
+pub use selfsame_report as report;
+pub use selfsame_trainers as trainers;
+
+pub use error::{Error, ErrorKind, Result};
+pub use evaluation::{Evaluated, Options as EvaluateOptions, Outcome, evaluate};
+pub use observer::{Evaluated as EvaluatedEpoch, Event, Observer, Progress, Step, Unit};
+pub use page::report as make_report;
+pub use places::datasets;
+pub use run::{Asked, Failure, Finished, Interrupt, Phase, Replayed, Run, Start, Summary, replay};
+pub use search::{EmbedOptions, Embedded, Found, Neighbour, Part, SearchOptions, embed, search};
+pub use sheet::{SheetOptions, ViewRecipe, view_sheet};
+pub use study::{AblateOptions, CompareOptions, Jobs, Studied, StudyOptions, ablate, compare};
+
+/// What the other packages of this repository share with this one. No promise is made.
+#[doc(hidden)]
+pub mod workshop {
+    pub use crate::device::threads;
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    pub use crate::device::{gpu, is_gpu};
+    pub use crate::device::{have_kernels, parse};
+    pub use crate::error::usage;
+    pub use crate::features::images::LoaderSource;
+    pub use crate::images::{Sides, open, readable};
+    pub use crate::methods::{MethodTask, with_method};
+    /// Names as people type them.
+    pub mod names {
+        pub use crate::names::{did_you_mean, meant, nearest};
+    }
+    pub use crate::observer::Voice;
+    pub use crate::page::machine::describe;
+    pub use crate::run::folder::{CHECKPOINTS, ENCODER, METRICS, SUMMARY, newest_checkpoint};
+    pub use crate::run::{Place, Training, loader};
+    pub use crate::settings::known;
+    /// Small things about words in messages.
+    pub mod words {
+        pub use crate::words::{causes, count, pasted, reasons, shown};
+    }
+}

@@ -1,0 +1,36 @@
+//! From settings to a method with its networks.
+
+use burn::tensor::Device;
+use selfsame_models::ResNetConfig;
+use selfsame_trainers::Method;
+
+use crate::settings::MethodConfig;
+
+/// Something to do with the method that the settings name.
+pub trait MethodTask {
+    type Output;
+
+    fn run<M: Method>(self, method: M) -> anyhow::Result<Self::Output>;
+}
+
+/// Builds the method around `encoder` with its initial weights on `device`, an autodiff device, and
+/// hands it over.
+pub fn with_method<T: MethodTask>(
+    settings: &MethodConfig,
+    encoder: &ResNetConfig,
+    seed: u64,
+    device: &Device,
+    task: T,
+) -> anyhow::Result<T::Output> {
+    match settings {
+        MethodConfig::Byol(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::BarlowTwins(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::SimClr(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::MocoV3(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::SimSiam(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::VicReg(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::WMse(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::Dino(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::LeJepa(own) => task.run(own.init(encoder, seed, device)?),
+    }
+}

@@ -1,0 +1,36 @@
+//! The pages of runs that have been made.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use selfsame_report::comparison;
+
+use super::{load, save};
+use crate::error::{Result, usage};
+use crate::run::folder::REPORT;
+
+/// Makes the page of a run anew from its `report.json`; or, of several runs, one page that lays
+/// them side by side. Returns where it is: `out`, or else `report.html` in the run's folder, or
+/// `comparison.html` here for several runs.
+///
+/// # Errors
+/// A folder without a report, and a page that cannot be written.
+pub fn report(runs: &[PathBuf], out: Option<&Path>) -> Result<PathBuf> {
+    Ok(pages(runs, out)?)
+}
+
+fn pages(runs: &[PathBuf], out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let reports = runs.iter().map(|run| load(run)).collect::<anyhow::Result<Vec<_>>>()?;
+    let page = match (reports.as_slice(), runs) {
+        ([], _) => return Err(usage("report needs a run")),
+        ([report], [run]) if out.is_none() => {
+            save(run, report)?;
+            return Ok(run.join(REPORT));
+        }
+        ([report], _) => selfsame_report::page(report)?,
+        (reports, _) => comparison(reports)?,
+    };
+    let out = out.unwrap_or("comparison.html".as_ref());
+    std::fs::write(out, page).with_context(|| format!("cannot write {}", out.display()))?;
+    Ok(out.to_owned())
+}

@@ -1,0 +1,110 @@
+//! What a run leaves behind when its loss or a gradient is no longer finite: enough to see it again.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use selfsame_models::weights::{Array, StateDict, read_safetensors, to_safetensors};
+use selfsame_trainers::{Checkpoint, Method, RunRecord, TrainError, Trainer, ViewSource, Views};
+use serde::{Deserialize, Serialize};
+
+use crate::error::usage;
+use crate::run::folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
+
+const FOLDER: &str = "failure";
+
+/// The failed step, as `failure.json` has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The optimiser step, counted from 0.
+    pub step: u64,
+    /// The parameter whose gradient it was; none if the loss was not finite.
+    pub parameter: Option<String>,
+    pub message: String,
+}
+
+impl Failure {
+    /// Of an error that says that numbers ran away; `None` for any other.
+    pub fn of(error: &TrainError) -> Option<Self> {
+        let message = error.to_string();
+        match error {
+            TrainError::NotFinite { step, .. } => {
+                Some(Self { step: *step, parameter: None, message })
+            }
+            TrainError::GradientNotFinite { step, parameter, .. } => {
+                Some(Self { step: *step, parameter: Some(parameter.clone()), message })
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes the failure, the batch that it happened on, made again by `source`, and the state of `trainer`, whose
+    /// parameters and optimiser are those from before the step.
+    pub fn save<M: Method>(
+        &self,
+        trainer: &Trainer<M>,
+        source: &mut dyn ViewSource,
+        folder: &RunFolder,
+    ) -> anyhow::Result<()> {
+        let path = folder.file(FOLDER);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        let mut batch = StateDict::new();
+        let mut micro = 0;
+        while let Some(views) = source.next_views() {
+            let views =
+                views.map_err(|e| anyhow::anyhow!("the batch cannot be made again: {e}"))?;
+            let (pixels, shape) = views.into_host();
+            for (view, values) in pixels.into_iter().enumerate() {
+                let array = Array { shape: shape.to_vec(), values };
+                batch.insert(name(micro, view), array);
+            }
+            micro += 1;
+        }
+        folder.write(FAILED_BATCH, &to_safetensors(&batch, "{\"role\":\"batch\"}")?)?;
+        Checkpoint::save(&trainer.snapshot(), &RunRecord::default(), &folder.file(FAILED_STATE))?;
+        folder.write(FAILURE, serde_json::to_string_pretty(self)?.as_bytes())
+    }
+}
+
+fn name(micro: usize, view: usize) -> String {
+    format!("{micro}.view{}", view + 1)
+}
+
+/// A saved failure.
+pub struct Saved {
+    pub failure: Failure,
+    pub state: Checkpoint,
+    /// The micro-batches of the step.
+    pub batch: Vec<Views>,
+}
+
+/// What the run in `folder` left.
+pub fn read(folder: &Path) -> anyhow::Result<Saved> {
+    let path = folder.join(FAILURE);
+    if !path.is_file() {
+        return Err(usage(format!(
+            "{} has nothing to replay: no loss and no gradient of this run was NaN or infinite",
+            folder.display()
+        )));
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let failure = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let state = Checkpoint::read(&folder.join(FAILED_STATE))?;
+    let path = folder.join(FAILED_BATCH);
+    let (mut arrays, _) = read_safetensors(&path).with_context(|| path.display().to_string())?;
+    let mut batch = Vec::new();
+    while let Some(first) = arrays.remove(&name(batch.len(), 0)) {
+        let second = arrays
+            .remove(&name(batch.len(), 1))
+            .filter(|second| second.shape == first.shape)
+            .with_context(|| format!("{}: two views belong together", path.display()))?;
+        let shape = first.shape.as_slice().try_into().map_err(|_| {
+            anyhow::anyhow!("{}: {:?} is not the shape of a batch", path.display(), first.shape)
+        })?;
+        batch.push(Views::OnHost { pixels: [first.values, second.values], shape });
+    }
+    if batch.is_empty() {
+        bail!("{} holds no batch", path.display());
+    }
+    Ok(Saved { failure, state, batch })
+}

@@ -1,0 +1,242 @@
+//! A run on disk: complete in itself and readable by other tools.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use selfsame_trainers::{Checkpoints, remove_unfinished, replace_file};
+
+use crate::observer::Voice;
+use crate::places;
+use crate::settings::Method;
+use crate::settings::RunConfig;
+
+pub const CONFIG: &str = "config.toml";
+pub const METRICS: &str = "metrics.jsonl";
+pub const SUMMARY: &str = "summary.json";
+pub const ENCODER: &str = "encoder.safetensors";
+pub const CHECKPOINTS: &str = "checkpoints";
+pub const REPORT: &str = "report.html";
+pub const REPORT_DATA: &str = "report.json";
+pub const NEIGHBOURS: &str = "neighbours.png";
+pub const SKIPPED: &str = "skipped.jsonl";
+/// Which images the run was made with.
+pub const DATA: &str = "data.json";
+/// What is known of the encoder already, for who resumes the run.
+pub const JUDGED: &str = "judged.toml";
+/// How images are prepared for the encoder.
+pub const PREPROCESSING: &str = "preprocessing.json";
+pub const EVALUATION: &str = "eval.json";
+pub const FAILURE: &str = "failure/failure.json";
+pub const FAILED_STATE: &str = "failure/state.safetensors";
+pub const FAILED_BATCH: &str = "failure/batch.safetensors";
+/// Held by the process that writes to the run.
+const LOCK: &str = ".lock";
+const EVENTS: &str = "events.out.tfevents.";
+const OWN_FILES: [&str; 15] = [
+    DATA,
+    JUDGED,
+    PREPROCESSING,
+    EVALUATION,
+    CONFIG,
+    METRICS,
+    SUMMARY,
+    ENCODER,
+    REPORT,
+    REPORT_DATA,
+    NEIGHBOURS,
+    SKIPPED,
+    FAILURE,
+    FAILED_STATE,
+    FAILED_BATCH,
+];
+
+/// The folder of one run, which no other process writes to as long as this exists.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// The system gives the lock back with the file, also when the process is killed.
+    _lock: File,
+}
+
+impl RunFolder {
+    /// A new folder: `out`, or the next free name under `runs/`. Where `out` holds a run already, it is deleted if
+    /// `force` says so, and an error otherwise.
+    pub fn create(
+        out: Option<&Path>,
+        config: &RunConfig,
+        force: bool,
+        voice: &Voice,
+    ) -> anyhow::Result<Self> {
+        let path = match out {
+            Some(out) => out.to_owned(),
+            None => free_name(config)?,
+        };
+        let run = Self::open(path, voice)?;
+        if holds_run(&run.path) {
+            if !force {
+                bail!(
+                    "{} holds a run already; continue it with --resume auto, replace it with --force, or choose another --out",
+                    run.path.display()
+                );
+            }
+            run.delete_run()?;
+        }
+        run.make(CHECKPOINTS)?;
+        run.write(CONFIG, config.to_commented_toml()?.as_bytes())?;
+        Ok(run)
+    }
+
+    /// The folder to go on with, if there is one: `out`, or the latest of the default names.
+    pub fn existing(
+        out: Option<&Path>,
+        config: &RunConfig,
+        voice: &Voice,
+    ) -> anyhow::Result<Option<Self>> {
+        let path = find(out, config.method, &config.data.name());
+        let Some(path) = path else { return Ok(None) };
+        let run = Self::open(path, voice)?;
+        run.make(CHECKPOINTS)?;
+        remove_unfinished(&run.path).with_context(|| run.path.display().to_string())?;
+        Ok(Some(run))
+    }
+
+    /// Takes the folder for this process alone.
+    fn open(path: PathBuf, voice: &Voice) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        let file = path.join(LOCK);
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&file);
+        let lock = lock.with_context(|| format!("cannot write {}", file.display()))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another process is writing to {}; wait for it, or choose another --out",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                voice.warn(format_args!(
+                    "{} cannot be locked ({error}): make sure that no other process writes to it",
+                    path.display()
+                ));
+                Ok(Self { path, _lock: lock })
+            }
+        }
+    }
+
+    fn make(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.file(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))
+    }
+
+    /// What a run of ours leaves, and nothing else that may lie in the folder.
+    fn delete_run(&self) -> anyhow::Result<()> {
+        let gone = |path: PathBuf| match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot delete {}", path.display()))
+            }
+            _ => Ok(()),
+        };
+        for name in OWN_FILES {
+            gone(self.file(name))?;
+        }
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(EVENTS) {
+                gone(entry.path())?;
+            }
+        }
+        if self.file(CHECKPOINTS).is_dir() {
+            self.checkpoints(1).delete()?;
+        }
+        Ok(())
+    }
+
+    /// Those of the run, of which the newest `keep` are kept.
+    pub fn checkpoints(&self, keep: usize) -> Checkpoints {
+        Checkpoints::new(self.file(CHECKPOINTS), keep)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Replaces a file as a whole.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        replace(&self.file(name), bytes)
+    }
+}
+
+/// Replaces a file as a whole: it is never half written.
+pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    replace_file(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The folder of the run to go on with, if there is one: `out`, or the latest of the default names.
+pub fn find(out: Option<&Path>, method: Method, data: &str) -> Option<PathBuf> {
+    match out {
+        Some(out) => Some(out.to_owned()).filter(|path| holds_run(path)),
+        None => default_names(method, data)
+            .take_while(|path| path.exists())
+            .filter(|path| holds_run(path))
+            .last(),
+    }
+}
+
+/// Whether a run of ours lies there, even one that has lost its settings.
+fn holds_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file() || newest_checkpoint(path).is_some()
+}
+
+/// The newest checkpoint of the run in `folder`.
+pub fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
+    Checkpoints::new(folder.join(CHECKPOINTS), 1).newest_file()
+}
+
+/// Makes the next free folder under `runs/`; of several processes that ask at once, each gets its own.
+fn free_name(config: &RunConfig) -> anyhow::Result<PathBuf> {
+    for path in default_names(config.method, &config.data.name()) {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make {}", path.display()));
+            }
+        }
+    }
+    bail!("no free name is left under runs/")
+}
+
+/// `runs/byol-fashion-mini`, `runs/byol-fashion-mini-2`, …
+fn default_names(method: Method, data: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    let stem = format!("{}-{data}", method.name());
+    (1..1_000_000).map(move |n| match n {
+        1 => places::runs().join(&stem),
+        n => places::runs().join(format!("{stem}-{n}")),
+    })
+}
+
+/// The commit of the checkout that the program is run from, if it is run from one and git knows.
+pub fn git_commit() -> Option<String> {
+    let folder = places::checkout()?;
+    let out = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(folder).output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?;
+    (out.status.success()).then(|| text.trim().to_owned())
+}
+
+/// The most memory this process has held, where the system tells.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,180 @@
+//! What a run has found out about its encoder, kept as soon as it is known.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use selfsame_data::Splits;
+
+use super::clock::Seconds;
+use super::hooks::images_key;
+use crate::evaluation::judge::Evaluation;
+use crate::hex::hex;
+use crate::observer::Voice;
+use crate::run::folder::{
+    ENCODER, JUDGED, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, SUMMARY,
+};
+use crate::settings::RunConfig;
+use crate::words::reasons;
+
+/// Evaluations that a run which is resumed need not repeat. As TOML, which gives every figure back bit for bit.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Of everything that the figures depend on, but for the step.
+    key: String,
+    pub baselines: Option<Baselines>,
+    pub trained: Option<After>,
+    pub ended: Option<Ended>,
+    /// Where the run stood when this was written.
+    step: u64,
+    /// What it had taken by then.
+    seconds: Seconds,
+}
+
+/// What there is to compare with.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baselines {
+    pub knn_top1_pixels: Option<f64>,
+    pub untrained: Evaluation,
+}
+
+/// The trained encoder.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct After {
+    pub step: u64,
+    pub evaluation: Evaluation,
+}
+
+/// A run that has written everything.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    pub step: u64,
+    /// Of what it left: a file that was damaged or lost since is written again.
+    files_sha256: String,
+}
+
+impl Ended {
+    const FILES: [&str; 6] = [ENCODER, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, SUMMARY];
+
+    pub fn at(step: u64, folder: &RunFolder) -> anyhow::Result<Self> {
+        Ok(Self { step, files_sha256: Self::hash(folder)? })
+    }
+
+    /// Whether everything is as it was left.
+    pub fn stands(&self, folder: &RunFolder) -> bool {
+        Self::hash(folder).is_ok_and(|found| found == self.files_sha256)
+    }
+
+    fn hash(folder: &RunFolder) -> anyhow::Result<String> {
+        let mut key = Sha256::new();
+        for name in Self::FILES {
+            std::io::copy(&mut std::fs::File::open(folder.file(name))?, &mut HashOf(&mut key))?;
+        }
+        Ok(hex(&key.finalize()))
+    }
+}
+
+/// Hashes what is written.
+struct HashOf<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashOf<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Judged {
+    /// What is known of the run in `folder`: nothing where its file is missing, damaged, or about other settings, images or
+    /// another version of this program.
+    pub fn read(folder: &RunFolder, config: &RunConfig, data: &Splits) -> anyhow::Result<Self> {
+        let key = key(config, data)?;
+        let text = std::fs::read_to_string(folder.file(JUDGED)).unwrap_or_default();
+        let intact = text.split_once('\n').filter(|(sum, body)| *sum == checksum(body));
+        let kept = intact.and_then(|(_, body)| toml::from_str(body).ok());
+        let kept = kept.filter(|kept: &Self| kept.key == key);
+        Ok(kept.unwrap_or(Self { key, ..Self::default() }))
+    }
+
+    /// Keeps what is known of a run that stands at `step`, with the time that it has taken. No run ends because it cannot:
+    /// then a resume evaluates again.
+    pub fn keep(&mut self, folder: &RunFolder, step: u64, seconds: Seconds, voice: &Voice) {
+        (self.step, self.seconds) = (step, seconds);
+        if let Err(error) = self.write(folder) {
+            voice.warn(format_args!("a resume would evaluate again: {}", reasons(&error)));
+        }
+    }
+
+    fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
+        let body = toml::to_string(self)?;
+        folder.write(JUDGED, format!("{}\n{body}", checksum(&body)).as_bytes())
+    }
+
+    /// What a run that goes on at `step` has taken. A checkpoint does not know what came after it.
+    pub fn seconds(&self, step: u64, in_checkpoint: Seconds) -> Seconds {
+        if self.step == step && !self.seconds.is_empty() {
+            self.seconds.clone()
+        } else {
+            in_checkpoint
+        }
+    }
+
+    /// The trained encoder's evaluation, if it was made after this step.
+    pub fn after(&self, step: u64) -> Option<&Evaluation> {
+        self.trained.as_ref().filter(|after| after.step == step).map(|after| &after.evaluation)
+    }
+}
+
+/// The first line of the file, a comment to TOML.
+fn checksum(body: &str) -> String {
+    format!("# SHA-256 of what follows: {}", hex(&Sha256::digest(body)))
+}
+
+fn key(config: &RunConfig, data: &Splits) -> anyhow::Result<String> {
+    let mut key = Sha256::new();
+    key.update(env!("CARGO_PKG_VERSION"));
+    // A longer run has the same baselines; its evaluation has another step.
+    let mut config = config.clone();
+    config.train.stop_after = None;
+    key.update(toml::to_string(&config)?);
+    key.update(images_key(data).unwrap_or_default());
+    let test = data.test.as_ref().and_then(|test| test.content_key());
+    key.update(test.map_or([0; 32], |key| key.0));
+    Ok(hex(&key.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use selfsame_eval::{Features, Spread};
+
+    use super::super::clock::Phase;
+    use super::*;
+
+    #[test]
+    fn figures_come_back_bit_for_bit() {
+        let values = (0..96).map(|i| ((i * 37 % 101) as f32).sin() / 3.0).collect();
+        let spread = Spread::of(&Features::new(values, 24, 4).unwrap()).unwrap();
+        let evaluation =
+            Evaluation { knn_top1: Some(0.1 + 0.2), linear_top1: None, scored: 24, spread };
+        let judged = Judged {
+            key: "k".into(),
+            baselines: Some(Baselines {
+                knn_top1_pixels: Some(1.0 / 3.0),
+                untrained: evaluation.clone(),
+            }),
+            trained: Some(After { step: 7, evaluation }),
+            ended: None,
+            step: 7,
+            seconds: Seconds::from([(Phase::Training, 0.1), (Phase::Report, 1e-3)]),
+        };
+        let text = toml::to_string(&judged).unwrap();
+        assert_eq!(toml::from_str::<Judged>(&text).unwrap(), judged);
+        assert!(judged.after(7).is_some() && judged.after(8).is_none());
+        let checkpoint = Seconds::from([(Phase::Training, 0.1)]);
+        assert_eq!(judged.seconds(7, checkpoint.clone()), judged.seconds);
+        assert_eq!(judged.seconds(5, checkpoint.clone()), checkpoint);
+    }
+}

@@ -1,0 +1,158 @@
+//! What a run logs while it trains: `metrics.jsonl`, and the same for TensorBoard.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use selfsame_report::{EventWriter, code_block};
+use serde_json::Value;
+
+use crate::run::folder::{METRICS, RunFolder};
+
+/// Steps of an epoch that TensorBoard is told of; `metrics.jsonl` has all of them.
+const EVENTS_PER_EPOCH: u64 = 50;
+
+/// How many times smaller a log can become. Ours shrink to a fifth; beyond this it is a trap for who unpacks it.
+const MAX_RATIO: u64 = 100;
+
+/// Both logs, opened to append.
+pub struct Metrics {
+    file: File,
+    path: PathBuf,
+    /// Bytes of the file.
+    length: u64,
+    events: EventWriter,
+    every: u64,
+    history: History,
+}
+
+/// All lines so far, as checkpoints keep them: gzip members one after another, one per checkpoint, so that each
+/// checkpoint compresses only what is new.
+#[derive(Debug, Default)]
+struct History {
+    compressed: Vec<u8>,
+    since: Vec<u8>,
+}
+
+/// The lines of a log up to some moment, whatever is written after it.
+pub struct SoFar {
+    path: PathBuf,
+    length: u64,
+}
+
+impl SoFar {
+    /// As a checkpoint keeps them.
+    pub fn packed(&self) -> anyhow::Result<Vec<u8>> {
+        let file = File::open(&self.path);
+        let file = file.with_context(|| format!("cannot read {}", self.path.display()))?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        let copied = std::io::copy(&mut file.take(self.length), &mut packed)?;
+        ensure!(copied == self.length, "{} has become shorter", self.path.display());
+        Ok(packed.finish()?)
+    }
+}
+
+impl History {
+    fn pack(&mut self) -> std::io::Result<Vec<u8>> {
+        if !self.since.is_empty() {
+            let mut encoder = GzEncoder::new(&mut self.compressed, Compression::fast());
+            encoder.write_all(&self.since)?;
+            encoder.finish()?;
+            self.since.clear();
+        }
+        Ok(self.compressed.clone())
+    }
+}
+
+impl Metrics {
+    /// Goes on after optimiser step `step` with the lines that its checkpoint kept, whatever the file holds by now.
+    pub fn open(
+        folder: &RunFolder,
+        step: u64,
+        history: Vec<u8>,
+        steps_per_epoch: f64,
+    ) -> anyhow::Result<Self> {
+        let path = folder.file(METRICS);
+        let mut lines = Vec::new();
+        // No member at all is not gzip.
+        if !history.is_empty() {
+            let most = MAX_RATIO * history.len() as u64;
+            let mut packed = MultiGzDecoder::new(&history[..]).take(most);
+            packed.read_to_end(&mut lines).context("the metrics in the checkpoint")?;
+            ensure!(packed.limit() > 0, "the metrics in the checkpoint are no log");
+        }
+        folder.write(METRICS, &lines)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let mut events = EventWriter::append(folder.path(), if step == 0 { 0 } else { step + 1 })?;
+        if step == 0 {
+            let settings = std::fs::read_to_string(folder.file(crate::run::folder::CONFIG))?;
+            events.text("settings", 0, &code_block("toml", &settings))?;
+        }
+        let every = (steps_per_epoch as u64 / EVENTS_PER_EPOCH).max(1);
+        let history = History { compressed: history, since: Vec::new() };
+        let length = lines.len() as u64;
+        Ok(Self { file, path, length, events, every, history })
+    }
+
+    /// All lines so far, to be packed by and by.
+    pub fn so_far(&self) -> SoFar {
+        SoFar { path: self.path.clone(), length: self.length }
+    }
+
+    /// All lines so far, for a checkpoint.
+    pub fn history(&mut self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.history.pack()?)
+    }
+
+    /// Logs an optimiser step.
+    pub fn step(&mut self, line: &Value) -> anyhow::Result<()> {
+        self.line(line)?;
+        match line["step"].as_u64() {
+            Some(step) if step.is_multiple_of(self.every) => self.scalars("training", step, line),
+            _ => Ok(()),
+        }
+    }
+
+    /// Logs an evaluation.
+    pub fn evaluation(&mut self, line: &Value) -> anyhow::Result<()> {
+        self.line(line)?;
+        let step = line["step"].as_u64().unwrap_or_default();
+        self.scalars("evaluation", step, line)?;
+        Ok(self.events.flush()?)
+    }
+
+    /// A picture for TensorBoard.
+    pub fn picture(&mut self, name: &str, step: u64, png: &[u8]) -> anyhow::Result<()> {
+        Ok(self.events.image_png(name, step, png)?)
+    }
+
+    fn line(&mut self, line: &Value) -> anyhow::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        // First, so that a checkpoint has the line even where the disk is full.
+        self.history.since.extend_from_slice(text.as_bytes());
+        // One write per line: a reader never sees half a line.
+        self.file
+            .write_all(text.as_bytes())
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.length += text.len() as u64;
+        Ok(())
+    }
+
+    /// Every number of a line, each under its name.
+    fn scalars(&mut self, group: &str, step: u64, line: &Value) -> anyhow::Result<()> {
+        for (name, value) in line.as_object().into_iter().flatten() {
+            if let Some(value) = value.as_f64().filter(|_| name != "step") {
+                self.events.scalar(&format!("{group}/{name}"), step, value as f32)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! Which images a run was made with, so that others in their place are noticed.
+
+use std::path::{Path, PathBuf};
+
+use selfsame_data::Splits;
+use serde::{Deserialize, Serialize};
+
+use crate::hex::hex;
+use crate::run::folder::{DATA, RunFolder};
+
+/// `data.json` in a run's folder.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Where the images are; empty for images that are drawn or built in.
+    pub root: PathBuf,
+    pub train_images: usize,
+    pub test_images: usize,
+    /// Of the files, see [`Splits::fingerprint`]; none where there are no files.
+    pub fingerprint: Option<String>,
+    /// What was passed over, and why there is no accuracy.
+    pub remarks: Vec<String>,
+}
+
+impl Origin {
+    pub fn of(data: &Splits) -> Self {
+        let mut remarks = data.layout.remarks();
+        remarks.extend(data.untested().map(|cause| format!("no accuracy: {cause}")));
+        Self {
+            root: data.layout.root.clone(),
+            train_images: data.train.len(),
+            test_images: data.test.as_ref().map_or(0, |test| test.len()),
+            fingerprint: data.fingerprint().map(|key| hex(&key.0)),
+            remarks,
+        }
+    }
+
+    pub fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
+        folder.write(DATA, serde_json::to_string_pretty(self)?.as_bytes())
+    }
+
+    /// What is different from the images that the run in `folder` was made with, in words.
+    pub fn difference(folder: &Path, data: &Splits) -> Option<String> {
+        let text = std::fs::read_to_string(folder.join(DATA)).ok()?;
+        let then: Self = serde_json::from_str(&text).ok()?;
+        let now = Self::of(data);
+        // Where nothing was decoded on opening, images that cannot be read are still in the set.
+        let left_out = data.skipped.iter().map(|skipped| skipped.path.clone()).collect();
+        let without = || data.fingerprint_without(&left_out).map(|key| hex(&key.0));
+        let same = then.fingerprint == now.fingerprint || then.fingerprint == without();
+        (!same).then(|| {
+            let count = |origin: &Self| {
+                format!("{} to train on, {} to test on", origin.train_images, origin.test_images)
+            };
+            format!(
+                "the images in {} are not those that the run was made with ({} then; {} now)",
+                now.root.display(),
+                count(&then),
+                count(&now)
+            )
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! How a run is asked for from Rust.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::folder::{ENCODER, REPORT};
+use super::{Interrupt, Summary};
+use crate::error::{Result, usage};
+use crate::observer::{Event, Observer, Voice};
+use crate::settings::{Method, Overrides};
+
+/// A run to be made.
+///
+/// ```no_run
+/// let run = selfsame::Run::byol().images("my-photos").out("runs/photos").start()?;
+/// println!("{:?}: {}", run.summary().knn_top1, run.summary().diagnosis.headline);
+/// # Ok::<(), selfsame::Error>(())
+/// ```
+///
+/// Without images it trains on the data set `fashion-mini`, which comes with the crate. What is not
+/// set has the defaults of `selfsame config METHOD`.
+#[derive(Clone)]
+pub struct Run {
+    pub(super) method: Method,
+    pub(super) overrides: Overrides,
+    pub(super) out: Option<PathBuf>,
+    pub(super) resume: bool,
+    pub(super) force: bool,
+    pub(super) threads: Option<usize>,
+    pub(super) command: Option<String>,
+    pub(super) interrupt: Interrupt,
+    observer: Arc<dyn Observer>,
+}
+
+/// What a run is to do where its folder holds one already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// Refuse.
+    #[default]
+    New,
+    /// Go on with it, to the same weights bit for bit; begin anew where there is none.
+    Resume,
+    /// Delete it, and begin anew.
+    Replace,
+}
+
+impl Run {
+    /// A run of BYOL (Grill et al., 2020).
+    pub fn byol() -> Self {
+        Self::of(Method::Byol)
+    }
+
+    /// A run of Barlow Twins (Zbontar et al., 2021).
+    pub fn barlow_twins() -> Self {
+        Self::of(Method::BarlowTwins)
+    }
+
+    /// A run of any method.
+    pub fn of(method: Method) -> Self {
+        Self {
+            method,
+            overrides: Overrides::default(),
+            out: None,
+            resume: false,
+            force: false,
+            threads: None,
+            command: None,
+            interrupt: Interrupt::new(),
+            observer: Arc::new(|_: &Event<'_>| ()),
+        }
+    }
+
+    /// Trains on the images in a folder: with a sub-folder for each class, or without any.
+    pub fn images(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.overrides.images = Some(folder.into());
+        self
+    }
+
+    /// Trains on a data set by its name, as `selfsame dataset list` shows it.
+    pub fn dataset(mut self, name: impl Into<String>) -> Self {
+        self.overrides.dataset = Some(name.into());
+        self
+    }
+
+    /// Where to compute: `flex` (the default, a CPU), `ndarray`, `cuda[:N]` or `wgpu`.
+    pub fn device(mut self, name: impl Into<String>) -> Self {
+        self.overrides.device = Some(name.into());
+        self
+    }
+
+    /// Fixes initial weights, shuffling and augmentation.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.overrides.seed = Some(seed);
+        self
+    }
+
+    /// Any setting by its name, as in a settings file: `.set("train.epochs", 20)`.
+    pub fn set(mut self, key: &str, value: impl Display) -> Self {
+        self.overrides.set.push(format!("{key}={value}"));
+        self
+    }
+
+    /// All of where settings come from at once. Takes the place of what was set before.
+    pub fn overrides(mut self, overrides: Overrides) -> Self {
+        self.overrides = overrides;
+        self
+    }
+
+    /// The run's folder. Without one it is the next free `runs/METHOD-DATASET`.
+    pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.out = Some(folder.into());
+        self
+    }
+
+    /// What to do where the folder holds a run already.
+    pub fn existing(mut self, start: Start) -> Self {
+        (self.resume, self.force) = (start == Start::Resume, start == Start::Replace);
+        self
+    }
+
+    /// Threads that decode images and make views. Without it, as many as Rayon has.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The command that asked for the run, for its report.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// Who hears what happens. Nobody, without it.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observer = Arc::new(observer);
+        self
+    }
+
+    /// Who can ask the run to end before its time.
+    pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
+    }
+
+    /// Trains, judges the encoder, and writes everything that a run leaves. Takes as long as that
+    /// takes.
+    ///
+    /// # Errors
+    /// Settings or images that cannot be used ([`Request`](crate::ErrorKind::Request)); a run that
+    /// was asked to end and has saved its state ([`Interrupted`](crate::ErrorKind::Interrupted));
+    /// training that fails, a disk that is full.
+    pub fn start(&self) -> Result<Finished> {
+        let other = || usage("this process is not the first rank of its job: use `start_rank`");
+        Ok(self.start_rank()?.ok_or_else(other)?)
+    }
+
+    /// [`start`](Self::start) in a process that `mpirun` or `srun` has started together with others
+    /// (feature `mpi`). `None` where this rank is not the first: only that one leaves a run.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_rank(&self) -> Result<Option<Finished>> {
+        Ok(super::start(self, &Voice::new(self.observer.clone()))?)
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    summary: Summary,
+    folder: PathBuf,
+}
+
+impl Finished {
+    pub(super) fn new(summary: Summary, folder: PathBuf) -> Self {
+        Self { summary, folder }
+    }
+
+    /// The final figures, as `summary.json` has them.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The figures that people look for, as text.
+    pub fn table(&self) -> String {
+        self.summary.table(&self.folder)
+    }
+
+    /// Everything that the run left.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The trained weights, in torchvision's parameter names.
+    pub fn encoder(&self) -> PathBuf {
+        self.folder.join(ENCODER)
+    }
+
+    /// The page that shows the run.
+    pub fn report(&self) -> PathBuf {
+        self.folder.join(REPORT)
+    }
+}

@@ -1,0 +1,104 @@
+//! What an interrupted run left.
+
+use std::path::Path;
+
+use anyhow::Context;
+use selfsame_data::Splits;
+use selfsame_trainers::Checkpoint;
+
+use super::hooks::{HISTORY, Record, RunState, images_key};
+use crate::observer::Voice;
+use crate::run::folder::{CONFIG, RunFolder, newest_checkpoint};
+use crate::settings::RunConfig;
+use crate::words::reasons;
+
+/// A state to go on from.
+pub struct Saved {
+    pub checkpoint: Checkpoint,
+    pub state: RunState,
+    /// `metrics.jsonl` up to there, compressed.
+    pub history: Vec<u8>,
+}
+
+/// The settings that the run in `folder` was made with: those in its newest checkpoint, or else those in its file, which
+/// may have been changed. `None` where neither can be read; [`Saved::recover`] says why.
+pub fn settings(folder: &Path) -> Option<RunConfig> {
+    let path = folder.join(CONFIG);
+    let recorded = || {
+        let mut checkpoint = Checkpoint::read(&newest_checkpoint(folder)?).ok()?;
+        let record: Record = serde_json::from_value(checkpoint.header.run.take()).ok()?;
+        RunConfig::from_toml(&record.config, &path).ok()
+    };
+    recorded().or_else(|| RunConfig::read(&path).ok())
+}
+
+impl Saved {
+    /// The newest state of the run in `folder` that is intact; `None` where it has to start anew, because it was
+    /// interrupted before the first checkpoint or because no checkpoint is intact. Puts the settings back in place if
+    /// they are lost.
+    ///
+    /// # Errors
+    /// A run with other settings than `asked`.
+    pub fn recover(
+        folder: &RunFolder,
+        asked: &RunConfig,
+        data: &Splits,
+        voice: &Voice,
+    ) -> anyhow::Result<Option<Self>> {
+        let (newest, damaged) = folder.checkpoints(asked.train.keep_checkpoints).recover()?;
+        for found in &damaged {
+            voice.warn(format_args!("{}; it is now {}", found.error, found.path.display()));
+        }
+        let path = folder.file(CONFIG);
+        let Some(mut checkpoint) = newest else {
+            if !damaged.is_empty() {
+                voice.warn("no checkpoint of this run is intact; it starts anew");
+            }
+            match RunConfig::read(&path) {
+                Ok(config) => check_same(&config, asked)?,
+                Err(error) => {
+                    let why = reasons(&error);
+                    voice.warn(format_args!("{why}; nothing was saved yet, so it starts anew"));
+                }
+            }
+            folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
+            return Ok(None);
+        };
+        let record: Record = serde_json::from_value(checkpoint.header.run.take())
+            .context("the state of the run in its checkpoint")?;
+        let config = RunConfig::from_toml(&record.config, &path)?;
+        check_same(&config, asked)?;
+        match RunConfig::read(&path) {
+            Ok(found) if found.decisive() == config.decisive() => {}
+            found => {
+                let what = match found {
+                    Ok(_) => "it is not what the run was made with".to_owned(),
+                    Err(error) => reasons(&error),
+                };
+                let path = path.display();
+                voice.warn(format_args!("{path}: {what}; written again from the checkpoint"));
+                folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
+            }
+        }
+        if record.images_sha256 != images_key(data) {
+            voice.warn(
+                "the files of the training images have changed since; from here on this is not the run that it was"
+            );
+        }
+        let mut state = record.state;
+        if !folder.checkpoints(1).best().exists() {
+            // It was damaged; the best of those to come takes its place.
+            state.best_knn = None;
+        }
+        let history = checkpoint.attachments.remove(HISTORY).unwrap_or_default();
+        Ok(Some(Self { checkpoint, state, history }))
+    }
+}
+
+/// A run can only go on under the settings it began with; where and how fast may change.
+fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
+    let Some(what) = saved.difference(asked)? else { return Ok(()) };
+    anyhow::bail!(
+        "the run to resume has {what}; give it the same settings, or start anew with another --out"
+    )
+}

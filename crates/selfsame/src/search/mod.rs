@@ -1,0 +1,163 @@
+//! Images that an encoder takes to be alike.
+
+mod embed;
+pub(crate) mod gallery;
+mod index;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use gallery::{Row, sheet};
+use selfsame_data::{InMemory, Opening, Reading, Skipped, decode_file, open};
+use selfsame_eval::{extract, nearest};
+use serde::Serialize;
+
+use crate::evaluation::run_config;
+use crate::features::images::PlainImages;
+use crate::images::{settle_views, tell_left_out};
+use crate::observer::{Observer, Voice};
+use crate::places::datasets;
+use crate::settings::images_at;
+
+use crate::error::{Result, usage};
+use crate::features::joined::Joined;
+use crate::features::streamed::{PixelKey, pixel_key};
+use crate::features::weights::load_encoder;
+use crate::run::origin::Origin;
+use crate::words::shown;
+
+pub use embed::{EmbedOptions, Embedded, Part, embed};
+
+/// What is looked for, and where.
+#[derive(Debug, Clone)]
+pub struct SearchOptions {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// The images to look for.
+    pub queries: Vec<PathBuf>,
+    /// Search this folder of images, not the images of the run.
+    pub images: Option<PathBuf>,
+    /// Search this data set.
+    pub dataset: Option<String>,
+    /// How many images to find for each query.
+    pub count: usize,
+    /// Also draw what was found, in a PNG file.
+    pub picture: Option<PathBuf>,
+    /// Another weight file than the run's own.
+    pub weights: Option<PathBuf>,
+    /// Where to compute, if not as the run.
+    pub device: Option<String>,
+}
+
+/// What was found for a query.
+#[derive(Debug, Clone, Serialize)]
+pub struct Found {
+    /// The image that was looked for.
+    pub query: PathBuf,
+    /// The images most like it, the most similar first.
+    pub found: Vec<Neighbour>,
+    /// Images with the very pixels of the query, which are left out above.
+    pub itself: Vec<String>,
+}
+
+/// An image that is like a query.
+#[derive(Debug, Clone, Serialize)]
+pub struct Neighbour {
+    /// Its path, or its number where it has no file.
+    pub image: String,
+    /// The cosine of the angle between the features, from −1 to 1.
+    pub similarity: f32,
+}
+
+/// Finds the images that the encoder of a run takes to be most like the queries.
+///
+/// Features of what is searched are computed the first time and kept in the run's folder.
+///
+/// # Errors
+/// A folder that holds no run; queries, images, weights or a device that cannot be used.
+pub fn search(options: &SearchOptions, observer: Arc<dyn Observer>) -> Result<Vec<Found>> {
+    Ok(run(options, &Voice::new(observer))?)
+}
+
+fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
+    if args.count == 0 {
+        return Err(usage("--count: at least 1"));
+    }
+    let mut config = run_config(&args.run)?;
+    // The queries first: a wrong name is said before the work, not after it.
+    let queries = args
+        .queries
+        .iter()
+        .map(|path| decode_file(path).map_err(|e| usage(format!("--query: {e}"))));
+    let queries = queries.collect::<anyhow::Result<Vec<_>>>()?;
+    if let Some(device) = &args.device {
+        config.device.clone_from(device);
+    }
+    let device = crate::device::parse(&config.device)?;
+    let encoder = load_encoder(&args.run, &config, args.weights.as_deref(), &device)?;
+    let own = args.images.is_none() && args.dataset.is_none();
+    if !own {
+        config.data.images = args.images.as_deref().map(images_at).transpose()?;
+        config.data.dataset.clone_from(&args.dataset);
+    }
+    let opening = Opening { links: config.data.links(), reading: Reading::Once };
+    let mut data = open(&config.data.source(), &datasets(), opening)?;
+    settle_views(&mut config, &data)?;
+    let keys: Vec<PixelKey> = queries.iter().map(pixel_key).collect();
+    let labels = vec![None; queries.len()];
+    let queries = PlainImages::new(Arc::new(InMemory::new(queries, labels, Vec::new())?), &config)?;
+    let looked_for = extract(&encoder, &queries, config.eval.batch_size, &device)?;
+
+    let mut sets = vec![data.train.clone()];
+    sets.extend(data.test.clone());
+    let joined = Arc::new(Joined(sets));
+    let images = PlainImages::new(joined.clone(), &config)?;
+    let bank = index::features(&args.run, &encoder, &images, &config, &device, voice)?;
+    let unreadable = bank.unreadable.iter();
+    data.skipped
+        .extend(unreadable.map(|(i, why)| Skipped { path: images.name(*i), reason: why.clone() }));
+    tell_left_out(&data, None, voice);
+    anyhow::ensure!(!bank.images.is_empty(), "none of the images can be read");
+    if own && let Some(difference) = Origin::difference(&args.run, &data) {
+        voice.warn(difference);
+    }
+
+    let name = |index: usize| match (images.name(index), joined.place(index)) {
+        // Only images without a file are called by their number, which train and test images share.
+        (name, Some((part, index))) if name.components().count() == 1 => {
+            format!("{} {} {index}", data.name, ["train", "test"][part.min(1)])
+        }
+        (name, _) => shown(&name),
+    };
+    // A query that lies among the images is no answer to itself.
+    let itself: Vec<Vec<usize>> = keys
+        .iter()
+        .map(|key| (0..bank.pixels.len()).filter(|row| bank.pixels[*row] == *key).collect())
+        .collect();
+    let more = itself.iter().map(Vec::len).max().unwrap_or(0);
+    let found = nearest(&bank.features, &looked_for, args.count.saturating_add(more))?;
+    let mut results = Vec::new();
+    let mut rows = Vec::new();
+    let per_query = args.queries.iter().zip(&itself).zip(found.iter());
+    for (query, ((path, own), (near, similarities))) in per_query.enumerate() {
+        let others = near.iter().map(|row| *row as usize).zip(similarities);
+        let others = others.filter(|(row, _)| !own.contains(row)).take(args.count);
+        let near: Vec<(usize, f32)> = others.map(|(row, s)| (bank.images[row], *s)).collect();
+        let neighbour = |(index, similarity): &(usize, f32)| Neighbour {
+            image: name(*index),
+            similarity: *similarity,
+        };
+        results.push(Found {
+            query: path.clone(),
+            found: near.iter().map(neighbour).collect(),
+            itself: own.iter().map(|row| name(bank.images[*row])).collect(),
+        });
+        rows.push(Row { query, neighbours: near });
+    }
+    if let Some(out) = &args.picture {
+        let png = sheet(&rows, &queries, &images)?;
+        std::fs::write(out, png).with_context(|| format!("cannot write {}", out.display()))?;
+    }
+    Ok(results)
+}

@@ -1,0 +1,44 @@
+//! The settings as people read them.
+
+use super::RunConfig;
+use super::defaults;
+
+impl RunConfig {
+    /// TOML with a comment on each setting.
+    pub fn to_commented_toml(&self) -> anyhow::Result<String> {
+        let plain = toml::to_string(self)?;
+        let mut out = String::new();
+        let mut section = String::new();
+        let mut seen: Vec<String> = Vec::new();
+        let missing = |section: &str, seen: &[String]| -> String {
+            let undecided = defaults::COMMENTS.iter().filter(|(key, ..)| {
+                let (own, name) = key.rsplit_once('.').unwrap_or(("", key));
+                own == section && !seen.iter().any(|s| s == name)
+            });
+            undecided
+                .map(|(key, comment)| {
+                    let name = key.rsplit_once('.').map_or(*key, |(_, name)| name);
+                    format!("# {comment}\n# {name} =\n")
+                })
+                .collect()
+        };
+        for line in plain.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                out.truncate(out.trim_end().len());
+                out += &format!("\n{}\n", missing(&section, &seen));
+                seen.clear();
+                section = name.to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                let path = if section.is_empty() { key.into() } else { format!("{section}.{key}") };
+                if let Some((_, comment)) = defaults::COMMENTS.iter().find(|(k, _)| *k == path) {
+                    out += &format!("# {comment}\n");
+                }
+                seen.push(key.to_owned());
+            }
+            out += line;
+            out.push('\n');
+        }
+        out += &missing(&section, &seen);
+        Ok(out)
+    }
+}

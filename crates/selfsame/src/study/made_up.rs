@@ -1,0 +1,84 @@
+//! Runs with made-up figures, to test what is said of them.
+
+use selfsame_eval::Level;
+
+use super::comparison::{Comparison, Group};
+use super::figures::Repeats;
+use super::measured::{Figures, Measured, Moment, Verdict};
+use super::trials::Outcome;
+use crate::settings::Method;
+
+/// The untrained encoder has this accuracy in each of these runs, and raw pixels the other.
+pub const UNTRAINED: f64 = 0.60;
+pub const PIXELS: f64 = 0.76;
+
+/// A run for each accuracy: 1,000 steps in 100 s, an evaluation after every 10 s, on a straight line to the accuracy.
+pub fn outcomes(accuracies: &[f64], change: impl Fn(&mut Measured)) -> Vec<Outcome> {
+    let run = |accuracy: &f64| {
+        let at = |i: u32| UNTRAINED + (accuracy - UNTRAINED) * f64::from(i) / 10.0;
+        let moment = |i| Moment {
+            epoch: f64::from(i),
+            seconds: 10.0 * f64::from(i),
+            knn_top1: if i == 10 { *accuracy } else { at(i) },
+        };
+        let mut run =
+            Measured { summary: figures(*accuracy), curve: (0..=10).map(moment).collect() };
+        change(&mut run);
+        Ok(run)
+    };
+    accuracies.iter().map(run).collect()
+}
+
+fn figures(accuracy: f64) -> Figures {
+    Figures {
+        dataset: "made-up".into(),
+        epochs: 10.0,
+        steps: 1000,
+        finished: true,
+        stopped_by_doctor: false,
+        train_images: 6400,
+        test_images: 10_000,
+        images_per_second: 640.0,
+        train_seconds: 100.0,
+        peak_rss_bytes: Some(300 << 20),
+        knn_top1: Some(accuracy),
+        knn_top1_random_init: Some(UNTRAINED),
+        knn_top1_pixels: Some(PIXELS),
+        linear_top1: Some(accuracy),
+        feature_std: 0.5,
+        effective_rank: 20.0,
+        projection_std: 0.5,
+        projection_directions: 40,
+        projection_dim: 64,
+        diagnosis: Verdict { level: Level::Healthy, headline: "no collapse".into() },
+    }
+}
+
+pub fn collapse(run: &mut Measured) {
+    run.summary.diagnosis =
+        Verdict { level: Level::Collapsed, headline: "complete collapse".into() };
+}
+
+pub fn repeats(outcomes: &[Outcome]) -> Repeats<'_> {
+    Repeats { outcomes: outcomes.iter().collect() }
+}
+
+/// Methods at batches of 64.
+pub fn comparison<'a>(methods: &[(Method, &'a [Outcome])]) -> Comparison<'a> {
+    at_batch_sizes(&methods.iter().map(|(method, own)| (*method, 64, *own)).collect::<Vec<_>>())
+}
+
+pub fn at_batch_sizes<'a>(groups: &[(Method, usize, &'a [Outcome])]) -> Comparison<'a> {
+    let mut methods: Vec<Method> = Vec::new();
+    for (method, ..) in groups {
+        if !methods.contains(method) {
+            methods.push(*method);
+        }
+    }
+    let group = |(method, batch_size, own): &(Method, usize, &'a [Outcome])| Group {
+        method: *method,
+        batch_size: *batch_size,
+        repeats: repeats(own),
+    };
+    Comparison { groups: groups.iter().map(group).collect(), methods }
+}

@@ -1,0 +1,135 @@
+//! What a finished run says of itself.
+
+use std::path::Path;
+
+use anyhow::Context;
+use selfsame_eval::Level;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::run::folder::{METRICS, SUMMARY};
+
+/// What studies use of `summary.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Figures {
+    pub dataset: String,
+    pub epochs: f64,
+    pub steps: u64,
+    pub finished: bool,
+    pub stopped_by_doctor: bool,
+    pub train_images: usize,
+    pub test_images: usize,
+    pub images_per_second: f64,
+    pub train_seconds: f64,
+    pub peak_rss_bytes: Option<u64>,
+    pub knn_top1: Option<f64>,
+    pub knn_top1_random_init: Option<f64>,
+    pub knn_top1_pixels: Option<f64>,
+    pub linear_top1: Option<f64>,
+    pub feature_std: f64,
+    pub effective_rank: f64,
+    pub projection_std: f64,
+    pub projection_directions: usize,
+    pub projection_dim: usize,
+    pub diagnosis: Verdict,
+}
+
+impl Figures {
+    /// Whether there is nothing more to train.
+    pub fn complete(&self) -> bool {
+        self.finished || self.stopped_by_doctor
+    }
+}
+
+/// The collapse doctor's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verdict {
+    pub level: Level,
+    pub headline: String,
+}
+
+/// A state of training.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Moment {
+    pub epoch: f64,
+    /// Of training, without evaluations.
+    pub seconds: f64,
+    pub knn_top1: f64,
+}
+
+/// A run's figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    #[serde(flatten)]
+    pub summary: Figures,
+    /// k-NN accuracy over training, from the untrained encoder to the end.
+    pub curve: Vec<Moment>,
+}
+
+impl Measured {
+    pub fn read(run: &Path) -> anyhow::Result<Self> {
+        let path = run.join(SUMMARY);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let summary: Figures =
+            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let metrics = std::fs::read_to_string(run.join(METRICS)).unwrap_or_default();
+        let mut curve = Vec::new();
+        if let Some(knn_top1) = summary.knn_top1_random_init {
+            curve.push(Moment { epoch: 0.0, seconds: 0.0, knn_top1 });
+        }
+        for line in metrics.lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let number = |key: &str| line[key].as_f64();
+            if let (Some(epoch), Some(seconds), Some(knn_top1)) =
+                (number("epoch"), number("train_seconds"), number("knn_top1"))
+            {
+                curve.push(Moment { epoch, seconds, knn_top1 });
+            }
+        }
+        // Of runs from before the metrics had the last evaluation.
+        let before_the_end = curve.last().is_none_or(|last| last.epoch < summary.epochs);
+        if let Some(knn_top1) = summary.knn_top1.filter(|_| before_the_end) {
+            let (epoch, seconds) = (summary.epochs, summary.train_seconds);
+            curve.push(Moment { epoch, seconds, knn_top1 });
+        }
+        Ok(Self { summary, curve })
+    }
+
+    /// Seconds of training until an evaluation first found this accuracy.
+    pub fn seconds_to(&self, accuracy: f64) -> Option<f64> {
+        let [_, at] = self.reached(accuracy);
+        at.is_finite().then_some(at)
+    }
+
+    /// Between which seconds of training it was reached: those of the evaluation before, and of the first that found
+    /// it; infinity if none did.
+    pub fn reached(&self, accuracy: f64) -> [f64; 2] {
+        let mut before = 0.0;
+        for moment in self.curve.iter().filter(|moment| moment.seconds > 0.0) {
+            if moment.knn_top1 >= accuracy {
+                return [before, moment.seconds];
+            }
+            before = moment.seconds;
+        }
+        [before, f64::INFINITY]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::outcomes;
+
+    #[test]
+    fn an_accuracy_is_reached_between_two_evaluations() {
+        let all = outcomes(&[0.80], |_| ());
+        let run = all[0].as_ref().unwrap();
+        // From 60 to 80 % in ten evaluations.
+        assert_eq!(run.reached(0.71), [50.0, 60.0]);
+        assert_eq!(run.seconds_to(0.71), Some(60.0));
+        // What the untrained encoder has is not reached before the first step.
+        assert_eq!(run.reached(0.50), [0.0, 10.0]);
+        assert_eq!(run.reached(0.90), [100.0, f64::INFINITY]);
+        assert_eq!(run.seconds_to(0.90), None);
+    }
+}

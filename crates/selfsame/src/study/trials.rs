@@ -1,0 +1,200 @@
+//! The runs of a study, each a process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::StudyOptions;
+use super::measured::Measured;
+use crate::observer::{Unit, Voice};
+use crate::run::folder::{CONFIG, SUMMARY, replace};
+use crate::settings::RunConfig;
+
+/// The status of the program after a run that was asked to end and has saved its state.
+const INTERRUPTED: i32 = 75;
+/// Lines of a failed run's output that are shown.
+const LAST_LINES: usize = 4;
+
+/// A run that a study wants.
+pub struct Trial {
+    /// Of its folder; no other trial of the study has it.
+    pub name: String,
+    pub config: RunConfig,
+}
+
+/// What became of it: its figures, or the end of what it said.
+pub type Outcome = Result<Measured, String>;
+
+/// How many runs are made at a time, each on its share of the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jobs(usize);
+
+impl Jobs {
+    /// A number from 1 to that of the cores.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match text.parse() {
+            Ok(jobs) if (1..=cores).contains(&jobs) => Ok(Self(jobs)),
+            _ => Err(format!("a number from 1 to that of the cores, {cores}")),
+        }
+    }
+
+    /// Of each run; `None` for all there are.
+    fn threads(self) -> Option<usize> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (self.0 > 1).then(|| (cores / self.0).max(1))
+    }
+
+    /// What a reader of the speeds should know; nothing where a run had the machine for itself.
+    pub fn note(self) -> Option<String> {
+        let threads = self.threads()?;
+        Some(format!("{} runs at a time, each on {threads} of the threads.", self.0))
+    }
+}
+
+/// The folder of a study.
+pub struct StudyFolder {
+    path: PathBuf,
+}
+
+impl StudyFolder {
+    /// A new folder, or one to go on in.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        for part in ["settings", "runs"] {
+            let folder = path.join(part);
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the runs that are not there yet, `jobs` at a time, and reads all of them.
+    pub fn run(
+        &self,
+        trials: &[Trial],
+        study: &StudyOptions,
+        voice: &Voice,
+    ) -> anyhow::Result<Vec<Outcome>> {
+        let (jobs, all) = (study.jobs, trials.len() as u64);
+        let tally = Mutex::new(voice.tally(Unit::Items));
+        let show = |done: usize| {
+            // Another worker shows the next number.
+            if let Ok(mut tally) = tally.try_lock() {
+                tally.show("runs", done as u64, Some(all));
+            }
+        };
+        show(0);
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let stop = AtomicBool::new(false);
+        let work = || -> anyhow::Result<Vec<(usize, Outcome)>> {
+            let mut own = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(trial) = trials.get(i) else { break };
+                let before = Instant::now();
+                let (outcome, fresh) = self
+                    .outcome(trial, study)
+                    // Whoever has a run under way finishes it; nobody begins another.
+                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                let took = fresh.then(|| before.elapsed());
+                let number = done.fetch_add(1, Ordering::Relaxed) + 1;
+                voice.note(line(number, trials.len(), &trial.name, &outcome, took));
+                show(number);
+                own.push((i, outcome));
+            }
+            Ok(own)
+        };
+        let mut outcomes = std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..jobs.0.min(trials.len())).map(|_| scope.spawn(work)).collect();
+            let results = workers.into_iter().map(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            results.collect::<anyhow::Result<Vec<_>>>()
+        })?
+        .concat();
+        drop(tally);
+        outcomes.sort_by_key(|(i, _)| *i);
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    }
+
+    /// The outcome, and whether the run was made just now.
+    fn outcome(&self, trial: &Trial, study: &StudyOptions) -> anyhow::Result<(Outcome, bool)> {
+        let Trial { name, config } = trial;
+        // Not `with_extension`: a name may hold a dot, as that of a target decay does.
+        let settings = self.path.join("settings").join(format!("{name}.toml"));
+        let run = self.path.join("runs").join(name);
+        let wanted = toml::to_string(config)?;
+        if settings.exists() {
+            if let Some(what) = RunConfig::read(&settings)?.difference(config)? {
+                bail!(
+                    "{} has this run with other settings ({what}); give the command that the study \
+                     began with, or another --out",
+                    self.path.display()
+                );
+            }
+            if run.join(SUMMARY).is_file() {
+                let measured = Measured::read(&run)?;
+                if measured.summary.complete() {
+                    return Ok((Ok(measured), false));
+                }
+            }
+        } else {
+            replace(&settings, wanted.as_bytes())?;
+        }
+        let log = self.path.join("runs").join(format!("{name}.log"));
+        let output =
+            File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+        let mut command = Command::new(&study.program);
+        command.args(["pretrain", config.method.name(), "--json", "--config"]).arg(&settings);
+        command.arg("--out").arg(&run).stdout(output.try_clone()?).stderr(output);
+        if let Some(threads) = study.jobs.threads() {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        if run.join(CONFIG).exists() {
+            command.args(["--resume", "auto"]);
+        }
+        let status = command.status().context("cannot start a run")?;
+        // One that was interrupted has saved its state.
+        if status.code() == Some(INTERRUPTED) {
+            bail!("interrupted in {name}; the same command goes on from there");
+        }
+        if status.success() {
+            return Ok((Ok(Measured::read(&run)?), true));
+        }
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let said: Vec<&str> = text.lines().filter(|line| line.starts_with("error")).collect();
+        let last = if said.is_empty() { text.lines().collect() } else { said };
+        let from = last.len().saturating_sub(LAST_LINES);
+        let reason = last[from..].join("\n");
+        let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+        let reason = if reason.is_empty() { status.to_string() } else { reason.to_owned() };
+        Ok((Err(reason), true))
+    }
+}
+
+fn line(number: usize, of: usize, name: &str, outcome: &Outcome, took: Option<Duration>) -> String {
+    let found = match outcome {
+        Ok(measured) => {
+            let knn = measured.summary.knn_top1;
+            let knn = knn.map_or("no accuracy".into(), |v| format!("k-NN {:.2} %", 100.0 * v));
+            format!("{knn}, {}", measured.summary.diagnosis.headline)
+        }
+        Err(reason) => format!("failed: {}", reason.lines().next_back().unwrap_or_default()),
+    };
+    let took = took.map_or("there already".into(), |t| format!("{:.0} s", t.as_secs_f64()));
+    format!("{number:>3} of {of} {name}: {found} ({took})")
+}

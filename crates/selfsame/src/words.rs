@@ -1,0 +1,87 @@
+//! Small things about words in messages.
+
+use std::path::Path;
+
+/// `1 image`, `2 images`: `noun` is the word for one, whose plural takes an `s`.
+pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
+    match n.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {noun}s"),
+    }
+}
+
+/// The reasons of an error, from what was tried to what went wrong; none is said twice, though the texts of many
+/// errors hold those of their causes.
+pub fn reasons(error: &anyhow::Error) -> String {
+    causes(error.as_ref())
+}
+
+/// The same of any error.
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said = String::new();
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    for cause in chain.map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said += if said.is_empty() { "" } else { ": " };
+            said += &cause;
+        }
+    }
+    said
+}
+
+/// A path on one line, whatever its name holds: it steers no terminal.
+pub fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    match text.contains(char::is_control) {
+        false => text,
+        true => text
+            .chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+            .collect(),
+    }
+}
+
+/// A path as a shell wants it in a command that is to be pasted.
+pub fn pasted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,:@%".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn one_is_not_a_plural() {
+        assert_eq!(
+            (count(1u64, "epoch"), count(0usize, "file")),
+            ("1 epoch".into(), "0 files".into())
+        );
+    }
+
+    #[test]
+    fn no_reason_is_said_twice() {
+        let error = anyhow!("no such file").context("cannot read a.toml: no such file");
+        assert_eq!(reasons(&error), "cannot read a.toml: no such file");
+        let other: anyhow::Result<()> = Err(anyhow!("no such file"));
+        assert_eq!(reasons(&other.context("a.toml").unwrap_err()), "a.toml: no such file");
+    }
+
+    #[test]
+    fn what_is_shown_is_one_line() {
+        assert_eq!(shown("a/é b.png".as_ref()), "a/é b.png");
+        assert_eq!(shown("a\n\u{1b}[1m.png".as_ref()), "a\\n\\u{1b}[1m.png");
+    }
+
+    #[test]
+    fn what_is_pasted_is_one_word() {
+        assert_eq!(pasted("runs/byol-2".as_ref()), "runs/byol-2");
+        assert_eq!(pasted("my runs/it's".as_ref()), r"'my runs/it'\''s'");
+    }
+}
