@@ -4,6 +4,8 @@
 extern crate selfsame_cli;
 
 mod bench;
+mod check;
+mod dist;
 mod fidelity;
 mod torture;
 
@@ -21,7 +23,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 ///
 /// Start with `cargo xtask pretrain byol`: it needs no download, trains for a few minutes on a
 /// CPU, and leaves weights and a report under runs/. Installed, the program is called `selfsame`;
-/// bench, fidelity and torture are for those who work on it.
+/// bench, check, dist, fidelity and torture are for those who work on it.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 struct Cli {
@@ -33,6 +35,8 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Selfsame(selfsame_cli::Command),
+    Check(check::CheckArgs),
+    Dist(dist::DistArgs),
     Fidelity(fidelity::FidelityArgs),
     Torture(torture::TortureArgs),
     Bench(bench::BenchArgs),
@@ -41,6 +45,8 @@ enum Command {
 fn main() -> ExitCode {
     selfsame_cli::main("cargo xtask", |cli: Cli| match &cli.command {
         Command::Selfsame(command) => command.run(),
+        Command::Check(args) => check::run(args),
+        Command::Dist(args) => dist::run(args),
         Command::Fidelity(args) => fidelity::run(args),
         Command::Torture(args) => torture::run(args),
         Command::Bench(args) => bench::run(args),

@@ -14,7 +14,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use selfsame::ErrorKind;
 use selfsame::workshop::words::causes;
 
@@ -84,6 +84,24 @@ impl Command {
             Self::Completions(args) => commands::completions::run(args),
         }
     }
+}
+
+/// Self-supervised visual representation learning: pretrain an image encoder without labels,
+/// evaluate it, and use it.
+///
+/// Start with `selfsame pretrain byol`: it needs no download and no GPU, trains for a few minutes,
+/// and leaves weights and a report under runs/.
+#[derive(Parser)]
+#[command(name = "selfsame", version, max_term_width = 100)]
+pub struct Selfsame {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: Command,
+}
+
+/// The program `selfsame` as clap knows it, for completions and man pages.
+pub fn program() -> clap::Command {
+    Selfsame::command()
 }
 
 /// A whole program: reads the command line, does what it asks for, and says how that went.

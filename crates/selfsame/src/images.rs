@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use selfsame_data::{ImageDataset, PackSettings, PackedImages, Splits, channel_statistics};
 use selfsame_models::Stem;
 
+use crate::built_in;
 use crate::error::usage;
 use crate::observer::{Tally, Unit, Voice};
 use crate::places::datasets;
@@ -33,7 +34,7 @@ const SAMPLE: usize = 32;
 /// settings leave to the data is decided: view size, stem, blur, statistics.
 pub fn open(config: &mut RunConfig, voice: &Voice) -> anyhow::Result<Splits> {
     let settings = config.data.clone();
-    let mut splits = selfsame_data::open(&settings.source(), &datasets(), settings.links())?;
+    let mut splits = built_in::open(&settings.source(), settings.links())?;
     // Held out first, so that what is held out does not depend on how much is trained on.
     if let Some(share) = settings.validation {
         splits = splits.hold_out(share, settings.split_seed)?;

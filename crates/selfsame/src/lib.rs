@@ -15,6 +15,7 @@
 //!
 //! Nothing is printed: whoever wants to show progress gives an [`Observer`].
 
+mod built_in;
 mod device;
 mod error;
 mod evaluation;
@@ -43,6 +44,7 @@ pub use selfsame_models as models;
 pub use selfsame_report as report;
 pub use selfsame_trainers as trainers;
 
+pub use built_in::{BUILT_IN, unpack_built_in};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluation::{Evaluated, Options as EvaluateOptions, Outcome, evaluate};
 pub use observer::{Evaluated as EvaluatedEpoch, Event, Observer, Progress, Step, Unit};

@@ -11,10 +11,10 @@ use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_augment::{
     MultiCrop, RgbSource, ViewBuffer, ViewConfig, ViewKey, ViewPair, ViewParams,
 };
-use selfsame_data::{Links, Source, open};
+use selfsame_data::{Links, Source};
 
+use crate::built_in;
 use crate::error::{Result, usage};
-use crate::places::datasets;
 use crate::settings::images_at;
 
 /// Whose views, of which images.
@@ -110,7 +110,7 @@ fn run(args: &SheetOptions) -> anyhow::Result<Vec<String>> {
         (None, Some(name)) => Source::Named(name.clone()),
         (None, None) => return Err(usage("give --images DIR or --dataset NAME")),
     };
-    let data = open(&source, &datasets(), Links::Follow)?.train;
+    let data = built_in::open(&source, Links::Follow)?.train;
     let count = args.count.min(data.len());
     let rows = (0..count)
         .map(|i| {

@@ -1,9 +1,7 @@
 //! `selfsame completions`
 
-use clap::{Args, CommandFactory, Parser};
+use clap::Args;
 use clap_complete::{Shell, generate};
-
-use crate::Command;
 
 /// Print a script that completes commands and flags in a shell.
 #[derive(Args)]
@@ -16,18 +14,10 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// What the scripts complete: the program `selfsame`, however this one is called.
-#[derive(Parser)]
-#[command(name = "selfsame")]
-struct Whole {
-    #[command(subcommand)]
-    _command: Command,
-}
-
 /// Prints the script.
 pub fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    generate(args.shell, &mut Whole::command(), "selfsame", &mut script);
+    generate(args.shell, &mut crate::program(), "selfsame", &mut script);
     print!("{}", String::from_utf8(script)?);
     Ok(())
 }

@@ -42,7 +42,7 @@ use rescue::{Rescue, or_lost};
 use saved::Saved;
 use session::Session;
 
-pub use clock::Phase;
+pub use clock::{Phase, Seconds};
 pub use failure::Failure;
 pub use interrupt::{Asked, Interrupt};
 pub use replay::{Replayed, replay};

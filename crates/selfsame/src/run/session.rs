@@ -198,7 +198,7 @@ impl Session<'_> {
         if done < training.last_step || !ended.stands(self.folder) {
             return None;
         }
-        let summary = Summary::read(self.folder).ok()?;
+        let summary = Summary::read(self.folder.path()).ok()?;
         let voice = &self.place.voice;
         voice.note("the run has ended, and its report is written: nothing is left to do");
         Some(summary)

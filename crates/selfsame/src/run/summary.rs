@@ -12,7 +12,7 @@ use crate::run::folder::{ENCODER, REPORT, RunFolder, SUMMARY};
 use crate::words::count;
 
 /// `summary.json`. Accuracies are fractions of 1.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     pub method: String,
     pub dataset: String,
@@ -64,8 +64,8 @@ pub struct Summary {
 
 impl Summary {
     /// That of the run in `folder`.
-    pub fn read(folder: &RunFolder) -> anyhow::Result<Self> {
-        let path = folder.file(SUMMARY);
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join(SUMMARY);
         let reading = || format!("cannot read {}", path.display());
         let text = std::fs::read_to_string(&path).with_context(reading)?;
         serde_json::from_str(&text).with_context(reading)
@@ -73,6 +73,11 @@ impl Summary {
 
     pub fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
         folder.write(SUMMARY, serde_json::to_string_pretty(self)?.as_bytes())
+    }
+
+    /// Whether there is nothing more to train.
+    pub fn complete(&self) -> bool {
+        self.finished || self.stopped_by_doctor
     }
 
     /// All clocks follow from the phases.

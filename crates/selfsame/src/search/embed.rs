@@ -8,9 +8,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use npyz::WriterBuilder;
 use safetensors::tensor::{Dtype, TensorView};
-use selfsame_data::{Links, Opening, Reading, Skipped, Source, Splits, open, write_skipped};
+use selfsame_data::{Links, Opening, Reading, Skipped, Source, Splits, write_skipped};
 use selfsame_eval::{Features, LabelledImages};
 
+use crate::built_in;
 use crate::error::{Result, usage};
 use crate::evaluation::run_config;
 use crate::features::images::PlainImages;
@@ -19,7 +20,6 @@ use crate::features::streamed::stream;
 use crate::features::weights::load_encoder;
 use crate::images::{settle_views, tell_left_out};
 use crate::observer::{Observer, Voice};
-use crate::places::datasets;
 use crate::settings::{RunConfig, images_at};
 use crate::words::{count, shown};
 
@@ -99,7 +99,7 @@ fn run(args: &EmbedOptions, voice: &Voice) -> anyhow::Result<Embedded> {
     let links = if args.follow_links { Links::Follow } else { Links::Skip };
     // Which images are held out to test on depends on those that cannot be read.
     let reading = if args.part == Part::All { Reading::Once } else { Reading::OnceAsTrained };
-    let mut data = open(&source, &datasets(), Opening { links, reading })?;
+    let mut data = built_in::open(&source, Opening { links, reading })?;
     // The run's statistics, not those of the new images: the encoder knows no others.
     settle_views(&mut config, &data)?;
     let mut sets = Vec::new();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gallery::{Row, sheet};
-use selfsame_data::{InMemory, Opening, Reading, Skipped, decode_file, open};
+use selfsame_data::{InMemory, Opening, Reading, Skipped, decode_file};
 use selfsame_eval::{extract, nearest};
 use serde::Serialize;
 
@@ -17,9 +17,9 @@ use crate::evaluation::run_config;
 use crate::features::images::PlainImages;
 use crate::images::{settle_views, tell_left_out};
 use crate::observer::{Observer, Voice};
-use crate::places::datasets;
 use crate::settings::images_at;
 
+use crate::built_in;
 use crate::error::{Result, usage};
 use crate::features::joined::Joined;
 use crate::features::streamed::{PixelKey, pixel_key};
@@ -102,7 +102,7 @@ fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
         config.data.dataset.clone_from(&args.dataset);
     }
     let opening = Opening { links: config.data.links(), reading: Reading::Once };
-    let mut data = open(&config.data.source(), &datasets(), opening)?;
+    let mut data = built_in::open(&config.data.source(), opening)?;
     settle_views(&mut config, &data)?;
     let keys: Vec<PixelKey> = queries.iter().map(pixel_key).collect();
     let labels = vec![None; queries.len()];

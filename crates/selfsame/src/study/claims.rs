@@ -10,7 +10,7 @@ use super::chance::{
 };
 use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy};
-use super::measured::Figures;
+use crate::run::Summary;
 use crate::settings::Method;
 use crate::words::count;
 
@@ -199,7 +199,7 @@ enum Baseline {
 
 fn beats(comparison: &Comparison, method: Method, baseline: Baseline) -> Option<Claim> {
     let best = comparison.best(method)?;
-    let (than, baseline, of): (_, _, fn(&Figures) -> Option<f64>) = match baseline {
+    let (than, baseline, of): (_, _, fn(&Summary) -> Option<f64>) = match baseline {
         Baseline::Untrained => {
             ("the untrained encoder", best.repeats.untrained(), |f| f.knn_top1_random_init)
         }

@@ -9,7 +9,8 @@ use super::claims::{claims, legend};
 use super::compare::Planned;
 use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy, accuracy_cell, finished, leaders, range, rounded};
-use super::measured::{Figures, Measured, Moment};
+use super::measured::{Measured, Moment};
+use crate::run::Summary;
 use super::recommendation::recommendation;
 use super::trials::Outcome;
 use crate::page::machine::describe;
@@ -49,7 +50,7 @@ pub fn page(
 }
 
 /// What the figures rest on.
-pub fn circumstances(figures: &Figures, outcomes: &[Outcome], budget: &Budget) -> String {
+pub fn circumstances(figures: &Summary, outcomes: &[Outcome], budget: &Budget) -> String {
     let mut steps: Vec<u64> = outcomes.iter().flatten().map(|m| m.summary.steps).collect();
     steps.sort_unstable();
     let steps = match (steps.first(), steps.last()) {

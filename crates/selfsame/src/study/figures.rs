@@ -6,7 +6,8 @@ use selfsame_eval::{Level, MeanDeviation, mean_and_deviation};
 use selfsame_report::Cell;
 
 use super::chance::{Estimate, doubt};
-use super::measured::{Figures, Measured};
+use super::measured::Measured;
+use crate::run::Summary;
 use super::trials::Outcome;
 
 /// The same settings under several seeds.
@@ -25,12 +26,12 @@ impl<'a> Repeats<'a> {
     }
 
     /// Mean and deviation over the seeds of what every run has.
-    pub fn mean(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<MeanDeviation> {
+    pub fn mean(&self, of: impl Fn(&Summary) -> Option<f64>) -> Option<MeanDeviation> {
         mean_and_deviation(&self.measured().filter_map(|m| of(&m.summary)).collect::<Vec<_>>())
     }
 
     /// The same of an accuracy, with what it may be off by.
-    pub fn estimate(&self, of: impl Fn(&Figures) -> Option<f64>) -> Option<Estimate> {
+    pub fn estimate(&self, of: impl Fn(&Summary) -> Option<f64>) -> Option<Estimate> {
         let accuracies: Vec<f64> = self.measured().filter_map(|m| of(&m.summary)).collect();
         let images = self.measured().map(|m| m.summary.test_images).min()?;
         Estimate::of_accuracies(&accuracies, images)
@@ -98,7 +99,7 @@ pub fn accuracy(value: Option<MeanDeviation>) -> String {
 }
 
 /// Which of two has the higher accuracy; `None` where that is within chance, or the runs are too few or too short.
-pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Figures) -> Option<f64>) -> Option<Ordering> {
+pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([a, b]) {
         None => a.estimate(&of)?.against(b.estimate(&of)?),
         Some(_) => None,
@@ -106,7 +107,7 @@ pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Figures) -> Option<f64>) -
 }
 
 /// The highest accuracy of several, and what cannot be told from it. None at all where nothing is told apart.
-pub fn leaders(all: &[&Repeats], of: impl Fn(&Figures) -> Option<f64>) -> Vec<bool> {
+pub fn leaders(all: &[&Repeats], of: impl Fn(&Summary) -> Option<f64>) -> Vec<bool> {
     let value = |repeats: &Repeats| repeats.mean(&of).map(|v| v.mean);
     let found = all.iter().filter_map(|repeats| Some((value(repeats)?, *repeats)));
     let top = found.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, repeats)| repeats);

@@ -1,11 +1,12 @@
 //! Runs with made-up figures, to test what is said of them.
 
-use selfsame_eval::Level;
+use selfsame_eval::{Diagnosis, Level};
 
 use super::comparison::{Comparison, Group};
 use super::figures::Repeats;
-use super::measured::{Figures, Measured, Moment, Verdict};
+use super::measured::{Measured, Moment};
 use super::trials::Outcome;
+use crate::run::{Seconds, Summary};
 use crate::settings::Method;
 
 /// The untrained encoder has this accuracy in each of these runs, and raw pixels the other.
@@ -22,15 +23,29 @@ pub fn outcomes(accuracies: &[f64], change: impl Fn(&mut Measured)) -> Vec<Outco
             knn_top1: if i == 10 { *accuracy } else { at(i) },
         };
         let mut run =
-            Measured { summary: figures(*accuracy), curve: (0..=10).map(moment).collect() };
+            Measured { summary: summary(*accuracy), curve: (0..=10).map(moment).collect() };
         change(&mut run);
         Ok(run)
     };
     accuracies.iter().map(run).collect()
 }
 
-fn figures(accuracy: f64) -> Figures {
-    Figures {
+fn summary(accuracy: f64) -> Summary {
+    Summary {
+        method: "made-up".into(),
+        device: "flex".into(),
+        seed: 0,
+        epochs_planned: 10,
+        steps_planned: 1000,
+        skipped_images: 0,
+        untested: None,
+        data_wait_seconds: 0.0,
+        wall_seconds: 110.0,
+        seconds: Seconds::new(),
+        final_loss: 1.0,
+        embedding_std: 0.5,
+        effective_rank_share: 0.3,
+        git_commit: None,
         dataset: "made-up".into(),
         epochs: 10.0,
         steps: 1000,
@@ -50,13 +65,16 @@ fn figures(accuracy: f64) -> Figures {
         projection_std: 0.5,
         projection_directions: 40,
         projection_dim: 64,
-        diagnosis: Verdict { level: Level::Healthy, headline: "no collapse".into() },
+        diagnosis: verdict(Level::Healthy, "no collapse"),
     }
 }
 
+fn verdict(level: Level, headline: &str) -> Diagnosis {
+    Diagnosis { level, kind: None, headline: headline.into(), findings: Vec::new() }
+}
+
 pub fn collapse(run: &mut Measured) {
-    run.summary.diagnosis =
-        Verdict { level: Level::Collapsed, headline: "complete collapse".into() };
+    run.summary.diagnosis = verdict(Level::Collapsed, "complete collapse");
 }
 
 pub fn repeats(outcomes: &[Outcome]) -> Repeats<'_> {

@@ -2,51 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::Context;
-use selfsame_eval::Level;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::run::folder::{METRICS, SUMMARY};
-
-/// What studies use of `summary.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Figures {
-    pub dataset: String,
-    pub epochs: f64,
-    pub steps: u64,
-    pub finished: bool,
-    pub stopped_by_doctor: bool,
-    pub train_images: usize,
-    pub test_images: usize,
-    pub images_per_second: f64,
-    pub train_seconds: f64,
-    pub peak_rss_bytes: Option<u64>,
-    pub knn_top1: Option<f64>,
-    pub knn_top1_random_init: Option<f64>,
-    pub knn_top1_pixels: Option<f64>,
-    pub linear_top1: Option<f64>,
-    pub feature_std: f64,
-    pub effective_rank: f64,
-    pub projection_std: f64,
-    pub projection_directions: usize,
-    pub projection_dim: usize,
-    pub diagnosis: Verdict,
-}
-
-impl Figures {
-    /// Whether there is nothing more to train.
-    pub fn complete(&self) -> bool {
-        self.finished || self.stopped_by_doctor
-    }
-}
-
-/// The collapse doctor's.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Verdict {
-    pub level: Level,
-    pub headline: String,
-}
+use crate::run::Summary;
+use crate::run::folder::METRICS;
 
 /// A state of training.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -61,18 +21,14 @@ pub struct Moment {
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
     #[serde(flatten)]
-    pub summary: Figures,
+    pub summary: Summary,
     /// k-NN accuracy over training, from the untrained encoder to the end.
     pub curve: Vec<Moment>,
 }
 
 impl Measured {
     pub fn read(run: &Path) -> anyhow::Result<Self> {
-        let path = run.join(SUMMARY);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let summary: Figures =
-            serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+        let summary = Summary::read(run)?;
         let metrics = std::fs::read_to_string(run.join(METRICS)).unwrap_or_default();
         let mut curve = Vec::new();
         if let Some(knn_top1) = summary.knn_top1_random_init {

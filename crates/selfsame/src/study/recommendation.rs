@@ -8,7 +8,7 @@ use super::budget::Budget;
 use super::chance::{Estimate, LEAST_STEPS, doubt};
 use super::comparison::{Comparison, Group};
 use super::figures::{Repeats, accuracy, against};
-use super::measured::Figures;
+use crate::run::Summary;
 use crate::settings::Method;
 
 /// The answer, a paragraph each.
@@ -87,7 +87,7 @@ pub fn advice(repeats: &Repeats, budget: &Budget) -> String {
 }
 
 /// How runs stand to a baseline of their own; `None` within chance, and where there is no such baseline.
-pub fn beats(repeats: &Repeats, baseline: impl Fn(&Figures) -> Option<f64>) -> Option<Ordering> {
+pub fn beats(repeats: &Repeats, baseline: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([repeats]) {
         None => repeats.estimate(|f| f.knn_top1)?.against(repeats.estimate(baseline)?),
         Some(_) => None,

@@ -4,6 +4,7 @@ use selfsame::data::info;
 use serde_json::json;
 
 pub fn run(name: &str, json: bool, root: &Path) -> anyhow::Result<()> {
+    selfsame::unpack_built_in(name)?;
     let info = info(name, root)?;
     let manifest = info.entry.manifest.as_ref();
     let files = manifest.map_or(&[][..], |m| &m.files);

@@ -54,6 +54,9 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
         let name = folder.display();
         return Err(usage(format!("there is no folder {name}, and no data set is called so")));
     }
+    if let Source::Named(name) = &source {
+        selfsame::unpack_built_in(name)?;
+    }
     let mut data = open(&source, root, links)?;
     let known = |data: &Splits| {
         data.train.unreadable().is_some()

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use selfsame::data::{import, list};
 use serde_json::json;
 
-use selfsame::datasets;
+use selfsame::{BUILT_IN, datasets};
 
 /// List, inspect, download, import, describe and verify data sets.
 #[derive(Args)]
@@ -77,7 +77,11 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
             println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
             for entry in entries {
-                let files = if entry.present { "here" } else { "not here" };
+                let files = match entry.present {
+                    true => "here",
+                    false if entry.name == BUILT_IN => "built in",
+                    false => "not here",
+                };
                 let (count, what) = match &entry.manifest {
                     Some(m) => {
                         let what = format!("{} [{}]", m.description, m.licence);

@@ -28,6 +28,7 @@ pub struct VerifyArgs {
 }
 
 pub fn run(args: &VerifyArgs, root: &Path) -> anyhow::Result<()> {
+    selfsame::unpack_built_in(&args.name)?;
     let tally = Mutex::new(Terminal::new().voice().tally(Unit::Items));
     // A thread that panicked while it counted leaves nothing that matters here.
     let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
