@@ -64,6 +64,17 @@ impl Features {
     }
 }
 
+/// Whether features can be compared.
+///
+/// # Errors
+/// Features of different lengths.
+pub(crate) fn check_dims(train: usize, test: usize) -> Result<(), EvalError> {
+    if train != test {
+        return Err(EvalError::Request(format!("features of length {train} and of length {test}")));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
