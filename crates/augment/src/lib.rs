@@ -55,8 +55,8 @@ pub use device::images_on_device;
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{
-    ColorJitter, CropWindow, Equalize, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
-    Posterize, RandomResizedCrop, Rotate, Sampling, Solarize, Transform,
+    ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
+    RandomResizedCrop, Solarize,
 };
 pub use params::ViewParams;
 pub use resample::{Interpolation, resize};

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Transform, happens, uniform};
+use super::uniform;
 use crate::aligned::Aligned;
 use crate::simd::with_simd;
 use crate::{Image, ViewRng};
@@ -74,15 +74,6 @@ impl GaussianBlur {
     /// its σ of at most 2 ends after 6 of 11; at 32 pixels it would cut the bell off after one pixel.
     pub fn radius(sigma: f32) -> usize {
         (3.0 * sigma).ceil().max(1.0) as usize
-    }
-}
-
-impl Transform for GaussianBlur {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            let sigma = self.sample(rng);
-            Self::blur(image, sigma, Self::radius(sigma));
-        }
     }
 }
 

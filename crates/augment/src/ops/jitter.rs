@@ -2,7 +2,7 @@ use std::fmt;
 
 use rand::seq::SliceRandom;
 
-use super::{Transform, happens, uniform};
+use super::uniform;
 use crate::pixels::{self, PixelOp};
 use crate::{Image, ViewRng};
 
@@ -103,14 +103,6 @@ impl fmt::Display for JitterParams {
             }
         }
         Ok(())
-    }
-}
-
-impl Transform for ColorJitter {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            self.sample(rng).apply(image);
-        }
     }
 }
 
