@@ -1,3 +1,5 @@
+//! The features of a set of images, which everything here judges.
+
 use crate::EvalError;
 
 /// One feature vector per image.

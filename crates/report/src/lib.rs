@@ -1,5 +1,5 @@
-//! What people look at after training: a self-contained page and TensorBoard event files, made from plain
-//! data. Knows neither encoders nor data sets.
+//! What people look at after training: a self-contained page and TensorBoard event files. The crate
+//! makes them from plain data and knows neither encoders nor data sets.
 
 mod charts;
 mod data;

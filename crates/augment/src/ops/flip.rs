@@ -1,3 +1,5 @@
+//! Mirroring left and right.
+
 use crate::Image;
 
 /// Mirrors left and right.

@@ -1,3 +1,5 @@
+//! Grayscale.
+
 use crate::Image;
 use crate::pixels::{self, PixelOp};
 

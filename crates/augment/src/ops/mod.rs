@@ -1,5 +1,5 @@
-//! The operations, one file each. Every random one draws its parameters first and applies them
-//! then, so that the drawing can be tested as a distribution and the applying as arithmetic.
+//! The operations, one file each. A random operation draws its parameters first and then applies
+//! them. So the draws can be tested as a distribution, and the result as arithmetic.
 
 mod blur;
 mod color;
@@ -33,7 +33,7 @@ pub(crate) fn uniform([low, high]: [f32; 2], rng: &mut ViewRng) -> f32 {
     low + (high - low) * rng.random::<f32>()
 }
 
-/// The error of a setting that is not `ok`.
+/// An error if the setting is not `ok`.
 pub(crate) fn check(
     ok: bool,
     field: &'static str,
@@ -49,7 +49,7 @@ pub(crate) fn check(
     }
 }
 
-/// The nearest of 256 levels; what is beyond `[0, 1]` goes to its end, NaN to 0.
+/// The nearest of 256 levels. Values are clamped to `[0, 1]`; NaN becomes 0.
 #[inline(always)]
 pub(crate) fn level(value: f32) -> u8 {
     (value * 255.0 + 0.5) as u8

@@ -1,3 +1,5 @@
+//! Solarisation.
+
 use crate::Image;
 use crate::pixels::{self, PixelOp};
 

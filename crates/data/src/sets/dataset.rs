@@ -1,3 +1,5 @@
+//! What every data set is: images by index, with labels and class names.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

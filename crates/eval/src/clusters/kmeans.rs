@@ -1,3 +1,5 @@
+//! k-means clustering.
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rand::{RngExt, SeedableRng};

@@ -1,3 +1,5 @@
+//! What two views of the same images say about collapse.
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! What BYOL's predictor and target network do, for the collapse doctor.
+
 use faer::{Mat, MatRef, Side};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! Principal components.
+
 use faer::{Mat, MatRef};
 
 use crate::gram::{LARGEST, Scaling, eigen};

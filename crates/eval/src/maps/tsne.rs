@@ -1,3 +1,5 @@
+//! t-SNE, and how far a map can be trusted.
+
 use pulp::{Arch, WithSimd};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,3 +1,5 @@
+//! How well a linear map reads a factor of the images from their features.
+
 use faer::Mat;
 use serde::Serialize;
 

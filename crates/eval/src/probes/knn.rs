@@ -1,3 +1,5 @@
+//! The weighted k-NN classifier, and the choice of k and temperature.
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! The linear probe: logistic regression on frozen features.
+
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;

@@ -1,3 +1,5 @@
+//! What a probe is: it learns on labelled features and predicts labels.
+
 use serde::Serialize;
 
 use crate::{EvalError, Features};

@@ -1,8 +1,8 @@
-//! An axis: which values it spans, where a value lies on it, and what is written beside it.
+//! An axis: its span, the place of a value on it, and the text of its ticks.
 
 use crate::numbers::{minus, power_of_ten};
 
-/// Beyond this a span no longer fits a float; nothing that is measured gets there.
+/// Beyond this a span no longer fits a float. No measurement is as large.
 const LARGEST: f64 = 1e200;
 
 /// What an axis is for.
@@ -14,7 +14,7 @@ pub enum Kind {
     Nice,
     /// Logarithmic.
     Log,
-    /// Logarithmic, with ticks at the values themselves where they are few.
+    /// Logarithmic. Few values are the ticks themselves.
     Marks,
 }
 
@@ -24,7 +24,7 @@ impl Kind {
     }
 }
 
-/// Most values that are ticks of their own.
+/// The most values that are ticks themselves.
 const MOST_MARKS: usize = 8;
 
 /// A span of values with its ticks.
@@ -39,7 +39,8 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// The axis that spans `values`, with `most` ticks or a few less. `None` where no value can be drawn.
+    /// The axis that spans `values`, with `most` ticks or a few less. `None` if no value can be
+    /// drawn.
     pub fn fit(values: impl Iterator<Item = f64>, kind: Kind, most: usize) -> Option<Self> {
         let values: Vec<f64> = values.collect();
         let (low, high) = values
@@ -58,7 +59,7 @@ impl Axis {
     }
 
     fn linear(mut low: f64, mut high: f64, kind: Kind, most: usize) -> Self {
-        // Values that differ in their last digits only are one value to the eye.
+        // Values that differ only in their last digits look like one value.
         if high - low <= low.abs().max(high.abs()) * 1e-9 {
             let pad = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
             (low, high) = (low - pad, high + pad);
@@ -88,7 +89,7 @@ impl Axis {
         let ticks: Vec<f64> = if decades >= 1.0 {
             (bottom, top) = (bottom.floor(), top.ceil());
             let every = ((top - bottom) / most.max(1) as f64).ceil().max(1.0);
-            // From the top down: that is where the large singular values are.
+            // From the top down, since the large singular values are there.
             let count = ((top - bottom) / every).floor() as usize;
             (0..=count).rev().map(|i| 10f64.powf(top - i as f64 * every)).collect()
         } else {
@@ -109,7 +110,7 @@ impl Axis {
         let (first, last) = (values[0].log10(), values[values.len() - 1].log10());
         let margin = (0.06 * (last - first)).max(0.02);
         let mut axis = Self::logarithmic(10f64.powf(first), 10f64.powf(last), most);
-        // Marks that lie closer than their texts are wide would not be read.
+        // Marks closer than the width of their texts could not be read.
         let apart = values.windows(2).all(|w| w[1].log10() - w[0].log10() > 0.09 * (last - first));
         if values.len() <= MOST_MARKS && apart {
             axis.ticks = values;
@@ -119,7 +120,7 @@ impl Axis {
         axis
     }
 
-    /// Where `value` lies: 0 at the low end, 1 at the high end. `None` for what cannot be drawn.
+    /// The place of `value`: 0 at the low end, 1 at the high end. `None` if it cannot be drawn.
     pub fn place(&self, value: f64) -> Option<f64> {
         if !drawable(value, self.kind) {
             return None;

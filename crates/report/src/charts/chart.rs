@@ -1,5 +1,5 @@
-//! Line charts that fit any width: the lines are an SVG that stretches while its strokes do not, the text beside
-//! them is HTML in the page's own size.
+//! Line charts that fit any width. The lines are an SVG that stretches, while its strokes do not.
+//! The text beside them is HTML in the page's own size.
 
 use std::fmt::Write;
 
@@ -12,11 +12,12 @@ use crate::{Chart, Role};
 const HEIGHT: f64 = 208.0;
 /// Least distance between two labels at the lines' ends in pixels.
 const LABEL: f64 = 17.0;
-/// Points of a line beyond which only extremes of neighbouring points are drawn: two to a pixel.
+/// A line with more points than this (two to a pixel) is drawn by the extremes of neighbouring
+/// points.
 const MOST_POINTS: usize = 800;
-/// The longest name that is written at a line's end rather than in a legend only.
+/// The longest name that is written at a line's end. Longer ones stand in the legend only.
 const LONGEST_LABEL: usize = 20;
-/// Points of a line beyond which whiskers would be a grey wall.
+/// A line with more points than this has no whiskers: they would be a grey wall.
 const MOST_WHISKERS: usize = 60;
 /// Most lines that are named at their ends.
 const MOST_LABELS: usize = 8;
@@ -80,7 +81,7 @@ impl<'a> From<&'a Chart> for Plot<'a> {
     }
 }
 
-/// Charts in rows of two: names at the lines' ends need the room.
+/// Charts in rows of two, since names at the lines' ends need space.
 pub fn charts(plots: &[Plot]) -> String {
     if plots.is_empty() {
         return String::new();
@@ -88,7 +89,7 @@ pub fn charts(plots: &[Plot]) -> String {
     format!("<div class=\"grid\">{}</div>", plots.iter().map(figure).collect::<String>())
 }
 
-/// The two axes, which hold every point that can be drawn and its range.
+/// The two axes. They span every point that can be drawn and its range.
 pub fn axes(plot: &Plot) -> (Option<Axis>, Option<Axis>) {
     let all = || plot.series.iter().flat_map(|s| s.points);
     let x_kind = if plot.log_x { Kind::Marks } else { Kind::Tight };
@@ -115,7 +116,7 @@ impl Series<'_> {
     }
 }
 
-/// Upright strokes from low to high: all ranges that lie on both axes.
+/// Upright strokes from low to high, for all ranges that lie on both axes.
 fn whiskers(series: &Series, x: &Axis, y: &Axis) -> String {
     let mut path = String::new();
     for (at, [low, high]) in series.whiskers() {
@@ -203,7 +204,7 @@ fn rules(y: &Axis) -> String {
     format!("<path class=\"rule\" d=\"{lines}\"/>")
 }
 
-/// The names at the lines' ends, moved apart where they would lie on each other.
+/// The names at the lines' ends, moved apart so that none overlap.
 fn end_labels(lines: &[&Drawn]) -> String {
     let mut labels: Vec<(f64, &Drawn)> =
         lines.iter().filter_map(|l| l.last.map(|(_, y, _)| (y / 1000.0 * HEIGHT, *l))).collect();
@@ -285,7 +286,7 @@ impl<'a> Drawn<'a> {
 
     fn class(&self) -> String {
         let color = self.series.color.map_or("grey".into(), |c| format!("c{}", c % 10));
-        // A colour that comes again is told apart by its dashes.
+        // A colour that is used again has other dashes.
         let dash = self.series.dash + self.series.color.unwrap_or(0) / 10;
         format!("{color} d{}", dash.min(3))
     }
@@ -317,7 +318,7 @@ impl<'a> Drawn<'a> {
         )
     }
 
-    /// The name, and the last value; a line that is alone is named by the chart's title.
+    /// The name and the last value. A single line has the chart's title for a name.
     fn end_text(&self, lines: usize) -> String {
         let value = self.last.map_or(String::new(), |(_, _, value)| significant(value, 3));
         if lines == 1 { value } else { format!("{} {value}", self.series.name) }

@@ -1,4 +1,4 @@
-//! Matrices as pictures of one pixel for each value, scaled up by the browser.
+//! Matrices as pictures with one pixel for each value. The browser scales them up.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,7 @@ const MISSING: u8 = 255;
 
 type Rgb = [u8; 3];
 
-/// Negative end, its half, zero, the positive half and its end. Blue and orange differ to every eye.
+/// Colours of −1, −½, 0, ½ and 1. Every eye can tell blue from orange.
 const LIGHT: [Rgb; 5] =
     [[133, 58, 4], [236, 151, 74], [250, 250, 250], [96, 146, 214], [20, 52, 120]];
 /// The same for a dark page: zero is dark, the ends are bright.
@@ -59,7 +59,7 @@ fn figure(title: &str, map: &Heatmap) -> Result<String, ReportError> {
     ))
 }
 
-/// What the eye is to see, in numbers: how near a square matrix is to the identity.
+/// The picture in numbers: how near a square matrix is to the identity.
 fn summary(map: &Heatmap) -> String {
     let mean = |values: &mut dyn Iterator<Item = f32>| {
         let finite: Vec<f64> = values.filter(|v| v.is_finite()).map(f64::from).collect();

@@ -1,4 +1,5 @@
-//! Embeddings in two dimensions: a dot for each image, a colour for each class, the image itself on request.
+//! Embeddings in two dimensions: a dot for each image, a colour for each class, and the image
+//! itself under the pointer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,15 +9,15 @@ use crate::html::{escape, grid, heading};
 use crate::numbers::coordinate;
 use crate::{Map, ReportError};
 
-/// Classes with a colour of their own: ten colours, round and square. Others are grey.
+/// Classes with a mark of their own: ten colours, round and square. Others are grey.
 const MOST_CLASSES: usize = 20;
 /// Most classes whose names are written into the map.
 const MOST_NAMES: usize = 12;
 /// Most characters of a name that is written into the map; longer ones are cut.
 const LONGEST_NAME: usize = 22;
-/// Side of the smallest map in pixels, on a phone: where names do not overlap there, they do nowhere.
+/// Side of the smallest map in pixels, on a phone. Names that do not overlap there overlap nowhere.
 const SMALLEST: f64 = 325.0;
-/// Of a name in pixels: its height, what stands around its text, and a bold letter of a wide font.
+/// A name in pixels: its height, the space around its text, and a bold letter of a wide font.
 const NAME: [f64; 3] = [21.0, 28.0, 8.5];
 
 /// The colours of classes, shared by all maps of a page.
@@ -174,7 +175,7 @@ impl Group {
         self.images.iter().map(position).collect::<Vec<_>>().join(",")
     }
 
-    /// The median in each direction: in the thick of the class, whatever its stragglers do.
+    /// The median in each direction. It lies within the class, whatever its outliers do.
     fn center(&self) -> [f64; 2] {
         [0, 1].map(|axis| {
             let mut values: Vec<f64> = self.places.iter().map(|p| p[axis]).collect();
@@ -184,8 +185,8 @@ impl Group {
     }
 }
 
-/// Class names over their points, moved as little as needed so that none lies on another or leaves the map. A name
-/// for which there is no room is left to the legend.
+/// Class names over their points. They move as little as needed, so that none overlaps another or
+/// leaves the map. A name without room stands in the legend only.
 fn labels(names: Vec<([f64; 2], String, String)>) -> String {
     let mut html = String::new();
     let mut taken: Vec<Label> = Vec::new();
@@ -214,7 +215,7 @@ struct Label {
 }
 
 impl Label {
-    /// As near to `center` as the `taken` ones leave room.
+    /// The free place nearest to `center`.
     fn beside(center: [f64; 2], letters: usize, taken: &[Self]) -> Option<Self> {
         let [height, around, letter] = NAME.map(|pixels| pixels * 1000.0 / SMALLEST);
         let size = [around + letter * letters as f64, height];
@@ -240,8 +241,8 @@ impl Label {
     }
 }
 
-/// Points within 0..1000 with a margin, the first axis to the right and the second upwards, on one scale.
-/// `None` where no point is finite.
+/// Points within 0..1000 with a margin, the first axis to the right and the second upwards, on one
+/// scale. `None` where no point is finite.
 fn places(points: &[[f32; 2]]) -> Option<Vec<Option<[f64; 2]>>> {
     let point = |p: &[f32; 2]| p.iter().all(|v| v.is_finite()).then(|| p.map(f64::from));
     let finite = || points.iter().filter_map(point);

@@ -10,7 +10,7 @@ use crate::numbers::{coordinate, significant};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 400.0;
-/// Room for the title above, and for ticks and their name below.
+/// Space for the title above, and for ticks and their name below.
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = 52.0;
 const LEFT: f64 = 58.0;
@@ -21,8 +21,8 @@ const LABEL: f64 = 16.0;
 /// The longest name that is written.
 const LONGEST_NAME: usize = 24;
 
-/// The colours of the page's lines, for light and dark pages. A picture in a document is asked for with the reader's
-/// own preference.
+/// The colours of lines, for light and dark pages. A picture in a document follows the reader's
+/// preference.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#5a6270}.title{font-size:16px;font-weight:600;fill:#1c1f24}\
 .rule{stroke:#d9dde3;fill:none}.line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}\
@@ -35,8 +35,8 @@ text{font:13px system-ui,sans-serif;fill:#5a6270}.title{font-size:16px;font-weig
 .c6{--c:#bad09a}.c7{--c:#b8b86c}.c8{--c:#e0763a}.c9{--c:#3fb4ea}}";
 
 impl Chart {
-    /// The chart as an SVG file: title, axes with ticks, lines with their names at the right. It needs no other file,
-    /// and follows the reader's preference for light or dark pages.
+    /// The chart as an SVG file: title, axes with ticks, lines with their names at the right. It
+    /// needs no other file, and follows the reader's preference for light or dark pages.
     pub fn to_svg(&self) -> String {
         let plot = Plot::from(self);
         let mut svg = format!(
@@ -68,7 +68,7 @@ fn down(place: f64) -> f64 {
     HEIGHT - BOTTOM - place * (HEIGHT - TOP - BOTTOM)
 }
 
-/// Rules and ticks, and what the axes are.
+/// Rules, ticks and the names of the axes.
 fn frame(plot: &Plot, x: &Axis, y: &Axis) -> String {
     let mut svg = format!("<text x=\"12\" y=\"48\">{}</text>", escape(plot.y_label));
     for (place, text) in y.ticks() {
@@ -130,7 +130,7 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> String {
         let _ = write!(svg, "<path class=\"whisker {class}\" d=\"{whiskers}\"/>");
     }
     let _ = write!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
-    // Few points are measurements of their own, many are a curve.
+    // Few points are drawn one by one, many as a curve.
     if (1..=12).contains(&count) && series.color.is_some() {
         for point in series.points {
             if let (Some(at_x), Some(at_y)) = (x.place(point[0]), y.place(point[1])) {
@@ -145,7 +145,7 @@ fn line(series: &Series, x: &Axis, y: &Axis) -> String {
     svg
 }
 
-/// The lines' names beside their ends, moved apart where they would lie on each other.
+/// The lines' names beside their ends, moved apart so that none overlap.
 fn names(series: &[Series], x: &Axis, y: &Axis) -> String {
     let end = |series: &Series| {
         let drawn = |p: &&[f64; 2]| x.place(p[0]).is_some();

@@ -1,4 +1,4 @@
-//! Text into HTML, and the frame that every page shares.
+//! Text as HTML, and the frame of every page.
 
 mod picture;
 pub(crate) mod sprite;
@@ -8,11 +8,11 @@ use std::fmt::Write;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Nothing but what stands in the page: no request leaves it, and no text in it becomes a script from elsewhere.
+/// The page loads nothing from elsewhere: it makes no request and runs no foreign script.
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/// Two views that overlap: the mark in the page's head and on its tab.
+/// Two overlapping views: the mark in the page's head and on its tab.
 const MARK: &str = "<circle cx='12' cy='16' r='9' fill='none' stroke-width='2.5'/>\
                     <circle cx='20' cy='16' r='9' fill='none' stroke-width='2.5'/>\
                     <circle class='dot' cx='16' cy='16' r='2.5' stroke='none'/>";
@@ -48,7 +48,7 @@ pub fn heading(title: &str, caption: &str) -> String {
     format!("<h3>{}</h3>{}", escape(title), paragraph("caption", caption))
 }
 
-/// Figures side by side: three in a row where that leaves no row unfinished, else two.
+/// Figures side by side: three in a row if that fills every row, else two.
 pub fn grid(figures: &[String]) -> String {
     if figures.is_empty() {
         return String::new();
@@ -57,7 +57,7 @@ pub fn grid(figures: &[String]) -> String {
     format!("<div class=\"grid{thirds}\">{}</div>", figures.concat())
 }
 
-/// A page in the making: sections are added in reading order, and the table of contents comes by itself.
+/// A page in the making. Sections are added in reading order and make the table of contents.
 pub struct Document {
     title: String,
     style: String,
@@ -102,7 +102,7 @@ impl Document {
         for (id, title) in self.contents.iter().enumerate() {
             let _ = write!(links, "<li><a href=\"#s{id}\">{}</a></li>", escape(title));
         }
-        // One section is no table of contents.
+        // One section needs no table of contents.
         let contents = match self.contents.len() {
             0 | 1 => String::new(),
             _ => format!("<nav aria-label=\"Contents\"><ul>{links}</ul></nav>\n"),

@@ -1,11 +1,11 @@
-//! What kind of file a picture is, and how large: all that a page must know of one that a browser decodes.
+//! A picture's kind of file and its size. A page needs no more, since the browser decodes it.
 
 use std::io::Cursor;
 
-/// What the beginning of a picture's file says.
+/// What the header of a picture's file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Picture {
-    /// Its subtype among the media types of images: "png", "jpeg".
+    /// The subtype of its media type: "png", "jpeg".
     pub kind: &'static str,
     /// In pixels.
     pub width: u32,
@@ -17,7 +17,7 @@ impl Picture {
     /// Reads the header of a PNG or a JPEG.
     ///
     /// # Errors
-    /// In words: bytes that are neither, or a header that is cut off.
+    /// A message about bytes that are neither, or a header that is cut off.
     pub fn of(bytes: &[u8]) -> Result<Self, String> {
         if bytes.starts_with(&[0xff, 0xd8]) {
             let (width, height) =
@@ -31,7 +31,8 @@ impl Picture {
     }
 }
 
-/// Width and height from the frame header (ITU-T T.81, B.2.2), which comes after any number of other segments.
+/// Width and height from the frame header (ITU-T T.81, B.2.2), which comes after any number of
+/// other segments.
 fn jpeg_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut at = 2;
     loop {

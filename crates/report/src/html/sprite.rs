@@ -1,4 +1,4 @@
-//! Thumbnails cut from one picture, which the page holds once however often it shows them.
+//! Thumbnails cut from one picture. The page holds the picture once, however often it shows them.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,10 +8,10 @@ use super::picture::Picture;
 use crate::numbers::coordinate;
 use crate::{ReportError, RunReport, Sprite};
 
-/// The largest side of a picture: what browsers draw without scaling down.
+/// The largest side of a picture that browsers draw without scaling down.
 const MOST_SIDE: u32 = 16_384;
 
-/// The sprite of a page, checked: its tiles lie within its picture.
+/// The sprite of a page. Its tiles are known to lie within its picture.
 pub struct Tiles<'a> {
     sprite: Option<(&'a Sprite, Picture)>,
     class: String,
@@ -19,7 +19,7 @@ pub struct Tiles<'a> {
 }
 
 impl<'a> Tiles<'a> {
-    /// The pictures of a run's galleries and views, the page's run `number` among several.
+    /// The pictures of a run's galleries and views. `number` is the run's place on the page.
     ///
     /// # Errors
     /// Bytes that are neither PNG nor JPEG, or a picture too small for the tiles.
@@ -27,7 +27,7 @@ impl<'a> Tiles<'a> {
         Self::new(run.sprite.as_ref(), format!("t{number}"), &run.class_names)
     }
 
-    /// The pictures of a run's maps: those of its galleries, where it has no others.
+    /// The pictures of a run's maps. A run without any uses those of its galleries.
     ///
     /// # Errors
     /// As [`of_galleries`](Self::of_galleries).
@@ -38,7 +38,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// Checks `sprite`; without one every tile is empty.
+    /// Checks `sprite`. Without a sprite every tile is empty.
     fn new(
         sprite: Option<&'a Sprite>,
         class: String,
@@ -54,7 +54,7 @@ impl<'a> Tiles<'a> {
             return String::new();
         };
         let scale = |side: u32| coordinate(100.0 * f64::from(side) / f64::from(sprite.tile));
-        // Small pictures stay crisp; a photograph is better off smooth.
+        // Small pictures stay crisp. Photographs look better smooth.
         let small = sprite.tile <= 48 && kind == "png";
         let rendering = if small { "pixelated" } else { "auto" };
         format!(
@@ -88,7 +88,7 @@ impl<'a> Tiles<'a> {
         Some(format!("{}% {}%", share(column, width), share(row, height)))
     }
 
-    /// A thumbnail that says `text`, with `class` besides the sprite's.
+    /// A thumbnail described by `text`, with `class` besides the sprite's own.
     pub fn tile(&self, image: u32, class: &str, text: &str) -> String {
         let text = escape(text);
         match self.position(image) {
@@ -123,7 +123,7 @@ impl<'a> Tiles<'a> {
         }
     }
 
-    /// This one shown under another's number.
+    /// This sprite, shown under the number of `other`.
     pub fn like(mut self, other: &Self) -> Self {
         self.class.clone_from(&other.class);
         self

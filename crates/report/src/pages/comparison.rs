@@ -1,4 +1,4 @@
-//! The page that sets several runs side by side. A part that a run lacks is a dash, not an error.
+//! The page that compares several runs. A part that a run lacks is a dash, not an error.
 
 mod galleries;
 mod overlays;
@@ -14,8 +14,8 @@ use crate::html::sprite::Tiles;
 use crate::html::{Document, escape, mark};
 use crate::{ReportError, RunReport};
 
-/// A page that compares runs: figures side by side, curves and spectra overlaid where charts have one title,
-/// tables row by row, the neighbours of the same queries, and the settings that differ.
+/// A page that compares runs. It has figures side by side, charts of one title overlaid, tables row
+/// by row, the neighbours of the same queries, and the settings that differ.
 ///
 /// # Errors
 /// No runs, or data that contradicts itself or is too much, as in [`page`](crate::page).
@@ -86,7 +86,7 @@ fn named(runs: &[RunReport]) -> Vec<Named<'_>> {
     labels
 }
 
-/// Runs that show the same pictures share one sprite, also with those `before`.
+/// One sprite for all runs with the same pictures, those of `before` included.
 fn all_tiles<'a>(
     runs: &[Named<'a>],
     before: &[Tiles<'a>],

@@ -1,4 +1,4 @@
-//! How much a page takes: far more than a run writes, and little enough that a file made to hurt cannot keep the
+//! How much a page takes: far more than a run writes, but too little for a hostile file to keep the
 //! program busy for long.
 
 use crate::{ReportError, RunReport};
@@ -6,7 +6,7 @@ use crate::{ReportError, RunReport};
 /// Checks the number of every part.
 ///
 /// # Errors
-/// The first part of which there are too many.
+/// The first part with too many items.
 pub fn check(run: &RunReport) -> Result<(), ReportError> {
     let most = |counts: &mut dyn Iterator<Item = usize>| counts.max().unwrap_or(0);
     let lines = || run.charts.iter().flat_map(|c| &c.lines);

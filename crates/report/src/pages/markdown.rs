@@ -5,12 +5,12 @@ use std::fmt::Write;
 use crate::{Chart, Study, Table};
 
 impl Study {
-    /// The study as a Markdown document. It shows charts by their [`Chart::file_name`], which the caller writes
-    /// beside it from [`Chart::to_svg`].
+    /// The study as a Markdown document. It shows charts by their [`Chart::file_name`]. The caller
+    /// writes these files beside it from [`Chart::to_svg`].
     pub fn to_markdown(&self) -> String {
         let mut out = format!("# {}\n", line(&self.title));
         if !self.command.is_empty() {
-            // More backticks than the command has in a row end the block only where it ends.
+            // The fence has more backticks than any run of them in the command.
             let fence = "`".repeat(longest_run(&self.command, '`').max(2) + 1);
             let _ = write!(out, "\n{fence}sh\n{}\n{fence}\n", self.command);
         }
@@ -78,7 +78,7 @@ fn table_text(table: &Table) -> String {
     out
 }
 
-/// On one line, with nothing in it that Markdown or HTML would take for its own.
+/// The text on one line, with all marks of Markdown and HTML escaped.
 fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
@@ -90,7 +90,7 @@ fn line(text: &str) -> String {
             }
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            // One that begins nothing that HTML would read as a character can stay.
+            // An ampersand stays unless HTML would read a character there.
             '&' if rest.peek().is_some_and(|c| c.is_ascii_alphanumeric() || *c == '#') => {
                 out.push_str("&amp;");
             }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever cells hold, every row of a table has as many as its header.
+        /// Whatever its cells hold, every row of a table has as many as the header.
         #[test]
         fn rows_keep_their_columns(cells in proptest::collection::vec(".{0,12}", 6)) {
             let mut texts = cells.iter();
@@ -180,7 +180,8 @@ mod tests {
             let lines: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
             prop_assert_eq!(lines.len(), 4, "{}", text);
             for line in lines {
-                // A backslash before a stroke is always one that `cell` put there: those of the text are doubled.
+                // A backslash before a stroke always comes from `cell`: those of the text are
+                // doubled.
                 let mut bars = 0;
                 let mut escaped = false;
                 for c in line.chars() {

@@ -17,8 +17,9 @@ use crate::{ReportError, RunReport};
 /// The page of one run: a complete HTML document that needs no other file and no network.
 ///
 /// # Errors
-/// Data that contradicts itself: a matrix or a map whose lists differ in length, a sprite that is no picture
-/// or too small for its tiles; or more parts than a reader could want (see [`ReportError::TooMany`]).
+/// Data that contradicts itself: lists of different lengths in a matrix or a map, a sprite that is
+/// not a picture or too small for its tiles. Or more parts than a reader could want (see
+/// [`ReportError::TooMany`]).
 pub fn page(run: &RunReport) -> Result<String, ReportError> {
     check(run)?;
     let tiles = Tiles::of_galleries(run, 0)?;

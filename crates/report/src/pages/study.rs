@@ -1,4 +1,4 @@
-//! What a study shows: runs of several methods compared, or one with its parts taken away.
+//! A study: runs of several methods compared, or one method with its parts removed.
 
 use std::fmt::Write;
 
@@ -24,9 +24,9 @@ pub struct Study {
     pub command: String,
     /// The answer in words, a paragraph each.
     pub lead: Vec<String>,
-    /// What is said of the methods, against what these runs show.
+    /// Claims about the methods, checked against these runs.
     pub claims: Vec<Claim>,
-    /// What the outcomes of the claims mean here: when something counts as seen, and when it is undecided.
+    /// What the outcomes mean: when a claim counts as seen, and when it is undecided.
     pub legend: String,
     /// Figures.
     pub tables: Vec<Table>,
@@ -38,10 +38,10 @@ pub struct Study {
     pub settings: String,
 }
 
-/// Something that is said of the methods, and whether these runs show it.
+/// A claim about the methods, and whether these runs show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
-    /// What is said.
+    /// The claim.
     pub text: String,
     /// Whether it was seen.
     pub outcome: ClaimOutcome,
@@ -49,7 +49,7 @@ pub struct Claim {
     pub evidence: String,
 }
 
-/// Whether runs show what is said.
+/// Whether runs show a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimOutcome {
@@ -57,7 +57,7 @@ pub enum ClaimOutcome {
     Seen,
     /// They show the opposite.
     NotSeen,
-    /// They do not tell.
+    /// They do not decide it.
     Undecided,
 }
 
@@ -94,7 +94,8 @@ impl ClaimOutcome {
 }
 
 impl Study {
-    /// The study as JSON. Numbers that are not finite become `null`, and not a number again when read.
+    /// The study as JSON. Numbers that are not finite become `null`, and not a number again when
+    /// read.
     ///
     /// # Errors
     /// JSON that cannot be written, which plain data never causes.
@@ -116,7 +117,7 @@ impl Study {
 /// # Errors
 /// More parts than a reader could want (see [`ReportError::TooMany`]).
 pub fn study(study: &Study) -> Result<String, ReportError> {
-    // The limits of what a study has in common with a run.
+    // A study has these parts in common with a run, and the same limits.
     check(&RunReport {
         tables: study.tables.clone(),
         charts: study.charts.clone(),

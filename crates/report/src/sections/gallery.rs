@@ -7,7 +7,7 @@ use crate::html::{escape, heading};
 use crate::numbers::significant;
 use crate::{Gallery, GalleryRow};
 
-/// Galleries side by side, so that a query's neighbours before and after training lie in one row.
+/// Galleries side by side: a query's neighbours before and after training share a row.
 pub fn galleries(galleries: &[Gallery], tiles: &Tiles) -> String {
     if galleries.is_empty() {
         return String::new();
@@ -17,7 +17,7 @@ pub fn galleries(galleries: &[Gallery], tiles: &Tiles) -> String {
     format!("<div class=\"grid\">{figures}</div>{key}")
 }
 
-/// How a neighbour of another class is marked, where one is.
+/// The legend for neighbours of another class, if there are any.
 pub fn key<'a>(mut rows: impl Iterator<Item = &'a GalleryRow>) -> &'static str {
     let marked = |row: &GalleryRow| {
         row.neighbours.iter().any(|neighbour| differs(row.query_label, neighbour.label))

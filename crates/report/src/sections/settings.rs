@@ -1,4 +1,4 @@
-//! Settings as they stand in TOML, and where those of several runs differ.
+//! Settings as TOML, and the differences between those of several runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use crate::html::escape;
 
-/// The TOML in blocks, a table each.
+/// The TOML, one block for each table.
 pub fn listing(settings: &str) -> String {
     let mut blocks: Vec<String> = vec![];
     for line in settings.lines() {
@@ -36,8 +36,8 @@ fn marked(line: &str) -> String {
     }
 }
 
-/// The keys in which settings differ, with each run's value: none where the key is absent. Settings that are
-/// empty or no TOML say nothing, and differ from nobody's.
+/// The keys whose values differ, with each run's value, or none if the key is absent. Settings that
+/// are empty or not TOML are ignored.
 pub fn differences(settings: &[&str]) -> Vec<(String, Vec<Option<String>>)> {
     let flat: Vec<BTreeMap<String, String>> = settings
         .iter()

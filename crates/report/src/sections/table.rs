@@ -1,4 +1,4 @@
-//! Tables of figures, with confidence intervals drawn where they are known.
+//! Tables of figures, with confidence intervals drawn if known.
 
 use std::fmt::Write;
 
@@ -56,14 +56,14 @@ fn table(table: &Table) -> String {
     html
 }
 
-/// What a phone has for a table, and in small type a letter of a cell, one of a header, what stands around
-/// them, and a name's least width: all in pixels. The style sheet knows the same.
+/// Widths in pixels: a table on a phone, a letter of a cell and one of a header in small type, the
+/// space around them, and the least width of a name. The style sheet has the same values.
 const PHONE: f64 = 326.0;
 const LETTERS: [f64; 2] = [8.2, 7.6];
 const AROUND: f64 = 10.0;
 const LEAST_NAME: f64 = 88.0;
 
-/// Whether a table is too wide for a phone, where its rows then stand below each other.
+/// Whether a table is too wide for a phone. Its cells then stack there.
 fn stacks(table: &Table, columns: &[Column]) -> bool {
     let longest = |i: usize| {
         let cells = table.rows.iter().filter_map(|row| row.get(i));
@@ -88,13 +88,13 @@ pub fn row_name(cell: &Cell) -> String {
     format!("<th scope=\"row\">{text}</th>")
 }
 
-/// Characters; what is longer is a sentence.
+/// Characters of a cell. A longer cell is a sentence.
 const LINE: usize = 40;
 
 /// What the cells of a column have in common.
 pub struct Column {
     numeric: bool,
-    /// Sentences, which a narrow screen must not squeeze into a column of single words.
+    /// The column holds sentences. A narrow screen must not squeeze them into single words.
     prose: bool,
     /// The span of all intervals, with a margin.
     span: Option<(f64, f64)>,
@@ -138,7 +138,7 @@ impl Column {
         self.named_cell(cell, mark, "")
     }
 
-    /// A cell that also knows its column's name, to say where rows stand below each other.
+    /// A cell with its column's name, which is shown when cells stack.
     fn named_cell(&self, cell: &Cell, mark: &str, column: &str) -> String {
         let column = match column {
             "" => String::new(),

@@ -9,7 +9,7 @@ use crate::{Figure, Level, Verdict};
 pub const ASK: &str = "<circle class=\"hollow\" cx=\"10\" cy=\"10\" r=\"8.2\"/><path class=\"ask\" \
      d=\"M7.4 8a2.6 2.6 0 1 1 3.6 2.4c-.7.3-1 .8-1 1.6m0 2.6v.1\"/>";
 
-/// Figures that are shown large.
+/// How many figures are shown large.
 const LARGE: usize = 4;
 
 impl Level {
@@ -31,7 +31,7 @@ impl Level {
         }
     }
 
-    /// What a finding's sign is called; "no collapse" is said of a whole run alone.
+    /// The name of a finding's sign. "No collapse" is a verdict on a whole run only.
     fn of_finding(self) -> &'static str {
         match self {
             Self::Healthy => "As it should be",
@@ -64,7 +64,7 @@ fn sign(level: Level, word: &str) -> String {
     )
 }
 
-/// A headline is what it is, a colon, and the figures: the first part stands out.
+/// A headline is a statement, a colon and figures. The statement stands out.
 fn headline(verdict: &Verdict) -> String {
     match verdict.headline.split_once(": ") {
         Some((lead, figures)) => format!("<b>{}:</b> {}", escape(lead), escape(figures)),

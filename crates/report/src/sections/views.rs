@@ -1,4 +1,4 @@
-//! Images beside their views, as they were trained on.
+//! Images beside their training views.
 
 use crate::ViewSheet;
 use crate::html::paragraph;

@@ -26,7 +26,7 @@ fn joined_gallery(
     title: &str,
     own: &[Option<&Gallery>],
 ) -> String {
-    // Queries are the same where number, class and pictures are.
+    // Two queries are the same if their numbers, classes and pictures are.
     let mut queries: Vec<(usize, &GalleryRow)> = Vec::new();
     for (run, gallery) in own.iter().enumerate() {
         for row in gallery.iter().flat_map(|g| &g.rows) {

@@ -4,7 +4,7 @@ use super::{Named, titles};
 use crate::charts::chart::{Plot, Series, charts};
 use crate::{Chart, Line, Role};
 
-/// Charts of one title in one: a line for each run, and a chart for each line that the charts measure.
+/// Joins the charts of one title: a chart for each measured line, with a line for each run.
 pub fn overlays(runs: &[Named]) -> String {
     let all: Vec<(&str, Vec<(usize, &Chart)>)> =
         titles(runs, |r| r.charts.iter().map(|c| &c.title))
@@ -58,7 +58,7 @@ fn overlay<'a>(
             dash: 0,
         })
         .collect();
-    // What every run compares itself with is drawn once; what differs belongs to its run.
+    // A baseline that all runs share is drawn once. One that differs belongs to its run.
     let mut baselines: Vec<(usize, &Line)> = Vec::new();
     for (run, chart) in own {
         for line in chart.lines.iter().filter(|l| l.role == Role::Baseline) {

@@ -78,7 +78,7 @@ fn best(figures: &[Option<&Figure>]) -> Vec<usize> {
     ranks.iter().filter(|r| r.1 == top).map(|r| r.0).collect()
 }
 
-/// Tables of one title in one: a row for each name, the runs side by side within each column.
+/// Joins the tables of one title: a row for each name, and the runs side by side in each column.
 pub fn joined_tables(runs: &[Named]) -> String {
     titles(runs, |r| r.tables.iter().map(|t| &t.title))
         .into_iter()
