@@ -69,7 +69,7 @@ fn stages(c: &mut Criterion) {
             b.iter(|| GaussianBlur::blur(black_box(&mut image), sigma, radius));
         });
     }
-    let solarize = Solarize { probability: 1.0, threshold: 0.5 };
+    let solarize = Solarize { threshold: 0.5 };
     group.bench_function("solarise", |b| b.iter(|| solarize.solarize(black_box(&mut image))));
     group.finish();
 }

@@ -1,12 +1,12 @@
-//! Memory that begins where a cache line does.
+//! A buffer that is aligned to a cache line.
 
 use std::ops::{Deref, DerefMut};
 
-/// Values of a cache line of 64 bytes, which is also the widest vector.
+/// Values in a cache line of 64 bytes. The widest vector has as many.
 const LINE: usize = 16;
 
-/// A buffer of f32 that begins at a cache line. A vector that lies across two of them takes two reads,
-/// and large blocks from an allocator usually begin 16 bytes after one.
+/// A buffer of f32 that begins at a cache line. A vector across two cache lines takes two reads,
+/// and large blocks from an allocator usually begin 16 bytes into one.
 #[derive(Debug, Default)]
 pub struct Aligned {
     memory: Vec<f32>,
@@ -15,7 +15,7 @@ pub struct Aligned {
 }
 
 impl Aligned {
-    /// Changes the length and keeps the allocation where it is large enough; the values are then
+    /// Changes the length and keeps an allocation that is large enough. The values are then
     /// unspecified.
     pub fn resize(&mut self, len: usize) {
         if self.memory.len() < len + LINE {

@@ -1,3 +1,5 @@
+//! The views of a whole batch, in parallel.
+
 use rayon::prelude::*;
 
 use crate::{AugmentError, RgbSource, ViewBuffer, ViewGenerator, ViewKey};

@@ -1,3 +1,5 @@
+//! The caller's memory that a view is written to, and its form.
+
 use crate::ops::level;
 use crate::pixels::{self, PixelOp};
 use crate::{AugmentError, Image};

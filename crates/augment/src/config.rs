@@ -1,10 +1,12 @@
+//! The settings of one view, checked.
+
 use serde::{Deserialize, Serialize};
 
 use crate::ops::check;
 use crate::{AugmentError, Interpolation};
 
-/// Everything that can be set about one view. [`Default`] is the BYOL pair's first view at 224 px
-/// with ImageNet's statistics.
+/// All settings of one view. [`Default`] is the first view of BYOL's pair at 224 pixels with
+/// ImageNet's statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ViewConfig {
@@ -36,11 +38,11 @@ pub struct ViewConfig {
     pub blur_sigma: [f32; 2],
     /// Probability of solarisation.
     pub solarize_probability: f32,
-    /// Values at or above are inverted, in `[0, 1]`.
+    /// Values at or above this, in `[0, 1]`, are inverted.
     pub solarize_threshold: f32,
     /// Per channel, subtracted from values in `[0, 1]`.
     pub mean: [f32; 3],
-    /// Per channel, divides after the subtraction.
+    /// Per channel, the divisor after the subtraction.
     pub std: [f32; 3],
 }
 
@@ -85,8 +87,8 @@ impl Default for ViewConfig {
 /// # Ok::<(), selfsame_augment::AugmentError>(())
 /// ```
 impl ViewConfig {
-    /// The whole image resized to a square of `size` pixels (bicubic), without anything random, in
-    /// `[0, 1]`.
+    /// The whole image resized to a square of `size` pixels (bicubic). Nothing is random, and
+    /// values are in `[0, 1]`.
     pub fn plain(size: u32) -> Self {
         Self {
             size,
@@ -109,8 +111,8 @@ impl ViewConfig {
         }
     }
 
-    /// Crops with an area uniform in `scale` (shares of the image) and an aspect ratio log-uniform in
-    /// `ratio` (width over height).
+    /// Crops with an area uniform in `scale` (shares of the image) and an aspect ratio log-uniform
+    /// in `ratio` (width over height).
     #[must_use]
     pub fn random_resized_crop(self, scale: [f32; 2], ratio: [f32; 2]) -> Self {
         Self { crop_scale: scale, crop_ratio: ratio, ..self }
@@ -162,7 +164,7 @@ impl ViewConfig {
         Self { mean, std, ..self }
     }
 
-    /// A view's side is at most this, so that no configuration can ask for absurd memory.
+    /// The largest side of a view, so that no configuration can ask for absurd memory.
     const MAX_SIZE: u32 = 4096;
 
     /// Checks every field.
@@ -200,7 +202,7 @@ impl ViewConfig {
             let ok = (0.0..=top).contains(&strength);
             check(ok, field, strength, &format!("from 0 to {top}"))?;
         }
-        // Within what no view in f32 can overflow by.
+        // Within these bounds no view can overflow f32.
         let mean = self.mean.iter().all(|m| m.abs() <= 1e6);
         check(mean, "mean", format!("{:?}", self.mean), "within ±1000000 in every channel")?;
         let std = self.std.iter().all(|s| *s >= 1e-6 && s.is_finite());

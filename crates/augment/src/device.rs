@@ -1,9 +1,10 @@
-//! Views made on the device that trains (feature `burn`), for when its processors wait for those of the CPU.
+//! Views made on the device that trains (feature `burn`), for when the device would wait for the
+//! CPU.
 //!
-//! What a view looks like is drawn on the CPU, one [`ViewParams`] for each, as for a view that is rendered there; the device gets
-//! the images' bytes and a few numbers. Crop, resize and flip are two matrices per view, `A_y · image · A_xᵀ`, and so is the blur,
-//! so that all of it is batched matrix products and operations on single pixels. Values are those of the CPU's views but
-//! for rounding.
+//! The CPU draws one [`ViewParams`] for each view, as for a view that it renders itself. The device
+//! gets the images' bytes and these few numbers. Crop, resize and flip are two matrices per view,
+//! `A_y · image · A_xᵀ`, and so is the blur. So the device computes batched matrix products and
+//! operations on single pixels. Values are those of the CPU's views up to rounding.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
@@ -12,8 +13,8 @@ use crate::{GaussianBlur, Interpolation, ViewConfig, ViewParams};
 
 /// Images on a device, `[batch, 3, height, width]` in `[0, 255]`, from their bytes.
 ///
-/// `pixels`: `[batch, height, width, 3]`. Images smaller than others of the batch lie in the upper left corner; what is
-/// beyond them does not matter.
+/// `pixels`: `[batch, height, width, 3]`. An image smaller than others of the batch lies in the
+/// upper left corner. The values beyond it do not matter.
 ///
 /// # Panics
 /// If `pixels` has another number of bytes than `shape` says.
@@ -95,13 +96,14 @@ impl ViewConfig {
     }
 }
 
-/// `a · x · bᵀ` for every channel: `a` `[batch, out, height]`, `x` `[batch, 3, height, width]`, `b` `[batch, out, width]`.
+/// `a · x · bᵀ` for every channel: `a` `[batch, out, height]`, `x` `[batch, 3, height, width]`, `b`
+/// `[batch, out, width]`.
 fn between(a: Tensor<3>, x: Tensor<4>, b: Tensor<3>) -> Tensor<4> {
     a.unsqueeze_dim::<4>(1).matmul(x).matmul(b.unsqueeze_dim::<4>(1).transpose())
 }
 
-/// Part of a jitter, as the device computes it: `factor · x + (1 − factor) · other`, where `other` is 0 for brightness, the mean
-/// luma for contrast and the luma for saturation; then a turn of the hue.
+/// Part of a jitter, as the device computes it: `factor · x + (1 − factor) · other`, then a turn of
+/// the hue. `other` is 0 for brightness, the mean luma for contrast and the luma for saturation.
 struct Part {
     factor: f32,
     mean: f32,
@@ -135,9 +137,9 @@ enum Column {
     Threshold,
     /// −1 / 2σ²
     Exponent,
-    /// Pixels that a blur reaches.
+    /// The radius of a blur in pixels.
     Radius,
-    /// That the blur's kernel sums to 1.
+    /// The factor that makes the blur's kernel sum to 1.
     Share,
     Factor(usize),
     Mean(usize),
@@ -211,12 +213,12 @@ impl Numbers {
         self.0.clone().narrow(1, column.index(), 1).unsqueeze_dim(2)
     }
 
-    /// The matrix of the blur, `[batch, side, side]`, with borders that are reflected without repeating the edge pixel. No
-    /// view's blur reaches further than `radius`.
+    /// The matrix of the blur, `[batch, side, side]`. Borders are reflected without repeating the
+    /// edge pixel. No view's blur reaches further than `radius`.
     fn blur(&self, side: usize, radius: usize, device: &Device) -> Tensor<3> {
         let (to, from) = (rows(side, device), columns(side, device));
-        // Beyond the borders the pixels go on with this period, to and fro: place v is pixel v, −v, and all that are whole
-        // periods away.
+        // Beyond the borders the pixels continue to and fro with this period. Place v is pixel v,
+        // −v, and every place whole periods away.
         let period = 2 * (side - 1);
         let bell = |distance: Tensor<3>| {
             let within = distance.clone().abs().lower_equal(self.column(Column::Radius)).float();
@@ -261,7 +263,7 @@ fn columns(length: usize, device: &Device) -> Tensor<3> {
     Tensor::<1, Int>::arange(0..length as i64, device).float().reshape([1, 1, length])
 }
 
-/// A resize in one direction of a window of each image; everything but sizes `[batch, 1, 1]`.
+/// A resize of a window of each image in one direction. All tensors are `[batch, 1, 1]`.
 struct Resize {
     /// First pixel of the window.
     first: Tensor<3>,
@@ -277,7 +279,8 @@ struct Resize {
 }
 
 impl Resize {
-    /// How much each pixel counts for each of the result, `[batch, side, pixels]`; rows sum to 1.
+    /// The weight of each pixel for each pixel of the result, `[batch, side, pixels]`. Rows sum
+    /// to 1.
     fn matrix(self, device: &Device) -> Tensor<3> {
         let Self { first, length, flip, pixels, side, kernel } = self;
         let scale = length.clone().div_scalar(side as f32);
@@ -325,7 +328,7 @@ fn blend(images: Tensor<4>, factor: Tensor<4>, mean: Tensor<4>, of_luma: Tensor<
     (images * factor + other).clamp(0.0, 1.0)
 }
 
-/// Turns the hue, keeping HSV saturation and value; the formulas are those of the CPU's views.
+/// Turns the hue, keeping HSV saturation and value, by the formulas of the CPU's views.
 fn turn_hue(images: Tensor<4>, sextants: Tensor<4>) -> Tensor<4> {
     let [r, g, b] = [0, 1, 2].map(|channel| images.clone().narrow(1, channel, 1));
     let max = r.clone().max_pair(g.clone()).max_pair(b.clone());
@@ -403,7 +406,7 @@ mod tests {
         ViewConfig { size, mean: [0.5; 3], std: [0.25; 3], ..ViewConfig::default() }
     }
 
-    /// Values near a threshold may fall on the other side of it, and so may hues; only few do.
+    /// A few values near a threshold fall on the other side of it, and so do a few hues.
     fn near(device: &[f32], cpu: &[f32], far: usize) {
         let apart: Vec<_> =
             device.iter().zip(cpu).filter(|(a, b)| (*a - *b).abs() > 2e-4).collect();

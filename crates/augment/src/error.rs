@@ -1,3 +1,5 @@
+//! The errors of this crate.
+
 /// What can be wrong with an image or a configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AugmentError {
@@ -19,7 +21,7 @@ pub enum AugmentError {
         /// The length it must have.
         expected: usize,
     },
-    /// A view number the generator does not make.
+    /// A view number beyond those of the generator.
     #[error("view {view} was asked of a generator of {count} views")]
     View {
         /// The number asked for.

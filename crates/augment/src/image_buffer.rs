@@ -1,9 +1,11 @@
+//! The planar image that the operations work on.
+
 use crate::aligned::Aligned;
 
 /// The image that transforms work on: planar `f32` RGB in `[0, 1]`.
 ///
-/// Planes rather than pixels, since every operation then runs over contiguous memory and the
-/// result already has the order that a network takes.
+/// With planes, every operation runs over contiguous memory, and the result has the order that a
+/// network takes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Image {
     width: usize,
@@ -57,7 +59,7 @@ impl Image {
         [r, g, b]
     }
 
-    /// Changes the size and keeps the allocation; the pixels are then unspecified.
+    /// Changes the size and keeps the allocation. The pixels are then unspecified.
     pub(crate) fn reset(&mut self, width: usize, height: usize) {
         self.width = width;
         self.height = height;

@@ -2,18 +2,21 @@
 //!
 //! Joint-embedding methods learn whatever two random views of an image share, so the views *are*
 //! the method's supervision. This crate makes them: random resized crop, flip, colour jitter,
-//! grayscale, Gaussian blur, solarise, normalise, with torchvision's semantics, in the pairs that BYOL,
-//! Barlow Twins, SimCLR, MoCo v3 and VICReg were published with ([`ViewPair`]) and the many crops of
-//! DINO ([`MultiCrop`]). By itself it knows no deep-learning framework: pixels go in as interleaved RGB8, views
-//! come out as planar or interleaved `f32` or as 8-bit images ([`ViewBuffer`]), in the caller's memory.
+//! grayscale, Gaussian blur, solarise and normalise, with torchvision's semantics. [`ViewPair`] has
+//! the published pairs of BYOL, Barlow Twins, SimCLR, MoCo v3 and VICReg, [`MultiCrop`] the many
+//! crops of DINO. The crate needs no deep-learning framework. Pixels go in as interleaved RGB8.
+//! Views come out in the caller's memory, as planar or interleaved `f32` or as 8-bit images
+//! ([`ViewBuffer`]).
 //!
-//! With the feature `burn`, `ViewConfig::render_on_device` makes the same views of a whole batch on a device of Burn's.
+//! With the feature `burn`, `ViewConfig::render_on_device` makes the same views of a whole batch on
+//! one of Burn's devices.
 //!
-//! [`Corruption`] has the fifteen corruptions of ImageNet-C and CIFAR-10-C, for measuring robustness.
+//! [`Corruption`] has the fifteen corruptions of ImageNet-C and CIFAR-10-C, for measuring
+//! robustness.
 //!
-//! Randomness is counter-based ([`ViewKey`]): a view depends on the seed, the epoch, the image's
-//! index and the view's number, and on nothing else, so neither the number of threads nor their
-//! timing can change a run.
+//! Randomness is counter-based ([`ViewKey`]). A view depends only on the seed, the epoch, the
+//! image's index and the view's number. So neither the number of threads nor their timing can
+//! change a run.
 //!
 //! ```
 //! use image::RgbImage;
@@ -55,8 +58,8 @@ pub use device::images_on_device;
 pub use error::AugmentError;
 pub use image_buffer::Image;
 pub use ops::{
-    ColorJitter, CropWindow, Equalize, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
-    Posterize, RandomResizedCrop, Rotate, Sampling, Solarize, Transform,
+    ColorJitter, CropWindow, GaussianBlur, Grayscale, HorizontalFlip, JitterParams,
+    RandomResizedCrop, Solarize,
 };
 pub use params::ViewParams;
 pub use resample::{Interpolation, resize};

@@ -1,3 +1,5 @@
+//! One view drawn at random, then rendered without chance.
+
 use std::cell::RefCell;
 use std::fmt;
 
@@ -10,7 +12,7 @@ use crate::{
     RgbSource, ViewConfig, ViewRng,
 };
 
-/// What was drawn for one view: with it, the view is no longer random.
+/// What was drawn for one view. It determines the view.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ViewParams {
     /// Part of the image that becomes the view.
@@ -76,10 +78,10 @@ impl ViewConfig {
         }
     }
 
-    /// Makes the view that was drawn: crop and flip in one pass over the crop's pixels, then the operations
-    /// on single pixels in one (two with contrast), the blur in two, and the last operations together
-    /// with the normalisation. A thread whose earlier views were as large, from crops as large and with a
-    /// blur as wide, allocates nothing.
+    /// Makes the view that was drawn. Crop and flip take one pass over the crop's pixels. The
+    /// operations on single pixels take one more (two with contrast), and the blur two. The last
+    /// operations run together with the normalisation. A thread allocates nothing once it has made
+    /// a view as large, from a crop as large, with a blur as wide.
     ///
     /// # Errors
     /// A buffer of another length than `3 · size · size`.
@@ -111,7 +113,7 @@ impl ViewConfig {
     }
 }
 
-/// Up to four operations of a jitter, grayscale and solarise.
+/// At most six operations: four of a jitter, grayscale and solarise.
 struct OpList {
     ops: [PixelOp; 6],
     len: usize,

@@ -1,11 +1,12 @@
 //! Operations on single pixels, as many as possible in one pass over an image.
 //!
-//! An image of 224 pixels is larger than the nearest caches, so every pass over it costs more than the
-//! arithmetic of an operation. A piece of it goes through all operations while it is near. Contrast is
-//! the exception: it needs the mean of the whole image after the operations before it.
+//! An image of 224 pixels is larger than the nearest caches, so a pass over it costs more than the
+//! arithmetic of an operation. Therefore a piece of the image goes through all operations while it
+//! is in the cache. Contrast is the exception: it needs the mean of the whole image after the
+//! operations before it.
 //!
-//! Loops and not `for_each` or `map` in here: these may end up as functions of their own, which are
-//! then compiled without the processor's vector instructions.
+//! This file uses loops, not `for_each` or `map`. A closure may become a function of its own, and
+//! then it is compiled without the processor's vector instructions.
 
 use crate::Image;
 use crate::ops::luma;
@@ -23,7 +24,7 @@ pub enum PixelOp {
     /// In turns.
     Hue(f32),
     Grayscale,
-    /// Values at or above are inverted.
+    /// Values at or above this are inverted.
     Solarize(f32),
 }
 
@@ -33,8 +34,8 @@ const PIECE: usize = 512;
 /// A piece of the three planes.
 type Piece<'a> = [&'a mut [f32]; 3];
 
-/// Applies the operations in their order, and gives each piece when it is done to `last`, with the index
-/// of its first pixel.
+/// Applies the operations in their order. `last` gets each finished piece, with the index of its
+/// first pixel.
 #[inline(always)]
 pub fn apply(image: &mut Image, ops: &[PixelOp], mut last: impl FnMut(usize, [&[f32]; 3])) {
     vectorized(
@@ -175,9 +176,9 @@ fn each_pixel([r, g, b]: &mut Piece, f: impl Fn([f32; 3]) -> [f32; 3]) {
 
 /// Turns the hue by `sextants` in `[0, 6]`, keeping HSV saturation and value.
 ///
-/// With the hue `h` in sextants, each channel is `min + chroma · t`, where `t` is a trapezium over the
-/// circle: `|h − 3| − 1` for red, `2 − |h − 2|` for green and `2 − |h − 4|` for blue, cut to `[0, 1]`.
-/// Selections in place of branches, so that many pixels go through it at once.
+/// With the hue `h` in sextants, each channel is `min + chroma · t`, where `t` is a trapezium over
+/// the circle: `|h − 3| − 1` for red, `2 − |h − 2|` for green and `2 − |h − 4|` for blue, cut to
+/// `[0, 1]`. Selections stand in place of branches, so that many pixels are computed at once.
 #[inline(always)]
 fn shift_hue([r, g, b]: [f32; 3], sextants: f32) -> [f32; 3] {
     let max = larger(larger(r, g), b);
@@ -202,7 +203,7 @@ fn between(min: f32, chroma: f32, t: f32) -> f32 {
     smaller(min + chroma * t.clamp(0.0, 1.0), 1.0)
 }
 
-/// One instruction, where [`f32::max`] takes three to get NaN right.
+/// One instruction. [`f32::max`] takes three, to get NaN right.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }

@@ -12,7 +12,7 @@ use crate::{CropWindow, Image, RgbSource};
 /// The kernel of a resize.
 ///
 /// When an image shrinks, the kernel widens by the same factor, so that every source pixel
-/// contributes: that is what "antialiased" means in PIL and torchvision, whose kernels these are.
+/// contributes. PIL and torchvision call this "antialiased"; the kernels are theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -49,11 +49,11 @@ impl Interpolation {
     }
 }
 
-/// For each output position, where its source pixels begin and how much each counts.
+/// For each output position: its first source pixel, and the weight of each.
 #[derive(Default)]
 struct Weights {
-    /// Source pixels of every position, the same number for all, so that no loop over them surprises
-    /// the processor. Those beyond the kernel's reach count 0.
+    /// Source pixels of each position: the same number for all, so that branches are predictable.
+    /// Those beyond the kernel's reach have weight 0.
     taps: usize,
     /// First source pixel of each position.
     firsts: Vec<usize>,
@@ -62,7 +62,8 @@ struct Weights {
 }
 
 impl Weights {
-    /// `len` source pixels become `out` pixels. Weights of a position sum to `total`, at the borders too.
+    /// `len` source pixels become `out` pixels. Weights of a position sum to `total`, at the
+    /// borders too.
     #[inline(always)]
     fn compute(&mut self, len: usize, out: usize, kernel: Interpolation, total: f32) {
         let scale = len as f32 / out as f32;
@@ -115,11 +116,10 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Resizes `window` of `source` to `width × height`, computed from the window's pixels only, as
-/// cropping first and resizing then would. Values stay in `[0, 1]`: the overshoot of bicubic is
-/// clamped.
+/// Resizes `window` of `source` to `width × height`. Only the window's pixels count, as after a
+/// crop. Values stay in `[0, 1]`: the overshoot of bicubic is clamped.
 ///
-/// A window that reaches beyond the image is cut to it; sizes of 0 are taken as 1.
+/// A window that reaches beyond the image is cut to it. A size of 0 is taken as 1.
 pub fn resize(
     source: RgbSource<'_>,
     window: CropWindow,
@@ -131,7 +131,7 @@ pub fn resize(
     resize_and_flip(source, window, (width, height), kernel, false, out);
 }
 
-/// [`resize`], then mirrored left and right if wanted, which costs nothing here.
+/// [`resize`], then mirrored left and right if `flip`. The mirroring costs nothing here.
 pub(crate) fn resize_and_flip(
     source: RgbSource<'_>,
     window: CropWindow,
@@ -166,9 +166,9 @@ pub(crate) fn resize_and_flip(
     });
 }
 
-/// The steps for some rows. Along a row neighbours lie next to each other, so that the vertical sums
-/// run over vectors; for the horizontal ones the rows are turned into the lanes of a vector, since the
-/// weights differ from place to place, and turned back.
+/// The steps for some rows. Vertical sums run over vectors, since neighbours in a row lie next to
+/// each other. Horizontal weights differ from place to place, so the rows are turned into the lanes
+/// of a vector and back.
 impl Scratch {
     /// Sums the window's rows with the vertical weights.
     #[inline(always)]

@@ -1,3 +1,5 @@
+//! The random generator of one view, keyed by what the view is.
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -6,15 +8,15 @@ pub type ViewRng = ChaCha8Rng;
 
 /// Names one view of one image in one epoch of one run.
 ///
-/// Each key has its own generator. ChaCha is a counter-based cipher whose 256-bit key is exactly
-/// these four numbers, so streams of different keys are unrelated and none has to be stored.
+/// Each key has its own generator. ChaCha is a counter-based cipher with a key of 256 bits, and
+/// these four numbers fill it. Streams of different keys are unrelated, and none has to be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ViewKey {
-    /// Of the run.
+    /// The run's seed.
     pub seed: u64,
     /// Counted from 0.
     pub epoch: u64,
-    /// Index in the data set, not the place in the shuffled epoch.
+    /// The image's index in the data set, not its place in the shuffled epoch.
     pub image: u64,
     /// 0 or 1 for a pair.
     pub view: u64,

@@ -1,4 +1,4 @@
-//! Loops compiled for the processor they run on.
+//! Loops compiled for the vector instructions of the processor.
 
 use std::sync::LazyLock;
 
@@ -6,9 +6,9 @@ use pulp::{Arch, WithSimd};
 
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Runs `f` compiled for the widest vectors this processor has (AVX-512, AVX2, NEON, or portable
-/// code). Only what is `#[inline(always)]` is compiled so. There are no fused multiply-adds in it, so
-/// that all processors get the same bits.
+/// Runs `f` compiled for the widest vectors of this processor (AVX-512, AVX2, NEON, or portable
+/// code). Only `#[inline(always)]` code is compiled this way. It has no fused multiply-adds, so
+/// that all processors give the same bits.
 #[inline]
 pub fn vectorized<R>(f: impl FnOnce(Shuffles) -> R) -> R {
     match *ARCH {
@@ -29,7 +29,7 @@ pub fn vectorized<R>(f: impl FnOnce(Shuffles) -> R) -> R {
     }
 }
 
-/// Runs `op` with the widest vectors this processor has.
+/// Runs `op` with the widest vectors of this processor.
 #[inline]
 pub fn with_simd<Op: WithSimd>(op: Op) -> Op::Output {
     ARCH.dispatch(op)
@@ -47,7 +47,7 @@ impl Column {
     pub const ZERO: Self = Self([0.0; SIDE]);
 }
 
-/// How values change places within vectors, which compilers do badly with plain loops.
+/// Moves values within vectors. Compilers do this badly from plain loops.
 #[derive(Debug, Clone, Copy)]
 pub enum Shuffles {
     #[cfg(target_arch = "x86_64")]

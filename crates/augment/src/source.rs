@@ -1,3 +1,5 @@
+//! The image that views are made of, borrowed and checked once.
+
 use image::RgbImage;
 
 use crate::AugmentError;

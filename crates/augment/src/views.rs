@@ -1,3 +1,5 @@
+//! Images to views: the trait, and the published pairs and crops behind it.
+
 use std::cell::RefCell;
 
 use crate::buffer::Statistics;
@@ -14,8 +16,8 @@ pub trait ViewGenerator: Send + Sync {
     /// Height and width of view `view`, in pixels.
     fn view_size(&self, view: usize) -> usize;
 
-    /// Draws view `view` of an image of `width × height` pixels, which [`render`](Self::render) with the same generator of
-    /// random numbers would make.
+    /// Draws view `view` of an image of `width × height` pixels. [`render`](Self::render) makes
+    /// this view from a generator of random numbers in the same state.
     ///
     /// # Errors
     /// A view that does not exist.
@@ -45,7 +47,7 @@ fn config_of(configs: &[ViewConfig], view: usize) -> Result<&ViewConfig, Augment
     configs.get(view).ok_or(AugmentError::View { view, count: configs.len() })
 }
 
-/// Draws and renders view `view` of those with these settings.
+/// Draws and renders view `view` of the views with these settings.
 fn render_one(
     configs: &[ViewConfig],
     source: RgbSource<'_>,
@@ -101,8 +103,8 @@ impl ViewPair {
         Self::new(first.gaussian_blur(0.0, [0.1, 2.0]), second.gaussian_blur(0.0, [0.1, 2.0]))
     }
 
-    /// SimCLR's pair (Chen et al., 2020, appendix A) at colour distortion strength 1: twice the jitter
-    /// of BYOL, blur in every second view.
+    /// SimCLR's pair (Chen et al., 2020, appendix A) at colour distortion strength 1: twice BYOL's
+    /// jitter, and blur in every second view.
     ///
     /// # Errors
     /// As [`byol`](Self::byol).
@@ -113,8 +115,8 @@ impl ViewPair {
         Self::new(view.clone(), view)
     }
 
-    /// MoCo v3's pair for convolutional encoders (Chen et al., 2021, appendix A and its code): BYOL's, with
-    /// crops of at least a fifth of the image.
+    /// MoCo v3's pair for convolutional encoders (Chen et al., 2021, appendix A and its code):
+    /// BYOL's, with crops of at least a fifth of the image.
     ///
     /// # Errors
     /// As [`byol`](Self::byol).
@@ -124,8 +126,8 @@ impl ViewPair {
         Self::new(crop(first), crop(second))
     }
 
-    /// VICReg's pair (Bardes et al., 2022, appendix C.1): both views alike, blur in every second and
-    /// solarisation in every tenth.
+    /// VICReg's pair (Bardes et al., 2022, appendix C.1): both views alike, blur in every second
+    /// and solarisation in every tenth.
     ///
     /// # Errors
     /// As [`byol`](Self::byol).
@@ -189,7 +191,7 @@ pub struct MultiCrop {
 }
 
 impl MultiCrop {
-    /// More views than this of one image are taken for a mistake.
+    /// The most local views of one image. More are taken for a mistake.
     const MAX_LOCALS: usize = 64;
 
     /// The two global views and `locals` views with the settings of `local`.
@@ -211,9 +213,9 @@ impl MultiCrop {
         Ok(Self { configs })
     }
 
-    /// DINO's views (Caron et al., 2021, appendix and code): two of 224 pixels that see at least 40 % of the
-    /// image, and `locals` of 96 pixels that see at most that; blur always, rarely and in every
-    /// second, solarisation in the second only.
+    /// DINO's views (Caron et al., 2021, appendix and code). Two views of 224 pixels see at least
+    /// 40 % of the image, and `locals` views of 96 pixels at most that. The first view is always
+    /// blurred, the second rarely, and half of the local ones. Only the second is solarised.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -269,8 +271,8 @@ thread_local! {
 
 /// An image as evaluation sees it: no randomness, the whole picture.
 ///
-/// The largest central square is resized (bilinear, antialiased) to the view's side; an image that
-/// has the size already is only normalised.
+/// The largest central square is resized (bilinear, antialiased) to the view's side. An image of
+/// that size is only normalised.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlainView {
     size: u32,

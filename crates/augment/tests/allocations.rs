@@ -1,8 +1,9 @@
 //! After a thread's first views, rendering allocates nothing.
 //!
-//! A thread's buffers grow to what its largest view needs: the longest row and column of a crop, the
-//! largest view, the widest blur. Each test therefore warms up with a crop of the whole of its largest
-//! image and the largest σ before it counts; a larger image later on would make the buffers grow once more.
+//! A thread's buffers grow to what its largest view needs: the longest row and column of a crop,
+//! the largest view, the widest blur. Each test therefore warms up with a crop of the whole of its
+//! largest image and the largest σ before it counts; a larger image later on would make the buffers
+//! grow once more.
 //!
 //! The counting allocator counts calls that give memory out (a growing `Vec` is one) on the thread
 //! that it is asked on.
@@ -76,8 +77,8 @@ impl Seen {
     }
 }
 
-/// The largest crops of the two largest images, with the largest σ, on this thread. Two, since the wide
-/// one asks for the longest row, and the tall one for the most weights of a column.
+/// The largest crops of the two largest images, with the largest σ, on this thread. Two, since the
+/// wide one asks for the longest row, and the tall one for the most weights of a column.
 fn warm_up<'c>(configs: impl Iterator<Item = &'c ViewConfig>) {
     for config in configs {
         let mut out = vec![0.0; 3 * (config.size as usize).pow(2)];
@@ -90,8 +91,8 @@ fn warm_up<'c>(configs: impl Iterator<Item = &'c ViewConfig>) {
     }
 }
 
-/// Draws and renders `images` images of all sizes after a warm-up, in all forms, without an allocation.
-/// Returns which branches were taken.
+/// Draws and renders `images` images of all sizes after a warm-up, in all forms, without an
+/// allocation. Returns which branches were taken.
 fn nothing_is_allocated(configs: &[ViewConfig], images: u64) -> Seen {
     let pixels: Vec<_> = SIZES.iter().map(|(width, height)| noise(*width, *height)).collect();
     let largest = configs.iter().map(|config| config.size as usize).max().unwrap();
@@ -246,9 +247,9 @@ impl<G: ViewGenerator> ViewGenerator for Counting<G> {
 
 /// A batch on a warm pool, into the buffers of the batch before.
 ///
-/// Asserted: no view allocates, on any thread; and on the thread that asks for the batch, nothing is
-/// allocated by `render_batch` itself beyond a few small pieces that do not grow with the batch, which
-/// leaves room for what rayon takes for a job but none for a buffer of views.
+/// Asserted: no view allocates, on any thread; and on the thread that asks for the batch, nothing
+/// is allocated by `render_batch` itself beyond a few small pieces that do not grow with the batch,
+/// which leaves room for what rayon takes for a job but none for a buffer of views.
 #[test]
 fn a_batch_on_a_warm_pool_allocates_nothing_per_image() {
     const THREADS: usize = 3;

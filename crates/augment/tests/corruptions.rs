@@ -1,9 +1,9 @@
 //! The fifteen corruptions beside the authors' programs, and what must hold for any picture.
 //!
-//! `tests/reference/corruptions.py` makes the references and says how. Corruptions without randomness are
-//! compared value by value; random ones by the moments of five statistics over many draws.
-//! `cargo test --release -p selfsame-augment --test corruptions -- --nocapture` prints the differences, those
-//! from another file of references with `SELFSAME_CORRUPTIONS=FILE`.
+//! `tests/reference/corruptions.py` makes the references and says how. Corruptions without
+//! randomness are compared value by value; random ones by the moments of five statistics over many
+//! draws. `cargo test --release -p selfsame-augment --test corruptions -- --nocapture` prints the
+//! differences, those from another file of references with `SELFSAME_CORRUPTIONS=FILE`.
 
 #![allow(clippy::print_stdout, reason = "the differences are what one runs it for")]
 
@@ -127,8 +127,8 @@ fn deterministic_ones_agree_with_the_authors_program() {
     }
 }
 
-/// Five deviations of the difference of two means of so many draws, and a tenth of a level for what rounding
-/// does. Frost is drawn and not photographed, so only its amount must be near.
+/// Five deviations of the difference of two means of so many draws, and a tenth of a level for what
+/// rounding does. Frost is drawn and not photographed, so only its amount must be near.
 #[test]
 fn random_ones_have_the_moments_of_the_authors_program() {
     let (path, committed) = reference_file();
@@ -191,7 +191,8 @@ fn stronger_is_further_from_the_picture() {
                     .sum::<f64>()
             };
             let [first, .., last] = Severity::ALL;
-            // The authors' elastic transform goes from wide and smooth to narrow and rough, at both sizes.
+            // The authors' elastic transform goes from wide and smooth to narrow and rough, at both
+            // sizes.
             let monotone = corruption != Corruption::ElasticTransform;
             let (mild, strong) = (distance(first), distance(last));
             assert!(mild > 0.0, "{} at {side}", corruption.name());
@@ -279,9 +280,8 @@ proptest! {
     }
 }
 
-/// `cargo test --release -p selfsame-augment --test corruptions -- --ignored --nocapture times` prints the
-/// time per image on one core, the mean of the five severities'
-/// fastest.
+/// `cargo test --release -p selfsame-augment --test corruptions -- --ignored --nocapture times`
+/// prints the time per image on one core, the mean of the five severities' fastest.
 #[test]
 #[ignore = "a measurement"]
 fn times() {

@@ -4,9 +4,8 @@
 
 use rand::RngExt;
 use selfsame_augment::{
-    ColorJitter, CropWindow, Equalize, GaussianBlur, Image, Interpolation, Posterize,
-    RandomResizedCrop, RgbSource, Rotate, Sampling, Transform, ViewBuffer, ViewConfig,
-    ViewGenerator, ViewKey, ViewPair, ViewRng, resize,
+    ColorJitter, CropWindow, GaussianBlur, Image, Interpolation, RandomResizedCrop, RgbSource,
+    ViewBuffer, ViewConfig, ViewGenerator, ViewKey, ViewPair, ViewRng, resize,
 };
 
 fn draws() -> u64 {
@@ -92,13 +91,6 @@ fn factors_lie_within_their_ranges() {
         let found = GaussianBlur { probability: 1.0, sigma }.sample(rng);
         let allowed = sigma[0]..=sigma[1] * (1.0 + 1e-6);
         assert!(allowed.contains(&found), "draw {i}: {found} of {sigma:?}");
-
-        let degrees = [-rng.random::<f32>() * 3600.0, rng.random::<f32>() * 3600.0];
-        let rotate =
-            Rotate { probability: 1.0, degrees, sampling: Sampling::Nearest, fill: [0.0; 3] };
-        let found = rotate.sample(rng);
-        let allowed = degrees[0] - 1e-3..=degrees[1] + 1e-3;
-        assert!(allowed.contains(&found), "draw {i}: {found} of {degrees:?}");
     }
 }
 
@@ -166,37 +158,5 @@ fn any_render_is_in_range() {
         pair.render(source, 0, rng, ViewBuffer::Planar(&mut out)).unwrap();
         let in_range = out.iter().all(|v| (0.0..=1.0).contains(v));
         assert!(in_range, "case {i}: {width}×{height}, {:?}", pair.configs()[0]);
-    }
-}
-
-/// The operations that no view has yet, also on images with values that should not be there.
-#[test]
-fn other_operations_stay_in_range() {
-    for i in 0..draws() / 100 {
-        let rng = &mut rng(i);
-        let (width, height) = (rng.random_range(1..=24), rng.random_range(1..=24));
-        let mut image = Image::filled(width, height, [0.0; 3]);
-        image.data_mut().fill_with(|| rng.random());
-        let sampling = match rng.random() {
-            true => Sampling::Nearest,
-            false => Sampling::Bilinear,
-        };
-        let degrees = [-3600.0, 3600.0];
-        let fill = [0.0, 1.0, rng.random()];
-        let rotate = Rotate { probability: 0.5, degrees, sampling, fill };
-        rotate.validate().unwrap();
-        rotate.apply(&mut image, rng);
-        Equalize { probability: 0.5 }.apply(&mut image, rng);
-        let bits = rng.random_range(0..=8);
-        Posterize { probability: 0.5, bits }.apply(&mut image, rng);
-        let in_range = image.data().iter().all(|v| (0.0..=1.0).contains(v));
-        assert!(in_range, "case {i}: {width}×{height}, {rotate:?}, {bits} bits");
-
-        let damaged = [f32::NAN, f32::INFINITY, -1e30, 1e30];
-        image.data_mut().fill_with(|| damaged[rng.random_range(0..4)]);
-        rotate.apply(&mut image, rng);
-        Equalize::equalize(&mut image);
-        let in_range = image.data().iter().all(|v| (0.0..=1.0).contains(v));
-        assert!(in_range, "case {i}: damaged values stay");
     }
 }

@@ -1,3 +1,5 @@
+//! The errors of this crate.
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

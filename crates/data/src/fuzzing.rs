@@ -4,11 +4,12 @@
 use std::io::Cursor;
 use std::path::{Component, Path};
 
+use crate::Manifest;
 use crate::decode::decode_bytes;
-use crate::packed::{HEADER, entries, index_start};
-use crate::{
-    Manifest, cifar, idx as idx_files, stl10 as stl, svhn, tiny_imagenet as tiny, web_dataset,
+use crate::formats::{
+    cifar, idx as idx_files, stl10 as stl, svhn, tiny_imagenet as tiny, web_dataset,
 };
+use crate::loading::packed::{HEADER, entries, index_start};
 
 /// Whether these bytes are accepted.
 pub type Parser = fn(&[u8]) -> bool;
@@ -93,7 +94,7 @@ pub fn stl10(bytes: &[u8]) -> bool {
 /// # Panics
 /// A path that leads out of its folder.
 pub fn sums(bytes: &[u8]) -> bool {
-    let Ok(sums) = crate::sums::parse(bytes, path()) else { return false };
+    let Ok(sums) = crate::files::checksums::parse(bytes, path()) else { return false };
     let inside = |path: &Path| path.components().all(|c| matches!(c, Component::Normal(_)));
     assert!(sums.iter().all(|(path, _)| inside(path)));
     true
@@ -117,7 +118,7 @@ pub fn web_dataset(bytes: &[u8]) -> bool {
     let (mut samples, mut findings) = (Vec::new(), web_dataset::Findings::default());
     let length = unpacked.len() as u64;
     let place = web_dataset::ShardPlace { path: path(), number: 0, base: 0, length };
-    let mut labels = crate::labels::RawLabels::default();
+    let mut labels = crate::formats::raw_labels::RawLabels::default();
     let result =
         web_dataset::index(Cursor::new(&unpacked), place, &mut labels, &mut samples, &mut findings);
     assert!(samples.iter().all(|sample| sample.start() < sample.end() && sample.end() <= length));

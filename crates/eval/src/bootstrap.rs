@@ -1,3 +1,5 @@
+//! How sure a figure is: intervals from resampled images, deviations over seeds.
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};

@@ -1,3 +1,5 @@
+//! The errors of this crate.
+
 /// What can go wrong in an evaluation.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {

@@ -1,3 +1,5 @@
+//! Features of images by an encoder (feature `burn`).
+
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_models::Encoder;
 

@@ -1,3 +1,5 @@
+//! The features of a set of images, which everything here judges.
+
 use crate::EvalError;
 
 /// One feature vector per image.
@@ -62,6 +64,17 @@ impl Features {
         let values: Vec<f32> = rows.flatten().copied().collect();
         Self { rows: values.len() / self.dim, values, dim: self.dim }
     }
+}
+
+/// Whether features can be compared.
+///
+/// # Errors
+/// Features of different lengths.
+pub(crate) fn check_dims(train: usize, test: usize) -> Result<(), EvalError> {
+    if train != test {
+        return Err(EvalError::Request(format!("features of length {train} and of length {test}")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

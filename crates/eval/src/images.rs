@@ -1,3 +1,5 @@
+//! Labelled images as an encoder is evaluated on them.
+
 use std::ops::Range;
 
 use crate::{EvalError, Features};

@@ -1,3 +1,5 @@
+//! How little features change under an augmentation.
+
 use serde::Serialize;
 
 use crate::{EvalError, Features};

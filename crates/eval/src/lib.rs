@@ -12,29 +12,24 @@
 //! Without the default feature `burn` there is no `extract`, and no deep-learning framework: features
 //! from anywhere can be judged.
 
-mod agreement;
 mod bootstrap;
+mod clusters;
 mod collapse;
 mod error;
 #[cfg(feature = "burn")]
 mod extract;
-mod factors;
 mod features;
 mod gram;
 mod images;
 mod invariance;
-mod kmeans;
-mod knn;
-mod lbfgs;
-mod linear;
-mod map;
-mod neighbours;
-mod pca;
-mod probe;
-mod softmax;
+mod maps;
+mod probes;
 
-pub use agreement::{adjusted_rand_index, assignment_accuracy, normalized_mutual_information};
 pub use bootstrap::{Bootstrap, Interval, MeanDeviation, mean_and_deviation};
+pub use clusters::agreement::{
+    adjusted_rand_index, assignment_accuracy, normalized_mutual_information,
+};
+pub use clusters::kmeans::{Clustering, KMeans};
 pub use collapse::{
     Bound, CollapseSignals, Diagnosis, Evidence, Finding, Kind, KnnGain, Level, PairSignals,
     PredictorSpectrum, Spread, TargetDistance, Trained, Training, Watch, collapse_signals,
@@ -43,14 +38,13 @@ pub use collapse::{
 pub use error::EvalError;
 #[cfg(feature = "burn")]
 pub use extract::{BATCH_BYTES, encode, extract, images_together};
-pub use factors::{Factor, FactorReader, FactorScore, read_factor};
 pub use features::Features;
 pub use images::{LabelledImages, raw_pixels};
 pub use invariance::{Invariance, invariance};
-pub use kmeans::{Clustering, KMeans};
-pub use knn::{Knn, KnnCell, KnnChoice, KnnGrid};
-pub use linear::{LinearFit, LinearProbe, ValidationScore};
-pub use map::{TSne, trustworthiness};
-pub use neighbours::{Neighbours, nearest, nearest_others};
-pub use pca::Pca;
-pub use probe::{Labelled, Probe, ProbeScore};
+pub use maps::pca::Pca;
+pub use maps::tsne::{TSne, trustworthiness};
+pub use probes::factors::{Factor, FactorReader, FactorScore, read_factor};
+pub use probes::knn::{Knn, KnnCell, KnnChoice, KnnGrid};
+pub use probes::linear::{LinearFit, LinearProbe, ValidationScore};
+pub use probes::neighbours::{Neighbours, nearest, nearest_others};
+pub use probes::probe::{Labelled, Probe, ProbeScore};

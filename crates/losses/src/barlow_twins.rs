@@ -1,3 +1,5 @@
+//! Barlow Twins: the views' cross-correlation becomes the identity.
+
 use burn::tensor::Tensor;
 
 use crate::statistics::{centre, off_diagonal_squares};
@@ -45,12 +47,12 @@ impl BarlowTwinsLoss {
         Self::terms_of(standardize(z_a), standardize(z_b))
     }
 
-    /// Both terms of `C = z_aᵀ z_b / N` as the embeddings are, for experiments without standardisation or with another.
+    /// Both terms of `C = z_aᵀ z_b / N` without standardising the embeddings, for experiments.
     ///
     /// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least.
     ///
-    /// C is never held more than once, forward and backward, and not at all where the batch is smaller than its
-    /// dimensions: an 8192-wide projector's takes 256 MB.
+    /// C is never held more than once, forward and backward: for a projector of width 8192 it takes
+    /// 256 MB. A batch smaller than its dimensions does not need C at all.
     pub fn terms_of(z_a: Tensor<2>, z_b: Tensor<2>) -> BarlowTwinsTerms {
         let (z_a, z_b) = (at_least_f32(z_a), at_least_f32(z_b));
         let [batch, _] = z_a.dims();

@@ -1,3 +1,5 @@
+//! BYOL: one view's prediction meets the other's target.
+
 use burn::tensor::Tensor;
 
 use crate::normalize::l2_normalize;
@@ -7,7 +9,8 @@ use crate::{JointEmbeddingLoss, sums};
 ///
 /// `L = mean_i ‖q̂_i − ẑ'_i‖² = mean_i (2 − 2·⟨q_i, z'_i⟩ / (‖q_i‖·‖z'_i‖))`
 ///
-/// - `prediction` (q, online) and `target` (z'): `[batch, dim]`, any float type, computed in f32 at least.
+/// - `prediction` (q, online) and `target` (z'): `[batch, dim]`, any float type, computed in f32 at
+///   least.
 /// - returns a scalar `[1]` in `[0, 4]`, differentiable in `prediction` only: the target is
 ///   detached here, which is the paper's stop-gradient.
 ///
@@ -18,8 +21,8 @@ pub fn regression_loss(prediction: Tensor<2>, target: Tensor<2>) -> Tensor<1> {
 
 /// `mean_i ‖â_i − b̂_i‖²`, [`regression_loss`] without its stop-gradient: differentiable in both.
 ///
-/// What networks collapse under (Chen & He, 2021, section 4.1), so there is no method that should minimise
-/// it; it is here for the experiment.
+/// Networks collapse under it (Chen & He, 2021, section 4.1), so no method should minimise it. It
+/// is here for that experiment.
 ///
 /// - `a`, `b`: `[batch, dim]`, any float type, computed in f32 at least.
 /// - returns a scalar `[1]` in `[0, 4]`.
@@ -33,9 +36,9 @@ pub fn normalized_distance(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
 
 /// BYOL's symmetric loss (Grill et al., 2020, section 3.1): both directions **summed**.
 ///
-/// `L = L(q(v), z'(v')) + L(q(v'), z'(v))`, each as in [`regression_loss`], so in `[0, 8]`.
-/// Averaging the two instead would halve every gradient, which parameters that LARS leaves out
-/// of its scaling would feel as half the learning rate.
+/// `L = L(q(v), z'(v')) + L(q(v'), z'(v))`, each as in [`regression_loss`], so in `[0, 8]`. An
+/// average would halve every gradient. For parameters that LARS does not scale this means half the
+/// learning rate.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};

@@ -1,11 +1,12 @@
-//! The inverse of a Cholesky factor, on the host in f64: what whitening needs of linear algebra.
+//! The inverse of a Cholesky factor, on the host in f64, for whitening.
 
-/// `L⁻¹` with `L Lᵀ = A + shift·I`, row-major, or `None` where `A + shift·I` is not positive definite to within
-/// `tolerance`.
+/// `L⁻¹` with `L Lᵀ = A + shift·I`, row-major, or `None` where `A + shift·I` is not positive
+/// definite to within `tolerance`.
 ///
-/// `matrix`: `A`, symmetric, row-major `dim²` numbers; only its upper triangle is read. `tolerance`: the part of a
-/// diagonal element that has to be left once all earlier rows are eliminated. For a covariance that is the share of a
-/// feature's variance that the features before it do not explain, whatever the features' scales.
+/// `matrix`: `A`, symmetric, row-major `dim²` numbers; only its upper triangle is read.
+/// `tolerance`: the share of a diagonal element that must be left after all earlier rows are
+/// eliminated. In a covariance this is the share of a feature's variance that earlier features do
+/// not explain, whatever their scales.
 ///
 /// About `dim³ / 3` multiplications.
 pub(crate) fn inverse_cholesky(

@@ -1,13 +1,14 @@
-//! What the losses that are a softmax have in common.
+//! Softmax and cross-entropy, shared by the losses that need them.
 
 use burn::tensor::{Int, Tensor};
 
 use crate::sums;
 
-/// `−mean_i log softmax(logits_i)[target_i]`: the right column of each row against all its columns.
+/// `−mean_i log softmax(logits_i)[target_i]`: the target column of each row against all its
+/// columns.
 ///
-/// The chosen column is picked, not multiplied by a mask, so that a column ruled out by a huge negative logit cannot
-/// turn into `0 · ∞`.
+/// The target column is picked, not multiplied by a mask. So a column with a huge negative logit
+/// cannot turn into `0 · ∞`.
 ///
 /// - `logits`: `[rows, columns]`; `target`: `[rows]`, column indices.
 /// - returns a scalar `[1]`, at least 0.
@@ -17,7 +18,8 @@ pub(crate) fn cross_entropy(logits: Tensor<2>, target: Tensor<1, Int>) -> Tensor
     sums::mean(log_sum_exp(logits) - chosen)
 }
 
-/// Rows minus their largest value, which no softmax sees: any finite logits can be exponentiated then.
+/// Rows minus their largest value. This changes no softmax, and any finite logits can then be
+/// exponentiated.
 pub(crate) fn below_maximum(logits: Tensor<2>) -> Tensor<2> {
     let largest = logits.clone().detach().max_dim(1);
     logits - largest
@@ -25,8 +27,8 @@ pub(crate) fn below_maximum(logits: Tensor<2>) -> Tensor<2> {
 
 /// `log Σ_k exp(x_k)` of each row that [`below_maximum`] gives, `[rows, 1]`: at least 0.
 ///
-/// Subtract a logit, and it is `−log softmax`. Burn's `log_softmax` subtracts for every column, and the gradient adds
-/// all columns up again.
+/// Minus a logit this is `−log softmax`. Burn's `log_softmax` would subtract it in every column,
+/// and the gradient would sum all columns again.
 pub(crate) fn log_sum_exp(below: Tensor<2>) -> Tensor<2> {
     sums::sum_dim(below.exp(), 1).log()
 }

@@ -1,3 +1,5 @@
+//! DINO: the student's distribution follows the teacher's.
+
 use burn::tensor::Tensor;
 
 use crate::cross_entropy::{below_maximum, log_sum_exp, softmax};
@@ -6,9 +8,9 @@ use crate::{at_least_f32, sums};
 /// DINO's self-distillation loss of two global views (Caron et al., 2021, algorithm 1).
 ///
 /// `L = ½ [H(t1, s2) + H(t2, s1)]` with `H(t, s) = −mean_i Σ_k P_t(k) log P_s(k)`,
-/// `P_s = softmax(s / τ_s)` and `P_t = softmax((t − C) / τ_t)`: the teacher is centred by C, the running mean of its
-/// logits, against one prototype winning always, and sharpened by a small τ_t, against all being equal. C and the
-/// schedule of τ_t belong to the method, so they come in with each call.
+/// `P_s = softmax(s / τ_s)` and `P_t = softmax((t − C) / τ_t)`. C, the running mean of the
+/// teacher's logits, keeps one prototype from always winning. A small τ_t keeps all prototypes from
+/// being equal. C and the schedule of τ_t belong to the method, so they are arguments of each call.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -35,15 +37,15 @@ impl Default for DinoLoss {
 impl DinoLoss {
     /// The mean over both directions.
     ///
-    /// - `students`: `(s1, s2)`, logits of view 1 and view 2, `[batch, prototypes]`, any float type; computed in f32
-    ///   at least.
+    /// - `students`: `(s1, s2)`, logits of view 1 and view 2, `[batch, prototypes]`, any float
+    ///   type; computed in f32 at least.
     /// - `teachers`: `(t1, t2)`, likewise; detached here.
     /// - `center`: C, `[prototypes]`; detached here.
     /// - `teacher_temperature`: τ_t > 0; 0.04, warmed up to 0.07, in the paper's ViT-S.
     /// - returns a scalar `[1]`, at least 0, differentiable in the students only.
     ///
-    /// Swapping the views (both pairs at once) leaves it unchanged, and so does a constant added to all logits of a
-    /// row.
+    /// Swapping the views (both pairs at once) leaves it unchanged, and so does a constant added to
+    /// all logits of a row.
     pub fn symmetric(
         &self,
         students: (Tensor<2>, Tensor<2>),
@@ -63,7 +65,7 @@ impl DinoLoss {
 
     /// `H(t, s)` of the teacher's probabilities and the student's logits.
     ///
-    /// The probabilities of a row are 1 together, so that `log Σ_k exp` can be taken out of its sum.
+    /// The probabilities of a row sum to 1, so `log Σ_k exp` can be taken out of the sum.
     fn entropy(&self, target: Tensor<2>, student: Tensor<2>) -> Tensor<1> {
         let logits = below_maximum(at_least_f32(student)).div_scalar(self.student_temperature);
         let expected = sums::sum_dim(target * logits.clone(), 1);

@@ -12,11 +12,12 @@
 //! | [`WMseLoss`] | W-MSE (Ermolov et al., 2021) | whitening | both views |
 //! | [`LeJepaLoss`] | LeJEPA (Balestriero & LeCun, 2025) | embeddings made standard normal | both views |
 //!
-//! Tensors in, a scalar out, nothing else: each loss is a small value with its hyper-parameters, and those that take
-//! two embeddings and nothing more implement [`JointEmbeddingLoss`]. Where a method swaps its views, `symmetric` takes
-//! both pairs. Half-precision inputs are cast to `f32` first, since a half-precision cosine of tiny vectors is 0 or
-//! NaN. Embeddings that are not finite give a loss that is not finite, never a panic. Sums are those of [`sums`], whose
-//! rounding does not depend on how Burn was built.
+//! Tensors go in, a scalar comes out. Each loss is a small value with its hyper-parameters. Losses
+//! of two embeddings alone implement [`JointEmbeddingLoss`]. If a method swaps its views,
+//! `symmetric` takes both pairs. Half-precision inputs are cast to `f32` first, since a
+//! half-precision cosine of tiny vectors is 0 or NaN. Embeddings that are not finite give a loss
+//! that is not finite, never a panic. The losses add up with [`sums`], so rounding does not depend
+//! on how Burn was built.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -58,14 +59,14 @@ use burn::tensor::{FloatDType, Tensor};
 
 /// A loss on two batches of embeddings of the same images.
 ///
-/// Row `i` of either side belongs to image `i`. What the sides mean is the method's affair: two
+/// Row `i` of either side belongs to image `i`. The method decides what the sides are: two
 /// projections for Barlow Twins, predictions and targets for BYOL, queries and keys for MoCo v3.
 pub trait JointEmbeddingLoss {
     /// `z_a`, `z_b`: `[batch, dim]` → scalar `[1]`.
     fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>) -> Tensor<1>;
 }
 
-/// The one place where a loss leaves half precision; f64 stays what it is.
+/// The one place where a loss leaves half precision. f64 stays f64.
 fn at_least_f32<const D: usize>(z: Tensor<D>) -> Tensor<D> {
     if z.dtype().size() < 4 { z.cast(FloatDType::F32) } else { z }
 }

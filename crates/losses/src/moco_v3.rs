@@ -1,3 +1,5 @@
+//! MoCo v3: a query finds its key among the batch's keys.
+
 use burn::tensor::{Int, Tensor};
 
 use crate::JointEmbeddingLoss;
@@ -8,14 +10,16 @@ use crate::statistics::centre;
 /// MoCo v3's contrastive loss (Chen, Xie & He, 2021, algorithm 1).
 ///
 /// Query `i` should find key `i` among all keys of the batch: with q̂ and k̂ of unit length,
-/// `ctr(q, k) = 2τ · CE(q̂ k̂ᵀ / τ, labels 0 … N − 1)`. The factor 2τ keeps the size of the gradient when τ changes.
+/// `ctr(q, k) = 2τ · CE(q̂ k̂ᵀ / τ, labels 0 … N − 1)`. The factor 2τ keeps the size of the
+/// gradient when τ changes.
 ///
-/// - queries (online, after the predictor) and keys (momentum encoder): `[batch, dim]`, any float type; computed in
-///   f32 at least.
-/// - returns a scalar `[1]`, at least 0, differentiable in the queries only: keys are detached here.
+/// - queries (online, after the predictor) and keys (momentum encoder): `[batch, dim]`, any float
+///   type; computed in f32 at least.
+/// - returns a scalar `[1]`, at least 0, differentiable in the queries only: keys are detached
+///   here.
 ///
-/// Invariant to a permutation of the batch, to a rotation common to queries and keys, and to a positive scale of
-/// every single one.
+/// Invariant to a permutation of the batch, to a rotation common to queries and keys, and to a
+/// positive scale of every single one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MocoV3Loss {
     /// τ > 0: 1.0 for the ResNet-50 of the authors' code, 0.2 for their ViTs.
@@ -51,8 +55,8 @@ impl JointEmbeddingLoss for MocoV3Loss {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
         let queries = l2_normalize(z_a);
-        // What all keys have in common adds the same to all logits of a query. Without it they differ by more than
-        // rounding, and the gradient has nothing to cancel.
+        // The mean of all keys adds the same to all logits of a query. Without it the logits differ
+        // by more than rounding, and nothing cancels in the gradient.
         let keys = centre(l2_normalize(z_b.detach()));
         let logits = queries.matmul(keys.transpose()).div_scalar(self.temperature);
         let labels = Tensor::<1, Int>::arange(0..batch, &device);

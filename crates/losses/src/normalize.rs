@@ -1,10 +1,12 @@
+//! Rows of unit length, for the losses that compare directions.
+
 use burn::tensor::Tensor;
 
 use crate::{at_least_f32, sums};
 
-/// Norms below this are treated as this, so that a zero vector has a finite gradient.
+/// The least norm to divide by, so that a zero vector has a finite gradient.
 ///
-/// The value is the one PyTorch's `normalize` uses, which the reference runs rely on.
+/// PyTorch's `normalize` has the same value, and the reference runs rely on it.
 const NORM_FLOOR: f32 = 1e-12;
 
 /// Rows of unit length: `z_i / ‖z_i‖`; a zero row stays zero.

@@ -1,3 +1,5 @@
+//! SimCLR: an image's two views find each other among all others.
+
 use burn::tensor::{Int, Tensor};
 
 use crate::cross_entropy::cross_entropy;
@@ -7,15 +9,17 @@ use crate::{JointEmbeddingLoss, sums};
 
 /// SimCLR's NT-Xent, the normalised temperature-scaled cross-entropy (Chen et al., 2020, eq. 1).
 ///
-/// Of the 2N embeddings of both views, `i` and `j` being the two of one image and `s` the cosine,
-/// `ℓ(i, j) = −log( exp(s_ij / τ) / Σ_{k≠i} exp(s_ik / τ) )`, and the loss is the mean of ℓ over all 2N
-/// anchors (the paper's algorithm 1).
+/// Let `i` and `j` be the two embeddings of one image among the 2N of both views, and `s` the
+/// cosine. Then `ℓ(i, j) = −log( exp(s_ij / τ) / Σ_{k≠i} exp(s_ik / τ) )`, and the loss is the mean
+/// of ℓ over all 2N anchors (the paper's algorithm 1).
 ///
-/// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least. Needs memory for `(2·batch)²` numbers.
-/// - returns a scalar `[1]`, at least 0, differentiable in both. A batch of one has no negatives: 0.
+/// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least. Needs memory for
+///   `(2·batch)²` numbers.
+/// - returns a scalar `[1]`, at least 0, differentiable in both. A batch of one has no
+///   negatives: 0.
 ///
-/// Symmetric in its views; invariant to a permutation of the batch, to a rotation common to all embeddings, and to
-/// a positive scale of every single one.
+/// Symmetric in its views; invariant to a permutation of the batch, to a rotation common to all
+/// embeddings, and to a positive scale of every single one.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -43,12 +47,13 @@ impl JointEmbeddingLoss for NtXentLoss {
         let batch = z_a.dims()[0] as i64;
         let device = z_a.device();
         let z = l2_normalize(Tensor::cat(vec![z_a, z_b], 0));
-        // What all embeddings have in common adds the same to all logits of an anchor. Without it they differ by more
-        // than rounding, and the gradient has less to cancel.
+        // The mean of all embeddings adds the same to all logits of an anchor. Without it the
+        // logits differ by more than rounding, and less cancels in the gradient.
         let others = z.clone() - sums::mean_dim(z.clone().detach(), 0);
         let similarities = z.matmul(others.transpose()).div_scalar(self.temperature);
 
-        // An embedding is not its own negative. Finite, for −∞ − (−∞) would be NaN; exp makes it 0 all the same.
+        // An embedding is not its own negative. The logit is finite, since −∞ − (−∞) would be NaN.
+        // Its exponential is 0 all the same.
         let itself = off_diagonal_mask(&similarities).bool_not();
         let logits = similarities.mask_fill(itself, f32::MIN);
 

@@ -1,3 +1,5 @@
+//! LeJEPA: views agree, and embeddings are normally distributed.
+
 use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -8,11 +10,13 @@ use crate::{at_least_f32, sums};
 /// The characteristic function is compared on [−3, 3].
 const LARGEST_FREQUENCY: f64 = 3.0;
 
-/// SIGReg, sketched isotropic Gaussian regularisation (Balestriero & LeCun, 2025, arXiv 2511.08544).
+/// SIGReg, sketched isotropic Gaussian regularisation (Balestriero & LeCun, 2025, arXiv
+/// 2511.08544).
 ///
-/// The embeddings of a batch are projected on `slices` random directions, and each projection is tested for being
-/// standard normal by [`epps_pulley`]; the result is the mean of the statistic. Since a distribution is known by its
-/// projections, it is smallest when the embeddings are N(0, I), which rules collapse out.
+/// The embeddings of a batch are projected on `slices` random directions. [`epps_pulley`] tests
+/// each projection for being standard normal, and the result is the mean of the statistic.
+/// Projections determine a distribution, so the mean is smallest when the embeddings are N(0, I).
+/// This rules out collapse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigReg {
     /// Random directions, at least 1: 256 in the authors' shortest code.
@@ -31,13 +35,14 @@ impl SigReg {
     /// The mean statistic over random directions.
     ///
     /// - `z`: `[batch, dim]`, any float type; computed in f32 at least.
-    /// - `seed`: names the directions, uniform on the sphere; a method gives every step its own. They are drawn by
-    ///   ChaCha8 on the host, so that they are the same on every device.
+    /// - `seed`: determines the directions, which are uniform on the sphere. A method gives every
+    ///   step its own seed. ChaCha8 draws them on the host, so they are the same on every device.
     /// - returns a scalar `[1]`, at least 0, differentiable in `z`.
     ///
-    /// On standard normal samples it is 1.05 in the mean whatever the batch, the noise of a finite sample
-    /// (`∫ (1 − e^{−t²}) e^{−t²/2} dt` over [−3, 3]); on a batch collapsed to zero it is 0.402·batch. Invariant to a
-    /// permutation of the batch; the same seed gives the same value.
+    /// On standard normal samples its mean is 1.05 for any batch: the noise of a finite sample
+    /// (`∫ (1 − e^{−t²}) e^{−t²/2} dt` over [−3, 3]). On a batch collapsed to zero it is
+    /// 0.402·batch. It is invariant to a permutation of the batch, and the same seed gives the same
+    /// value.
     pub fn forward(&self, z: Tensor<2>, seed: u64) -> Tensor<1> {
         let z = at_least_f32(z);
         let directions = self.directions(&z, seed);
@@ -60,17 +65,18 @@ fn unit_vector(dim: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
     normal.into_iter().map(|x| x / norm).collect()
 }
 
-/// Epps and Pulley's (1983) test of normality in the form of LeJEPA, averaged over independent samples.
+/// Epps and Pulley's (1983) test of normality in the form of LeJEPA, averaged over independent
+/// samples.
 ///
 /// With `φ̂(t) = mean_n e^{itx_n}` the empirical characteristic function of a column,
-/// `T = N ∫_{−3}^{3} |φ̂(t) − e^{−t²/2}|² e^{−t²/2} dt`, by the trapezoid rule on `knots` points of [0, 3], doubled
-/// since the integrand is even.
+/// `T = N ∫_{−3}^{3} |φ̂(t) − e^{−t²/2}|² e^{−t²/2} dt`, by the trapezoid rule on `knots` points of
+/// [0, 3], doubled since the integrand is even.
 ///
-/// - `samples`: `[N, columns]`, any float type; computed in f32 at least. Needs memory for a few times
-///   `N · columns · knots` numbers.
+/// - `samples`: `[N, columns]`, any float type; computed in f32 at least. Needs memory for a few
+///   times `N · columns · knots` numbers.
 /// - `knots`: at least 2.
-/// - returns a scalar `[1]`, the mean of T over the columns, at least 0; invariant to the order of each column and to
-///   its sign.
+/// - returns a scalar `[1]`, the mean of T over the columns, at least 0; invariant to the order of
+///   each column and to its sign.
 pub fn epps_pulley(samples: Tensor<2>, knots: usize) -> Tensor<1> {
     let samples = at_least_f32(samples);
     let [batch, _] = samples.dims();
@@ -93,10 +99,11 @@ pub fn epps_pulley(samples: Tensor<2>, knots: usize) -> Tensor<1> {
     sums::mean(statistic).mul_scalar(batch as f32)
 }
 
-/// LeJEPA (Balestriero & LeCun, 2025, arXiv 2511.08544): prediction of the views' mean, and [`SigReg`].
+/// LeJEPA (Balestriero & LeCun, 2025, arXiv 2511.08544): prediction of the views' mean, and
+/// [`SigReg`].
 ///
-/// `L = (1 − λ)·prediction + λ·sigreg`, as in the authors' shortest code. No predictor, no second network, no
-/// stop-gradient.
+/// `L = (1 − λ)·prediction + λ·sigreg`, as in the authors' shortest code. No predictor, no second
+/// network, no stop-gradient.
 ///
 /// ```
 /// use burn::tensor::{Device, Distribution, Tensor};
@@ -124,8 +131,8 @@ impl Default for LeJepaLoss {
 /// The two terms of [`LeJepaLoss`] before their weights, scalars `[1]` each.
 #[derive(Debug, Clone)]
 pub struct LeJepaTerms {
-    /// The mean over views, images and dimensions of (z − mean over the views)²: of two views, a quarter of their mean
-    /// square difference.
+    /// The mean over views, images and dimensions of (z − mean over the views)². For two views this
+    /// is a quarter of their mean square difference.
     pub prediction: Tensor<1>,
     /// The mean of [`SigReg`] over the views, along the same directions.
     pub sigreg: Tensor<1>,
@@ -134,7 +141,8 @@ pub struct LeJepaTerms {
 impl LeJepaLoss {
     /// Both terms apart, for logging.
     ///
-    /// `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least. `seed`: as in [`SigReg::forward`].
+    /// `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least. `seed`: as in
+    /// [`SigReg::forward`].
     pub fn terms(&self, z_a: Tensor<2>, z_b: Tensor<2>, seed: u64) -> LeJepaTerms {
         let (a, b) = (at_least_f32(z_a), at_least_f32(z_b));
         let directions = self.sigreg.directions(&a, seed);
@@ -146,8 +154,8 @@ impl LeJepaLoss {
         }
     }
 
-    /// The loss, a scalar `[1]`, at least 0, differentiable in both views; symmetric in them and invariant to a
-    /// permutation of the batch.
+    /// The loss, a scalar `[1]`, at least 0, differentiable in both views; symmetric in them and
+    /// invariant to a permutation of the batch.
     ///
     /// `z_a`, `z_b`: `[batch, dim]`. `seed`: as in [`SigReg::forward`].
     pub fn forward(&self, z_a: Tensor<2>, z_b: Tensor<2>, seed: u64) -> Tensor<1> {
@@ -171,7 +179,8 @@ mod tests {
         assert_eq!(directions.dims(), [6, 500]);
         let norms = directions.clone().square().sum_dim(0).into_data().try_to_vec::<f32>().unwrap();
         assert!(norms.iter().all(|n| (n - 1.0).abs() < 1e-5), "{norms:?}");
-        // Uniform on the sphere: mean 0, mean square 1/6 in every coordinate, to five standard errors.
+        // Uniform on the sphere: mean 0, mean square 1/6 in every coordinate, to five standard
+        // errors.
         let mean = directions.clone().mean_dim(1).abs().max().into_scalar::<f32>();
         assert!(mean < 5.0 * (1.0f32 / 6.0 / 500.0).sqrt(), "{mean}");
         let values = |seed| sigreg.directions(&z, seed).into_data().try_to_vec::<f32>().unwrap();

@@ -1,3 +1,5 @@
+//! SimSiam: one view's prediction meets the other's projection.
+
 use burn::tensor::Tensor;
 
 use crate::normalize::l2_normalize;
@@ -23,10 +25,12 @@ impl SimSiamLoss {
     /// The mean over both directions.
     ///
     /// - `predictions`: `(p1, p2)`, after the predictor, of view 1 and view 2, `[batch, dim]`.
-    /// - `projections`: `(z1, z2)`, before it, `[batch, dim]`; detached here, which is the paper's stop-gradient.
+    /// - `projections`: `(z1, z2)`, before it, `[batch, dim]`; detached here, which is the paper's
+    ///   stop-gradient.
     /// - returns a scalar `[1]` in `[-1, 1]`, differentiable in the predictions only.
     ///
-    /// Swapping the views (both pairs at once) leaves it unchanged, and so does a positive scale of any row.
+    /// Swapping the views (both pairs at once) leaves it unchanged, and so does a positive scale of
+    /// any row.
     pub fn symmetric(
         &self,
         predictions: (Tensor<2>, Tensor<2>),
@@ -38,19 +42,22 @@ impl SimSiamLoss {
     }
 }
 
-/// `D(a, b) = −mean_i ⟨a_i, b_i⟩ / (‖a_i‖·‖b_i‖)` (Chen & He, 2021, eq. 1), differentiable in **both**.
+/// `D(a, b) = −mean_i ⟨a_i, b_i⟩ / (‖a_i‖·‖b_i‖)` (Chen & He, 2021, eq. 1), differentiable in
+/// **both**.
 ///
-/// On its own it is the loss without stop-gradient that collapses in the paper's section 4.1, so no method should
-/// minimise it; it is public for that experiment. Half of [`normalized_distance`](crate::normalized_distance) minus 1,
-/// except where a vector is zero, which has the cosine 0.
+/// By itself it is the loss without stop-gradient that collapses in the paper's section 4.1. No
+/// method should minimise it; it is public for that experiment. It equals half of
+/// [`normalized_distance`](crate::normalized_distance) minus 1, except that a zero vector has the
+/// cosine 0.
 ///
 /// - `a`, `b`: `[batch, dim]`, any float type; computed in f32 at least.
 /// - returns a scalar `[1]` in `[-1, 1]`, up to rounding.
 pub fn negative_cosine(a: Tensor<2>, b: Tensor<2>) -> Tensor<1> {
     let a = l2_normalize(a);
     let b = l2_normalize(b);
-    // −2⟨a, b⟩ = ‖a − b‖² − ‖a‖² − ‖b‖², where only the first has a gradient: the lengths are fixed. Nearly parallel
-    // vectors have a small difference and so a small gradient, instead of one of length 1 that has to be cancelled.
+    // −2⟨a, b⟩ = ‖a − b‖² − ‖a‖² − ‖b‖². The lengths are fixed, so only the first term has a
+    // gradient. Nearly parallel vectors have a small difference and so a small gradient. Without
+    // this form a gradient of length 1 would have to cancel.
     let squares = |z: Tensor<2>| sums::sum_dim(z.square(), 1);
     let lengths = squares(a.clone().detach()) + squares(b.clone().detach());
     sums::mean(squares(a - b) - lengths).mul_scalar(0.5)

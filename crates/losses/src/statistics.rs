@@ -1,16 +1,16 @@
-//! Second moments of a batch, for the losses that are about them.
+//! Second moments of a batch, for the losses that are made of them.
 
 use burn::tensor::{Bool, Tensor};
 
 use crate::sums;
 
-/// Rows of a product of features that are made at a time.
+/// Rows of a product of features that are computed at a time.
 const BLOCK: usize = 1024;
 
 /// `z` minus its mean over the batch, `[batch, dim]`.
 ///
-/// Where features lie far from 0, their mean is rounded by more than their spread bears. So what is rounded is taken
-/// off first, as a constant, and then the mean of the rest, which is small.
+/// If features lie far from 0, the rounding of their mean is large beside their spread. So the
+/// rounded mean is subtracted first, as a constant, and then the small mean of the rest.
 pub(crate) fn centre(z: Tensor<2>) -> Tensor<2> {
     let near = z.clone() - sums::mean_dim(z.detach(), 0);
     near.clone() - sums::mean_dim(near, 0)
@@ -22,21 +22,22 @@ pub(crate) fn variance(centred: Tensor<2>) -> Tensor<2> {
     sums::sum_dim(centred.square(), 0).div_scalar(divisor)
 }
 
-/// `Zᵀ Z / (batch − 1)` of centred features `[batch, dim]`: their unbiased covariance, `[dim, dim]`.
+/// `Zᵀ Z / (batch − 1)` of centred features `[batch, dim]`: their unbiased covariance,
+/// `[dim, dim]`.
 pub(crate) fn covariance(centred: Tensor<2>) -> Tensor<2> {
     let divisor = degrees_of_freedom(&centred);
     centred.clone().transpose().matmul(centred).div_scalar(divisor)
 }
 
-/// `batch − 1`; 1 for a single row, whose moments are 0 and not 0/0.
+/// `batch − 1`, or 1 for a single row: its moments are then 0 and not 0/0.
 pub(crate) fn degrees_of_freedom(centred: &Tensor<2>) -> f32 {
     (centred.dims()[0].max(2) - 1) as f32
 }
 
 /// `Σ_i Σ_{j≠i} C_ij²` of `C = aᵀ b / divisor`, a scalar `[1]`, at least 0.
 ///
-/// `a`, `b`: `[batch, dim]`. C is never held more than once, forward and backward, and not at all where the batch is
-/// smaller than its dimensions: for 8192 of them it takes 256 MB.
+/// `a`, `b`: `[batch, dim]`. C is never held more than once, forward and backward: for 8192
+/// dimensions it takes 256 MB. A batch smaller than its dimensions does not need C at all.
 pub(crate) fn off_diagonal_squares(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> Tensor<1> {
     let [batch, dim] = a.dims();
     if batch < dim { by_images(a, b, divisor) } else { by_blocks(a, b, divisor) }
@@ -45,15 +46,16 @@ pub(crate) fn off_diagonal_squares(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> 
 /// `Σ_ij C_ij² − Σ_i C_ii²` by products of images instead of dimensions:
 /// `‖aᵀ b‖² = Σ_nm (a aᵀ)_nm (b bᵀ)_nm`, `[batch, batch]` each.
 ///
-/// C has no more than `batch` directions, so that off its diagonal there is more than on it, and little cancels. Where
-/// very few features vary, what is left is rounding, which is kept from falling below 0.
+/// C has at most `batch` directions, so its mass lies off the diagonal and little cancels. If very
+/// few features vary, only rounding is left, and it is clamped at 0.
 fn by_images(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> Tensor<1> {
     let diagonal = sums::sum_dim(a.clone() * b.clone(), 0).div_scalar(divisor);
     let gram = |z: Tensor<2>| z.clone().matmul(z.transpose()).div_scalar(divisor);
     (sums::sum(gram(a) * gram(b)) - sums::sum(diagonal.square())).clamp_min(0.0)
 }
 
-/// The same, some rows of C at a time, masked: where C is nearly diagonal, a difference would cancel to noise.
+/// The same from some rows of C at a time, with the diagonal masked. For a nearly diagonal C a
+/// difference would cancel to noise.
 fn by_blocks(a: Tensor<2>, b: Tensor<2>, divisor: f32) -> Tensor<1> {
     let [_, dim] = a.dims();
     let a = a.transpose().div_scalar(divisor);

@@ -1,9 +1,9 @@
-//! Sums and means that are right whatever adds them up.
+//! Sums and means that are exact on every backend.
 //!
-//! How Burn adds up depends on the backend and on its features. Flex without the feature `simd` adds one number after
-//! another to an f32: after 2²⁴ numbers of one size the sum stops growing. Down the columns of a matrix it does so
-//! with `simd` too. Here at most sixteen numbers are added like that, then the sums of the pieces, and so on: the
-//! error grows with the logarithm of their number.
+//! How Burn sums depends on the backend and on its features. Flex without the feature `simd` adds
+//! one number after another to an f32: after 2²⁴ equal numbers the sum stops growing. Down the
+//! columns of a matrix it does so with `simd` too. Here at most sixteen numbers are added in this
+//! way, then the sums of the pieces, and so on. The error grows with the logarithm of the count.
 
 use burn::tensor::Tensor;
 
@@ -33,7 +33,7 @@ pub fn mean<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     sum(x).div_scalar(count as f64)
 }
 
-/// The sums along a dimension, which stays with length 1; precise as [`sum`] is.
+/// The sums along a dimension, which stays with length 1. As precise as [`sum`].
 ///
 /// # Panics
 /// If there is no dimension `dim`, as Burn's `sum_dim` does.
@@ -71,7 +71,7 @@ pub fn mean_dim<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
 /// `[outer, count, inner]` → `[outer, 1, inner]`, by Burn's own sum.
 fn sum_middle(x: Tensor<3>) -> Tensor<3> {
     match x.dims() {
-        // Rows, which Burn has a faster way for.
+        // Burn has a faster sum for rows.
         [outer, count, 1] => x.reshape([outer, count]).sum_dim(1).reshape([outer, 1, 1]),
         _ => x.sum_dim(1),
     }

@@ -1,3 +1,5 @@
+//! VICReg: views agree, features vary, and features are uncorrelated.
+
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
@@ -13,18 +15,18 @@ const TARGET_DEVIATION: f32 = 1.0;
 /// VICReg (Bardes et al., 2022, eq. 1–6): variance, invariance, covariance.
 ///
 /// `L = λ s(Z, Z') + μ [v(Z) + v(Z')] + ν [c(Z) + c(Z')]` with
-/// `v(Z) = mean_j max(0, 1 − √(Var(z_j) + 1e-4))`, `c(Z) = (1/D) Σ_{i≠j} Cov(Z)_ij²`, variance and covariance
-/// unbiased (division by N − 1).
+/// `v(Z) = mean_j max(0, 1 − √(Var(z_j) + 1e-4))`, `c(Z) = (1/D) Σ_{i≠j} Cov(Z)_ij²`, variance and
+/// covariance unbiased (division by N − 1).
 ///
-/// Two factors are those of the authors' code, which the published figures come from, and not of the equations:
-/// `s` is the mean over all **elements** of (Z − Z')² (eq. 5 sums over the D features), and the two variance terms are
-/// **averaged**, not summed.
+/// Two factors follow the authors' code and not the equations, since the published figures come
+/// from the code. `s` is the mean over all **elements** of (Z − Z')² (eq. 5 sums over the D
+/// features). The two variance terms are **averaged**, not summed.
 ///
 /// - `z_a`, `z_b`: `[batch, dim]`, batch ≥ 2, any float type; computed in f32 at least.
 /// - returns a scalar `[1]`, at least 0, differentiable in both.
 ///
-/// Symmetric in its views; invariant to a permutation of the batch, to a permutation of the features and to a shift,
-/// both common to the two views.
+/// Symmetric in its views; invariant to a permutation of the batch, to a permutation of the
+/// features and to a shift, both common to the two views.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VicRegLoss {
     /// λ, the weight of the invariance term: 25 in the paper.

@@ -1,3 +1,5 @@
+//! W-MSE: the views agree after whitening.
+
 use std::iter;
 use std::ops::Range;
 
@@ -11,30 +13,35 @@ use crate::{JointEmbeddingLoss, at_least_f32, sums};
 /// W-MSE (Ermolov et al., 2021): distance of the views after whitening.
 ///
 /// With V the embeddings of all views, `Whitening(v) = W (v − μ_V)` where `Wᵀ W = Σ_V⁻¹`
-/// ([`whiten`]), and ẑ the whitened embedding at unit length, `L = mean_i ‖ẑ_a,i − ẑ_b,i‖²` (`2 − 2 cos`).
-/// Whitening scatters the batch, so nothing can collapse and there is neither a negative nor a second network.
+/// ([`whiten`]), and ẑ the whitened embedding at unit length, `L = mean_i ‖ẑ_a,i − ẑ_b,i‖²`
+/// (`2 − 2 cos`). Whitening scatters the batch, so nothing can collapse. The method needs neither
+/// negatives nor a second network.
 ///
-/// The batch is cut into contiguous slices of `sub_batch` images, each whitened by itself, which makes W noisy on
-/// purpose (the paper's "batch slicing"). Batches are shuffled anyway, so the slices are not drawn at random once
-/// more. What remains joins the last slice, since a smaller one might not span the space; a `sub_batch` of the batch
-/// or more makes one slice of all.
+/// The batch is cut into contiguous slices of `sub_batch` images, and each slice is whitened by
+/// itself. This makes W noisy on purpose (the paper's "batch slicing"). Batches are shuffled
+/// already, so slices are not drawn at random. The remainder joins the last slice, since a smaller
+/// slice might not span the space. A `sub_batch` of the batch or more makes one slice of all.
 ///
-/// The paper slices the **views** apart as well (batch slicing, and in the authors' code: each V_i^j holds
-/// one view and gets its own W and μ). Here both views of a slice are whitened together: with one
-/// map for both, the loss is invariant to any invertible linear map of the features and compares the views in one
-/// coordinate system, and W comes from twice as many vectors.
+/// The paper slices the **views** apart as well (batch slicing, and in the authors' code: each
+/// V_i^j holds one view and gets its own W and μ). Here both views of a slice are whitened
+/// together. With one map for both, the loss is invariant to any invertible linear map of the
+/// features and compares the views in one coordinate system. W also comes from twice as many
+/// vectors.
 ///
-/// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least, the factorisation in f64 on the host.
-///   A slice should hold at least `dim` images (2·dim vectors): with dim + 1 vectors or fewer whitening makes a
-///   regular simplex of whatever comes in, and nothing can be learned.
-/// - returns a scalar `[1]` in `[0, 4]`, differentiable in both, through the whitening. Not finite where an
-///   embedding is not.
+/// - `z_a`, `z_b`: `[batch, dim]`, any float type; computed in f32 at least, the factorisation in
+///   f64 on the host. A slice should hold at least `dim` images (2·dim vectors). Whitening turns
+///   dim + 1 vectors or fewer into a regular simplex, whatever they were, and nothing can be
+///   learned.
+/// - returns a scalar `[1]` in `[0, 4]`, differentiable in both, through the whitening. Not finite
+///   where an embedding is not.
 ///
-/// Symmetric in its views; invariant to a permutation within a slice, and, as far as `epsilon` is small beside the
-/// smallest variance, to an invertible linear map and a shift common to all embeddings.
+/// Symmetric in its views; invariant to a permutation within a slice, and, as far as `epsilon` is
+/// small beside the smallest variance, to an invertible linear map and a shift common to all
+/// embeddings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WMseLoss {
-    /// Images in a slice, at least 1 (0 counts as 1): 128 in the authors' code for CIFAR-10, of 64 dimensions.
+    /// Images in a slice, at least 1 (0 counts as 1): 128 in the authors' code for CIFAR-10, of 64
+    /// dimensions.
     pub sub_batch: usize,
     /// ε ≥ 0, added to every variance before whitening, see [`whiten`]: 0 in the authors' code.
     pub epsilon: f32,
@@ -63,26 +70,28 @@ impl JointEmbeddingLoss for WMseLoss {
     }
 }
 
-/// Whitening (Ermolov et al., 2021): `Whitening(v) = W (v − μ)` with `W (Σ + εI) Wᵀ = I`, W lower triangular
-/// (the inverse of the Cholesky factor) and Σ the unbiased covariance.
+/// Whitening (Ermolov et al., 2021): `Whitening(v) = W (v − μ)` with `W (Σ + εI) Wᵀ = I`, W lower
+/// triangular (the inverse of the Cholesky factor) and Σ the unbiased covariance.
 ///
 /// The features come out with mean 0 and, but for ε, covariance I.
 ///
 /// - `z`: `[vectors, dim]`, any float type; computed in f32 at least.
-/// - `epsilon`: ε ≥ 0. Where Σ + εI is singular to working precision (a collapsed batch, fewer vectors than
-///   dimensions), ε grows by `10·dim·(rounding error)·(mean variance)`, then by ten times that, and so on, until it is
-///   not. If there is no variance at all either, W is the identity. No number of vectors and no finite `z` gives NaN;
-///   a `z` that is not finite gives NaN everywhere.
+/// - `epsilon`: ε ≥ 0. If Σ + εI is singular to working precision (a collapsed batch, fewer vectors
+///   than dimensions), ε grows by `10·dim·(rounding error)·(mean variance)`, then by ten times
+///   that, and so on, until it is regular. Without any variance W is the identity. A finite `z`
+///   never gives NaN. A `z` that is not finite gives NaN everywhere.
 /// - returns `[vectors, dim]`.
 ///
-/// **Gradient.** W is factorised on the host, outside the graph, and enters as a constant W₀; what depends on `z` is
-/// added to first order. Any W of a nearby Σ' is `R M^{-1/2} W₀`, where `M = W₀ (Σ' + εI) W₀ᵀ` and R is a rotation,
-/// and to first order `M^{-1/2} = I − ½ (M − I)`. So the result is `(I − ½ (C − sg(C))) y`, where `y = W₀ (v − μ)`
-/// and C, the covariance of y, differs from M by a constant; its value is y exactly. The gradient is therefore exact
-/// for every function of the result that does not change when all vectors are rotated together (distances, cosines,
-/// and so this module's loss), and differs for others by the rotation of the Cholesky factor.
+/// **Gradient.** W is factorised on the host, outside the graph, and enters as a constant W₀. Its
+/// dependence on `z` is added to first order. Any W of a nearby Σ' is `R M^{-1/2} W₀`, where
+/// `M = W₀ (Σ' + εI) W₀ᵀ` and R is a rotation, and to first order `M^{-1/2} = I − ½ (M − I)`. So
+/// the result is `(I − ½ (C − sg(C))) y` with `y = W₀ (v − μ)`. C is the covariance of y and
+/// differs from M by a constant. The value of the result is exactly y. Its gradient is exact for
+/// every function that is invariant to a rotation of all vectors together: distances, cosines, and
+/// so this module's loss. For others it differs by the rotation of the Cholesky factor.
 ///
-/// Takes about `dim³ / 3` multiplications on one core of the host, and on other devices waits for Σ to arrive there.
+/// Takes about `dim³ / 3` multiplications on one core of the host. Other devices wait until Σ is
+/// there.
 pub fn whiten(z: Tensor<2>, epsilon: f32) -> Tensor<2> {
     let centred = centre(at_least_f32(z));
     let [_, dim] = centred.dims();
@@ -100,13 +109,13 @@ pub fn whiten(z: Tensor<2>, epsilon: f32) -> Tensor<2> {
     y.clone() - y.matmul(change).mul_scalar(0.5)
 }
 
-/// The lower triangular W with `W (Σ + εI) Wᵀ = I`, row-major; for what happens to singular and to non-finite Σ see
-/// [`whiten`].
+/// The lower triangular W with `W (Σ + εI) Wᵀ = I`, row-major. [`whiten`] says what happens when Σ
+/// is singular or not finite.
 fn whitening_matrix(sigma: &[f64], dim: usize, epsilon: f64, rounding: f64) -> Vec<f64> {
     if !sigma.iter().all(|s| s.is_finite()) {
         return vec![f64::NAN; dim * dim];
     }
-    // What is left of a variance after eliminating `dim` others is rounding when it is below this part.
+    // The rest of a variance after eliminating `dim` others is rounding if it is below this share.
     let tolerance = dim as f64 * rounding;
     let mean_variance = sigma.iter().step_by(dim + 1).sum::<f64>() / dim as f64;
     let first = 10.0 * tolerance * mean_variance;
@@ -189,8 +198,8 @@ mod tests {
         }
     }
 
-    /// A feature that the others explain up to the rounding of its mean: whitened, rounding would be a feature as large
-    /// as any other, with gradients as steep as rounding is small.
+    /// A feature that the others explain up to the rounding of its mean. Whitening would make a
+    /// full feature of the rounding, with very steep gradients.
     #[test]
     fn rounding_is_not_whitened() {
         let device = Device::flex().autodiff();

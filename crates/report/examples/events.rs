@@ -1,8 +1,9 @@
 //! Writes the event files of an imagined run that crashed and went on:
-//! `cargo run --release -p selfsame-report --example events -- LOGDIR`, then `tensorboard --logdir LOGDIR`.
+//! `cargo run --release -p selfsame-report --example events -- LOGDIR`, then
+//! `tensorboard --logdir LOGDIR`.
 //!
-//! The first part has 200 steps and ends in a torn record; the second goes on from step 150 and crosses
-//! step 200, so that TensorBoard must hide the steps 150 to 199 of the first.
+//! The first part has 200 steps and ends in a torn record; the second goes on from step 150 and
+//! crosses step 200, so that TensorBoard must hide the steps 150 to 199 of the first.
 
 use std::error::Error;
 use std::f32::consts::PI;

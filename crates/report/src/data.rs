@@ -1,9 +1,9 @@
-//! What a report is made of: plain data, written as `report.json` into a run's folder and read back to make the
-//! page again, or to compare runs.
+//! The plain data of a report. It is written as `report.json` into a run's folder, and read back to
+//! make the page again or to compare runs.
 //!
-//! A file that is read back may hold anything. Text is escaped where it is written, an image index beyond the
-//! sprite shows an empty tile, a number that is not finite is left out and counted; lengths that contradict each
-//! other are a [`ReportError`](crate::ReportError).
+//! A file that is read back may hold anything. Text is escaped when it is written. An image index
+//! beyond the sprite shows an empty tile. A number that is not finite is left out and counted.
+//! Lengths that contradict each other are a [`ReportError`](crate::ReportError).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,9 +18,9 @@ use crate::numbers::nullable;
 pub struct RunReport {
     /// The heading: "BYOL on fashion-mini".
     pub title: String,
-    /// The name of the run's folder; what a comparison calls the run.
+    /// The name of the run's folder. A comparison calls the run by it.
     pub name: String,
-    /// Whether the representation is any good, in words.
+    /// Whether the representation is good, in words.
     pub verdict: Option<Verdict>,
     /// Key figures, most important first: the first four are shown large.
     pub figures: Vec<Figure>,
@@ -38,13 +38,13 @@ pub struct RunReport {
     pub class_names: Vec<String>,
     /// Images beside the views that were made of them for training.
     pub views: Option<ViewSheet>,
-    /// The pictures that galleries and views point into; maps too, where they have none of their own.
+    /// The pictures of galleries and views, and of maps without a sprite of their own.
     pub sprite: Option<Sprite>,
-    /// The pictures that maps point into: more of them, and smaller.
+    /// The pictures of maps: more of them, and smaller.
     pub map_sprite: Option<Sprite>,
     /// The command that makes the run again.
     pub command: String,
-    /// How to go on with what the run left, as code to copy.
+    /// What to do with the run's files next, as code to copy.
     pub snippets: Vec<Snippet>,
     /// Every setting of the run, as TOML.
     pub settings: String,
@@ -53,7 +53,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// The report as JSON. Numbers that are not finite become `null`, and not a number again when read.
+    /// The report as JSON. Numbers that are not finite become `null`, and NaN when read again.
     ///
     /// # Errors
     /// JSON that cannot be written, which plain data never causes.
@@ -76,7 +76,7 @@ impl RunReport {
 pub enum Level {
     /// As it should be.
     Healthy,
-    /// It cannot be told.
+    /// Undecided.
     Unknown,
     /// Worth a look.
     Warning,
@@ -84,7 +84,7 @@ pub enum Level {
     Collapsed,
 }
 
-/// The answer to "is the representation any good, has it collapsed?"
+/// The answer to "is the representation good, has it collapsed?"
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The answer in one word.
@@ -153,10 +153,10 @@ pub struct Chart {
     pub x_label: String,
     /// What runs upwards, with its unit.
     pub y_label: String,
-    /// A logarithmic vertical axis; values that are not positive are left out.
+    /// A logarithmic vertical axis. Values that are not positive are left out.
     pub log_y: bool,
-    /// A logarithmic horizontal axis, with ticks at the lines' own values where these are few (batch sizes); values
-    /// that are not positive are left out.
+    /// A logarithmic horizontal axis. If the lines have few values (batch sizes), the ticks are
+    /// these. Values that are not positive are left out.
     pub log_x: bool,
     /// The lines, most important first.
     pub lines: Vec<Line>,
@@ -172,8 +172,9 @@ pub struct Line {
     pub points: Vec<[f64; 2]>,
     /// Measured, or something to compare with.
     pub role: Role,
-    /// `[low, high]` of each point, drawn as a whisker; or empty. A range that is not finite or upside down is not
-    /// drawn, neither is one without its point, nor those of a line of more than 60 points.
+    /// `[low, high]` of each point, drawn as a whisker; or empty. Not drawn: ranges that are not
+    /// finite or upside down, ranges without a point, and all ranges of a line of more than 60
+    /// points.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<[f64; 2]>,
 }
@@ -213,8 +214,8 @@ pub struct Heatmap {
     pub rows: usize,
     /// Columns of the matrix, 1 to [`Heatmap::MOST_SIDE`].
     pub columns: usize,
-    /// `rows × columns` values in [−1, 1], row by row; values beyond are clamped, those that are not a number
-    /// stay transparent.
+    /// `rows × columns` values in [−1, 1], row by row. Values beyond are clamped; NaN stays
+    /// transparent.
     #[serde(deserialize_with = "nullable")]
     pub values: Vec<f32>,
 }
@@ -232,7 +233,8 @@ pub struct Map {
     /// What it says and how to read it.
     #[serde(default)]
     pub caption: String,
-    /// `[x, y]`, up to [`Map::MOST_POINTS`]; both axes keep one scale. Points that are not finite are left out.
+    /// `[x, y]`, up to [`Map::MOST_POINTS`]; both axes keep one scale. Points that are not finite
+    /// are left out.
     #[serde(deserialize_with = "nullable")]
     pub points: Vec<[f32; 2]>,
     /// The class of each point, for its colour; or empty, where there are no labels.
@@ -270,7 +272,7 @@ pub struct Snippet {
 /// Thumbnails of one size in one PNG or JPEG, row by row from the top left.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sprite {
-    /// The file; base64 in JSON. Reports from before there was a choice call it `png`.
+    /// The file; base64 in JSON. Older reports call it `png`.
     #[serde(alias = "png", serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub picture: Vec<u8>,
     /// The side of a thumbnail in pixels.
@@ -344,10 +346,11 @@ pub struct Table {
 pub struct Cell {
     /// What it says.
     pub text: String,
-    /// `[low, value, high]` of a confidence interval, drawn beneath the text on a scale that the column shares.
+    /// `[low, value, high]` of a confidence interval, drawn beneath the text on a scale that the
+    /// column shares.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 3]>,
-    /// Set in bold: the best of its column.
+    /// Shown in bold: the best of its column.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strong: bool,
 }

@@ -1,3 +1,5 @@
+//! The errors of this crate.
+
 use thiserror::Error;
 
 /// Why there is no page.
@@ -6,7 +8,7 @@ pub enum ReportError {
     /// A comparison of nothing.
     #[error("a comparison needs one run at least")]
     NoRuns,
-    /// A heat map whose values are not as many as its rows and columns say, or too many.
+    /// A heat map with too many values, or with other numbers of rows and columns than values.
     #[error(
         "the heat map \"{title}\" says {rows} rows of {columns} (1 to {most} each) and holds {values} values",
         most = crate::Heatmap::MOST_SIDE
@@ -21,7 +23,7 @@ pub enum ReportError {
         /// What it holds.
         values: usize,
     },
-    /// A map whose lists differ in length, or too long.
+    /// A map with too many points, or with lists of different lengths.
     #[error(
         "the map \"{title}\" has {points} points (at most {most}), {classes} classes and {images} images",
         most = crate::Map::MOST_POINTS
@@ -36,7 +38,7 @@ pub enum ReportError {
         /// Images it holds: none, or one for each point.
         images: usize,
     },
-    /// More parts than a page takes: what no run writes, but a damaged file may hold.
+    /// More parts than a page takes. No run writes so many, but a damaged file may hold them.
     #[error("{count} {what}, at most {most}")]
     TooMany {
         /// Of which part.
@@ -46,7 +48,7 @@ pub enum ReportError {
         /// How many a page takes.
         most: usize,
     },
-    /// Thumbnails that are neither PNG nor JPEG, or do not fit in it.
+    /// Thumbnails that are neither PNG nor JPEG, or that do not fit in their picture.
     #[error("the sprite of thumbnails: {0}")]
     Sprite(String),
     /// A heat map that could not be written as PNG.

@@ -1,10 +1,10 @@
-//! Numbers for people, and numbers that JSON cannot say.
+//! Numbers for people to read, and numbers that JSON cannot hold.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-/// Plain numbers in any nesting, of which JSON may hold `null` for "not a number": what `serde_json` writes for
-/// them, and refuses to read.
+/// Plain numbers in any nesting, with `null` in JSON for "not a number". `serde_json` writes this
+/// `null`, but refuses to read it.
 pub trait Nullable: Sized {
     /// The same nesting with `null` allowed.
     type Read: DeserializeOwned;
@@ -73,7 +73,8 @@ pub fn coordinate(value: f64) -> String {
     (rounded + 0.0).to_string()
 }
 
-/// A number with `digits` significant digits, as a power of ten where it would be long: "0.755", "1.2×10⁻⁵".
+/// A number with `digits` significant digits, as a power of ten where it would be long: "0.755",
+/// "1.2×10⁻⁵".
 pub fn significant(value: f64, digits: usize) -> String {
     if value == 0.0 || !value.is_finite() {
         return if value == 0.0 { "0".into() } else { "–".into() };

@@ -1,9 +1,10 @@
 //! TensorBoard event files: `tensorboard --logdir runs` shows what [`EventWriter`] writes.
 //!
-//! A folder is a run in TensorBoard. Its files, in the order of their names, are one stream of events; an
-//! interrupted run goes on in a new file, whose first events tell TensorBoard from which step on the earlier
-//! ones no longer count. Each event is one record with checksums, written at once and never buffered, so
-//! that readers see it immediately and a crash leaves at most one torn record, which TensorBoard skips.
+//! A folder is a run in TensorBoard. Its files, in the order of their names, are one stream of
+//! events. An interrupted run continues in a new file. The first events of that file tell
+//! TensorBoard from which step on the earlier events no longer count. Each event is one record with
+//! checksums, written at once and never buffered. Readers see it immediately, and a crash leaves at
+//! most one torn record. TensorBoard skips it.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), selfsame_report::EventError> {
@@ -31,9 +32,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use record::Message;
 
-/// What every event file's name begins with; the seconds since 1970 follow.
+/// The beginning of every event file's name. The seconds since 1970 follow.
 const PREFIX: &str = "events.out.tfevents.";
-/// TensorBoard orders files by name, which is the order of time only while the seconds have ten digits.
+/// TensorBoard orders files by name. That is the order of time only while the seconds have ten
+/// digits.
 const LAST_SECOND: u64 = 9_999_999_999;
 /// How many names are tried when others write into the same folder at the same time.
 const ATTEMPTS: usize = 100;
@@ -59,7 +61,7 @@ pub enum EventError {
     },
 }
 
-/// When something was: the training step, and the time of day in seconds since 1970.
+/// When something happened: the training step, and the time in seconds since 1970.
 ///
 /// A bare step means "now".
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,20 +81,21 @@ impl From<u64> for At {
 
 /// Writes one event file.
 ///
-/// A tag with slashes, `train/loss`, is shown in the group `train`. Writing may go on after an error: what a
-/// failed write left of its record is taken away before the next one.
+/// A tag with slashes, `train/loss`, is shown in the group `train`. Writing may continue after an
+/// error: the torn record of a failed write is removed before the next one.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
     file: File,
     /// Bytes of whole records.
     length: u64,
-    /// Whether there may be a part of a record after them.
+    /// Whether a part of a record may follow them.
     torn: bool,
 }
 
 impl EventWriter {
-    /// A new file in `dir`, which is made if need be. Earlier events of the folder no longer count.
+    /// A new file in `dir`. The folder is created if it is missing. Its earlier events no longer
+    /// count.
     ///
     /// # Errors
     /// [`EventError::Io`] if the folder cannot be made or read, or the file not written.
@@ -100,8 +103,8 @@ impl EventWriter {
         Self::append(dir, 0)
     }
 
-    /// A new file in `dir` that continues the earlier ones from `at.step`, the first step that is still to
-    /// come. What they have from that step on no longer counts.
+    /// A new file in `dir` that continues the earlier ones at `at.step`, the next step. Their
+    /// events from that step on no longer count.
     ///
     /// # Errors
     /// [`EventError::Io`] if the folder cannot be made or read, or the file not written.
@@ -112,8 +115,8 @@ impl EventWriter {
         let mut writer = Self { path, file, length: 0, torn: false };
         let version = Message::default().double(1, at.wall_time).block(3, b"brain.Event:2");
         writer.write(&version)?;
-        // TensorBoard takes the first START of a folder for the beginning and only the later ones for a
-        // resumption, so every file has one.
+        // TensorBoard takes the first START of a folder for the beginning and later ones for a
+        // resumption. So every file has one.
         let start = Message::default().integer(1, 1);
         writer.write(&event(at, 7, &start))?;
         Ok(writer)
@@ -125,7 +128,8 @@ impl EventWriter {
         &self.path
     }
 
-    /// A point of the curve `tag`. NaN and infinities are written as they are: TensorBoard marks them.
+    /// A point of the curve `tag`. NaN and infinities are written as they are: TensorBoard marks
+    /// them.
     ///
     /// # Errors
     /// [`EventError::Io`] if the file cannot be written.
@@ -133,7 +137,8 @@ impl EventWriter {
         self.summary(at.into(), tagged(tag).chosen_float(2, value))
     }
 
-    /// How `values` are distributed, in 30 buckets of equal width. Values that are not finite are left out.
+    /// How `values` are distributed, in 30 buckets of equal width. Values that are not finite are
+    /// left out.
     ///
     /// # Errors
     /// [`EventError::Io`] if the file cannot be written.
@@ -150,8 +155,8 @@ impl EventWriter {
     /// The bytes of a PNG file.
     ///
     /// # Errors
-    /// [`EventError::NotPng`] if they do not begin as those of a PNG file, [`EventError::Io`] if the file
-    /// cannot be written.
+    /// [`EventError::NotPng`] if they do not begin as those of a PNG file, [`EventError::Io`] if
+    /// the file cannot be written.
     pub fn image_png(
         &mut self,
         tag: &str,
@@ -186,7 +191,8 @@ impl EventWriter {
         self.summary(at.into(), value)
     }
 
-    /// Waits until the operating system has put everything on the disk. Readers see it without this.
+    /// Waits until the operating system has put everything on the disk. Readers see it without
+    /// this.
     ///
     /// # Errors
     /// [`EventError::Io`] if it could not.
@@ -200,7 +206,7 @@ impl EventWriter {
         self.write(&event(at, 5, &summary))
     }
 
-    /// One record, one write; what a failed write left is taken away before the next.
+    /// Writes one record in one call. Removes the torn record of a failed write first.
     fn write(&mut self, event: &Message) -> Result<(), EventError> {
         let record = record::frame(event.bytes());
         if self.torn {
@@ -233,8 +239,9 @@ fn tagged(tag: &str) -> Message {
     Message::default().block(1, tag.as_bytes())
 }
 
-/// Makes the file for a writer that begins at `second`, with a name after those of all earlier event files:
-/// TensorBoard reads them by name, also where a clock was set back or a second has two of them.
+/// Creates the file of a writer that begins at `second`. Its name sorts after those of all earlier
+/// event files, since TensorBoard reads files by name. This holds even if the clock was set back,
+/// or if two files begin in one second.
 fn next_file(dir: &Path, second: u64) -> Result<(PathBuf, File), EventError> {
     let newest = newest_second(dir).map_err(failed("read", dir))?;
     let first = second.min(LAST_SECOND).max(newest.map_or(0, |newest| newest + 1));

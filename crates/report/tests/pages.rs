@@ -1,4 +1,4 @@
-//! Properties of whole pages: they are self-contained, hold no markup of the data's, and no number that is none.
+//! Properties of whole pages: they are self-contained, and hold no markup from the data and no NaN.
 
 mod sample;
 
@@ -205,7 +205,7 @@ fn lists_that_contradict_each_other_are_errors() {
     }
 }
 
-/// Puts `text` wherever the report holds text.
+/// Puts `text` in every text of the report.
 fn everywhere(run: &mut RunReport, text: &str) {
     let hostile = || text.to_string();
     run.command = hostile();
@@ -273,8 +273,8 @@ proptest! {
         ] {
             prop_assert_eq!(html.matches("<script").count(), 1);
             prop_assert!(!html.contains("<img src=x"));
-            // Long names move from a line's end into the legend only, and settings may begin a table or a
-            // comment, so those tags may differ in number; no others.
+            // Long names move from a line's end into the legend only, and settings may begin a
+            // table or a comment, so those tags may differ in number; no others.
             let structure = |html: &str| -> Vec<String> {
                 tags(html).into_iter().filter(|t| !matches!(*t, "span" | "/span" | "pre" | "/pre" | "i" | "/i" | "b" | "/b")).map(String::from).collect()
             };

@@ -21,7 +21,8 @@ pub fn defocus(image: &mut Image, strength: Strength) {
     }
 }
 
-/// A disc on a grid of at least 17 pixels, blurred with a bell of 3 taps, of 5 for a radius above 8.
+/// A disc on a grid of at least 17 pixels, blurred with a bell of 3 taps, of 5 for a radius
+/// above 8.
 fn disc(radius: f32, softness: f32) -> Vec<(i64, i64, f32)> {
     let (reach, soft_reach) = if radius <= 8.0 { (8, 1) } else { (radius.ceil() as i64, 2) };
     let side = (2 * reach + 1) as usize;
@@ -41,10 +42,10 @@ fn disc(radius: f32, softness: f32) -> Vec<(i64, i64, f32)> {
         .collect()
 }
 
-/// Blurs, replaces each pixel by one near by, one after the other from the last to the first, and blurs.
+/// Blurs, replaces each pixel by one near by (from the last pixel to the first), and blurs again.
 ///
-/// The authors' program says it swaps pixels. It exchanges views of an array, by which the second keeps
-/// its value, and CIFAR-10-C and ImageNet-C were made so.
+/// The authors' program is meant to swap pixels. It exchanges views of an array, so the second
+/// pixel keeps its value. CIFAR-10-C and ImageNet-C were made this way.
 pub fn glass(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     let (sigma, reach, rounds) = strength.pick(
         [(0.05, 1.0, 1), (0.25, 1.0, 1), (0.4, 1.0, 1), (0.25, 1.0, 2), (0.4, 1.0, 2)],
@@ -74,7 +75,7 @@ pub fn glass(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     blur_planes(image, sigma);
 }
 
-/// Along a direction within 45° of the horizontal.
+/// Blurs along a direction within 45° of the horizontal.
 pub fn motion(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     let (radius, sigma) = strength.pick(
         [(6.0, 1.0), (6.0, 1.5), (6.0, 2.0), (8.0, 2.0), (9.0, 2.5)],
@@ -89,14 +90,15 @@ pub fn motion(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     }
 }
 
-/// The mean of the image and its enlargements. The first of these is by 1, so the image counts twice.
+/// The mean of the image and its enlargements. The first enlargement is by 1, so the image counts
+/// twice.
 pub fn zoom(image: &mut Image, strength: Strength) {
     let (count, step) = strength.pick(
         [(7, 0.01), (12, 0.01), (16, 0.01), (21, 0.01), (26, 0.01)],
         [(12, 0.01), (16, 0.01), (11, 0.02), (13, 0.02), (11, 0.03)],
     );
     let (width, height) = (image.width(), image.height());
-    // The step as NumPy's `arange` has it, which decides where a size is rounded.
+    // The step as NumPy's `arange` computes it: it decides how a size is rounded.
     let step = (1.0 + step) - 1.0;
     let zooms: Vec<_> =
         (0..count).map(|i| Zoom::new(width, height, 1.0 + f64::from(i) * step, false)).collect();

@@ -16,12 +16,12 @@ pub fn contrast(image: &mut Image, strength: Strength) {
     }
 }
 
-/// Of libjpeg.
+/// The quality setting of libjpeg.
 pub fn quality(strength: Strength) -> u32 {
     strength.pick([80, 65, 58, 50, 40], [25, 18, 15, 10, 7])
 }
 
-/// Shrinks by a box and enlarges by a box, as Pillow does it on 8 bits: across, then down.
+/// Shrinks and enlarges by a box, as Pillow does on 8 bits: across, then down.
 pub fn pixelate(source: RgbSource<'_>, strength: Strength) -> RgbImage {
     let share: f64 = strength.pick([0.95, 0.9, 0.85, 0.75, 0.65], [0.6, 0.5, 0.4, 0.3, 0.25]);
     let shrunk = |len: u32| ((f64::from(len) * share) as usize).max(1);
@@ -49,8 +49,8 @@ fn box_resize(pixels: &[[u8; 3]], from: (usize, usize), to: (usize, usize)) -> V
         .collect()
 }
 
-/// The pixels whose middles lie in the box of each position: more than half a box below its middle, and
-/// up to half a box above.
+/// The pixels with their middles in the box of each position. The box excludes its lower end and
+/// includes its upper one.
 fn boxes(from: usize, to: usize) -> Vec<(usize, usize)> {
     let scale = from as f64 / to as f64;
     let half = scale.max(1.0) / 2.0;

@@ -7,11 +7,11 @@ use super::filter::{Border, gaussian};
 use crate::ops::uniform;
 use crate::{Image, ViewRng};
 
-/// The affine map moves three corners of a square of two thirds of the side; the displacement is uniform noise,
-/// smoothed and scaled.
+/// The affine map moves three corners of a square of two thirds of the side. The displacement is
+/// uniform noise, smoothed and scaled.
 pub fn transform(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
-    // Of the displacement its scale and smoothness, and how far a corner goes, in sides of 32 and of 244
-    // pixels: the authors meant 224.
+    // Scale and smoothness of the displacement, and how far a corner moves, for sides of 32 and of
+    // 244 pixels. The authors meant 224.
     let (scale, smooth, corner) = strength.pick(
         [
             (0.0, 0.0, 0.08),
@@ -65,7 +65,8 @@ impl Affine {
     }
 }
 
-/// The map that brings three moved corners back; none if these lie on a line, as in an image of 2 pixels.
+/// The map that brings three moved corners back. None if they lie on a line, as in an image of 2
+/// pixels.
 fn affine(width: usize, height: usize, reach: f32, rng: &mut ViewRng) -> Option<Affine> {
     let square = (width.min(height) / 3) as f32;
     let (x, y) = ((width / 2) as f32, (height / 2) as f32);
@@ -94,7 +95,7 @@ fn sample(from: &Image, to: &mut Image, border: Border, place: impl Fn(usize, us
         let [x, y] = place(i % width, i / width);
         let (left, top) = (x.floor(), y.floor());
         let (share_x, share_y) = (x - left, y - top);
-        // What is not finite becomes a place as well.
+        // A coordinate that is not finite becomes a place as well.
         let columns = [0, 1].map(|d| border.place((left as i64).saturating_add(d), width));
         let rows = [0, 1].map(|d| border.place((top as i64).saturating_add(d), height) * width);
         for (to, from) in [r, g, b].into_iter().zip(from.planes()) {

@@ -1,6 +1,6 @@
-//! Filters of one plane, with the borders of the libraries that the authors used.
+//! Filters of one plane, with the border rules of the libraries that the authors used.
 
-/// What lies beyond the border, by the letters of SciPy's documentation for `abcd`.
+/// How a line `abcd` continues beyond its border, in the notation of SciPy's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Border {
     /// `aaa|abcd|ddd`
@@ -34,7 +34,8 @@ impl Border {
     }
 }
 
-/// Convolves a plane with a bell that is cut off `truncate · sigma` from its middle, along both axes.
+/// Convolves a plane with a bell that is cut off `truncate · sigma` from its middle, along both
+/// axes.
 pub fn gaussian(plane: &mut Vec<f32>, width: usize, sigma: f32, truncate: f32, border: Border) {
     let radius = (truncate * sigma + 0.5) as usize;
     if radius == 0 || plane.is_empty() {
@@ -56,8 +57,8 @@ fn bell(x: f32, sigma: f32) -> f32 {
     (-x * x / (2.0 * sigma * sigma)).exp()
 }
 
-/// A kernel for each position, with the weights beyond the border added to those within it. However far a
-/// kernel reaches, a position then costs no more than the line is long.
+/// A kernel for each position. Weights beyond the border are added to those within it, so that a
+/// position never costs more than the length of the line.
 struct Bands {
     firsts: Vec<usize>,
     weights: Vec<Vec<f32>>,
@@ -85,7 +86,7 @@ impl Bands {
     }
 }
 
-/// With what a kernel at the border reaches by reflection.
+/// The range of positions that a kernel reaches, reflections at the border included.
 fn widened(first: usize, last: usize, radius: usize, len: usize) -> (usize, usize) {
     let last = if first == 0 { last.max(radius).min(len - 1) } else { last };
     let first = if last == len - 1 { first.min(len - 1 - radius) } else { first };
@@ -152,8 +153,9 @@ pub fn shifted_sum(
     out
 }
 
-/// ImageMagick's motion blur: half a bell that begins at the pixel and goes `2 · radius` pixels in the
-/// direction of `degrees`, the nearest pixel at each step. Rounded to 8 bits as its result is.
+/// ImageMagick's motion blur: half a bell from the pixel over `2 · radius` pixels in the direction
+/// of `degrees`, with the nearest pixel at each step. The result is rounded to 8 bits, as
+/// ImageMagick's is.
 pub fn motion(plane: &[f32], width: usize, radius: f32, sigma: f32, degrees: f32) -> Vec<f32> {
     let (sine, cosine) = degrees.to_radians().sin_cos();
     let steps = 2 * radius.ceil() as usize + 1;
@@ -169,8 +171,9 @@ pub fn motion(plane: &[f32], width: usize, radius: f32, sigma: f32, degrees: f32
     out
 }
 
-/// The middle part of a plane enlarged by a factor of at least 1 and cut to its size, bilinearly: the
-/// corners of the part go to the corners of the enlargement, as `scipy.ndimage.zoom` of order 1 does it.
+/// The middle part of a plane, enlarged bilinearly by a factor of at least 1 and cut to the plane's
+/// size. Corners of the part become corners of the enlargement, as in `scipy.ndimage.zoom` of
+/// order 1.
 pub struct Zoom {
     columns: Vec<Sample>,
     rows: Vec<Sample>,

@@ -9,14 +9,15 @@ use super::weather::Plasma;
 use crate::ops::uniform;
 use crate::{Image, ViewRng};
 
-/// Adds a picture of frost to a share of the image. The shares are the authors', whose photographs are not
-/// here: the picture is [`Ice`] in the mean colour and the contrast of one of those.
+/// Adds a picture of frost to a share of the image. The shares are the authors'. Their photographs
+/// are not part of this crate: the picture is [`Ice`] in the mean colour and the contrast of one of
+/// them.
 pub fn frost(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     let (keep, share) = strength.pick(
         [(1.0, 0.2), (1.0, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)],
         [(1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)],
     );
-    // Measured on the five photographs that the authors' programs draw from, of which two are the same.
+    // Measured on the five photographs of the authors' programs. Two of them are the same.
     let (colour, deviation) = [
         ([78.0, 149.0, 166.0], 18.0),
         ([201.0, 205.0, 214.0], 22.0),
@@ -71,7 +72,8 @@ impl Ice {
         ice
     }
 
-    /// A stem with needles on both sides, at 60° as ice crystals have them, that get shorter to its tip.
+    /// A stem with needles on both sides, at 60° as in ice crystals. They get shorter towards the
+    /// tip.
     fn feather(&mut self, start: [f32; 2], direction: f32, length: f32, rng: &mut ViewRng) {
         let side = self.width.min(self.height) as f32;
         let spacing = (0.018 * side).max(1.5);
@@ -93,8 +95,8 @@ impl Ice {
         }
     }
 
-    /// A dot for each pixel of length, shared among the four pixels around it; the ice's `strength` goes from
-    /// one to the other.
+    /// A dot for each pixel of length, shared among the four pixels around it. The ice's `strength`
+    /// goes from the first value to the second.
     fn line(&mut self, from: [f32; 2], to: [f32; 2], strength: [f32; 2]) {
         let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
         let count = (dx * dx + dy * dy).sqrt() as usize + 1;
@@ -129,14 +131,15 @@ impl Ice {
     }
 }
 
-/// Where feathers begin, in a square image, for the root of its side: a small picture is soon full.
+/// Places where feathers begin in a square image, for each unit of the root of its side. A small
+/// picture is soon full.
 const NUCLEI: f32 = 4.0;
-/// From each of them.
+/// Feathers from each of these places.
 const FEATHERS: usize = 5;
 /// Single needles in a square image, for each pixel of its side.
 const GRAINS: f32 = 14.0;
 
-/// The place so far away in a direction.
+/// The place at the distance `way` in a direction.
 fn along([x, y]: [f32; 2], direction: f32, way: f32) -> [f32; 2] {
     let (sine, cosine) = direction.sin_cos();
     [x + way * cosine, y + way * sine]

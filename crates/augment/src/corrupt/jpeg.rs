@@ -1,9 +1,9 @@
-//! What JPEG loses, without the file.
+//! The loss of JPEG compression, without making a file.
 //!
-//! Between an image and its decoded file lie only colour conversion, halved chroma, and the rounding of
-//! cosine coefficients: the entropy code loses nothing. Computing these alone gives 4:2:0 as Pillow (and
-//! libjpeg) writes it by default, and the smooth chroma of libjpeg's decoder; the encoder of the
-//! `image` crate knows 4:4:4 only. ITU-T T.81 for the transform and the tables, JFIF 1.02 for the colours.
+//! JPEG loses through colour conversion, halved chroma and rounded cosine coefficients. Its entropy
+//! code loses nothing and is left out here. The result is 4:2:0 as Pillow (and libjpeg) writes it
+//! by default, with the smooth chroma of libjpeg's decoder. The encoder of the `image` crate has
+//! 4:4:4 only. Transform and tables are those of ITU-T T.81, colours those of JFIF 1.02.
 
 use image::RgbImage;
 
@@ -49,7 +49,7 @@ fn table(base: &[u16; 64], quality: u32) -> [i32; 64] {
     base.map(|step| ((u32::from(step) * scale + 50) / 100).clamp(1, 255) as i32)
 }
 
-/// Levels from 0 to 255 in whole blocks: what is beyond the image repeats its last row and column.
+/// Levels from 0 to 255 in whole blocks. Beyond the image its last row and column repeat.
 struct Plane {
     levels: Vec<i32>,
     /// Of the image.
@@ -83,8 +83,8 @@ impl Plane {
         })
     }
 
-    /// Doubled along both axes, with three parts of the pixel and one of the neighbour on that side:
-    /// libjpeg's decoder. It repeats the pixels of an image of 4 or fewer columns.
+    /// Doubles both axes as libjpeg's decoder does: three parts of the pixel and one of the
+    /// neighbour on that side. An image of 4 or fewer columns has its pixels repeated.
     fn doubled(&self, width: usize, height: usize) -> Vec<i32> {
         let mut out = Vec::with_capacity(width * height);
         let mut sums = vec![0; self.width];
@@ -145,8 +145,8 @@ fn to_rgb(luma: i32, blue: i32, red: i32) -> [u8; 3] {
 
 type Block = [[i32; 8]; 8];
 
-/// The cosine transform of 8 × 8 levels in the whole numbers of libjpeg. An image that was a JPEG file before
-/// has many coefficients just between two steps, where the last bit decides.
+/// The cosine transform of 8 × 8 levels in libjpeg's integers. An image that was a JPEG file before
+/// has many coefficients halfway between two steps, where the last bit decides.
 struct Transform {
     /// √8 times the transform's matrix, with 13 binary places.
     cosines: Block,
@@ -189,8 +189,8 @@ impl Transform {
     }
 }
 
-/// The matrix that the factorisation of Loeffler, Ligtenberg and Moschytz (1989) comes to when its constants
-/// are rounded to 13 binary places, as libjpeg has them.
+/// The matrix of the factorisation of Loeffler, Ligtenberg and Moschytz (1989), with its constants
+/// rounded to 13 binary places as in libjpeg.
 fn cosines() -> Block {
     let fixed = |value: f64| (value * 8192.0).round() as i32;
     let one = fixed(1.0);
@@ -203,7 +203,8 @@ fn cosines() -> Block {
         [0.899976223, 2.562915447, 1.961570560, 0.390180644].map(fixed);
     let [own_7, own_5, own_3, own_1] =
         [0.298631336, 2.053119869, 3.072711026, 1.501321110].map(fixed);
-    // What each odd coefficient takes of the differences of pixels 0 and 7, 1 and 6, 2 and 5, 3 and 4.
+    // What each odd coefficient takes of the differences of pixels 0 and 7, 1 and 6, 2 and 5, 3
+    // and 4.
     let odd = [
         [own_1 - outer - fourth + all, all, all - fourth, all - outer],
         [all, own_3 - inner - third + all, all - inner, all - third],
@@ -231,8 +232,8 @@ fn transposed(block: &Block) -> Block {
     out
 }
 
-/// With so many binary places less, rounded. The transforms of levels, and of their coefficients moved by half a
-/// step of at most 255, stay within 30 bits.
+/// The product `a · b`, rounded to `places` binary places less. The transforms of levels stay
+/// within 30 bits, and so do those of coefficients that are off by half a step of at most 255.
 fn product(a: &Block, b: &Block, places: u32) -> Block {
     let mut out = [[1 << (places - 1); 8]; 8];
     for (to, weights) in out.iter_mut().zip(a) {

@@ -1,9 +1,10 @@
-//! The fifteen corruptions of ImageNet-C and CIFAR-10-C (Hendrycks & Dietterich, 2019, section 4), with
-//! which the robustness of an encoder is measured.
+//! The fifteen corruptions of ImageNet-C and CIFAR-10-C (Hendrycks & Dietterich, 2019, section 4).
+//! They measure the robustness of an encoder.
 //!
-//! Parameters and semantics are those of the authors' programs `make_cifar_c.py` and `make_imagenet_c.py`
-//! (<https://github.com/hendrycks/robustness>), including what these do by accident; where a corruption
-//! differs, its module says so. `docs/decisions/0009-corruptions.md` has the measured differences.
+//! Parameters and semantics are those of the authors' programs `make_cifar_c.py` and
+//! `make_imagenet_c.py` (<https://github.com/hendrycks/robustness>), their accidents included.
+//! Where a corruption differs, its module says so. `docs/decisions/0009-corruptions.md` has the
+//! measured differences.
 
 mod blur;
 mod digital;
@@ -43,7 +44,7 @@ pub enum Corruption {
     GaussianNoise,
     /// Poisson noise, as of few photons.
     ShotNoise,
-    /// Values that are replaced by 0 or 1: salt and pepper in every channel.
+    /// Values replaced by 0 or 1: salt and pepper in every channel.
     ImpulseNoise,
     /// A disc, as of a lens out of focus.
     DefocusBlur,
@@ -55,8 +56,8 @@ pub enum Corruption {
     ZoomBlur,
     /// Flakes that fall, over a whitened image.
     Snow,
-    /// Ice crystals blended in. The authors' photographs of frost are not part of this program, which draws
-    /// feathers of ice with the brightness, contrast and tint of those pictures.
+    /// Ice crystals blended in. The authors' photographs of frost are not part of this crate. It
+    /// draws feathers of ice with the brightness, contrast and tint of those pictures.
     Frost,
     /// A plasma fractal added, and the range restored.
     Fog,
@@ -72,7 +73,7 @@ pub enum Corruption {
     JpegCompression,
 }
 
-/// The four families the paper groups its corruptions in.
+/// The paper's four families of corruptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CorruptionFamily {
     /// Gaussian, shot and impulse noise.
@@ -89,7 +90,7 @@ impl CorruptionFamily {
     /// In the paper's order.
     pub const ALL: [Self; 4] = [Self::Noise, Self::Blur, Self::Weather, Self::Digital];
 
-    /// Such as `weather`.
+    /// The family's name, such as `weather`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Noise => "noise",
@@ -141,7 +142,8 @@ impl Corruption {
         Self::JpegCompression,
     ];
 
-    /// The name of its file in CIFAR-10-C and of its folder in ImageNet-C, such as `gaussian_noise`.
+    /// The name of its file in CIFAR-10-C and of its folder in ImageNet-C, such as
+    /// `gaussian_noise`.
     pub fn name(self) -> &'static str {
         match self {
             Self::GaussianNoise => "gaussian_noise",
@@ -162,7 +164,7 @@ impl Corruption {
         }
     }
 
-    /// The family the paper counts it to.
+    /// Its family in the paper.
     pub fn family(self) -> CorruptionFamily {
         match self {
             Self::GaussianNoise | Self::ShotNoise | Self::ImpulseNoise => CorruptionFamily::Noise,
@@ -189,8 +191,8 @@ impl Corruption {
         )
     }
 
-    /// Names the randomness of this corruption of one image, so that the corrupted image depends on nothing
-    /// else. No view of a training run has such a key, since no run comes to its epoch.
+    /// The key of this corruption of one image: the corrupted image depends on nothing else. No
+    /// view of a training run has such a key, since no run reaches its epoch.
     pub fn key(self, severity: Severity, seed: u64, image: u64) -> ViewKey {
         let view = 5 * self as u64 + u64::from(severity.level() - 1);
         ViewKey { seed, epoch: u64::MAX, image, view }
@@ -198,13 +200,13 @@ impl Corruption {
 
     /// Corrupts an image of any size.
     ///
-    /// Up to 64 pixels on the shorter side the parameters are CIFAR-10-C's, made for 32 pixels; above they
-    /// are ImageNet-C's, made for 224. Parameters that are lengths in pixels are multiplied by the shorter
-    /// side over 32 or 224; at these two sizes everything is as published. Values are cut to whole levels
-    /// and not rounded, as the authors' programs do it.
+    /// Up to 64 pixels on the shorter side the parameters are CIFAR-10-C's, made for 32 pixels.
+    /// Above that they are ImageNet-C's, made for 224. Lengths in pixels are multiplied by the
+    /// shorter side over 32 or 224, so at these two sizes everything is as published. Values are
+    /// cut to whole levels and not rounded, as in the authors' programs.
     ///
-    /// Time grows with the pixels; for the blurs and the elastic transform of images beyond 224 pixels
-    /// with the pixels and the kernel's.
+    /// Time grows with the number of pixels. For the blurs and the elastic transform of images
+    /// beyond 224 pixels it also grows with the kernel.
     pub fn apply(self, severity: Severity, source: RgbSource<'_>, rng: &mut ViewRng) -> RgbImage {
         let strength = Strength::new(severity, source);
         match self {
@@ -233,7 +235,7 @@ impl Corruption {
     }
 }
 
-/// Finds a corruption by its [`name`](Corruption::name), with `-` for `_` if one likes.
+/// Finds a corruption by its [`name`](Corruption::name). `-` may stand for `_`.
 impl FromStr for Corruption {
     type Err = AugmentError;
 
@@ -254,7 +256,7 @@ struct Strength {
     severity: usize,
     /// ImageNet-C's parameters, not CIFAR-10-C's.
     imagenet: bool,
-    /// The image's pixels over those of the size that the parameters were made for.
+    /// The image's side over the side that the parameters were made for.
     scale: f32,
 }
 
@@ -266,7 +268,7 @@ impl Strength {
         Self { severity: usize::from(severity.level() - 1), imagenet, scale }
     }
 
-    /// Of the five severities of CIFAR-10-C or those of ImageNet-C.
+    /// The value of this severity, from those of CIFAR-10-C or of ImageNet-C.
     fn pick<T: Copy>(self, cifar: [T; 5], imagenet: [T; 5]) -> T {
         (if self.imagenet { imagenet } else { cifar })[self.severity]
     }
@@ -291,8 +293,8 @@ fn to_rgb8(image: &Image) -> RgbImage {
     out
 }
 
-/// The level below; what is beyond `[0, 1]` goes to its end. A small share keeps a whole level that f32
-/// has just below itself.
+/// The level below, after clamping to `[0, 1]`. A small addition keeps a whole level that f32
+/// stores just below itself.
 fn cut(value: f32) -> u8 {
     (value * 255.0 + 1e-4) as u8
 }

@@ -1,4 +1,4 @@
-//! Noise that is drawn for every value by itself.
+//! Noise, drawn for every value by itself.
 
 use image::RgbImage;
 use rand::RngExt;

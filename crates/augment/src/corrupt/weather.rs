@@ -1,4 +1,4 @@
-//! Snow, fog and brightness; frost is large enough for a file of its own.
+//! Snow, fog and brightness. Frost has a file of its own.
 
 use rand_distr::{Distribution, Normal};
 
@@ -52,8 +52,8 @@ pub fn snow(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     }
 }
 
-/// Adds a plasma fractal, and scales the sum such that the brightest value the image could have gets the
-/// image's brightest value.
+/// Adds a plasma fractal. Scales the sum so that its largest possible value becomes the image's
+/// brightest value.
 pub fn fog(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     let (thickness, decay) = strength.pick(
         [(0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75)],
@@ -72,16 +72,17 @@ pub fn fog(image: &mut Image, strength: Strength, rng: &mut ViewRng) {
     }
 }
 
-/// A map of heights in `[0, 1]` by the diamond-square algorithm, which continues at its borders with the
-/// opposite ones.
+/// A map of heights in `[0, 1]` by the diamond-square algorithm. It is periodic: each border
+/// continues at the opposite one.
 pub struct Plasma {
     side: usize,
     heights: Vec<f32>,
 }
 
 impl Plasma {
-    /// The side is the power of two that covers the image, for one much longer than wide the one that
-    /// covers its width twice. `decay` is by how much the noise falls when the step is halved, in its root.
+    /// The side is the power of two that covers the image. For an image much longer than wide it is
+    /// the one that covers its width twice. `decay` divides the root of the noise when the step is
+    /// halved.
     pub fn new(width: usize, height: usize, decay: f32, rng: &mut ViewRng) -> Self {
         let (short, long) = (width.min(height).max(2), width.max(height).max(2));
         let side = long.next_power_of_two().min(2 * short.next_power_of_two());
@@ -90,7 +91,7 @@ impl Plasma {
         let mut wibble = 100.0f32;
         while step >= 2 {
             let half = step / 2;
-            // The root of the noise's reach is what decays.
+            // The root of the noise's range decays.
             let mut noise = || wibble * uniform([-wibble, wibble], rng);
             for y in (0..side).step_by(step) {
                 for x in (0..side).step_by(step) {

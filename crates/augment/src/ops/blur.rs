@@ -1,17 +1,19 @@
+//! Gaussian blur.
+
 use std::cell::RefCell;
 
 use pulp::{Simd, WithSimd};
 
-use super::{Transform, happens, uniform};
+use super::uniform;
 use crate::aligned::Aligned;
 use crate::simd::with_simd;
 use crate::{Image, ViewRng};
 
 /// Gaussian blur with σ in pixels, uniform in a range.
 ///
-/// The kernel reaches 3 σ in each direction, whatever the image's size; see
-/// [`radius`](Self::radius). Borders are reflected without repeating the edge pixel, as torchvision
-/// does.
+/// The kernel reaches 3 σ in each direction, whatever the image's size: see
+/// [`radius`](Self::radius). Borders are reflected without repeating the edge pixel, as in
+/// torchvision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GaussianBlur {
     /// 1.0 in the first view and 0.1 in the second of the published pairs.
@@ -20,20 +22,20 @@ pub struct GaussianBlur {
     pub sigma: [f32; 2],
 }
 
-/// Lines that get their reflected borders before the first of them is read: what was just written is
-/// slow to read at other places than it was written to.
+/// Lines that get their reflected borders before the first of them is read. A value that was just
+/// written is slow to read at an address that does not match the write.
 const BLOCK: usize = 8;
 
 /// Buffers that live as long as their thread.
 #[derive(Default)]
 struct Scratch {
-    /// Half of the kernel: its middle and what lies on one side.
+    /// Half of the kernel: its middle and one side.
     kernel: Vec<f32>,
     /// Lines with their reflected borders.
     block: Aligned,
     /// A plane that is blurred along its lines.
     plane: Aligned,
-    /// Where the lines of the plane begin, with the reflected ones beyond its borders.
+    /// Where each line of the plane begins, the reflected ones beyond its borders included.
     starts: Vec<usize>,
     /// The same for the values of a line.
     places: Vec<usize>,
@@ -68,25 +70,18 @@ impl GaussianBlur {
         uniform(self.sigma, rng)
     }
 
-    /// The kernel's radius for a σ: all that matters of the bell, 3 σ.
+    /// The kernel's radius for a σ: 3 σ, which is all that matters of the bell.
     ///
-    /// A kernel of a tenth of the image, as the papers have it, is wider than that at 224 pixels, where
-    /// its σ of at most 2 ends after 6 of 11; at 32 pixels it would cut the bell off after one pixel.
+    /// The papers use a kernel of a tenth of the image. At 224 pixels that is wider than needed:
+    /// with σ at most 2 the bell ends after 6 of 11 pixels. At 32 pixels it would cut the bell off
+    /// after one pixel.
     pub fn radius(sigma: f32) -> usize {
         (3.0 * sigma).ceil().max(1.0) as usize
     }
 }
 
-impl Transform for GaussianBlur {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            let sigma = self.sample(rng);
-            Self::blur(image, sigma, Self::radius(sigma));
-        }
-    }
-}
-
-/// `exp(−i² / 2σ²)` for `i` in `0..=radius`, such that the whole kernel, `−radius..=radius`, sums to 1.
+/// `exp(−i² / 2σ²)` for `i` in `0..=radius`, such that the whole kernel, `−radius..=radius`, sums
+/// to 1.
 fn half_kernel(sigma: f32, radius: usize, kernel: &mut Vec<f32>) {
     kernel.clear();
     kernel.extend((0..=radius).map(|i| (-(i as f32).powi(2) / (2.0 * sigma * sigma)).exp()));
@@ -116,7 +111,7 @@ fn extend(row: &[f32], places: &[usize], line: &mut [f32]) {
     }
 }
 
-/// One plane of an image, and what its blur needs.
+/// One plane of an image, with the buffers of its blur.
 struct Plane<'a> {
     plane: &'a mut [f32],
     width: usize,
@@ -130,7 +125,7 @@ struct Plane<'a> {
 impl WithSimd for Plane<'_> {
     type Output = ();
 
-    /// Along the lines and then across them.
+    /// Blurs along the lines, then across them.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { plane, width, kernel, places, block, starts, lines } = self;
@@ -165,8 +160,8 @@ impl WithSimd for Plane<'_> {
 
 /// `to[i] = Σ_k kernel[|k|] · line(radius + k)[i]` for `k` in `−radius..=radius`.
 ///
-/// For the radii of σ up to 2 their number is known when this is compiled, so that weights and places
-/// of lines stay in registers.
+/// For σ up to 2 the radius is a constant at compile time, so that weights and line addresses stay
+/// in registers.
 #[inline(always)]
 fn weigh<'a, S: Simd>(simd: S, kernel: &[f32], to: &mut [f32], line: impl Fn(usize) -> &'a [f32]) {
     let radius = kernel.len() - 1;

@@ -1,3 +1,5 @@
+//! The window of a random resized crop.
+
 use rand::RngExt;
 
 use super::uniform;
@@ -30,11 +32,11 @@ impl CropWindow {
     }
 }
 
-/// Random resized crop (Szegedy et al., 2015), the drawing part: torchvision's algorithm.
+/// Draws the window of a random resized crop (Szegedy et al., 2015) by torchvision's algorithm.
 ///
-/// The area is uniform in `scale` (share of the image), the aspect ratio log-uniform in `ratio`.
-/// A rectangle that does not fit is drawn again; after ten tries the largest central crop whose
-/// ratio is allowed takes its place.
+/// The area is uniform in `scale` (share of the image), the aspect ratio log-uniform in `ratio`. A
+/// rectangle that does not fit is drawn again. After ten tries the window is the largest central
+/// crop with an allowed ratio.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RandomResizedCrop {
     /// Smallest and largest share of the area.

@@ -1,27 +1,17 @@
-use super::{Transform, happens};
-use crate::{Image, ViewRng};
+//! Mirroring left and right.
+
+use crate::Image;
 
 /// Mirrors left and right.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HorizontalFlip {
-    /// 0.5 in every published recipe.
-    pub probability: f32,
-}
+pub struct HorizontalFlip;
 
 impl HorizontalFlip {
-    /// Without chance.
+    /// Mirrors `image`.
     pub fn flip(image: &mut Image) {
         let width = image.width().max(1);
         for row in image.data_mut().chunks_exact_mut(width) {
             row.reverse();
-        }
-    }
-}
-
-impl Transform for HorizontalFlip {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            Self::flip(image);
         }
     }
 }

@@ -1,26 +1,16 @@
-use super::{Transform, happens};
+//! Grayscale.
+
+use crate::Image;
 use crate::pixels::{self, PixelOp};
-use crate::{Image, ViewRng};
 
 /// Replaces all three channels by the luma.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Grayscale {
-    /// 0.2 in every published recipe.
-    pub probability: f32,
-}
+pub struct Grayscale;
 
 impl Grayscale {
-    /// Without chance.
+    /// Takes the colour out of `image`.
     pub fn convert(image: &mut Image) {
         pixels::apply(image, &[PixelOp::Grayscale], |_, _| ());
-    }
-}
-
-impl Transform for Grayscale {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            Self::convert(image);
-        }
     }
 }
 

@@ -1,17 +1,19 @@
+//! Random brightness, contrast, saturation and hue.
+
 use std::fmt;
 
 use rand::seq::SliceRandom;
 
-use super::{Transform, happens, uniform};
+use super::uniform;
 use crate::pixels::{self, PixelOp};
 use crate::{Image, ViewRng};
 
-/// Random brightness, contrast, saturation and hue in a random order, with torchvision's meaning:
-/// each factor is uniform in `[max(0, 1 − x), 1 + x]` and blends multiplicatively, the hue turns
-/// by a uniform share in `[−hue, hue]` of the circle, and values are clamped after each.
+/// Random brightness, contrast, saturation and hue in a random order, as in torchvision. Each
+/// factor is uniform in `[max(0, 1 − x), 1 + x]` and blends multiplicatively. The hue turns by a
+/// uniform share in `[−hue, hue]` of the circle. Values are clamped after each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ColorJitter {
-    /// Probability that any of it happens.
+    /// Probability that the jitter happens.
     pub probability: f32,
     /// Strength, at least 0.
     pub brightness: f32,
@@ -47,7 +49,7 @@ pub struct JitterParams {
 }
 
 impl ColorJitter {
-    /// Draws factors and order, whether or not the jitter is to happen.
+    /// Draws factors and order, whatever the probability.
     pub fn sample(&self, rng: &mut ViewRng) -> JitterParams {
         let mut order = [Part::Brightness, Part::Contrast, Part::Saturation, Part::Hue];
         order.shuffle(rng);
@@ -69,8 +71,8 @@ impl JitterParams {
         Self { brightness, contrast, saturation, hue, order }
     }
 
-    /// Which part comes when, by torchvision's numbers: 0 brightness, 1 contrast, 2 saturation,
-    /// 3 hue.
+    /// The order of the parts, by torchvision's numbers: 0 brightness, 1 contrast, 2 saturation, 3
+    /// hue.
     pub fn order(&self) -> [usize; 4] {
         self.order.map(|part| part as usize)
     }
@@ -103,14 +105,6 @@ impl fmt::Display for JitterParams {
             }
         }
         Ok(())
-    }
-}
-
-impl Transform for ColorJitter {
-    fn apply(&self, image: &mut Image, rng: &mut ViewRng) {
-        if happens(self.probability, rng) {
-            self.sample(rng).apply(image);
-        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! Evidence in, a verdict out.
+
 use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! The kinds of findings, and how a model was trained.
+
 use serde::{Deserialize, Serialize};
 
 /// What is wrong.

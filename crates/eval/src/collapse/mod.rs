@@ -6,10 +6,10 @@
 //! diagnoses says when to stop.
 
 mod advice;
-mod byol;
 mod diagnosis;
 mod kind;
 mod pair;
+mod predictor;
 mod progress;
 mod rules;
 mod spectrum;
@@ -21,10 +21,10 @@ pub mod thresholds;
 mod verdict_tests;
 mod watch;
 
-pub use byol::{PredictorSpectrum, projection_distance, weight_distance};
 pub use diagnosis::{Bound, Diagnosis, Evidence, Finding, KnnGain, Level, TargetDistance};
 pub use kind::{Kind, Trained, Training};
 pub use pair::PairSignals;
+pub use predictor::{PredictorSpectrum, projection_distance, weight_distance};
 pub use spectrum::{effective_rank, participation_ratio};
 pub use spread::Spread;
 pub use watch::Watch;

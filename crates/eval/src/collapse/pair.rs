@@ -1,9 +1,11 @@
+//! What two views of the same images say about collapse.
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use serde::{Deserialize, Serialize};
 
 use super::spread::{Moments, ROUNDING, unit};
-use crate::probe::check_dims;
+use crate::features::check_dims;
 use crate::{EvalError, Features};
 
 /// How two views' embeddings of the same images relate.

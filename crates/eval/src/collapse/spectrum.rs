@@ -1,3 +1,5 @@
+//! Singular values, and the rank that they amount to.
+
 use faer::{Mat, MatRef, Side};
 
 use crate::EvalError;

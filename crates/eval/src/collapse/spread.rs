@@ -1,3 +1,5 @@
+//! How widely a set of embeddings spreads.
+
 use faer::{Mat, MatRef};
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! When to stop a run that collapses.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Diagnosis, Level};

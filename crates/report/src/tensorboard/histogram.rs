@@ -5,10 +5,11 @@ use super::record::Message;
 /// Buckets of one histogram; TensorBoard's own `histogram` summary makes as many.
 const BUCKETS: usize = 30;
 
-/// `HistogramProto` of the finite among `values`, in buckets of equal width from the least to the greatest.
+/// `HistogramProto` of the finite among `values`, in buckets of equal width from the least to the
+/// greatest.
 ///
-/// The first bucket is empty and ends at the least value, since the format only has right edges. Without any
-/// finite value there is no bucket.
+/// The first bucket is empty and ends at the least value, since the format has right edges only.
+/// Without a finite value there is no bucket.
 pub(super) fn histogram(values: &[f32]) -> Message {
     let finite = || values.iter().map(|&value| f64::from(value)).filter(|value| value.is_finite());
     let (least, greatest) = finite()
@@ -29,7 +30,7 @@ pub(super) fn histogram(values: &[f32]) -> Message {
         .doubles(7, &counts)
 }
 
-/// Right edges and counts. If all values are the same, they are one bucket without width.
+/// Right edges and counts. Equal values make one bucket without width.
 fn buckets(values: impl Iterator<Item = f64>, least: f64, greatest: f64) -> (Vec<f64>, Vec<f64>) {
     let count = if least < greatest { BUCKETS } else { 1 };
     let width = (greatest - least) / count as f64;
@@ -75,7 +76,7 @@ mod tests {
         assert!(histogram(&[]).bytes().is_empty());
     }
 
-    /// The range of `f32` is no overflow.
+    /// The whole range of `f32` does not overflow.
     #[test]
     fn the_widest_range_has_finite_edges() {
         let (edges, counts) = counted(&[f64::from(f32::MIN), 0.0, f64::from(f32::MAX)]);

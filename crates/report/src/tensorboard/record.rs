@@ -1,12 +1,13 @@
-//! How events lie in a file: protocol-buffer messages in TFRecord frames. The few fields that TensorBoard
-//! reads are written by hand, so that no protocol-buffer compiler is needed to build this crate.
+//! How events are stored in a file: protocol-buffer messages in TFRecord frames. TensorBoard reads
+//! few fields, so they are written by hand and this crate needs no protocol-buffer compiler.
 
 /// CRC-32C (Castagnoli), the checksum of TFRecord; RFC 3720 names it for iSCSI.
 const CRC_32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
-/// One protocol-buffer message as it is built up, fields in the order of their numbers.
+/// One protocol-buffer message, built field by field in the order of their numbers.
 ///
-/// As in proto3, a plain field of value 0 is left out; members of a `oneof` and sub-messages never are.
+/// As in proto3, a plain field of value 0 is left out; members of a `oneof` and sub-messages never
+/// are.
 #[derive(Default)]
 pub(super) struct Message(Vec<u8>);
 
@@ -73,7 +74,7 @@ impl Message {
     }
 }
 
-/// How the bytes of a field are found without knowing the field.
+/// How a reader finds the end of a field that it does not know.
 enum WireType {
     Varint = 0,
     Fixed64 = 1,
@@ -81,8 +82,8 @@ enum WireType {
     Fixed32 = 5,
 }
 
-/// The TFRecord frame of `data`: its length (8 bytes, little-endian), the length's checksum, the data, the
-/// data's checksum.
+/// The TFRecord frame of `data`: its length (8 bytes, little-endian), the length's checksum, the
+/// data, the data's checksum.
 pub(super) fn frame(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     let mut record = Vec::with_capacity(data.len() + 16);
@@ -93,8 +94,8 @@ pub(super) fn frame(data: &[u8]) -> Vec<u8> {
     record
 }
 
-/// CRC-32C, rotated and shifted by a constant, since the checksum of data that contain their own checksum is
-/// no checksum (TensorFlow, `lib/hash/crc32c.h`).
+/// CRC-32C, rotated and shifted by a constant. A plain checksum of data with their own checksum
+/// inside would be useless (TensorFlow, `lib/hash/crc32c.h`).
 pub(super) fn masked_crc(data: &[u8]) -> u32 {
     CRC_32C.checksum(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }

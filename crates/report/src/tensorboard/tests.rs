@@ -1,5 +1,5 @@
-//! Files are compared with those of TensorBoard's own writer, and read back by a reader that shares no code
-//! with ours but the checksum, which has test values of its own.
+//! Files are compared with those of TensorBoard's own writer. They are also read back by an
+//! independent reader. It shares only the checksum, which has test values of its own.
 
 use std::fs;
 
@@ -204,7 +204,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     assert!(error.to_string().starts_with(&format!("cannot make {}: ", inside.display())));
 }
 
-/// As on a full disk: a part of a record is there, and the write failed.
+/// As on a full disk: the write failed and left a part of a record.
 #[test]
 fn after_a_failed_write_the_file_is_whole() {
     let dir = tempfile::tempdir().unwrap();
