@@ -114,28 +114,28 @@ fn archive(wheel: &Path, root: &Path, out: &Path, triple: &str) -> anyhow::Resul
 fn man_pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut program = selfsame_cli::program();
     program.build();
-    let mut pages = vec![("selfsame.1".to_owned(), program.clone())];
-    pages.extend(program.get_subcommands().filter(|command| command.get_name() != "help").map(
-        |command| {
-            let name = format!("selfsame-{}", command.get_name());
-            (format!("{name}.1"), command.clone().name(name))
-        },
-    ));
-    let render = |(file, command): (String, clap::Command)| {
+    let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
+    let named = commands.map(|command| (format!("selfsame-{}", command.get_name()), command));
+    let all = std::iter::once(("selfsame".to_owned(), &program)).chain(named);
+    let render = |(name, command): (String, &clap::Command)| {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
-        Ok((file, page))
+        clap_mangen::Man::new(command.clone()).title(&name).render(&mut page)?;
+        Ok((format!("{name}.1"), page))
     };
-    pages.into_iter().map(render).collect()
+    all.map(render).collect()
 }
 
 fn program_in(wheel: &Path) -> anyhow::Result<Vec<u8>> {
     let mut zip = zip::ZipArchive::new(Cursor::new(fs::read(wheel)?))?;
-    let name = zip.file_names().find(|name| name.ends_with("/scripts/selfsame"));
-    let name = name.context("the wheel has no program in it")?.to_owned();
-    let mut program = Vec::new();
-    zip.by_name(&name)?.read_to_end(&mut program)?;
-    Ok(program)
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index)?;
+        if file.name()?.ends_with("/scripts/selfsame") {
+            let mut program = Vec::new();
+            file.read_to_end(&mut program)?;
+            return Ok(program);
+        }
+    }
+    bail!("{} has no program in it", wheel.display())
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Observer for Shown {
             Event::Lost(error) => {
                 // Before anything is waited for: whoever is lost may hold it.
                 drop(now);
-                std::process::exit(crate::told(*error).into());
+                std::process::exit(crate::told(error).into());
             }
             _ => {}
         }

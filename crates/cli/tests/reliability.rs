@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SMALL, error, folder_of_images, ok, pretrain, selfsame};
-use selfsame_trainers::UNFINISHED;
+use selfsame::trainers::UNFINISHED;
 
 const STEPS: u64 = 6;
 

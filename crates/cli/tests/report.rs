@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{folder_of_images, ok, pretrain, selfsame};
-use selfsame_report::RunReport;
+use selfsame::report::RunReport;
 use serde_json::Value;
 
 fn report(run: &Path) -> RunReport {

@@ -103,8 +103,11 @@ pub fn readable(splits: Splits, voice: &Voice) -> anyhow::Result<Splits> {
 
 /// The shorter sides of some images.
 pub struct Sides {
+    /// The smallest, in pixels.
     pub smallest: u32,
+    /// The median, in pixels.
     pub median: u32,
+    /// The largest, in pixels.
     pub largest: u32,
     /// Images looked at.
     pub seen: usize,

@@ -50,7 +50,9 @@ pub use evaluation::{Evaluated, Options as EvaluateOptions, Outcome, evaluate};
 pub use observer::{Evaluated as EvaluatedEpoch, Event, Observer, Progress, Step, Unit};
 pub use page::report as make_report;
 pub use places::datasets;
-pub use run::{Asked, Failure, Finished, Interrupt, Phase, Replayed, Run, Start, Summary, replay};
+pub use run::{
+    Asked, Failure, Finished, Interrupt, Phase, Replayed, Run, Seconds, Start, Summary, replay,
+};
 pub use search::{EmbedOptions, Embedded, Found, Neighbour, Part, SearchOptions, embed, search};
 pub use sheet::{SheetOptions, ViewRecipe, view_sheet};
 pub use study::{AblateOptions, CompareOptions, Jobs, Studied, StudyOptions, ablate, compare};

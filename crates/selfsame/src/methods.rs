@@ -8,8 +8,10 @@ use crate::settings::MethodConfig;
 
 /// Something to do with the method that the settings name.
 pub trait MethodTask {
+    /// What comes of it.
     type Output;
 
+    /// Does it.
     fn run<M: Method>(self, method: M) -> anyhow::Result<Self::Output>;
 }
 

@@ -103,6 +103,7 @@ pub struct Evaluated {
 pub struct Voice(Arc<dyn Observer>);
 
 impl Voice {
+    /// Of that observer.
     pub fn new(observer: Arc<dyn Observer>) -> Self {
         Self(observer)
     }
@@ -113,18 +114,22 @@ impl Voice {
         Self::new(Arc::new(|_: &Event<'_>| ()))
     }
 
+    /// Tells of anything.
     pub fn tell(&self, event: &Event<'_>) {
         self.0.observe(event);
     }
 
+    /// Tells a line.
     pub fn note(&self, line: impl Display) {
         self.tell(&Event::Note(&line.to_string()));
     }
 
+    /// Tells a warning.
     pub fn warn(&self, line: impl Display) {
         self.tell(&Event::Warning(&line.to_string()));
     }
 
+    /// Counts some work.
     pub fn tally(&self, unit: Unit) -> Tally {
         Tally { voice: self.clone(), unit, brief: false, name: None }
     }

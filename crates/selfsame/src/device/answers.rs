@@ -62,7 +62,7 @@ pub fn cause(said: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::status;
+    use crate::{Error, ErrorKind};
 
     #[test]
     fn a_device_that_computes_is_taken_and_one_that_does_not_is_said_to_be_unusable() {
@@ -73,8 +73,8 @@ mod tests {
             panic!("the other thread is gone")
         });
         let error = error.unwrap_err();
-        assert_eq!(status(&error), 2);
         let text = error.to_string();
+        assert_eq!(Error::from(error).kind(), ErrorKind::Request);
         assert!(
             text.starts_with("--device gpu:3 cannot be used (no library, looked for x "),
             "{text}"

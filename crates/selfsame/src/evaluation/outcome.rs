@@ -8,18 +8,23 @@ use crate::evaluation::invariance::{AugmentationRow, FactorRow};
 /// Everything that `selfsame eval` measured. Accuracies are fractions of 1.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
+    /// The name of the run's folder.
     pub run: String,
+    /// What it was judged on.
     pub dataset: String,
     /// Whether the encoder was trained on other data.
     pub transfer: bool,
     /// Images that `knn_top1` rests on.
     pub train_images: usize,
+    /// Test images used for the first figure.
     pub test_images: usize,
     /// Images that there are.
     pub set_train_images: usize,
+    /// Test images of the whole set.
     pub set_test_images: usize,
     /// Images that `representations`, `knn_top1_random_init` and `knn_top1_pixels` rest on: of larger sets, some.
     pub table_train_images: usize,
+    /// Test images behind the table.
     pub table_test_images: usize,
     /// The side that images are reduced to, where they are larger, before their pixels are features.
     pub pixel_side: u32,
@@ -29,34 +34,45 @@ pub struct Outcome {
     pub skipped_images: usize,
     /// Why there is no accuracy, where there is none.
     pub untested: Option<String>,
+    /// How often what depends on a draw was repeated.
     pub seeds: u64,
     /// The trained encoder's, by the settings of the run: what `summary.json` has too.
     pub knn_top1: Option<f64>,
     /// `knn_top1` with its interval.
     pub knn: Option<KnnScore>,
+    /// The same of the untrained encoder.
     pub knn_top1_random_init: Option<f64>,
+    /// The same of raw pixels.
     pub knn_top1_pixels: Option<f64>,
+    /// The linear probe of the trained encoder.
     pub linear_top1: Option<f64>,
     /// `linear_top1` with its interval.
     pub linear: Option<LinearScore>,
     /// Of the trained encoder's features.
     pub feature_std: f64,
+    /// Of the features (RankMe).
     pub effective_rank: f64,
+    /// The same as a share of the dimensions.
     pub effective_rank_share: f64,
+    /// The collapse doctor's verdict.
     pub diagnosis: Diagnosis,
     /// The trained encoder first, then what it has to be better than.
     pub representations: Vec<Scores>,
     /// Why no representation has `clusters`, where none has.
     pub without_clusters: Option<String>,
+    /// Training the whole encoder on labels.
     pub finetuning: Vec<FinetuneRow>,
+    /// Accuracy under each corruption.
     pub corruptions: Vec<CorruptionRow>,
     /// Means of all corruptions, by representation.
     pub corrupted: Vec<CorruptedMean>,
     /// Test images that were corrupted.
     pub corrupted_images: usize,
+    /// How far each augmentation moves an image.
     pub augmentations: Vec<AugmentationRow>,
     /// Images that were augmented.
     pub augmented_images: usize,
+    /// How well the factors of drawn images can be read.
     pub factors: Vec<FactorRow>,
 }
 

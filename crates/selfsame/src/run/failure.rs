@@ -19,6 +19,7 @@ pub struct Failure {
     pub step: u64,
     /// The parameter whose gradient it was; none if the loss was not finite.
     pub parameter: Option<String>,
+    /// What the run said.
     pub message: String,
 }
 

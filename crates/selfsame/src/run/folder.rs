@@ -14,9 +14,13 @@ use crate::settings::Method;
 use crate::settings::RunConfig;
 
 pub const CONFIG: &str = "config.toml";
+/// One JSON object for each step and evaluation.
 pub const METRICS: &str = "metrics.jsonl";
+/// The final figures.
 pub const SUMMARY: &str = "summary.json";
+/// The trained weights.
 pub const ENCODER: &str = "encoder.safetensors";
+/// The folder of checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 pub const REPORT: &str = "report.html";
 pub const REPORT_DATA: &str = "report.json";

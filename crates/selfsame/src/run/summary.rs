@@ -14,51 +14,74 @@ use crate::words::count;
 /// `summary.json`. Accuracies are fractions of 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
+    /// The method's name, as on a command line.
     pub method: String,
+    /// The name of the data set, or of the folder of images.
     pub dataset: String,
+    /// Where it was computed.
     pub device: String,
+    /// What fixed initial weights, shuffling and augmentation.
     pub seed: u64,
+    /// Passes over the training images.
     pub epochs: f64,
+    /// As many as the settings ask for.
     pub epochs_planned: u64,
+    /// Optimiser steps.
     pub steps: u64,
+    /// As many as the settings come to.
     pub steps_planned: u64,
+    /// Whether all steps are done.
     pub finished: bool,
+    /// Images trained on.
     pub train_images: usize,
+    /// Held-out images with labels.
     pub test_images: usize,
+    /// Images that could not be read.
     pub skipped_images: usize,
     /// Why there is no accuracy, where there is none.
     pub untested: Option<String>,
     /// In training, without evaluations and checkpoints.
     pub images_per_second: f64,
+    /// Of training, without evaluations and checkpoints.
     pub train_seconds: f64,
+    /// Of training, spent waiting for batches.
     pub data_wait_seconds: f64,
     /// From the command to the report, over all parts of a run that was resumed.
     pub wall_seconds: f64,
     /// The same by phase; they add up to it.
     #[serde(default)]
     pub seconds: Seconds,
+    /// The most memory that the process held, where the system tells.
     pub peak_rss_bytes: Option<u64>,
     /// Mean over the last epoch.
     pub final_loss: f64,
     /// After the last step, which need not be the best.
     pub knn_top1: Option<f64>,
+    /// Weighted k-NN on the features of the untrained encoder.
     pub knn_top1_random_init: Option<f64>,
+    /// Weighted k-NN on raw pixels.
     pub knn_top1_pixels: Option<f64>,
+    /// A linear probe on the frozen features, where it was asked for.
     pub linear_top1: Option<f64>,
     /// Of the projections of the last training batch, times √dim.
     pub embedding_std: f32,
     /// Of the frozen features, times √dim.
     pub feature_std: f64,
+    /// Of the frozen features (RankMe, Garrido et al., 2023).
     pub effective_rank: f64,
+    /// The same as a share of the dimensions.
     pub effective_rank_share: f64,
     /// Of the projections of held-out images, times √dim.
     pub projection_std: f64,
     /// That the projections use, of as many as they have.
     pub projection_directions: usize,
+    /// Dimensions of the projections.
     pub projection_dim: usize,
     /// The collapse doctor's verdict at the end.
     pub diagnosis: Diagnosis,
+    /// Whether the collapse doctor ended the run.
     pub stopped_by_doctor: bool,
+    /// The commit of the checkout that the program was run from.
     pub git_commit: Option<String>,
 }
 
@@ -71,7 +94,7 @@ impl Summary {
         serde_json::from_str(&text).with_context(reading)
     }
 
-    pub fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, folder: &RunFolder) -> anyhow::Result<()> {
         folder.write(SUMMARY, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
@@ -81,7 +104,7 @@ impl Summary {
     }
 
     /// All clocks follow from the phases.
-    pub fn count_time(&mut self, seconds: Seconds) {
+    pub(crate) fn count_time(&mut self, seconds: Seconds) {
         self.wall_seconds = seconds.values().sum();
         self.train_seconds = seconds.get(&Phase::Training).copied().unwrap_or_default();
         self.seconds = seconds;
@@ -137,7 +160,8 @@ impl Summary {
         format!("{:.0} s{parts}", self.wall_seconds)
     }
 
-    pub fn table(&self, folder: &Path) -> String {
+    /// As text, with where the weights and the page are.
+    pub(crate) fn table(&self, folder: &Path) -> String {
         let mut out = format!("\n{} on {}, seed {}\n", self.method, self.dataset, self.seed);
         for (name, value) in self.lines() {
             let pad = 46usize.saturating_sub(name.chars().count());

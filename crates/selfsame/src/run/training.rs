@@ -25,17 +25,22 @@ use crate::settings::RunConfig;
 /// Where a rank computes, and with whom.
 #[derive(Clone)]
 pub struct Place {
+    /// A plain one, without autodiff.
     pub device: Device,
+    /// The other ranks, if there are some.
     pub together: Option<Together>,
     /// To compute with on a CPU, where this process has several ranks.
     pub threads: Option<usize>,
     /// Where rank 0 keeps what would be lost with another rank.
     pub rescue: Option<Arc<Rescue>>,
+    /// Who asks it to end.
     pub interrupt: Interrupt,
+    /// Who hears of it.
     pub voice: Voice,
 }
 
 impl Place {
+    /// Its number, counted from 0.
     pub fn rank(&self) -> usize {
         self.together.as_ref().map_or(0, |together| together.ranks.rank())
     }
@@ -43,10 +48,13 @@ impl Place {
 
 /// A trainer and its batches: all of each, or this rank's part.
 pub struct Training<M: Method> {
+    /// The method and its optimiser.
     pub trainer: Trainer<M>,
+    /// Makes the batches.
     pub loader: ViewLoader,
     /// Of the whole run.
     pub steps: u64,
+    /// Not a whole number where the last batch of an epoch is not full.
     pub steps_per_epoch: f64,
     /// Where this call of `pretrain` is to end.
     pub last_step: u64,
@@ -59,6 +67,10 @@ pub struct Training<M: Method> {
 }
 
 impl<M: Method> Training<M> {
+    /// At the first step.
+    ///
+    /// # Errors
+    /// Settings that do not go with the images.
     pub fn new(
         method: M,
         config: &RunConfig,

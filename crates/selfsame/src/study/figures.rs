@@ -7,8 +7,8 @@ use selfsame_report::Cell;
 
 use super::chance::{Estimate, doubt};
 use super::measured::Measured;
-use crate::run::Summary;
 use super::trials::Outcome;
+use crate::run::Summary;
 
 /// The same settings under several seeds.
 pub struct Repeats<'a> {

@@ -120,6 +120,7 @@ fn what_cannot_be_learned_from_is_refused() {
 }
 
 /// The table of `docs/decisions/0010-finetuning.md`, with the encoder of the run that `SELFSAME_RUN` names.
+#[expect(clippy::print_stdout, reason = "a table for whoever runs it by hand")]
 #[test]
 #[ignore = "trains for minutes"]
 fn figures() {
