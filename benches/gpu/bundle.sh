@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One file with all that benches/gpu/run.sh needs on a machine without Cargo and without a network: the program, built with
-# CUDA and stripped, recipes, manifests, fashion-mini, and the libraries that not every system has.
+# CUDA and stripped (recipes, manifests and fashion-mini are in it), and the libraries that not every system has.
 #
 #   benches/gpu/bundle.sh [FILE]        [selfsame-gpu.tar.xz]
 #   tar -xf selfsame-gpu.tar.xz && selfsame-gpu/benches/gpu/run.sh --quick
@@ -43,12 +43,8 @@ fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 to=$stage/selfsame-gpu
-# `xtask` is empty: the program looks for recipes and data sets beside it.
-mkdir -p "$to/bin" "$to/lib" "$to/xtask" "$to/datasets" "$to/benches/gpu"
+mkdir -p "$to/bin" "$to/lib" "$to/datasets" "$to/benches/gpu"
 strip -o "$to/bin/xtask" "$program"
-cp -r recipes "$to/"
-cp datasets/*.toml "$to/datasets/"
-cp -r datasets/fashion-mini "$to/datasets/"
 cp benches/gpu/run.sh benches/gpu/torch_step.py "$to/benches/gpu/"
 git log -1 --format='commit %h of %cs' > "$to/COMMIT" 2> /dev/null || echo 'no commit' > "$to/COMMIT"
 # All but the C library's own, which has to be the system's.

@@ -38,8 +38,8 @@ trap 'rm -rf "$work"' EXIT
 report=$out/report.md
 SECONDS=0
 
-# Where the program finds recipes and data sets.
-export CARGO_MANIFEST_DIR=$root/xtask
+# Where the program finds data sets.
+export SELFSAME_DATA=$root/datasets
 # For this program alone: PyTorch brings newer libraries of the same names.
 program=("$program")
 [ -d "$root/lib" ] && program=(env LD_LIBRARY_PATH="$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "${program[@]}")

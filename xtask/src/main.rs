@@ -34,7 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     #[command(flatten)]
-    Selfsame(selfsame_cli::Command),
+    Selfsame(Box<selfsame_cli::Command>),
     Check(check::CheckArgs),
     Dist(dist::DistArgs),
     Fidelity(fidelity::FidelityArgs),
