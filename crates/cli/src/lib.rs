@@ -25,32 +25,20 @@ pub use terminal::Terminal;
 
 /// What users of Selfsame do.
 #[derive(Subcommand)]
+#[expect(missing_docs, reason = "clap would print it in place of what the arguments say")]
 pub enum Command {
-    /// Train an encoder on images without their labels.
     Pretrain(commands::pretrain::PretrainArgs),
-    /// Say how good the encoder of a run is, beside what it has to be better than.
     Eval(commands::eval::EvalArgs),
-    /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
     Compare(commands::compare::CompareArgs),
-    /// Take the parts of a method away, one at a time, and see what each is for.
     Ablate(commands::ablate::AblateArgs),
-    /// Write the features of images to a file.
     Embed(commands::embed::EmbedArgs),
-    /// Find the images that the encoder of a run takes to be most like another one.
     Search(commands::search::SearchArgs),
-    /// Make the page of a run anew, or one page that compares several runs.
     Report(commands::report::ReportArgs),
-    /// Repeat the step at which a run's loss or gradient became NaN or infinite.
     Replay(commands::replay::ReplayArgs),
-    /// List, inspect, download, import, describe and verify data sets.
     Dataset(commands::dataset::DatasetArgs),
-    /// Draw a sheet of random views of some images.
     Augment(commands::augment::AugmentArgs),
-    /// Print the settings that a run would have, with their meaning.
     Config(commands::config::ConfigArgs),
-    /// List the recipes: settings that were published, and our own for small budgets.
     Recipes(commands::recipes::RecipesArgs),
-    /// Print a script that completes commands and flags in a shell.
     Completions(commands::completions::CompletionsArgs),
 }
 

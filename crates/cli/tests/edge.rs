@@ -312,7 +312,7 @@ fn line_to_paste(said: &str) -> Vec<String> {
     let line = said.lines().find(|line| line.trim().starts_with("selfsame pretrain")).unwrap();
     let sh = Command::new("sh").arg("-c").arg(format!("printf '%s\\n' {line}")).output().unwrap();
     let words = String::from_utf8(sh.stdout).unwrap();
-    words.lines().skip(2).map(str::to_owned).collect()
+    words.lines().skip(1).map(str::to_owned).collect()
 }
 
 #[cfg(unix)]
