@@ -57,7 +57,8 @@ fn check(root: &Path) {
         let image = splits.train.image(found[&path]).unwrap();
         let expected = image::open(original).unwrap().into_rgb8();
         assert_eq!(image.dimensions(), expected.dimensions(), "{}", path.display());
-        // JPEG is decoded as Pillow does, and by `image` a few levels otherwise (`formats.rs` knows how far).
+        // JPEG is decoded as Pillow does, and by `image` a few levels otherwise (`formats.rs` knows
+        // how far).
         let off = image.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(off <= Some(4), "{}", path.display());
     }

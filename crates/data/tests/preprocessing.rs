@@ -1,4 +1,5 @@
-//! What evaluation gives the encoder, against `docs/preprocess.py`: Pillow, PyTorch and torchvision.
+//! What evaluation gives the encoder, against `docs/preprocess.py`: Pillow, PyTorch and
+//! torchvision.
 
 use std::path::Path;
 

@@ -384,7 +384,8 @@ impl Maker {
         words
     }
 
-    /// Test folders; those that are labelled have some classes of training, and perhaps another one.
+    /// Test folders; those that are labelled have some classes of training, and perhaps another
+    /// one.
     fn tests(
         &mut self,
         root: &str,
