@@ -83,7 +83,9 @@ fn transfer(
             }
         }
         206 => {
-            return Err(FetchError::Range("the server sent a part without a request for it".into()));
+            return Err(FetchError::Range(
+                "the server sent a part without a request for it".into(),
+            ));
         }
         // The bytes here are not a part of the server's file any more.
         416 => {
