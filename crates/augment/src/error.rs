@@ -22,7 +22,7 @@ pub enum AugmentError {
         expected: usize,
     },
     /// A view number beyond those of the generator.
-    #[error("view {view} was asked of a generator of {count} views")]
+    #[error("there is no view {view}: the generator makes {count}")]
     View {
         /// The number asked for.
         view: usize,

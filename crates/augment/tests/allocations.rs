@@ -1,12 +1,11 @@
 //! After a thread's first views, rendering allocates nothing.
 //!
-//! A thread's buffers grow to what its largest view needs: the longest row and column of a crop,
-//! the largest view, the widest blur. Each test therefore warms up with a crop of the whole of its
-//! largest image and the largest σ before it counts; a larger image later on would make the buffers
-//! grow once more.
+//! A thread's buffers grow to the needs of its largest view: the longest row and column of a crop,
+//! the largest view, the widest blur. So each test warms up with a crop of its whole largest image
+//! and the largest σ before it counts. A larger image later would make the buffers grow once more.
 //!
-//! The counting allocator counts calls that give memory out (a growing `Vec` is one) on the thread
-//! that it is asked on.
+//! The counting allocator counts allocations (a growing `Vec` makes one) on the thread that starts
+//! the count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +29,7 @@ fn source(pixels: &[u8], (width, height): (u32, u32)) -> RgbSource<'_> {
     RgbSource::new(pixels, width, height).unwrap()
 }
 
-/// Memory for one view in each of the three forms, taken before anything is counted.
+/// Memory for one view in each of the three forms, allocated before the count.
 struct Buffers {
     floats: Vec<f32>,
     bytes: Vec<u8>,
@@ -77,8 +76,8 @@ impl Seen {
     }
 }
 
-/// The largest crops of the two largest images, with the largest σ, on this thread. Two, since the
-/// wide one asks for the longest row, and the tall one for the most weights of a column.
+/// The largest crops of the two largest images, with the largest σ, on this thread. The wide image
+/// needs the longest row, the tall one the most weights of a column.
 fn warm_up<'c>(configs: impl Iterator<Item = &'c ViewConfig>) {
     for config in configs {
         let mut out = vec![0.0; 3 * (config.size as usize).pow(2)];
@@ -107,7 +106,7 @@ fn nothing_is_allocated(configs: &[ViewConfig], images: u64) -> Seen {
                 let rng = &mut ViewKey { seed: 3, epoch: 0, image, view: view as u64 }.rng();
                 let params = config.draw(source.width(), source.height(), rng);
                 seen.count(&params);
-                // Each size in each form: the form changes once all sizes had their turn.
+                // Each size in each form: the form changes after all sizes.
                 let form = (image as usize / SIZES.len() + view) % 3;
                 config.render(source, &params, buffers.form(form, config.size as usize)).unwrap();
             }
@@ -117,7 +116,7 @@ fn nothing_is_allocated(configs: &[ViewConfig], images: u64) -> Seen {
     seen
 }
 
-/// The allocator of this binary is the counting one: without that, every test here would pass.
+/// The allocator of this binary is the counting one. Otherwise every test here would pass.
 #[test]
 fn the_counter_counts() {
     let counted = measure(|| drop(std::hint::black_box(vec![0u8; 100])));
@@ -127,7 +126,7 @@ fn the_counter_counts() {
     assert!(measure(|| grown.push(1)).count_total > 0, "growth is not seen");
 }
 
-/// A thread's first view does allocate, so that what the other tests see is the buffers' reuse.
+/// A thread's first view does allocate. So the other tests see that buffers are reused.
 #[test]
 fn the_first_view_of_a_thread_allocates() {
     let pair = ViewPair::byol(224, MEAN, STD).unwrap();
@@ -247,9 +246,9 @@ impl<G: ViewGenerator> ViewGenerator for Counting<G> {
 
 /// A batch on a warm pool, into the buffers of the batch before.
 ///
-/// Asserted: no view allocates, on any thread; and on the thread that asks for the batch, nothing
-/// is allocated by `render_batch` itself beyond a few small pieces that do not grow with the batch,
-/// which leaves room for what rayon takes for a job but none for a buffer of views.
+/// No view allocates, on any thread. On the calling thread `render_batch` itself allocates only a
+/// few small pieces that do not grow with the batch. That is enough for rayon's jobs, but not for a
+/// buffer of views.
 #[test]
 fn a_batch_on_a_warm_pool_allocates_nothing_per_image() {
     const THREADS: usize = 3;
@@ -264,7 +263,7 @@ fn a_batch_on_a_warm_pool_allocates_nothing_per_image() {
         .map(|i| (i, source(&pixels[i as usize % SIZES.len()], SIZES[i as usize % SIZES.len()])))
         .collect();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap();
-    // Every thread on its own, since nobody knows which of them will get which image.
+    // Every thread by itself, since any of them may get any image.
     pool.broadcast(|_| warm_up(counting.generator.configs().iter()));
     let mut out = Vec::new();
     let mut batch = |images: usize, epoch| {
@@ -291,7 +290,7 @@ fn a_batch_on_a_warm_pool_allocates_nothing_per_image() {
     }
 }
 
-/// The blur's scratch grows with σ, so a wider σ than any before is the one case left out above.
+/// The blur's scratch grows with σ. A wider σ than any before is the one case left out above.
 #[test]
 fn a_wider_blur_grows_the_buffers_once() {
     let mut image = Image::filled(64, 64, [0.5; 3]);

@@ -1,4 +1,4 @@
-//! The fifteen corruptions beside the authors' programs, and what must hold for any picture.
+//! The fifteen corruptions compared with the authors' programs, and properties for any picture.
 //!
 //! `tests/reference/corruptions.py` makes the references and says how. Corruptions without
 //! randomness are compared value by value; random ones by the moments of five statistics over many
@@ -127,8 +127,8 @@ fn deterministic_ones_agree_with_the_authors_program() {
     }
 }
 
-/// Five deviations of the difference of two means of so many draws, and a tenth of a level for what
-/// rounding does. Frost is drawn and not photographed, so only its amount must be near.
+/// Five deviations of the difference of two means of so many draws, and a tenth of a level for
+/// rounding. Frost is drawn and not photographed, so only its amount must be near.
 #[test]
 fn random_ones_have_the_moments_of_the_authors_program() {
     let (path, committed) = reference_file();
@@ -146,7 +146,7 @@ fn random_ones_have_the_moments_of_the_authors_program() {
                 let name = format!("moments/{}/{side}/{}", corruption.name(), severity.level());
                 let moments = floats(file.tensor(&name).unwrap().data());
                 let draws = moments[10] as usize;
-                // Few of the large ones, which take long.
+                // Few of the large ones, since they take long.
                 let ours = if committed && side == 224 { 6 } else { draws };
                 let mut sums = [0.0; 5];
                 for i in 0..ours {
@@ -241,7 +241,7 @@ fn keys_are_all_different() {
     assert_eq!(views.len(), 75);
 }
 
-/// Extreme sizes that a shrinking generator would rarely try together.
+/// Extreme sizes that a random generator would rarely try together.
 #[test]
 fn any_shape_works() {
     for (width, height) in

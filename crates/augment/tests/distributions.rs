@@ -144,7 +144,7 @@ fn blur_sigmas_are_torchvisions() {
     Reference::read().check("blur/sigma", draws);
 }
 
-/// That the comparison can fail: a range off by 2 % is told apart.
+/// The comparison can fail: it detects a range that is off by 2 %.
 #[test]
 fn a_slightly_different_range_is_noticed() {
     let reference = Reference::read();

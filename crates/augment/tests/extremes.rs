@@ -24,7 +24,8 @@ fn log_uniform(low: f32, high: f32, rng: &mut ViewRng) -> f32 {
     (low.ln() + (high.ln() - low.ln()) * rng.random::<f32>()).exp().clamp(low, high)
 }
 
-/// `[low, high]` within the limits; one value in a quarter of the cases, all of it in another.
+/// `[low, high]` within the limits: a single value in a quarter of the cases, the whole range in
+/// another.
 fn range(low: f32, high: f32, rng: &mut ViewRng) -> [f32; 2] {
     let (a, b) = (log_uniform(low, high, rng), log_uniform(low, high, rng));
     match rng.random_range(0..4) {

@@ -1,8 +1,8 @@
 //! Every operation against torchvision, value by value.
 //!
-//! `tests/reference/augmentation.py` made the file and says which torchvision. Two references:
-//! `torchvision.transforms.v2.functional` on f32 tensors in `[0, 1]`, and the same functions on PIL
-//! images where PIL computes the same thing but for its rounding to 8 bits.
+//! `tests/reference/augmentation.py` made the file and says which torchvision. There are two
+//! references: `torchvision.transforms.v2.functional` on f32 tensors in `[0, 1]`, and the same
+//! functions on PIL images, if PIL differs only by its rounding to 8 bits.
 //!
 //! An operation passes if at least 99.9 % of its values are within 1/255 of the reference and all
 //! within 2/255, on pictures from 1×1 up and at the ends of the parameters' ranges.
@@ -230,10 +230,10 @@ fn resize_agrees() {
     compare("resize", "tensor", 114, resized);
 }
 
-/// PIL rounds and clips to 8 bits after each of the two passes. Where bicubic overshoots in the
-/// first, that is more than rounding: at full contrast PIL is up to 19.2/255 from torchvision's own
-/// float result, with 0.8 % of the values beyond 1/255 (the generator prints it). Bicubic is
-/// therefore compared on noise of half the contrast, bilinear on every picture.
+/// PIL rounds and clips to 8 bits after each of the two passes. If bicubic overshoots in the first
+/// pass, that is more than rounding. At full contrast PIL is up to 19.2/255 from torchvision's own
+/// float result, with 0.8 % of the values beyond 1/255 (the generator prints it). So bicubic is
+/// compared on noise of half the contrast, bilinear on every picture.
 #[test]
 fn resize_agrees_with_pil() {
     compare("resize", "pil", 74, resized);
@@ -304,8 +304,8 @@ fn blur_agrees() {
     });
 }
 
-/// torchvision refuses a radius of the image's side or more; ours reflects as often as needed, so
-/// that the values stay averages of the image's own.
+/// torchvision refuses a radius of the image's side or more. Ours reflects as often as needed, so
+/// values stay averages of the image's own.
 #[test]
 fn blur_of_images_smaller_than_the_kernel_is_an_average() {
     for name in ["noise-1x1", "noise-1x7", "noise-5x1", "noise-2x3"] {

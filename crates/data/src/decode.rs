@@ -1,7 +1,7 @@
-//! Image files become RGB pixels, within limits.
+//! Decodes image files into RGB pixels, within limits.
 //!
-//! What is read and how it becomes RGB is said at [`open_image_folder`](crate::open_image_folder).
-//! A file that is cut off is refused, even where much of it could be shown.
+//! [`open_image_folder`](crate::open_image_folder) says what is read and how it becomes RGB. A
+//! truncated file is refused, even if much of it could be shown.
 
 mod jpeg;
 mod png;
@@ -22,20 +22,20 @@ use crate::DataError;
 const MAX_FILE_BYTES: u64 = 512 << 20;
 /// nor its image wider or higher than this,
 const MAX_SIDE: u32 = 32_768;
-/// nor have more pixels than this, beyond which Pillow speaks of a decompression bomb,
+/// nor have more pixels than this: beyond it Pillow reports a decompression bomb,
 const MAX_PIXELS: u64 = 178_956_970;
 /// nor may its pixels take more memory than this as they come from the decoder.
 const MAX_DECODE_BYTES: u64 = 1 << 30;
 /// Comments and profiles inside a PNG file are compressed too.
 const MAX_PNG_METADATA_BYTES: u64 = 64 << 20;
 
-/// Decodes one file by its content, whatever its extension says, turned upright by its EXIF
-/// orientation, in RGB.
+/// Decodes one file into RGB. The content decides on the format, not the extension. The image is
+/// turned upright by its EXIF orientation.
 ///
 /// # Errors
-/// A file that is not there, not an image of a known kind, damaged, or beyond the limits on size.
+/// A file that is missing, damaged, of an unknown kind, or beyond the limits on size.
 pub fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
-    // Before opening: that would wait for a writer at the other end of a pipe.
+    // Checked before opening: opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
     if !metadata.is_file() {
         return Err(DataError::format(path, "not a regular file"));
@@ -53,17 +53,17 @@ pub fn decode_file(path: &Path) -> Result<RgbImage, DataError> {
     decode_bytes(path, &bytes)
 }
 
-/// The same for the bytes of a file; `path` says in errors where they come from.
+/// The same for the bytes of a file. Errors name `path` as their origin.
 pub(crate) fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<RgbImage, DataError> {
-    // Decoders are written with care and fuzzed, and yet an assertion that only one damaged file
-    // in millions meets would end a run of days. They work on memory of their own, so nothing is
-    // left half done behind a panic. Its message is printed, once per such file.
+    // Decoders are fuzzed, and yet one damaged file in millions may fail an assertion and end a run
+    // of days. A decoder works on its own memory, so a panic leaves nothing half done. Its message
+    // is printed once for each such file.
     catch_unwind(AssertUnwindSafe(|| decode(bytes)))
         .unwrap_or_else(|_| Err("the decoder failed on this file".into()))
         .map_err(|reason| DataError::format(path, reason))
 }
 
-/// Errors are reasons for people.
+/// Errors are reasons in plain words.
 fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
     if bytes.is_empty() {
@@ -83,7 +83,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(image?.into_rgb8())
 }
 
-/// What the `image` crate makes of it, upright.
+/// Decodes with the `image` crate and turns the image upright.
 fn by_image(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -96,14 +96,15 @@ fn by_image(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, String> {
     let (width, height) = decoder.dimensions();
     // Of the limits above, the decoders of JPEG, BMP, WebP and GIF observe only width and height.
     check_size(width, height, decoder.total_bytes())?;
-    // Damaged metadata are no reason to do without the image.
+    // Damaged metadata is no reason to refuse the image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(reason)?;
     image.apply_orientation(orientation);
     Ok(image)
 }
 
-/// `bytes`: of the pixels as they come from the decoder. To be asked before they are taken.
+/// Checks an image's size before its memory is taken. `bytes`: those of the pixels from the
+/// decoder.
 fn check_size(width: u32, height: u32, bytes: u64) -> Result<(), String> {
     let pixels = u64::from(width) * u64::from(height);
     if pixels == 0 {
@@ -121,7 +122,7 @@ fn check_size(width: u32, height: u32, bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// In words for people who do not know the decoders, which speak to programmers.
+/// The reason in plain words. Decoders' messages are for programmers.
 fn reason(error: ImageError) -> String {
     let name = |hint: ImageFormatHint| match hint {
         ImageFormatHint::Exact(ImageFormat::Jpeg) => "JPEG",
@@ -147,7 +148,7 @@ fn reason(error: ImageError) -> String {
     }
 }
 
-/// The decoder does not miss chunks at the end, where the orientation is.
+/// The decoder does not notice missing chunks at the end, and the orientation may be there.
 fn webp_is_whole(bytes: &[u8]) -> bool {
     let length = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
     length.is_some_and(|length| bytes.len() as u64 >= 8 + u64::from(length))
@@ -167,10 +168,10 @@ mod tests {
             .collect()
     }
 
-    /// Where what is behind the pixels turns the image: nothing tells that it is missing.
+    /// Files with the orientation behind the pixels: nothing tells that it is missing.
     const TURNED_BY_THE_END: [&str; 2] = ["exif-behind.png", "exif-packed-text.png"];
 
-    /// Enough of each file is cut at every place for all kinds of segments to be met.
+    /// Each file is cut at enough places to meet every kind of segment.
     #[test]
     fn a_cut_file_is_refused_or_whole() {
         for (name, bytes) in fixtures() {
@@ -209,7 +210,7 @@ mod tests {
         }
     }
 
-    /// Nothing that only a programmer would understand.
+    /// The message needs no programmer to understand it.
     fn is_plain(reason: &str) -> bool {
         let signs = ["::", "{", "(", "`", "Error", "error", "Some", "None", "decoder for", "UTF"];
         !reason.is_empty() && !signs.iter().any(|sign| reason.contains(sign))

@@ -33,7 +33,7 @@ pub enum DataError {
     Unknown {
         /// The name asked for.
         name: String,
-        /// The name that this is probably a mistyped form of.
+        /// The name that was probably meant.
         meant: Option<String>,
         /// The names there are.
         known: String,
@@ -58,7 +58,7 @@ pub enum DataError {
         /// The locked file.
         path: PathBuf,
     },
-    /// No address gave a file.
+    /// A file could not be had from any address.
     #[error(
         "{file} could not be downloaded:{}\nWhat has arrived is kept: try again later, name another \
          place with `--mirror URL-OR-FOLDER`, or put the file into {folder}",
@@ -67,12 +67,12 @@ pub enum DataError {
     Download {
         /// Its name.
         file: String,
-        /// Where a copy would be taken from.
+        /// The folder that a copy would be taken from.
         folder: PathBuf,
         /// Every attempt in order.
         failures: Vec<FetchFailure>,
     },
-    /// Files are missing, and no server was to be asked.
+    /// Files are missing, and no server may be asked.
     #[error(
         "{name} is not complete, and nothing is downloaded offline. Put these files into {folder}, \
          or name a folder that has them with `--mirror FOLDER`:{}",
@@ -97,7 +97,7 @@ pub enum DataError {
     /// A request that does not fit the data.
     #[error("{0}")]
     Request(String),
-    /// From the augmentation.
+    /// An error of the augmentation.
     #[error(transparent)]
     Augment(#[from] selfsame_augment::AugmentError),
 }
@@ -126,19 +126,19 @@ pub enum FetchError {
     /// No connection, or a broken one.
     #[error("{0}")]
     Connection(String),
-    /// Nothing came for too long.
-    #[error("nothing came for too long")]
+    /// No data arrived for too long.
+    #[error("no data arrived for too long")]
     Timeout,
     /// The answer ended early.
-    #[error("{found} of {expected} bytes came")]
+    #[error("only {found} of {expected} bytes arrived")]
     Short {
         /// Bytes of the file.
         expected: u64,
-        /// Bytes that came.
+        /// Bytes that arrived.
         found: u64,
     },
-    /// A continuation that does not fit what is here.
-    #[error("cannot go on from what is here: {0}")]
+    /// A continuation that does not fit the bytes here.
+    #[error("cannot continue the part that is here: {0}")]
     Range(String),
     /// Not the size that the manifest says.
     #[error("{found} bytes instead of the {expected} that the manifest says")]
@@ -159,7 +159,7 @@ pub enum FetchError {
     Sum {
         /// In hexadecimal, as the manifest says.
         expected: String,
-        /// In hexadecimal, of what came.
+        /// In hexadecimal, of the file that arrived.
         found: String,
     },
     /// A file here could not be read or written.
@@ -179,7 +179,7 @@ impl FetchError {
     }
 }
 
-/// Each on a line of its own; one that repeats is told once, with how often.
+/// One item a line. Repeated items stand once, with their count.
 fn lines(items: &[impl fmt::Display]) -> String {
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     let line = |same: &[String]| match same.len() {
@@ -198,7 +198,7 @@ impl DataError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// What is wrong, without the path where it stands beside it anyway.
+    /// What is wrong, without the path, for places that show the path anyway.
     pub fn reason(self) -> String {
         match self {
             Self::Io { action, source, .. } => format!("cannot {action} it: {source}"),

@@ -1,5 +1,5 @@
 //! The parsers of outside input as functions of bytes, for `crates/data/fuzz` and `tests/seeds.rs`.
-//! Not part of the interface.
+//! They are not part of the interface.
 
 use std::io::Cursor;
 use std::path::{Component, Path};
@@ -82,7 +82,7 @@ pub fn pack(bytes: &[u8]) -> bool {
     true
 }
 
-/// The length of a pixel file, which is all the header that there is, and a file of labels.
+/// A file of labels, and the length of a pixel file, which has no header.
 pub fn stl10(bytes: &[u8]) -> bool {
     let Some((length, labels)) = bytes.split_first_chunk() else { return false };
     let images = stl::image_count(u64::from_le_bytes(*length), path());

@@ -1,9 +1,12 @@
 //! Image data sets for self-supervised learning: from files to batches of views.
 //!
-//! [`open`] turns a data set's name or a folder of images into [`Splits`]; a [`ViewLoader`]
-//! shuffles, decodes and augments in background threads while a model trains. Every file is
-//! outside input: parsers check before they allocate, an unreadable image in a folder is reported
-//! and skipped, and archives cannot write outside their folder.
+//! [`open`] turns a data set's name or a folder of images into [`Splits`]. A [`ViewLoader`]
+//! shuffles, decodes and augments in background threads while a model trains. Every file is outside
+//! input. Parsers check before they allocate, an unreadable image in a folder is reported and
+//! skipped, and archives cannot write outside their folder.
+//!
+//! Imports point downwards: `files` know bytes, `sets` know images, `formats` read files into sets,
+//! `catalogue` finds and opens them, and `loading` makes batches.
 
 mod catalogue;
 mod decode;

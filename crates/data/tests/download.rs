@@ -1,4 +1,4 @@
-//! Downloads from a real server on this machine, which behaves as badly as it is told to.
+//! Downloads from a real server on this machine, with faults to order.
 
 mod server;
 
@@ -50,7 +50,7 @@ impl Sets {
         std::fs::read(self.path("set").join(name)).unwrap()
     }
 
-    /// The attempts of a download that fails; nothing is put in place.
+    /// The attempts of a failing download. Nothing is put in place.
     fn failures(&self, options: &DownloadOptions) -> Vec<FetchError> {
         let error = self.download(options).unwrap_err();
         assert!(!self.path("set").exists());
@@ -77,7 +77,7 @@ fn sha256(bytes: &[u8]) -> String {
     format!("sha256 = \"{digits}\"\n")
 }
 
-/// Bytes without a pattern that a wrong offset would keep.
+/// Bytes without a pattern, so that a wrong offset shows.
 fn content() -> Vec<u8> {
     (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
@@ -134,7 +134,7 @@ fn a_cut_connection_is_resumed_where_it_broke() {
     let requests = server.requests();
     let ranges: Vec<_> = requests.iter().map(|r| r.range.as_deref()).collect();
     assert_eq!(ranges, [None, Some("bytes=70000-"), Some("bytes=120000-")]);
-    // The tag makes sure that both halves are of one version.
+    // The tag ensures that both halves are of one version.
     assert_eq!(requests[1].if_range.as_deref(), Some("\"v1\""));
 }
 
@@ -174,7 +174,7 @@ fn servers_that_cannot_resume_are_started_anew() {
         assert!(sets.complete("file.bin") == bytes, "{bad:?}");
         let requests = server.requests();
         assert_eq!(requests[1].range.as_deref(), Some("bytes=70000-"));
-        // After a refusal nothing of the old part is built on.
+        // After a refusal the old part is not continued.
         assert!(requests.get(2).is_none_or(|r| r.range.is_none()), "{bad:?}");
     }
 }
@@ -329,7 +329,7 @@ fn silence_ends_in_a_timeout_and_the_part_is_kept() {
     let bytes = content();
     let server = Server::new(&bytes, [Behaviour::Stall(60_000), Behaviour::Serve]);
     let sets = Sets::of(&[server.url("file.bin")], &bytes);
-    // Long enough for what does come on a busy machine.
+    // Long enough for real answers on a busy machine.
     let impatient = DownloadOptions { idle_timeout: Duration::from_millis(700), ..once() };
     let failures = sets.failures(&impatient);
     assert!(matches!(failures[..], [FetchError::Timeout]), "{failures:?}");
@@ -386,7 +386,7 @@ fn offline_says_what_is_wanted_where_and_takes_what_is_there() {
     let text = error.to_string();
     assert!(text.contains(&url) && text.contains(work.to_str().unwrap()), "{text}");
 
-    // A wrong file is named, and left to whoever put it there.
+    // A wrong file is named and stays where it is.
     std::fs::write(work.join("file.bin"), vec![0; 200_000]).unwrap();
     let error = sets.download(&offline).unwrap_err().to_string();
     assert!(error.contains("SHA-256"), "{error}");

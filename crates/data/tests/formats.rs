@@ -1,4 +1,4 @@
-//! Every format that is read, against Pillow's reading of the same file.
+//! Every supported format, compared with Pillow's pixels of the same file.
 
 use std::ffi::OsStr;
 use std::path::Path;

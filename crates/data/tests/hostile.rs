@@ -1,4 +1,4 @@
-//! A folder of good images among files made to break, exhaust or hang whoever reads them.
+//! A folder of good images among files that are made to break, exhaust or hang a reader.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use selfsame_data::{Links, open_image_folder};
 
 const CHILD: &str = "SELFSAME_HOSTILE_CHILD";
-/// The bombs would each take more than this. Good images and the program itself take a few.
+/// Each bomb would take more than this. Good images and the program itself take a few MB.
 const MAX_PEAK_MIB: u64 = 32;
 const MAX_TIME: Duration = Duration::from_secs(60);
 
-/// The folder is opened in a process of its own, whose memory and time nothing else adds to.
+/// The folder is opened in a process of its own, so that nothing else adds to its memory and time.
 #[test]
 fn good_images_are_found_and_bad_ones_named_in_little_memory() {
     if let Some(folder) = std::env::var_os(CHILD) {
@@ -57,7 +57,8 @@ fn check(root: &Path) {
         let image = splits.train.image(found[&path]).unwrap();
         let expected = image::open(original).unwrap().into_rgb8();
         assert_eq!(image.dimensions(), expected.dimensions(), "{}", path.display());
-        // JPEG is decoded as Pillow does, and by `image` a few levels otherwise (`formats.rs` knows how far).
+        // JPEG is decoded as Pillow does, and by `image` a few levels otherwise (`formats.rs` knows
+        // how far).
         let off = image.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(off <= Some(4), "{}", path.display());
     }
@@ -94,7 +95,7 @@ fn put(path: PathBuf, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Where they are, and what they are copies of.
+/// Their paths, and the originals that they are copies of.
 fn write_good(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
     let png = fixture("rgb.png");
     let mut places: Vec<(PathBuf, PathBuf)> =
@@ -115,7 +116,7 @@ fn write_good(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
     image::RgbImage::from_pixel(1, 1, image::Rgb([1, 2, 3])).save(&dot).unwrap();
     good.insert(dot.clone(), dot);
 
-    // Nothing of this is an image, and nobody wants to hear of it.
+    // None of this is an image, and none of it is reported.
     put(folder.join("notes.txt"), b"hello");
     put(folder.join("SHA256SUMS"), b"0 rgb.png");
     put(folder.join(".hidden/rgb.png"), b"");
@@ -176,7 +177,7 @@ fn write_bad(folder: &Path) -> Vec<PathBuf> {
     bad
 }
 
-/// A few bytes each that speak of 30,000 × 30,000 pixels, or what the format has to offer.
+/// A few bytes each that claim 30,000 × 30,000 pixels, or as many as the format can.
 fn headers_that_promise_too_much() -> Vec<(OsString, Vec<u8>)> {
     const SIDE: u32 = 30_000;
     let read = |name: &str| std::fs::read(fixture(name)).unwrap();
@@ -214,7 +215,7 @@ fn headers_that_promise_too_much() -> Vec<(OsString, Vec<u8>)> {
         ("huge.png".into(), png),
         ("huge.tif".into(), sides(200, 100)),
         ("huge-ppm.png".into(), b"P6 30000 30000 255\n123".to_vec()),
-        // Within the limits, but there is nothing behind the header.
+        // Within the limits, but nothing follows the header.
         ("short-ppm.png".into(), b"P6 30000 5900 65535\n123".to_vec()),
         ("plain-ppm.png".into(), b"P3 30000 5900 255\n1 2 3".to_vec()),
         ("plain-pbm.png".into(), b"P1 13000 13000\n1 0 1".to_vec()),

@@ -1,9 +1,9 @@
-//! Folders of images as people have them: that each image is used or told about, once, and with the
-//! right label.
+//! Folders of images as people have them: each image is used or reported, once, and with the right
+//! label.
 //!
-//! `corpus` makes folders whose images say which one they are, `check` holds what was made of a
-//! folder against what has to be made of it. The other modules are situations by name, and `random`
-//! draws hundreds more.
+//! `corpus` makes folders of images with a number in their pixels. `check` compares a reading of a
+//! folder with the right one. The other modules are situations by name, and `random` draws hundreds
+//! more.
 
 #[path = "layouts/check.rs"]
 mod check;

@@ -11,8 +11,9 @@ use selfsame_data::{Links, open_image_folder};
 const FOLDERS: usize = 1000;
 const FILES: usize = 1000;
 
-/// Prints seconds and memory; the targets are 20 s and 500 MB. The folder is made of hard links to a few JPEG files. With `SELFSAME_MILLION` set, it is made
-/// there if it is not there yet and stays, so that it can be opened again with cold caches.
+/// Prints seconds and memory; the targets are 20 s and 500 MB. The folder is made of hard links to
+/// a few JPEG files. With `SELFSAME_MILLION` set, the folder is made there once and stays, so that
+/// it can be opened again with cold caches.
 #[test]
 #[ignore = "makes a million files"]
 fn what_a_million_files_cost() {

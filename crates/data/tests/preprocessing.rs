@@ -1,4 +1,5 @@
-//! What evaluation gives the encoder, against `docs/preprocess.py`: Pillow, PyTorch and torchvision.
+//! The pixels that evaluation gives the encoder, compared with `docs/preprocess.py`: Pillow,
+//! PyTorch and torchvision.
 
 use std::path::Path;
 

@@ -26,7 +26,7 @@ fn seeds_and_their_variants_are_read_or_refused() {
             }
             let mut flipped = bytes.clone();
             let bits = 8 * bytes.len();
-            // A step that is odd meets every bit of a byte in turn.
+            // An odd step meets every bit of a byte in turn.
             for bit in (0..bits).step_by((bits / FLIPS) | 1) {
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 parse(&flipped);

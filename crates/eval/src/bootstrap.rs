@@ -10,23 +10,22 @@ use crate::EvalError;
 
 /// Percentile bootstrap (Efron & Tibshirani, 1993, section 13.3) of a mean over test images.
 ///
-/// The images are drawn again with replacement, as many as there are, `resamples` times; the
-/// interval lies between the `(1 − level) / 2` quantiles of the means at both ends. It says how far
-/// the figure would move with other test images, not with another seed of training: for that there
-/// is [`mean_and_deviation`].
+/// As many images as there are get drawn with replacement, `resamples` times. The interval lies
+/// between the `(1 − level) / 2` quantiles of the means at both ends. It says how far the figure
+/// would move with other test images. For other seeds of training there is [`mean_and_deviation`].
 ///
-/// Where the outcomes have few distinct values (right or wrong: two), the number of times that each
-/// value is drawn is taken from its distribution, a multinomial (for two a binomial), instead of from
-/// as many draws as there are images. The distribution of the means is exactly the same.
+/// Outcomes with few distinct values (right or wrong: two) are not drawn one by one. The count of
+/// each value is drawn from its distribution, a multinomial (for two a binomial). The distribution
+/// of the means is exactly the same.
 ///
 /// The same seed gives the same interval, on any number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bootstrap {
     /// How often the images are drawn again.
     pub resamples: usize,
-    /// Probability that the interval is to contain the true mean, above 0 and below 1.
+    /// Probability that the interval contains the true mean, above 0 and below 1.
     pub level: f64,
-    /// Of the draws.
+    /// The seed of the draws.
     pub seed: u64,
 }
 
@@ -49,7 +48,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether all of it is on one side of 0: for a difference, whether it can be told from chance.
+    /// Whether all of it is on one side of 0. A difference is then more than chance.
     pub fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0
     }
@@ -97,16 +96,18 @@ impl Bootstrap {
         self.mean(&outcomes)
     }
 
-    /// How much larger the mean of `a` is than that of `b`, both on the same images in the same
-    /// order. Pairs are drawn together, so that what makes an image hard for both cancels, and the
-    /// interval is narrower than that of two separate means.
+    /// The mean of `a` minus that of `b`, both on the same images in the same order. Pairs are
+    /// drawn together, so an image that is hard for both cancels. The interval is narrower than
+    /// that of two separate means.
     ///
     /// # Errors
-    /// As [`mean`](Self::mean), or of different lengths.
+    /// As [`mean`](Self::mean), or outcomes of different lengths.
     pub fn difference(&self, a: &[f64], b: &[f64]) -> Result<Interval, EvalError> {
         if a.len() != b.len() {
             let (a, b) = (a.len(), b.len());
-            return Err(EvalError::Request(format!("pairs need as many outcomes: {a} and {b}")));
+            return Err(EvalError::Request(format!(
+                "pairs need the same number of outcomes, not {a} and {b}"
+            )));
         }
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         self.mean(&differences)
@@ -127,7 +128,7 @@ impl Bootstrap {
 fn distinct(outcomes: &[f64], most: usize) -> Option<Vec<(f64, u64)>> {
     let mut counts: Vec<(f64, u64)> = Vec::new();
     for outcome in outcomes {
-        // Zero has two signs and one meaning.
+        // 0 and −0 are the same value.
         let outcome = outcome + 0.0;
         match counts.binary_search_by(|(v, _)| v.total_cmp(&outcome)) {
             Ok(i) => counts[i].1 += 1,
@@ -138,8 +139,8 @@ fn distinct(outcomes: &[f64], most: usize) -> Option<Vec<(f64, u64)>> {
     Some(counts)
 }
 
-/// The mean of a multinomial draw: one binomial after the other, each of what the ones before have
-/// left over.
+/// The mean of a multinomial draw: one binomial after the other, each from the rest of those
+/// before.
 fn mean_of_counts(counts: &[(f64, u64)], n: u64, rng: &mut ChaCha8Rng) -> f64 {
     let (mut left, mut total, mut sum) = (n, n, 0.0);
     for (value, count) in counts {
@@ -163,7 +164,7 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 /// A mean over repetitions, such as seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MeanDeviation {
-    /// Of all of them.
+    /// The mean.
     pub mean: f64,
     /// Sample standard deviation (divided by n − 1); `None` for a single one.
     pub deviation: Option<f64>,
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn counts_and_draws_have_the_same_distribution() {
-        // The second list is the first with the ties broken far below what matters.
+        // The second list is the first with its ties broken by tiny amounts.
         let few: Vec<f64> = (0..600).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
         let many: Vec<f64> = few.iter().enumerate().map(|(i, v)| v + 1e-9 * i as f64).collect();
         let bootstrap = Bootstrap { resamples: 20_000, ..Bootstrap::default() };
@@ -270,7 +271,7 @@ mod tests {
             let bootstrap = Bootstrap { seed, resamples: 400, ..Bootstrap::default() };
             let interval = bootstrap.share(&correct).unwrap();
             prop_assert!(0.0 <= interval.low && interval.high <= 1.0);
-            // To the precision of 400 resamples of so few images.
+            // Within the precision of 400 resamples of so few images.
             let step = 1.0 / correct.len() as f64;
             prop_assert!(interval.low <= interval.mean + step);
             prop_assert!(interval.mean <= interval.high + step);

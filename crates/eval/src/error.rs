@@ -19,7 +19,7 @@ pub enum EvalError {
     /// The images could not be read.
     #[error("the images could not be read: {0}")]
     Images(Box<dyn std::error::Error + Send + Sync>),
-    /// The device did not hand features back.
+    /// The features could not be read from the device.
     #[error("cannot read features from the device: {0}")]
     Device(String),
     /// A decomposition that did not converge.

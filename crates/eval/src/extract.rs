@@ -5,22 +5,23 @@ use selfsame_models::Encoder;
 
 use crate::{EvalError, Features, LabelledImages};
 
-/// Pixels that go through an encoder together take no more than this.
+/// The most bytes of pixels that go through an encoder together.
 ///
-/// What the layers make of them takes five to twenty times as much for each of the two or three layers
-/// that are alive at once: 27 images of 224 pixels fit, with some 250 MB in a ResNet-18.
+/// Activations take five to twenty times as much for each of the two or three layers that are alive
+/// at once. 27 images of 224 pixels fit, with some 250 MB in a ResNet-18.
 pub const BATCH_BYTES: usize = 16 << 20;
 
-/// How many images of `values` numbers each go through an encoder together: at most `batch_size`, and
-/// as many as [`BATCH_BYTES`] hold, but at least one.
+/// How many images of `values` numbers each go through an encoder together: at most `batch_size`,
+/// and as many as [`BATCH_BYTES`] hold, but at least one.
 pub fn images_together(batch_size: usize, values: usize) -> usize {
     (BATCH_BYTES / size_of::<f32>() / values.max(1)).min(batch_size).max(1)
 }
 
 /// The features of all images, `batch_size` at a time or fewer (see [`BATCH_BYTES`]).
 ///
-/// The encoder must be on `device`, a plain one: there batch norm uses its running statistics,
-/// which is what evaluation means. A validation snapshot (`model.valid()`) is.
+/// The encoder must be on `device`, and the device must be a plain one: there batch norm uses its
+/// running statistics, as evaluation requires. A validation snapshot (`model.valid()`) is on a
+/// plain device.
 ///
 /// # Errors
 /// An autodiff device, unreadable images, features that are not finite.
@@ -34,7 +35,7 @@ pub fn extract(
     let mut start = 0;
     while start < images.len() {
         let mut pixels = Vec::new();
-        // The first one says how large they are.
+        // The first image gives the size.
         let shape = images.read(start..start + 1, &mut pixels).map_err(EvalError::Images)?;
         let together = images_together(batch_size, pixels.len());
         let end = (start + together).min(images.len());

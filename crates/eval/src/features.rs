@@ -46,7 +46,7 @@ impl Features {
         self.values.chunks_exact(self.dim)
     }
 
-    /// Every vector divided by its length; a zero vector stays zero.
+    /// Every vector divided by its length. A zero vector stays zero.
     pub fn normalized(&self) -> Self {
         let mut values = self.values.clone();
         for row in values.chunks_exact_mut(self.dim) {
@@ -58,7 +58,7 @@ impl Features {
         Self { values, ..*self }
     }
 
-    /// Some of the vectors, in the order of `indices`; those out of range are left out.
+    /// Some of the vectors, in the order of `indices`. Indices out of range are left out.
     pub fn select(&self, indices: &[usize]) -> Self {
         let rows = indices.iter().filter_map(|i| self.values.get(i * self.dim..(i + 1) * self.dim));
         let values: Vec<f32> = rows.flatten().copied().collect();
@@ -72,7 +72,9 @@ impl Features {
 /// Features of different lengths.
 pub(crate) fn check_dims(train: usize, test: usize) -> Result<(), EvalError> {
     if train != test {
-        return Err(EvalError::Request(format!("features of length {train} and of length {test}")));
+        return Err(EvalError::Request(format!(
+            "features of different lengths: {train} and {test}"
+        )));
     }
     Ok(())
 }

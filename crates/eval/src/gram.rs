@@ -1,6 +1,5 @@
-//! Centred (and scaled) features and their Gram matrices in f64, in blocks of bounded memory and in a
-//! fixed order of summation, so that results depend neither on the number of threads nor on the
-//! number of rows at once.
+//! Centred (and scaled) features and their Gram matrices in f64. Blocks bound the memory. The order
+//! of summation is fixed, so results do not depend on the number of threads or of rows at once.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
@@ -11,7 +10,7 @@ use crate::{EvalError, Features};
 /// Largest matrix that is decomposed: 128 MB, and some tens of seconds.
 pub(crate) const LARGEST: usize = 4096;
 
-/// What is taken from each dimension before anything else, and what it is multiplied with then.
+/// What is subtracted from each dimension, and what the rest is multiplied with.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scaling {
     pub mean: Vec<f64>,
@@ -19,7 +18,7 @@ pub(crate) struct Scaling {
 }
 
 impl Scaling {
-    /// The mean is taken away, nothing else.
+    /// Subtracts the mean, and nothing else.
     pub fn centring(features: &Features) -> Self {
         let (n, dim) = (features.rows().max(1) as f64, features.dim());
         let mut mean = vec![0f64; dim];
@@ -30,7 +29,7 @@ impl Scaling {
         Self { mean, scale: vec![1.0; dim] }
     }
 
-    /// To mean 0 and variance 1; a dimension that varies by no more than f32's rounding becomes 0.
+    /// Scales to mean 0 and variance 1. A dimension that varies only by f32's rounding becomes 0.
     pub fn standardising(features: &Features) -> Self {
         let mut scaling = Self::centring(features);
         let mut variance = vec![0f64; features.dim()];
@@ -125,7 +124,7 @@ impl Scaling {
 
 const BLOCK: usize = 256;
 
-/// The lower triangle of `Σ m mᵀ` over `length` vectors of `size`, which `fill` writes, some at a
+/// The lower triangle of `Σ m mᵀ` over `length` vectors of `size`. `fill` writes some vectors at a
 /// time, from a given one on.
 fn gram(size: usize, length: usize, fill: impl Fn(usize, &mut [f64])) -> Mat<f64> {
     const STRIPE: usize = 64;

@@ -1,10 +1,10 @@
-//! Labelled images as an encoder is evaluated on them.
+//! Labelled images for the evaluation of an encoder.
 
 use std::ops::Range;
 
 use crate::{EvalError, Features};
 
-/// Images in the form that an encoder is evaluated on: no augmentation, normalised.
+/// Images for the evaluation of an encoder: normalised, without augmentation.
 pub trait LabelledImages {
     /// How many there are.
     fn len(&self) -> usize;
@@ -13,7 +13,7 @@ pub trait LabelledImages {
     /// returns `[channels, height, width]`, which is the same for all.
     ///
     /// # Errors
-    /// Whatever keeps the images from being read.
+    /// Any reason why the images cannot be read.
     fn read(
         &self,
         range: Range<usize>,

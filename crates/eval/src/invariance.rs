@@ -4,21 +4,21 @@ use serde::Serialize;
 
 use crate::{EvalError, Features};
 
-/// How far an augmentation moves an image, measured against how far images are from each other.
+/// How far an augmentation moves an image, relative to the distance between images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Invariance {
-    /// Mean squared distance of an image to itself augmented: `1/N Σ_i ‖u_i − v_i‖²`.
+    /// Mean squared distance of an image to its augmentation: `1/N Σ_i ‖u_i − v_i‖²`.
     pub same: f64,
-    /// Mean squared distance of an image to another one augmented:
+    /// Mean squared distance of an image to the augmentation of another:
     /// `1/(N (N−1)) Σ_{i≠j} ‖u_i − v_j‖²`.
     pub other: f64,
-    /// `same / other`: 0 = invariant, 1 = an augmented image is as far away as another image. `None`
-    /// where all embeddings are one point, which is invariant to everything and useless.
+    /// `same / other`: 0 = invariant, 1 = an augmented image is as far away as another image.
+    /// `None` if all embeddings are one point: it is invariant to everything and useless.
     pub ratio: Option<f64>,
 }
 
-/// Measures invariance to one augmentation, from the features of N images and of the same N images,
-/// in the same order, with that augmentation alone.
+/// Measures invariance to one augmentation. Takes the features of N images, and of the same images
+/// in the same order with that augmentation alone.
 ///
 /// `u` and `v` are the features divided by their length, so that distances are `2 − 2 cos` (the
 /// alignment of Wang & Isola, 2020, section 4.1.2, is `same` with α = 2). All pairs enter `other`
@@ -54,7 +54,7 @@ pub fn invariance(clean: &Features, augmented: &Features) -> Result<Invariance, 
     let cross: f64 = sum_u.iter().zip(&sum_v).map(|(a, b)| a * b).sum();
     let count = n as f64;
     let other = ((count - 1.0) * squares - 2.0 * (cross - products)) / (count * (count - 1.0));
-    // What is left of distances between equal vectors after rounding in f64.
+    // The distance that f64's rounding leaves between equal vectors.
     let other = if other > 1e-13 { other } else { 0.0 };
     let same = same / count;
     Ok(Invariance { same, other, ratio: (other > 0.0).then(|| same / other) })

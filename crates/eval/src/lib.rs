@@ -1,16 +1,17 @@
-//! Is the representation any good, and has it collapsed? Scores of frozen features, and a doctor.
+//! Is the representation good, and has it collapsed? Scores of frozen features, and a doctor.
 //!
-//! `extract` turns labelled images into [`Features`] with an encoder in evaluation mode and
-//! without augmentation. A [`Probe`] scores them against labels: [`Knn`], with [`KnnGrid`] to choose k and T, and
-//! [`LinearProbe`]; [`nearest`] is the search behind k-NN. [`KMeans`] with [`normalized_mutual_information`] and
-//! [`adjusted_rand_index`] asks how well they cluster, [`Bootstrap`] how sure a figure is, [`invariance`] and
-//! [`FactorReader`] what they have become invariant to; [`Pca`] and [`TSne`] draw them.
+//! `extract` turns labelled images into [`Features`] with an encoder in evaluation mode, without
+//! augmentation. A [`Probe`] scores them against labels: [`Knn`], with [`KnnGrid`] to choose k and
+//! T, and [`LinearProbe`]. [`nearest`] is the search behind k-NN. [`KMeans`] with
+//! [`normalized_mutual_information`] and [`adjusted_rand_index`] measures how well features
+//! cluster. [`Bootstrap`] says how sure a figure is. [`invariance`] and [`FactorReader`] measure
+//! what features have become invariant to. [`Pca`] and [`TSne`] draw them.
 //!
-//! Collapse is told without labels: [`Spread`], [`PairSignals`] and [`PredictorSpectrum`] measure,
-//! [`Evidence::diagnose`] says what it means, and [`Watch`] when to stop.
+//! Collapse is found without labels: [`Spread`], [`PairSignals`] and [`PredictorSpectrum`] measure,
+//! [`Evidence::diagnose`] says what it means, and [`Watch`] says when to stop.
 //!
-//! Without the default feature `burn` there is no `extract`, and no deep-learning framework: features
-//! from anywhere can be judged.
+//! Without the default feature `burn` there is no `extract` and no deep-learning framework.
+//! Features from anywhere can be judged.
 
 mod bootstrap;
 mod clusters;

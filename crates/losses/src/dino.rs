@@ -19,7 +19,8 @@ use crate::{at_least_f32, sums};
 /// let device = Device::flex();
 /// let logits = || Tensor::<2>::random([8, 16], Distribution::Default, &device);
 /// let center = Tensor::<1>::zeros([16], &device);
-/// let loss = DinoLoss::default().symmetric((logits(), logits()), (logits(), logits()), center, 0.04);
+/// let (students, teachers) = ((logits(), logits()), (logits(), logits()));
+/// let loss = DinoLoss::default().symmetric(students, teachers, center, 0.04);
 /// assert!(loss.into_scalar::<f32>() > 0.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,9 +1,9 @@
-//! Writes the event files of an imagined run that crashed and went on:
+//! Writes the event files of an imagined run that crashed and continued:
 //! `cargo run --release -p selfsame-report --example events -- LOGDIR`, then
 //! `tensorboard --logdir LOGDIR`.
 //!
-//! The first part has 200 steps and ends in a torn record; the second goes on from step 150 and
-//! crosses step 200, so that TensorBoard must hide the steps 150 to 199 of the first.
+//! The first part has 200 steps and ends in a torn record. The second continues at step 150 and
+//! crosses step 200. So TensorBoard must hide steps 150 to 199 of the first.
 
 use std::error::Error;
 use std::f32::consts::PI;
@@ -36,7 +36,7 @@ fn at(step: u64) -> At {
     At { step, wall_time: BEGIN + step as f64 / 2.0 }
 }
 
-/// Logs `steps`; `wrong` is added where the second part must supersede the first.
+/// Logs `steps`. `wrong` is added to values that the second part must replace.
 fn log(
     events: &mut EventWriter,
     steps: std::ops::Range<u64>,

@@ -77,7 +77,7 @@ fn a_comparison_overlays_what_has_one_title_and_takes_missing_parts() {
     check(&html);
     // Loss, k-NN, and one each for the two collapse signals and the spectra before and after.
     assert_eq!(html.matches("class=\"chart").count(), 6);
-    // The same name twice is told apart.
+    // Equal names get different labels.
     assert!(html.contains("small (2)"));
     // Both runs show the same pictures, which stand in the page once.
     assert_eq!(html.matches("background-image:url(").count(), 1);
@@ -104,7 +104,7 @@ fn crosses_are_explained_only_where_there_are_some() {
 fn maps_show_their_own_pictures_where_they_have_some() {
     let mut run = small();
     let mut own = run.sprite.clone().unwrap();
-    // The header of a JPEG of 896 × 280 pixels, as large as the PNG: all that is looked at.
+    // The header of a JPEG of 896 × 280 pixels, as large as the PNG. Only the header is read.
     own.picture = vec![0xff, 0xd8, 0xff, 0xc0, 0, 17, 8, 1, 24, 3, 128];
     run.map_sprite = Some(own);
     let html = page(&run).unwrap();
@@ -250,7 +250,7 @@ fn everywhere(run: &mut RunReport, text: &str) {
     }
 }
 
-/// Every start of a tag, in order: what a reader of HTML would see as structure.
+/// Every start of a tag, in order: the structure of the HTML.
 fn tags(html: &str) -> Vec<&str> {
     html.split('<')
         .skip(1)
@@ -352,7 +352,7 @@ fn a_study_shows_its_answer_claims_figures_and_curves() {
         assert!(html.replace("/svg>", "/svg>>").contains(word), "{word}");
     }
     assert!(html.contains(">plain means</p>"));
-    // Of three ranges one is drawn: the others are no number, and upside down.
+    // One of three ranges is drawn: the others are NaN and upside down.
     let whiskers = html.split("class=\"whisker").nth(1).unwrap().split("/>").next().unwrap();
     assert_eq!(whiskers.matches('V').count(), 1, "{whiskers}");
     check(&study(&Study::default()).unwrap());

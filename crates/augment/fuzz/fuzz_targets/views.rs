@@ -1,5 +1,5 @@
-//! Any configuration that `ViewPair::new` accepts renders any image to finite values, and within
-//! `[0, 1]` where the normalisation changes nothing.
+//! Any configuration that `ViewPair::new` accepts renders any image to finite values. Without
+//! normalisation they are within `[0, 1]`.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -8,7 +8,7 @@ use selfsame_augment::{
     Interpolation, RgbSource, ViewBuffer, ViewConfig, ViewGenerator, ViewKey, ViewPair,
 };
 
-/// A view so small that a case takes no time, and a σ so small that its kernel does not either.
+/// The view and the σ are small, so that a case takes little time.
 const MAX_SIZE: u32 = 48;
 const MAX_SIGMA: f32 = 100.0;
 
@@ -37,7 +37,7 @@ struct Config {
     std: Option<[f32; 3]>,
 }
 
-/// Mostly a number that some field allows, since almost no random bits are one.
+/// Mostly a number that some field allows, since almost no random bits are such a number.
 #[derive(Debug, Arbitrary)]
 enum Number {
     Zero,

@@ -1,18 +1,18 @@
 //! The operations, one file each. A random operation draws its parameters first and then applies
 //! them. So the draws can be tested as a distribution, and the result as arithmetic.
 
-mod blur;
 mod color;
 mod crop;
 mod flip;
+mod gaussian_blur;
 mod gray;
 mod jitter;
 mod solarize;
 
-pub use blur::GaussianBlur;
 pub(crate) use color::luma;
 pub use crop::{CropWindow, RandomResizedCrop};
 pub use flip::HorizontalFlip;
+pub use gaussian_blur::GaussianBlur;
 pub use gray::Grayscale;
 pub use jitter::{ColorJitter, JitterParams};
 pub use solarize::Solarize;

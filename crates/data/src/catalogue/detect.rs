@@ -1,4 +1,4 @@
-//! What a folder or a file is taken for that nothing is known of.
+//! What an unknown folder or file is taken for.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::{
     open_tiny_imagenet, open_web_dataset,
 };
 
-/// By the files that are there, also when one folder is wrapped around them; a folder of images if
-/// nothing else is recognised.
+/// Decides by the files in it, also inside of a single outer folder. Otherwise it is a folder of
+/// images.
 pub(crate) fn open_detected(
     name: &str,
     folder: &Path,
@@ -29,7 +29,7 @@ pub(crate) fn open_detected(
         return open_counted(name, folder, inner, opening);
     };
     let Err(error) = opened else { return opened };
-    // Pictures with a stray file of that name among them.
+    // A folder of pictures may have a stray file of that name.
     match walk(folder, opening.links) {
         Ok(found) if found.index.len() > 0 => {
             let mut splits = open_counted(name, folder, inner, opening)?;
@@ -40,7 +40,8 @@ pub(crate) fn open_detected(
     }
 }
 
-/// By the name of one of its files, which is given back: a published set in the form that it is published in.
+/// Opens a published set in its published form. Recognises it by the name of a file, which it
+/// returns.
 fn open_published(
     name: &str,
     folder: &Path,
@@ -62,7 +63,7 @@ fn open_published(
     }
 }
 
-/// A single file, which has to be one that holds many images.
+/// Opens a single file that holds many images.
 fn open_file(name: &str, file: &Path, opening: Opening) -> Result<Splits, DataError> {
     match many_images_in(file)? {
         FileFormat::Parquet => open_parquet(name, file, opening),
@@ -70,11 +71,11 @@ fn open_file(name: &str, file: &Path, opening: Opening) -> Result<Splits, DataEr
     }
 }
 
-/// Whether a single file can be opened as a data set, by its name: a WebDataset shard or a Parquet
-/// file.
+/// Whether a single file can be opened as a data set. Its name decides: a WebDataset shard or a
+/// Parquet file.
 ///
 /// # Errors
-/// Any other file, in words that say what to do.
+/// The error of any other file. It says what to do.
 pub fn many_images_in(file: &Path) -> Result<FileFormat, DataError> {
     let is = |suffixes: &[&str]| file.file_name().is_some_and(|name| has_suffix(name, suffixes));
     if is(&parquet::SUFFIXES) {
@@ -91,8 +92,9 @@ pub fn many_images_in(file: &Path) -> Result<FileFormat, DataError> {
     )))
 }
 
-/// Pictures, WebDataset shards or Parquet files, whichever hold the most images; pictures if they
-/// are as many, since an archive is often what they were unpacked from. The others are passed over.
+/// Opens pictures, WebDataset shards or Parquet files, whichever hold the most images. Pictures win
+/// if they are as many, since they often were unpacked from the archive. The others are passed
+/// over.
 fn open_counted(
     name: &str,
     folder: &Path,
@@ -162,8 +164,8 @@ fn extension_of(path: &Path) -> Option<String> {
     Some(path.extension()?.to_string_lossy().to_ascii_lowercase())
 }
 
-/// The folders at the top that hold pictures, with their number; those beside them by their names,
-/// or together where there are many.
+/// The top folders with pictures, and how many each holds. Pictures beside them are listed by name,
+/// or together if there are many.
 fn picture_places(root: &Path, found: &Walk) -> BTreeMap<String, u64> {
     const NAMED: usize = 5;
     let mut places: BTreeMap<String, u64> = BTreeMap::new();

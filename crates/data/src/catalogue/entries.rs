@@ -13,11 +13,11 @@ use crate::{DataError, FileFormat};
 /// One line of `dataset list`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CatalogEntry {
-    /// What to call it by.
+    /// The name to open it by.
     pub name: String,
     /// Whether its files are here.
     pub present: bool,
-    /// Absent for an imported folder.
+    /// What its manifest says. An imported folder has none.
     pub manifest: Option<Manifest>,
 }
 
@@ -28,7 +28,8 @@ pub(crate) fn find(name: &str, root: &Path) -> Result<CatalogEntry, DataError> {
         return Ok(entries.swap_remove(index));
     }
     let known: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    // `Fashion_Mini` and `fashon-mini`, but not every name that has some letters of another one.
+    // `Fashion_Mini` and `fashon-mini` are taken for a known name, but not every name that shares
+    // some letters.
     let plain = name.to_lowercase().replace(['_', ' '], "-");
     let most = (plain.chars().count() / 3).clamp(1, 3);
     let nearest = known.iter().map(|known| (strsim::osa_distance(known, &plain), *known)).min();

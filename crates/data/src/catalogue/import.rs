@@ -19,17 +19,17 @@ pub struct ImportReport {
 }
 
 /// Copies a folder, or unpacks a `.tar`, `.tar.gz`, `.tgz`, `.tar.zst` or `.zip` archive, to
-/// `root/name`, with a `SHA256SUMS` of all files; one that the source has is left behind.
+/// `root/name`. Adds a `SHA256SUMS` of all files, in place of one in the source.
 ///
-/// Everything goes to a temporary folder first, which is renamed when it is whole. Links are
-/// neither followed nor made, and an entry that points out of the folder ends the import.
+/// Everything goes to a temporary folder first, and its rename completes the import. Links are
+/// neither followed nor made. An entry that points out of the folder ends the import.
 ///
 /// # Errors
 /// A name that is not `[a-z0-9-]+` or is taken, an unreadable source, a hostile archive.
 pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, DataError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.starts_with('-') || !name.chars().all(plain) {
-        let reason = "lower-case letters, digits and dashes make a name";
+        let reason = "a name has lower-case letters, digits and dashes";
         return Err(DataError::Request(format!("{name:?} cannot name a data set: {reason}")));
     }
     let folder = root.join(name);
@@ -59,7 +59,7 @@ pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, Da
     }
     target.finish()?;
     std::fs::rename(staging.path(), &folder).map_err(DataError::io("move files to", &folder))?;
-    // The name it would be removed by no longer exists.
+    // The temporary name no longer exists, so nothing is left to remove.
     let _ = staging.keep();
     let (files, bytes, left_out) = (target.files(), target.bytes, target.left_out);
     Ok(ImportReport { folder, files, bytes, left_out })

@@ -1,4 +1,4 @@
-//! What is known of a data set before it is opened.
+//! What is known about a data set before it is opened.
 
 use std::path::{Path, PathBuf};
 

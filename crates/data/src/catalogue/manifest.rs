@@ -37,15 +37,15 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFile {
-    /// Where to get it; the last part of the path is its name.
+    /// Where to get it. The last part of the path is its name.
     pub url: String,
-    /// Where else to get the same bytes, in the order to try.
+    /// Other places with the same bytes, in the order to try.
     #[serde(default)]
     pub mirrors: Vec<String>,
-    /// Its size, where known.
+    /// Its size, if known.
     #[serde(default)]
     pub bytes: Option<u64>,
-    /// Its SHA-256 in hexadecimal, where known.
+    /// Its SHA-256 in hexadecimal, if known.
     #[serde(default)]
     pub sha256: Option<String>,
 }

@@ -18,7 +18,7 @@ const SHAPES_SEED: u64 = 0;
 /// Where images come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A data set of the catalogue or one that was imported.
+    /// A data set of the catalogue, or an imported one.
     Named(String),
     /// A folder of images.
     Folder(PathBuf),
@@ -97,7 +97,7 @@ mod tests {
         assert!(error("photos").contains("no readable image"));
     }
 
-    /// Files without content: which parser refuses them shows what they were taken for.
+    /// Empty files: the parser that refuses them shows what they were taken for.
     #[test]
     fn files_say_what_a_folder_is_also_when_it_is_wrapped_or_pointed_at() {
         for (file, refusal) in [

@@ -1,4 +1,4 @@
-//! Whether a data set is still what it was, and what its manifest says.
+//! Whether a data set is unchanged, and as its manifest says.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::entries::find;
 use crate::files::checksums::{SUMS_FILE, read_sums, sum_of};
 use crate::{DataError, ImageDataset, Links, Skipped, Source, open};
 
-/// Files against `SHA256SUMS`. Paths are relative to the data set's folder.
+/// The files compared with `SHA256SUMS`. Paths are relative to the data set's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileCheck {
     /// Files with the right sum.
@@ -35,7 +35,7 @@ pub struct ImageCount {
 /// What [`verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// `None` where there is no `SHA256SUMS` to compare with.
+    /// The files. `None` if there is no `SHA256SUMS`.
     pub files: Option<FileCheck>,
     /// Images to train on.
     pub train: ImageCount,
@@ -46,7 +46,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether nothing is wrong; a missing `SHA256SUMS` is not wrong.
+    /// Whether nothing is wrong. A missing `SHA256SUMS` is not wrong.
     pub fn is_right(&self) -> bool {
         let files = self.files.as_ref().is_none_or(|files| {
             files.missing.is_empty() && files.changed.is_empty() && files.extra.is_empty()
@@ -81,8 +81,8 @@ pub enum VerifyEvent {
 /// `progress` is called from several threads.
 ///
 /// # Errors
-/// An unknown data set, one that is not here, one that cannot be opened at all, or a
-/// `SHA256SUMS` that cannot be read. What is merely wrong is in the report.
+/// An unknown data set, one that is not here or cannot be opened at all, or a `SHA256SUMS` that
+/// cannot be read. Anything else that is wrong is in the report.
 pub fn verify(
     name: &str,
     root: &Path,
@@ -113,7 +113,7 @@ pub fn verify(
     unreadable.extend(splits.test.iter().flat_map(|test| decode("test", &**test)));
     let manifest = entry.manifest.as_ref();
     let (train, test) = (manifest.map(|m| m.train_images), manifest.map(|m| m.test_images));
-    // A set that comes without test images is counted as it comes.
+    // If the manifest has no test images, held-out images count as training images.
     let held_out = if splits.layout.held_out && test.is_none_or(|n| n == 0) { tests } else { 0 };
     Ok(VerifyReport {
         files,
@@ -133,7 +133,7 @@ fn check_files(
     here.remove(Path::new(SUMS_FILE));
     let done = AtomicU64::new(0);
     let total = sums.len() as u64;
-    // A path with links in it is not what was unpacked, so only walked files count as here.
+    // A path through a link was not unpacked, so only files found by the walk count as here.
     let right = sums.par_iter().map(|(path, sum)| {
         let same = here.contains(path).then(|| {
             let path = folder.join(path);
@@ -173,7 +173,7 @@ fn walk(folder: &Path, relative: &Path, found: &mut BTreeSet<PathBuf>) -> Result
     Ok(())
 }
 
-/// Files under a folder and their bytes; links are not followed.
+/// The number of files under a folder, and of their bytes. Links are not followed.
 pub(crate) fn weigh(folder: &Path) -> Result<(u64, u64), DataError> {
     let mut found = BTreeSet::new();
     walk(folder, Path::new(""), &mut found)?;

@@ -1,4 +1,4 @@
-//! JPEG files: the pixels of libjpeg-turbo, which Pillow has too, and what decoders do not look after.
+//! JPEG files with the pixels of libjpeg-turbo, as in Pillow, and checks that decoders do not make.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -13,31 +13,31 @@ use super::{by_image, check_size, reason};
 
 /// Decodes a JPEG file, upright.
 ///
-/// The pixels are libjpeg-turbo's to the last bit, by `libjpeg-turbo-rs`. Of a few kinds of files it does not
-/// make the same: those go through the `image` crate, which is a few levels off.
+/// The pixels are libjpeg-turbo's to the last bit, by `libjpeg-turbo-rs`. It differs for a few
+/// kinds of files. These go through the `image` crate, which is a few levels off.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let bytes = prepare(bytes)?;
     let Some(pixels) = exact(&bytes)? else { return by_image(&bytes, ImageFormat::Jpeg) };
     let mut header = JpegDecoder::new(Cursor::new(&*bytes)).map_err(reason)?;
-    // Damaged metadata are no reason to do without the image.
+    // Damaged metadata is no reason to refuse the image.
     let orientation = header.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from(pixels);
     image.apply_orientation(orientation);
     Ok(image)
 }
 
-/// `None` where the decoder refuses the file or is known to make other pixels than libjpeg-turbo.
+/// `None` if the decoder refuses the file, or is known to differ from libjpeg-turbo.
 fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     let Ok(decoder) = Decoder::new(bytes) else { return Ok(None) };
     let header = decoder.header();
     let (width, height) = (u32::from(header.width), u32::from(header.height));
     let parts = &header.components;
-    // As `image` counts: one byte for each component, and three where colour is made of it.
+    // Counted as `image` does: one byte for each component, and three for a colour image.
     let bytes = u64::from(width) * u64::from(height) * parts.len().max(3) as u64;
     check_size(width, height, bytes)?;
     let ids: Vec<u8> = parts.iter().map(|part| part.id).collect();
     let sampling = |i: usize| (parts[i].horizontal_sampling, parts[i].vertical_sampling);
-    // No decoder here makes of these what libjpeg does, and some make stripes of them.
+    // No decoder here agrees with libjpeg on these files, and some make stripes.
     let finer = |i: usize| sampling(i).0 > sampling(0).0 || sampling(i).1 > sampling(0).1;
     if (1..parts.len()).any(finer) {
         return Err("a JPEG whose colour is finer than its brightness is not read".into());
@@ -46,13 +46,14 @@ fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
         return Err("a JPEG with a sampling factor of 3 is not read".into());
     }
     let pixels = match ids.len() {
-        // Components named R, G and B are colours as they are to libjpeg. This decoder wants to be told by Adobe's marker.
+        // To libjpeg, components named R, G and B are plain RGB. This decoder needs Adobe's marker
+        // for it.
         3 if ids == *b"RGB" && decoder.jpeg_color_space() != ColorSpace::Rgb => return Ok(None),
         1 | 3 => {
             let decoded = decoder.with_output_format(PixelFormat::Rgb).decode_image();
             decoded.ok().map(|image| image.data)
         }
-        // With reduced components it loses count.
+        // The decoder fails on reduced components.
         4 if (1..4).all(|i| sampling(i) == sampling(0)) => {
             let decoded = decoder.with_output_format(PixelFormat::Cmyk).decode_image();
             decoded.ok().map(|image| image.data.as_chunks().0.iter().flat_map(rgb).collect())
@@ -62,7 +63,7 @@ fn exact(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
     Ok(pixels.and_then(|pixels| RgbImage::from_raw(width, height, pixels)))
 }
 
-/// What Pillow makes of CMYK in JPEG files, which it takes to be inverted.
+/// Converts CMYK as Pillow does in JPEG files: it takes the values to be inverted.
 fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
     let light = u32::from(*k);
     [c, m, y].map(|ink| {
@@ -71,11 +72,11 @@ fn rgb([c, m, y, k]: &[u8; 4]) -> [u8; 3] {
     })
 }
 
-/// Walks through the segments of a JPEG file up to its end, which must be there, and puts right
-/// how the components are said to be transformed.
+/// Walks through the segments of a JPEG file up to its end marker, which must be there. Corrects
+/// the colour transform that the file declares.
 ///
-/// A cut file would otherwise be filled up with grey: the decoder has to be lenient, since its
-/// strict mode refuses files with harmless bytes between segments, which cameras write. Pillow
+/// Otherwise a truncated file would be filled up with grey. The decoder has to be lenient: its
+/// strict mode refuses harmless bytes between segments, and cameras write such bytes. Pillow
 /// refuses files without an end marker as well.
 ///
 /// # Errors
@@ -91,7 +92,7 @@ fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
         at += 1;
         match marker {
             END_OF_IMAGE => break,
-            // A byte FF of compressed data, and markers that stand alone.
+            // A byte FF of compressed data, and markers without a segment.
             0x00 | 0x01 | 0xD0..=0xD8 => continue,
             _ => {}
         }
@@ -116,8 +117,8 @@ fn prepare(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
         at = content.end;
     }
     let Some(transform_at) = transform_at else { return Ok(Cow::Borrowed(bytes)) };
-    // Any transform means YCbCr or YCCK, by the number of components, to libjpeg. The decoder
-    // refuses numbers that Adobe has not defined and takes YCbCr with a fourth component for CMYK.
+    // To libjpeg, any transform means YCbCr or YCCK, by the number of components. The decoder
+    // refuses numbers that Adobe has not defined, and takes YCbCr with a fourth component for CMYK.
     let transform = match (bytes[transform_at], components) {
         (0, _) => 0,
         (_, 4) => 2,

@@ -1,4 +1,5 @@
-//! What the PNG decoder is stricter about than Pillow, and what it does not look for.
+//! PNG files as Pillow reads them: the decoder is too strict in some cases and misses data in
+//! others.
 
 use std::io::{ErrorKind, Read, copy, sink};
 
@@ -11,7 +12,7 @@ const SIGNATURE: usize = 8;
 
 /// Decodes a PNG file whose pixels are all there.
 ///
-/// Like Pillow, this does without the end of the file and the checksums from the pixels on: the
+/// Like Pillow, this needs neither the end of the file nor the checksums from the pixels on: the
 /// compressed pixels have a checksum of their own.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let mut image = by_image(bytes, ImageFormat::Png).or_else(|reason| {
@@ -30,7 +31,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
 
 struct Chunk<'a> {
     kind: &'a [u8],
-    /// As much of it as there is.
+    /// The chunk's data, as far as it is there.
     data: &'a [u8],
     /// With its length and its checksum.
     whole: Option<&'a [u8]>,
@@ -48,7 +49,7 @@ fn chunks(bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
     })
 }
 
-/// The header and the compressed pixels in a new file that is in order, and the compressed pixels.
+/// A valid file of the header and the compressed pixels, and those pixels alone.
 fn mend(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut mended = bytes.get(..SIGNATURE)?.to_vec();
     let mut pixels = Vec::new();
@@ -77,8 +78,8 @@ fn is_damaged(pixels: &[u8]) -> bool {
     copy(&mut { decompressed }, &mut sink()).is_err_and(|e| e.kind() != ErrorKind::UnexpectedEof)
 }
 
-/// Where the decoder does not look: ExifTool writes it behind the pixels, and ImageMagick once wrote
-/// it as text. Pillow finds both.
+/// EXIF in places where the decoder does not look. ExifTool writes it behind the pixels, and
+/// ImageMagick once wrote it as text. Pillow finds both.
 fn hidden_orientation(bytes: &[u8]) -> Option<Orientation> {
     let whole = || chunks(bytes).filter(|chunk| chunk.whole.is_some());
     let before = whole().take_while(|chunk| chunk.kind != b"IDAT");
@@ -116,8 +117,8 @@ fn exif_from_text(chunk: &Chunk) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// A row of 60 grey pixels that are stored as they are, with wrong checksums of all chunks
-    /// from the pixels on.
+    /// A row of 60 grey pixels, stored without compression. All chunks from the pixels on have
+    /// wrong checksums.
     fn stored(change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
         let row = [&[0], &[7; 60][..]].concat();
         let mut packed = Vec::new();

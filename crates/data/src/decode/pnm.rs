@@ -25,8 +25,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     if matches!(kind[1], b'1' | b'4') {
         return DynamicImage::from_decoder(decoder).map_err(reason);
     }
-    // The decoder would scale in two steps, each with a rounding of its own. It is told that the
-    // values need no scaling.
+    // The decoder would scale in two steps, with two roundings. The header tells it that the values
+    // need no scaling.
     let max = decoder.header().maximal_sample();
     let full = match max {
         1..=0xFF => 0xFF,
@@ -54,7 +54,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     Ok(image.into())
 }
 
-/// The decoder only knows comments in the header. They end with their line.
+/// The decoder accepts comments in the header only. They end with their line.
 fn without_comments(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.contains(&b'#') {
         return Cow::Borrowed(bytes);

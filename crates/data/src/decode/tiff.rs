@@ -1,7 +1,7 @@
-//! TIFF files. The decoder delivers plain samples; what they mean is settled here.
+//! TIFF files. The decoder gives plain samples, and this file turns them into colours.
 //!
-//! It knows no palettes, and takes what stands beside grey for a kind of image of its own. So it
-//! is told that every file is grey, with as many samples in a pixel as there are.
+//! The decoder knows no palettes, and takes extra samples beside grey for another kind of image. So
+//! it is told that every file is grey, with all its samples in a pixel.
 
 use std::io::{Cursor, ErrorKind};
 
@@ -13,7 +13,7 @@ use tiff::{TiffError, TiffUnsupportedError};
 
 use super::{MAX_DECODE_BYTES, check_size};
 
-/// What Pillow makes of the file's first image.
+/// Decodes the file's first image as Pillow does.
 pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(reason)?;
     let header = Header::read(&mut decoder)?;
@@ -47,9 +47,9 @@ enum Colour {
 struct Header {
     width: u32,
     height: u32,
-    /// In a pixel,
+    /// Samples in a pixel,
     samples: usize,
-    /// and in each of them.
+    /// and bits in each of them.
     bits: u16,
     /// All values of the first sample come first, then those of the second.
     planar: bool,
@@ -127,7 +127,7 @@ impl Header {
 
     fn rgb(&self, samples: DecodingResult) -> Result<Vec<u8>, String> {
         use DecodingResult::{F32, I8, I16, I32, U8, U16, U32};
-        // What Pillow cannot show as it is, it limits to what a byte holds.
+        // Pillow limits values to a byte if it cannot show them.
         let limited = |v: i32| v.clamp(0, 255) as u8;
         let bytes = match samples {
             U16(values) => return self.interpret(&values, 65_535),
@@ -140,12 +140,12 @@ impl Header {
             I8(values) => values.into_iter().map(|v| v as u8).collect(),
             I16(values) => values.into_iter().map(|v| limited(v.into())).collect(),
             I32(values) => values.into_iter().map(limited).collect(),
-            // Pillow takes them for signed.
+            // Pillow reads them as signed.
             U32(values) => values.into_iter().map(|v| limited(v as i32)).collect(),
             F32(values) if self.colour == Colour::Rgb => {
                 values.into_iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
             }
-            // The conversion cuts the fraction off and keeps to the limits.
+            // The conversion cuts the fraction off and clamps.
             F32(values) => values.into_iter().map(|v| v as u8).collect(),
             _ => return Err(DAMAGED.into()),
         };
@@ -181,7 +181,7 @@ impl Header {
                     if self.planar { (pixel, pixels) } else { (pixel * self.samples, 1) };
                 values[first + sample * step].into()
             };
-            // Back to the colour itself, as far as it is known.
+            // Divides by the transparency to get the colour back.
             let divided = |sample: usize, alpha: usize| match at(alpha) {
                 alpha if self.multiplied && alpha != 0 => (at(sample) * max / alpha).min(max),
                 alpha if self.multiplied && alpha == 0 => 0,
@@ -237,7 +237,7 @@ fn with_plain_samples(
         let starts = [places(Tag::StripOffsets)?, places(Tag::TileOffsets)?];
         let lengths = [places(Tag::StripByteCounts)?, places(Tag::TileByteCounts)?];
         let [starts, lengths] = [starts, lengths].map(|all| all.into_iter().flatten().flatten());
-        // Pieces that overlap could otherwise be many times the file.
+        // Otherwise overlapping pieces could be many times the size of the file.
         let mut left = plain.len() as u64;
         for (start, length) in starts.zip(lengths) {
             left = left.checked_sub(length).ok_or(DAMAGED)?;
@@ -250,7 +250,7 @@ fn with_plain_samples(
     let method = decoder.find_tag_unsigned(Tag::Compression).map_err(reason)?;
     let method = CompressionMethod::from_u16_exhaustive(method.unwrap_or(1));
     if !matches!(method, LZW | Deflate | OldDeflate) {
-        // Nothing is predicted with other methods, whatever the file says.
+        // Other methods use no prediction, whatever the file says.
         set_to_one(decoder, &mut plain, Tag::Predictor)?;
     }
     Ok(plain)
@@ -273,7 +273,7 @@ fn set_to_one(
     let entries = file.get_mut(start.saturating_add(count)..).ok_or(DAMAGED)?;
     let number = short(tag.to_u16());
     if let Some(entry) = entries.chunks_exact_mut(entry).find(|e| e.starts_with(&number)) {
-        // Of 16 bits, at the beginning of its place.
+        // A number of 16 bits stands at the beginning of its field.
         entry[2..4].copy_from_slice(&short(3));
         entry[value..].fill(0);
         entry[value..value + 2].copy_from_slice(&short(1));
@@ -281,7 +281,7 @@ fn set_to_one(
     Ok(())
 }
 
-/// In words for people who do not know the decoder.
+/// The decoder's error in plain words.
 fn reason(error: TiffError) -> String {
     match error {
         TiffError::IoError(e) if e.kind() == ErrorKind::UnexpectedEof => "the file is cut off",

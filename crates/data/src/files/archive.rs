@@ -1,4 +1,4 @@
-//! Files of unknown origin into a folder of ours: from archives, from folders, from downloads.
+//! Writes files of unknown origin into a folder of ours: from archives, folders and downloads.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -15,10 +15,10 @@ use zip::ZipArchive;
 use super::checksums::{Hashing, SUMS_FILE, Sum, inside, write_sums};
 use crate::DataError;
 
-/// What a tar archive may spend on the names and attributes of one entry; they are held in memory.
+/// The most bytes of names and attributes of one tar entry. They are held in memory.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
-/// How much an archive or a folder may bring.
+/// How much an archive or a folder may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnpackLimits {
     /// Files, folders and anything else.
@@ -57,16 +57,16 @@ impl Format {
     }
 }
 
-/// Fills a folder, within limits, and remembers the sum of every file.
+/// Fills a folder within limits, and records the checksum of every file.
 ///
-/// Links are neither followed nor made; a name that leads out of the folder is an error.
+/// Links are neither followed nor made. A name that leads out of the folder is an error.
 pub(crate) struct Unpacker {
     folder: PathBuf,
     limits: UnpackLimits,
     entries: u64,
     sums: Vec<(PathBuf, Sum)>,
     pub(crate) bytes: u64,
-    /// Links, special files and names this system cannot write.
+    /// Links, special files, and names that this system cannot write.
     pub(crate) left_out: u64,
 }
 
@@ -100,11 +100,11 @@ impl Unpacker {
         for entry in archive.entries().map_err(|e| damaged(source, e))? {
             let mut entry = entry.map_err(|e| damaged(source, e))?;
             self.count_entry(source)?;
-            // What this entry holds, and then the next one's headers.
+            // Room for this entry, and then for the headers of the next one.
             allowance.set(entry.size().saturating_add(MAX_HEADER_BYTES));
             match entry.header().entry_type() {
                 EntryType::Regular | EntryType::Continuous => {
-                    // On Windows a name may be one that no file there can have.
+                    // On Windows no file can have some of these names.
                     let Ok(path) = entry.path().map(|path| path.into_owned()) else {
                         self.left_out += 1;
                         continue;
@@ -115,7 +115,7 @@ impl Unpacker {
                 _ => self.left_out += 1,
             }
         }
-        // Past the padding, where a compressed archive has its own sum.
+        // Reads past the padding, since a compressed archive ends with its own checksum.
         let rest = &mut archive.into_inner().inner.take(MAX_HEADER_BYTES);
         io::copy(rest, &mut io::sink()).map_err(|e| damaged(source, e))?;
         Ok(())
@@ -129,7 +129,7 @@ impl Unpacker {
             if entry.is_dir() {
                 continue;
             }
-            // Neither a regular file nor of a system that has no such distinction.
+            // Not a regular file. Archives of some systems do not tell, and count as regular.
             let special =
                 entry.unix_mode().is_some_and(|m| ![0, 0o100_000].contains(&(m & 0o170_000)));
             let Some(name) = entry.name().ok().filter(|_| !special).map(|n| n.into_owned()) else {
@@ -175,7 +175,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// One file. `source` is what errors are about.
+    /// Writes one file. Errors name `source`.
     pub(crate) fn add(
         &mut self,
         name: &Path,
@@ -186,7 +186,7 @@ impl Unpacker {
             let reason = format!("{} points out of the archive", name.display());
             DataError::format(source, reason)
         })?;
-        // We write our own, which also covers what we leave out.
+        // We write our own, since we leave some files out.
         if relative == Path::new(SUMS_FILE) {
             return Ok(());
         }
@@ -196,7 +196,7 @@ impl Unpacker {
         }
         let file = File::create_new(&path).map_err(DataError::io("write", &path))?;
         let mut file = Hashing::new(BufWriter::new(file));
-        // One byte beyond what is left tells an honest end from a cut one.
+        // One byte more than allowed tells a complete file from one at the limit.
         let left = self.limits.bytes.saturating_sub(self.bytes);
         let (copied, sum) = io::copy(&mut from.take(left.saturating_add(1)), &mut file)
             .and_then(|n| file.finish().map(|sum| (n, sum)))
@@ -220,8 +220,8 @@ fn damaged(source: &Path, error: impl std::fmt::Display) -> DataError {
     DataError::format(source, format!("damaged archive: {error}"))
 }
 
-/// What a Zstandard file holds: parallel compressors write many frames, some of them to be skipped,
-/// where the decoder reads one.
+/// All frames of a Zstandard file. Parallel compressors write many frames, some of them skippable.
+/// The decoder reads one.
 pub(crate) struct ZstdFrames<R: Read> {
     frame: Option<Frame<R>>,
     /// Between frames.
@@ -276,7 +276,7 @@ impl<R: Read> Read for ZstdFrames<R> {
     }
 }
 
-/// Fails when more is read than is left: a name of gigabytes must not fill the memory.
+/// A reader that fails beyond its budget: a name of gigabytes must not fill the memory.
 struct Allowance<R> {
     inner: R,
     left: Rc<Cell<u64>>,
@@ -308,7 +308,7 @@ mod tests {
 
     use super::*;
 
-    /// An archive with names that `tar` itself would refuse to write.
+    /// An archive with names that the `tar` crate would refuse to write.
     fn tar(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
         let mut builder = Builder::new(Vec::new());
         for (name, kind, bytes) in entries {
@@ -341,7 +341,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// A folder with `target` in it, into which the archive has been unpacked as `name`.
+    /// Unpacks the archive, called `name`, into `target` in a new folder.
     fn unpacked(
         name: &str,
         bytes: &[u8],

@@ -1,4 +1,4 @@
-//! `SHA256SUMS`: what `sha256sum -c` reads, kept in every data set's folder.
+//! `SHA256SUMS`, the list for `sha256sum -c` in every data set's folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use crate::DataError;
 
 /// The file's name, at the root of a data set's folder.
 pub(crate) const SUMS_FILE: &str = "SHA256SUMS";
-/// A list of sums is read whole; a line for each of 20 million files is less than this.
+/// The largest list of sums, which is read whole. Lines for 20 million files take less.
 const MAX_LIST_BYTES: u64 = 4 << 30;
 
 /// A SHA-256.
@@ -76,7 +76,7 @@ pub(crate) fn from_hex(digits: &[u8]) -> Option<Sum> {
     Some(sum)
 }
 
-/// The path if it stays where it is unpacked.
+/// The path, if it stays inside of the folder.
 pub(crate) fn inside(path: &Path) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
     for part in path.components() {
@@ -116,7 +116,7 @@ pub(crate) fn read_sums(folder: &Path) -> Result<Option<Vec<(PathBuf, Sum)>>, Da
     parse(&text, &path).map(Some)
 }
 
-/// The lines of a `SHA256SUMS`; `path` is what errors are about.
+/// The lines of a `SHA256SUMS`. Errors name `path`.
 pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Vec<(PathBuf, Sum)>, DataError> {
     let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     let parse = |(index, line): (usize, &[u8])| {
@@ -126,7 +126,7 @@ pub(crate) fn parse(text: &[u8], path: &Path) -> Result<Vec<(PathBuf, Sum)>, Dat
     lines.map(parse).collect()
 }
 
-/// A line, marked and escaped where the name has a backslash or a line break, as coreutils do it.
+/// A line. A name with a backslash or a line break is marked and escaped, as in coreutils.
 fn line(name: &Path, sum: &Sum) -> Vec<u8> {
     let mut escaped = Vec::new();
     let name = name_bytes(name.as_os_str());

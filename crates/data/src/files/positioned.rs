@@ -1,15 +1,15 @@
-//! Reading a file at given places, from several threads at once.
+//! Reads a file at given positions, from several threads at once.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// An open file whose length was taken when it was opened.
+/// An open file, with its length at the time of opening.
 pub(crate) struct PositionedFile {
     #[cfg(unix)]
     file: File,
-    /// Without `pread` the place is the file's own, so that only one thread may move it.
+    /// Without `pread` the file has one position, and only one thread may move it.
     #[cfg(not(unix))]
     file: std::sync::Mutex<File>,
     path: PathBuf,
@@ -21,7 +21,7 @@ impl PositionedFile {
         Self::of(File::open(path).map_err(DataError::io("open", path))?, path)
     }
 
-    /// A file that is open already; `path` is what errors are about.
+    /// A file that is already open. Errors name `path`.
     pub(crate) fn of(file: File, path: &Path) -> Result<Self, DataError> {
         let len = file.metadata().map_err(DataError::io("read", path))?.len();
         #[cfg(not(unix))]
@@ -41,8 +41,8 @@ impl PositionedFile {
     /// `length` bytes from `offset` on.
     ///
     /// # Errors
-    /// A range beyond the end, which is found before anything is allocated, or a file that has
-    /// become unreadable.
+    /// A range beyond the end, found before anything is allocated, or a file that has become
+    /// unreadable.
     pub(crate) fn read(&self, offset: u64, length: u64) -> Result<Vec<u8>, DataError> {
         if offset.checked_add(length).is_none_or(|end| end > self.len) {
             let reason = format!("{length} bytes at {offset} lie beyond its {} bytes", self.len);

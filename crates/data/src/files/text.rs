@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// Tiny ImageNet's list of words has 2.7 MB; no list may be larger than this.
+/// The largest list. Tiny ImageNet's list of words has 2.7 MB.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// All of a text file.
 ///
 /// # Errors
-/// A file that cannot be read, is no file, or is larger than 64 MiB.
+/// A path that is not a file, or a file that cannot be read or is larger than 64 MiB.
 pub(crate) fn read_list(path: &Path) -> Result<String, DataError> {
     let metadata = std::fs::metadata(path).map_err(DataError::io("read", path))?;
     if !metadata.is_file() {

@@ -10,7 +10,7 @@ use crate::{DataError, ImageDataset, InMemory, Splits};
 
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
-/// Records in one file: twenty times the largest that is published.
+/// The most records in one file: twenty times those of the largest published one.
 const MAX_RECORDS: u64 = 1_000_000;
 
 /// Opens a folder with CIFAR-10's `data_batch_1.bin` … and `test_batch.bin`, or with CIFAR-100's
@@ -83,7 +83,7 @@ pub(crate) fn parse(
     Ok(())
 }
 
-/// From the file that comes with the data set; numbers when it is missing or of another length.
+/// Class names from the data set's own file, or numbers if it is missing or has another length.
 fn class_names(path: &Path, classes: usize) -> Vec<String> {
     let text = read_list(path).unwrap_or_default();
     let names: Vec<String> =

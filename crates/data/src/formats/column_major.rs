@@ -17,7 +17,7 @@ pub(crate) fn rgb_from_columns(planes: &[u8], side: usize) -> RgbImage {
 pub(crate) mod tests {
     use super::*;
 
-    /// A stored image whose red is its column, green its row and blue `value`.
+    /// A stored image. Red is the column, green the row and blue `value`.
     pub(crate) fn columns(side: usize, value: u8) -> Vec<u8> {
         let places = || (0..side as u8).flat_map(|x| (0..side as u8).map(move |y| (x, y)));
         let red = places().map(|(x, _)| x);

@@ -1,4 +1,4 @@
-//! A folder of images, with class sub-folders or without any label.
+//! A folder of images, with a sub-folder for each class or without labels.
 
 mod arrange;
 mod classes;
@@ -31,61 +31,61 @@ use crate::{DataError, Splits};
 /// Names of folders decide, in any case:
 ///
 /// - `train` or `training` is trained on. `test`, `testing`, `val`, `valid`, `validation`, `dev` or
-///   `eval` is tested on: the first of these that has labelled images. The same holds for names that
-///   are alike but for the word, such as `seg_train` and `seg_test`, or `train2017` and `val2017`.
-///   Other folders beside these are passed over.
+///   `eval` is tested on: the first of these with labelled images. Names that differ only in the
+///   word count as well, such as `seg_train` and `seg_test`, or `train2017` and `val2017`. Other
+///   folders beside these are passed over.
 /// - Test folders beside class folders are tested on, never trained on.
 /// - `CLASS/train/…` and `CLASS/test/…` in at least two folders: the same for each class.
-/// - Anything else is trained on. Without a labelled test folder, every tenth image of each class is
-///   held out to test on, or the last one of a class that has from two to nine.
+/// - Anything else is trained on. Without a labelled test folder, every tenth image of each class
+///   is held out to test on. A class of two to nine images gives its last one.
 ///
-/// A folder around all images is looked through.
+/// A folder around all images is opened, not taken for a class.
 ///
 /// # Labels
-/// The sub-folders of the training images are classes, whatever the depth of the images in them, as in
-/// torchvision's `ImageFolder`; it takes at least two. Images beside the class folders are left out
-/// if they are at most a tenth of all; if they are more, all images are used without labels.
-/// Classes of test images that no training image has are counted in [`Layout::unknown_classes`].
+/// The sub-folders of the training images are classes, at any depth of their images, as in
+/// torchvision's `ImageFolder`. There must be at least two. Images beside the class folders are
+/// left out if they are at most a tenth of all. If they are more, all images are used without
+/// labels. [`Layout::unknown_classes`] counts test images of classes without training images.
 ///
 /// # Files
-/// Files with the extensions `jpg`, `jpeg`, `jpe`, `jfif`, `png`, `webp`, `bmp`, `gif`, `tif`, `tiff`,
-/// `ppm`, `pgm`, `pbm` and `pnm` are images, in any case; others are counted in [`Layout::unread`].
-/// Images are ordered by path. Hidden files and folders are ignored, and so are `__MACOSX` and
-/// `SHA256SUMS`; folders of runs of this program are passed over. Symbolic links are followed, also
-/// out of the folder, unless `links` says otherwise; an image that several of them lead to is read
-/// once.
+/// Files with the extensions `jpg`, `jpeg`, `jpe`, `jfif`, `png`, `webp`, `bmp`, `gif`, `tif`,
+/// `tiff`, `ppm`, `pgm`, `pbm` and `pnm` are images, in any case. Others are counted in
+/// [`Layout::unread`]. Images are ordered by path. Hidden files and folders are ignored, and so are
+/// `__MACOSX` and `SHA256SUMS`. Folders of runs of this program are passed over. Symbolic links are
+/// followed, also out of the folder, unless `links` says otherwise. An image behind several links
+/// is read once.
 ///
-/// A folder of at most 100,000 files that weighs less than 1 GiB is decoded now, and unreadable files
-/// are left out and reported in [`Splits::skipped`]; of larger ones, files are decoded when they are
-/// needed, and [`Splits::without_unreadable`] finds those beforehand. Up to 4 GiB of decoded pixels
-/// are kept.
+/// A folder of at most 100,000 files and less than 1 GiB is decoded on opening. Unreadable files
+/// are left out and reported in [`Splits::skipped`]. Files of a larger folder are decoded when they
+/// are needed, and [`Splits::without_unreadable`] finds the unreadable ones beforehand. Up to 4 GiB
+/// of decoded pixels are kept.
 ///
 /// # Pixels
-/// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF, PNM
-/// (PBM, PGM and PPM, raw and plain) and TIFF (bilevel, grey, palette, RGB, CMYK and YCbCr in
-/// integers of up to 16 bits, grey in integers of 32 bits, grey and RGB in floats of 32 bits) are
-/// told apart by their content, whatever the extension says. An image becomes what Pillow's
-/// `convert("RGB")`, and so torchvision's `ImageFolder`, makes of it, except that it is turned
-/// upright by its EXIF orientation and that 16 bits are rounded:
+/// JPEG (baseline and progressive; grey, YCbCr, RGB, CMYK and YCCK), PNG, WebP, BMP, GIF, PNM (PBM,
+/// PGM and PPM, raw and plain) and TIFF (bilevel, grey, palette, RGB, CMYK and YCbCr in integers of
+/// up to 16 bits, grey in integers of 32 bits, grey and RGB in floats of 32 bits) are told apart by
+/// their content, not by the extension. The pixels are those of Pillow's `convert("RGB")`, and so
+/// of torchvision's `ImageFolder`. Two things differ: an image is turned upright by its EXIF
+/// orientation, and 16 bits are rounded. In detail:
 ///
-/// - Transparency is dropped; a transparent pixel has the colour that is stored for it. TIFF can
-///   store colours multiplied by their transparency; they are divided again.
+/// - Transparency is dropped: a transparent pixel has its stored colour. TIFF may store colours
+///   multiplied by their transparency, and they are divided again.
 /// - Grey is repeated in all three channels. Colour profiles are not applied.
 /// - 16 bits become 8 as `v / 257`, rounded. Pillow drops the low byte of colours and clips grey.
-/// - Grey in signed 16-bit integers, 32-bit integers or floats is limited to 0 to 255, its
-///   fraction cut off. RGB in floats, which Pillow does not open, is taken to be from 0 to 1.
-/// - A PNM whose highest value is not 255 is scaled, as `v / highest * 255`, rounded.
-/// - Of an animation, the first frame counts. What it leaves open of its canvas is black.
-/// - JPEG is the same to the last bit, but for CMYK with reduced colour resolution, which is a few
-///   levels off. YCbCr in TIFF and BMP of 16 bits are off by one.
+/// - Grey in signed 16-bit integers, 32-bit integers or floats is limited to 0 to 255, with its
+///   fraction cut off. Pillow does not open RGB in floats. Here it is taken to be from 0 to 1.
+/// - A PNM with another highest value than 255 is scaled as `v / highest * 255`, rounded.
+/// - The first frame of an animation counts. The rest of its canvas is black.
+/// - JPEG is the same to the last bit. Only CMYK with reduced colour resolution is a few levels
+///   off. YCbCr in TIFF and BMP of 16 bits are off by one.
 ///
-/// Refused are files of more than 512 MiB, images of more than 178,956,970 pixels (where Pillow
-/// stops too), of more than 32,768 in one direction, or of more than 1 GiB as they are decoded,
-/// and files that are cut off. A PNG whose pixels are all there is read without its end, and
-/// whatever the checksums from the pixels on are.
+/// Truncated files and files of more than 512 MiB are refused. So are images of more than
+/// 178,956,970 pixels (Pillow's limit too), of more than 32,768 in one direction, or of more than 1
+/// GiB when decoded. A PNG with all its pixels is read without its end, and with any checksums from
+/// the pixels on.
 ///
 /// # Errors
-/// No folder, or no readable image in it; two folders of training images; several test folders and
+/// No folder, or no readable image in it. Two folders of training images. Several test folders and
 /// nothing to train on.
 pub fn open_image_folder(
     name: &str,
@@ -107,7 +107,7 @@ pub(crate) fn open_walked(
     assemble(name, train, tests, class_names, layout, reading)
 }
 
-/// Archives often wrap everything in one folder; that one is meant then.
+/// The only sub-folder, if there is nothing else: archives often wrap everything in one folder.
 pub(crate) fn sole_subfolder(folder: &Path) -> Result<PathBuf, DataError> {
     Ok(match &read_dir(folder)?[..] {
         [only] if only.kind.is_dir() && !is_training(&only.name) => folder.join(&only.name),
@@ -122,7 +122,7 @@ fn is_training(name: &OsStr) -> bool {
 /// Image files by index.
 pub(crate) struct Files {
     index: Index,
-    /// Where files of one folder have different labels: one for each.
+    /// One label for each file, if files of one folder have different labels.
     labels: Option<Vec<Option<u32>>>,
 }
 
@@ -172,7 +172,7 @@ impl ImageStore for Files {
 
     fn weighs_at_most(&self, bytes: u64) -> bool {
         let mut room = bytes;
-        // The size of a file is one more question to the file system: no more of them than needed.
+        // Each file size costs a system call, so no more are asked for than needed.
         (0..self.len()).filter_map(|index| self.path(index)).all(|path| {
             let bytes = std::fs::metadata(path).map_or(0, |m| m.len());
             let fits = bytes <= room;

@@ -14,13 +14,13 @@ use crate::{DataError, ImageDataset, InMemory, Splits};
 const IMAGES_MAGIC: u32 = 0x0803;
 /// Unsigned bytes, one dimension.
 const LABELS_MAGIC: u32 = 0x0801;
-/// Pixels in one file: twenty times MNIST's extended set, and 2 GiB as RGB.
+/// The most pixels in one file: twenty times MNIST's extended set, and 2 GiB as RGB.
 const MAX_PIXELS: u64 = 700_000_000;
 /// Side of an image.
 const MAX_SIDE: u32 = 4096;
 
-/// Opens a folder with a `train-` and a `t10k-` pair of IDX files, or, with `split_at`, one with the
-/// `t10k-` pair only, whose first `split_at` images are then trained on.
+/// Opens a folder with a `train-` and a `t10k-` pair of IDX files. With `split_at`, opens one with
+/// the `t10k-` pair only, and its first `split_at` images are trained on.
 ///
 /// # Errors
 /// Missing, truncated or contradictory files.
@@ -66,7 +66,7 @@ fn read_pair(folder: &Path, prefix: &str) -> Result<(Vec<RgbImage>, Vec<u32>), D
     Ok((images, labels))
 }
 
-/// The file as such, with a dot for the dash that some mirrors have, or gzipped.
+/// The file by its name, with a dot for the dash as on some mirrors, or gzipped.
 fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
     let dotted = name.replacen("-idx", ".idx", 1);
     let names = [name.to_owned(), format!("{name}.gz"), dotted.clone(), format!("{dotted}.gz")];
@@ -97,7 +97,7 @@ pub(crate) fn read_images(reader: &mut dyn Read, path: &Path) -> Result<Vec<RgbI
         return Err(DataError::format(path, reason));
     }
     let mut gray = vec![0; pixels as usize];
-    // Grown as bytes arrive: a header is no reason to allocate.
+    // The buffer grows as bytes arrive: a header alone must not allocate.
     let mut images = Vec::new();
     for index in 0..count {
         reader.read_exact(&mut gray).map_err(|e| {

@@ -9,9 +9,9 @@ use crate::DataError;
 
 /// Bytes before the first element.
 const HEADER: usize = 128;
-/// Of text, of a subsystem's offset, of version and byte order.
+/// Bytes of the header: text, a subsystem's offset, version and byte order.
 const VERSION: [u8; 4] = [0x00, 0x01, b'I', b'M'];
-/// A variable's name and its list of dimensions may take this many bytes.
+/// The most bytes of a variable's name, and of its list of dimensions.
 const MAX_SMALL: u64 = 256;
 
 /// Types of elements.
@@ -35,15 +35,15 @@ pub(crate) struct Variable<'a> {
     pub(crate) name: String,
     /// The first changes fastest.
     pub(crate) dims: Vec<u64>,
-    /// How the numbers are stored; may be narrower than the class of the array.
+    /// How the numbers are stored. The type may be narrower than the class of the array.
     kind: u32,
-    /// What its tag says: not yet true.
+    /// The size that its tag claims, not yet checked.
     bytes: u64,
     data: &'a mut dyn Read,
 }
 
 impl Variable<'_> {
-    /// Their number, if the dimensions agree with the bytes and stay within `limit`.
+    /// The count of numbers, if the dimensions agree with the bytes and stay within `limit`.
     pub(crate) fn count(&self, limit: u64) -> Result<u64, String> {
         let name = &self.name;
         let size = match self.kind {
@@ -63,7 +63,7 @@ impl Variable<'_> {
         }
     }
 
-    /// Whether the numbers are unsigned bytes, so that `data` can be read as it is.
+    /// Whether the numbers are unsigned bytes, so that `data` can be read directly.
     pub(crate) fn is_bytes(&self) -> bool {
         self.kind == UINT8
     }
@@ -104,7 +104,7 @@ impl Variable<'_> {
 /// Other variables are passed over.
 ///
 /// # Errors
-/// A file of another version or byte order, a truncated or damaged one, and what `visit` says.
+/// A file of another version or byte order, a truncated or damaged one, and errors of `visit`.
 pub(crate) fn for_each_array(
     reader: &mut dyn Read,
     path: &Path,
@@ -131,7 +131,7 @@ fn read_file(
                 let tag = read_tag(&mut inner)?.ok_or("truncated: an element without a tag")?;
                 if tag.kind == MATRIX {
                     read_matrix(&mut (&mut inner).take(tag.bytes), visit)?;
-                    // Beyond padding comes the checksum, if the array was read.
+                    // The checksum follows the padding, if the array was read.
                     let end = std::io::copy(&mut inner.take(16), &mut sink());
                     end.map_err(|e| format!("damaged: {e}"))?;
                 }
@@ -171,9 +171,9 @@ fn read_matrix(
 /// What precedes the data of an element.
 struct Tag {
     kind: u32,
-    /// Claimed, without padding.
+    /// The claimed size, without padding.
     bytes: u64,
-    /// The data themselves with their padding, when they take up to four bytes.
+    /// Data of up to four bytes, with their padding.
     inline: Option<[u8; 4]>,
 }
 
@@ -194,7 +194,7 @@ fn read_tag(reader: &mut dyn Read) -> Result<Option<Tag>, String> {
     }))
 }
 
-/// A short element of type `kind`, with the padding to eight bytes read past.
+/// A short element of type `kind`. Its padding to eight bytes is read as well.
 fn read_small(reader: &mut dyn Read, kind: u32, what: &str) -> Result<Vec<u8>, String> {
     let tag = read_tag(reader)?.ok_or_else(|| format!("truncated before {what}"))?;
     if tag.kind != kind || tag.bytes > MAX_SMALL {

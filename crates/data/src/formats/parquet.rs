@@ -22,35 +22,34 @@ use self::file::ParquetFile;
 use self::reasons::guarded;
 use self::store::{CACHE_BYTES, ParquetImages, Seen};
 
-/// What the names of Parquet files end in.
+/// The suffixes of Parquet files.
 pub(crate) const SUFFIXES: [&str; 1] = [".parquet"];
 
-/// Opens a folder with `.parquet` files, in itself or in sub-folders, or one such file; a word of a
+/// Opens a folder with `.parquet` files, also in its sub-folders, or one such file. A word of a
 /// file's path says whether it is trained on (`train`, or none) or tested on (`test`, `val`,
 /// `validation`).
 ///
-/// Images are in a binary column, or in a struct whose `bytes` are. Of several, the one is taken
-/// that is called `image`, `img`, `images`, `picture`, `photo`, `jpg`, `jpeg`, `png`, `webp`,
-/// `image_bytes`, `img_bytes`, `bytes`, `data` or `content`, in this order and in any case. Where
-/// there are no bytes but a `path` (in the struct, or in a text column `image`, `image_path`, `path`,
-/// `file_name`, …), that file is read: relative to the Parquet file or to the folder, and never
-/// outside of the folder. The columns of each file are found on their own.
+/// Images are in a binary column, or in the `bytes` of a struct. If there are several, the first of
+/// these names is taken: `image`, `img`, `images`, `picture`, `photo`, `jpg`, `jpeg`, `png`,
+/// `webp`, `image_bytes`, `img_bytes`, `bytes`, `data` or `content`, in any case. A row may have a
+/// `path` instead of bytes (in the struct, or in a text column `image`, `image_path`, `path`,
+/// `file_name`, …). Then that file is read, relative to the Parquet file or to the folder, and
+/// never outside of the folder. Each file may have other columns.
 ///
 /// Labels are in a column `label`, `labels`, `class`, `cls`, `target`, `category`, `fine_label`,
 /// `class_id` or `class_name`: numbers, words, or lists of one. Negative numbers, nulls and NaN are
 /// no labels. The names of the classes come from the `huggingface` metadata, else from the words.
 /// Pages are plain or compressed with Snappy, LZ4, gzip, Zstandard or Brotli.
 ///
-/// Labels are read on opening, a row group of encoded images when one of its images is needed. The
-/// last 1 GiB of those is kept, and at least the row group that was read last, beside up to 4 GiB of
-/// decoded images; each thread that reads holds one row group more while it does. When a light set
-/// has been decoded on opening, only decoded images are kept. Of a larger data set in shuffled order, most images
-/// take the reading of a whole row group: slow, unless its row groups are small.
+/// Labels are read on opening. A row group of encoded images is read when one of its images is
+/// needed. The last 1 GiB of row groups is kept, and at least the last one, beside up to 4 GiB of
+/// decoded images. Each thread holds one row group more while it reads. If a light set was decoded
+/// on opening, only decoded images are kept. In a larger data set in shuffled order, most images
+/// need a whole row group to be read. This is slow unless row groups are small.
 ///
-/// What is damaged is left out and reported in [`Splits::skipped`]: a file, a row group, a row, of
-/// which a damaged page has several. An image whose label makes no sense is used without it, and
-/// each file says how many of those it has. Without a test split, every tenth labelled image of each
-/// class is held out.
+/// A damaged file, row group or row is left out and reported in [`Splits::skipped`]. A damaged page
+/// costs several rows. An image with a senseless label is used without it, and each file reports
+/// how many it has. Without a test split, every tenth labelled image of each class is held out.
 ///
 /// # Errors
 /// No image to train on, or a folder that cannot be read.
@@ -66,7 +65,7 @@ pub fn open_parquet(
         true => folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
         false => folder,
     };
-    // What is known of the columns only when the files are open.
+    // These sentences are about columns, which are known only when the files are open.
     let seen = RefCell::new(Seen::default());
     let names = |store: &ParquetImages| {
         *seen.borrow_mut() = store.seen.clone();
@@ -105,8 +104,8 @@ fn unlabelled(seen: &Seen) -> String {
     }
 }
 
-/// The rows of those files that hold images, as their metadata say; nothing else is read. Files
-/// that only name the paths of images have none: those images lie beside them.
+/// How many rows hold images, by the files' metadata alone. Files that only name the paths of
+/// images count 0: those images lie beside them.
 pub(crate) fn count_images(paths: &[PathBuf]) -> usize {
     let rows = |path: &PathBuf| {
         let rows = guarded(|| {

@@ -1,13 +1,14 @@
-//! Labels as files have them, numbers or words, and the classes that they make together.
+//! Labels as they stand in files, numbers or words, and the classes that they make together.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// More than ImageNet-21k has; a number beyond is no class, and would make a list of names too long.
+/// The most classes, more than ImageNet-21k has. A larger number is not a class: its list of names
+/// would be too long.
 pub(crate) const MAX_CLASSES: u32 = 100_000;
-/// Of one label, in bytes.
+/// The most bytes of one label.
 const MAX_LABEL_BYTES: usize = 256;
 
-/// Different labels in the order in which they were met, each with a number of its own.
+/// Different labels in the order in which they were met. Each has a number.
 #[derive(Default)]
 pub(crate) struct RawLabels {
     texts: Vec<String>,
@@ -15,11 +16,11 @@ pub(crate) struct RawLabels {
 }
 
 impl RawLabels {
-    /// The number of a label; the same text has the same number. White space around it does not
-    /// count, and `None` stands for no label: an empty text.
+    /// The number of a label. The same text has the same number, without the white space around it.
+    /// An empty text is no label: `None`.
     ///
     /// # Errors
-    /// Why the text cannot be a label, in words.
+    /// The reason why the text cannot be a label.
     pub(crate) fn number(&mut self, text: &str) -> Result<Option<u32>, String> {
         let text = text.trim();
         if text.is_empty() {
@@ -31,7 +32,7 @@ impl RawLabels {
         if text.len() > MAX_LABEL_BYTES || text.contains(char::is_control) {
             return Err(format!("a label of {} bytes is neither a number nor a word", text.len()));
         }
-        // Twice as many, since those of a test split may be others.
+        // Twice as many, since a test split may have others.
         if self.texts.len() >= 2 * MAX_CLASSES as usize {
             return Err(format!("more than {MAX_CLASSES} different labels"));
         }
@@ -41,18 +42,18 @@ impl RawLabels {
         Ok(Some(number))
     }
 
-    /// The text of a label that stands for a class: none of a negative number.
+    /// The text of a label that stands for a class. A negative number does not.
     pub(crate) fn class_text(&self, number: u32) -> Option<&str> {
         let text = self.texts.get(number as usize)?;
         (!is_negative(text)).then_some(text)
     }
 
-    /// The classes that these labels make; `used` has the numbers of those that training images
-    /// have, `names` the names of classes in the order of their numbers, where a list came along.
+    /// The classes that these labels make. `used` has the numbers of the training images' labels.
+    /// `names` has the names of classes in the order of their numbers, if the data set lists them.
     ///
-    /// Whole numbers are the classes themselves, negative ones stand for no label. If one of the
-    /// labels is no whole number below [`MAX_CLASSES`], all are words: the classes are those of
-    /// `names` if it has all words, else the words in alphabetical order.
+    /// Whole numbers are classes, and negative ones stand for no label. If one label is not a whole
+    /// number below [`MAX_CLASSES`], all are words. Then the classes are `names` if it has all
+    /// words, else the words in alphabetical order.
     pub(crate) fn classes(&self, used: &[u32], names: &[String]) -> Classes {
         let texts = || used.iter().filter_map(|number| self.texts.get(*number as usize));
         let whole = |text: &str| text.parse::<i64>().ok().filter(|n| *n < i64::from(MAX_CLASSES));
@@ -82,7 +83,7 @@ impl RawLabels {
 pub(crate) struct Classes {
     /// Names of the classes; empty if there is no label.
     pub(crate) names: Vec<String>,
-    /// The class of each label by its number; `None` for one that is none of these classes.
+    /// The class of each label by its number. `None` if it is none of these classes.
     of: Vec<Option<u32>>,
 }
 
@@ -98,8 +99,8 @@ fn is_negative(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|n| n < 0)
 }
 
-/// Names for the labels up to `largest`: `names` if they are enough, numbers otherwise, and none
-/// without a label.
+/// Names for the labels up to `largest`: `names` if there are enough, else numbers. None without a
+/// label.
 fn names_or_numbers(names: &[String], largest: Option<u32>) -> Vec<String> {
     let Some(largest) = largest else { return Vec::new() };
     let classes = largest as usize + 1;

@@ -1,4 +1,4 @@
-//! Data sets that are spread over several files of one kind, by split.
+//! Data sets in several files of one kind, by split.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -24,7 +24,7 @@ pub(crate) struct Shards {
     pub(crate) train: Vec<PathBuf>,
     pub(crate) validation: Vec<PathBuf>,
     pub(crate) test: Vec<PathBuf>,
-    /// Folders that could not be searched, or that are called like a file.
+    /// Folders that could not be searched, or that are named like a shard.
     pub(crate) skipped: Vec<Skipped>,
 }
 
@@ -36,13 +36,13 @@ enum Split {
     Test,
 }
 
-/// The files in a folder and its sub-folders whose names end in one of `suffixes`, in any case; or
-/// `folder` itself, if it is such a file.
+/// The files in a folder and its sub-folders with one of `suffixes`, in any case. Or `folder`
+/// itself, if it is such a file.
 ///
-/// A word of their path says which split they belong to (`test-00000-of-00001.parquet`,
-/// `val2017/0001.tar`), that of the file before those of its folders; those without such a word are
-/// trained on. Symbolic links are followed where `links` says so. A file that can be reached in several
-/// ways is taken once.
+/// A word of the path names the split of a file (`test-00000-of-00001.parquet`,
+/// `val2017/0001.tar`). The file's own name counts before those of its folders. Files without such
+/// a word are trained on. Symbolic links are followed if `links` says so. A file that can be
+/// reached in several ways is taken once.
 ///
 /// # Errors
 /// A folder that cannot be read, or more than 100,000 files.
@@ -77,7 +77,7 @@ struct Search<'a> {
     suffixes: &'a [&'a str],
     follow: Links,
     paths: Vec<PathBuf>,
-    /// Where folders really are, so that links do not lead in circles.
+    /// The real paths of folders, so that links do not lead in circles.
     folders: HashSet<PathBuf>,
     /// Links to folders, with the depth at which they stand.
     links: Vec<(PathBuf, usize)>,
@@ -107,7 +107,7 @@ impl Search<'_> {
             } else if is_folder {
                 self.search_folder(path, depth);
             } else if shard {
-                // A link that leads nowhere too: whoever reads it says so.
+                // Links to nothing as well: reading them gives the error.
                 self.linked |= link;
                 self.paths.push(path);
             }
@@ -133,7 +133,7 @@ impl Search<'_> {
         }
     }
 
-    /// After all real folders, whose names say more of what is in them.
+    /// After all real folders, since their names say more about their files.
     fn follow_links(&mut self) {
         while let Some((path, depth)) = self.links.pop() {
             self.linked = true;
@@ -174,7 +174,7 @@ pub(crate) fn has_suffix(name: &OsStr, suffixes: &[&str]) -> bool {
     })
 }
 
-/// By the words of a path below the folder, from its end on.
+/// The split of a path below the folder, by its words from the end on.
 fn split_of(path: &Path) -> Split {
     let role = path.iter().rev().find_map(|part| Role::in_words(&part.to_string_lossy()));
     match role {
@@ -184,11 +184,11 @@ fn split_of(path: &Path) -> Split {
     }
 }
 
-/// Splits of what the shards of each hold; `open` reads those of one split, and gives each image the
-/// number of its label in `RawLabels`. `names` are those of the classes, if a list came along.
+/// The splits that the shards hold. `open` reads the shards of one split, and gives each image the
+/// number of its label in `RawLabels`. `names` are the classes, if the data set lists them.
 ///
-/// The test split is `test`, or `validation` when there is no labelled image in `test`: competitions
-/// publish their test images without labels. Without either, labelled images are held out.
+/// The test split is `test`, or `validation` if `test` has no labelled image: competitions publish
+/// test images without labels. Without either, labelled images are held out.
 pub(crate) fn open_shards<S: ImageStore + 'static>(
     name: &str,
     shards: &Shards,

@@ -15,21 +15,21 @@ const SIDE: usize = 96;
 /// Bytes of an image: three planes.
 const IMAGE: u64 = (3 * SIDE * SIDE) as u64;
 const CLASSES: u8 = 10;
-/// Images in one file: ten times the unlabelled ones that are published.
+/// The most images in one file: ten times the published unlabelled ones.
 const MAX_IMAGES: u64 = 1_000_000;
 
 /// Opens a folder with `train_X.bin`, `train_y.bin`, `test_X.bin` and `test_y.bin`, and, if they
 /// are there, `unlabeled_X.bin` and `class_names.txt`
 /// (<https://cs.stanford.edu/~acoates/stl10/>).
 ///
-/// The training split is the labelled training images followed by the unlabelled ones: on all of
-/// them a self-supervised method trains, and [`Subset::labelled`](crate::Subset::labelled) gives probes the first. A
-/// pixel file is a run of images, each of three planes (red, green, blue) that are stored column by
-/// column; labels are bytes from 1 to 10. Images are read when they are asked for.
+/// The training split has the labelled training images, then the unlabelled ones. A self-supervised
+/// method trains on all of them, and [`Subset::labelled`](crate::Subset::labelled) gives probes the
+/// labelled ones. A pixel file is a sequence of images. Each has three planes (red, green, blue),
+/// stored column by column. Labels are bytes from 1 to 10. Images are read when they are needed.
 ///
 /// # Errors
-/// Missing files, a pixel file that is not a whole number of images, another number of labels than
-/// images, labels out of range.
+/// Missing files, a pixel file with a part of an image, another number of labels than of images, or
+/// labels out of range.
 pub fn open_stl10(name: &str, folder: &Path) -> Result<Splits, DataError> {
     let class_names = class_names(&folder.join("class_names.txt"));
     let set = |parts: Vec<Part>| -> Arc<dyn ImageDataset> {
@@ -75,7 +75,7 @@ impl Part {
 }
 
 impl Stl10 {
-    /// The file that image `index` is in, and its place there.
+    /// The file of image `index`, and its place there.
     fn locate(&self, mut index: usize) -> Option<(&Part, usize)> {
         for part in &self.parts {
             if index < part.images {
@@ -134,7 +134,7 @@ pub(crate) fn parse_labels(bytes: &[u8], path: &Path) -> Result<Vec<u32>, DataEr
     bytes.iter().enumerate().map(label).collect()
 }
 
-/// From the file that comes with the data set; numbers when it is missing or of another length.
+/// Class names from the data set's own file, or numbers if it is missing or has another length.
 fn class_names(path: &Path) -> Vec<String> {
     let text = read_list(path).unwrap_or_default();
     let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();

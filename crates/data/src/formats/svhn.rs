@@ -13,15 +13,16 @@ use crate::{DataError, ImageDataset, InMemory, Splits};
 
 const SIDE: usize = 32;
 const IMAGE: usize = 3 * SIDE * SIDE;
-/// Images in one file: about twice the published extra ones, and 3 GiB in memory.
+/// The most images in one file: about twice the published extra ones, and 3 GiB in memory.
 const MAX_IMAGES: u64 = 1_000_000;
 const CLASSES: u32 = 10;
 
-/// Opens a folder with `train_32x32.mat` and `test_32x32.mat`; the images of `extra_32x32.mat`
-/// follow the training images if it is there (<http://ufldl.stanford.edu/housenumbers/>).
+/// Opens a folder with `train_32x32.mat` and `test_32x32.mat`
+/// (<http://ufldl.stanford.edu/housenumbers/>). If `extra_32x32.mat` is there, its images follow
+/// the training images.
 ///
-/// `X` has dimensions `[32, 32, 3, N]` of `uint8`, rows fastest; `y` has N numbers from 1 to 10,
-/// where 10 is the digit 0. All images are kept in memory, 3 KiB each.
+/// `X` has dimensions `[32, 32, 3, N]` of `uint8`, rows fastest; `y` has N numbers from 1 to 10; 10
+/// is the digit 0. All images are kept in memory, 3 KiB each.
 ///
 /// # Errors
 /// Missing, truncated, damaged or contradictory files.
@@ -78,7 +79,7 @@ fn read_images(variable: &mut Variable<'_>) -> Result<Vec<RgbImage>, String> {
         return Err(format!("X has dimensions {:?}, not [32, 32, 3, N] bytes", variable.dims));
     }
     let count = variable.count(MAX_IMAGES * IMAGE as u64)? / IMAGE as u64;
-    // Grown as bytes arrive: a header is no reason to allocate.
+    // The buffer grows as bytes arrive: a header alone must not allocate.
     let mut images = Vec::new();
     let mut planes = [0; IMAGE];
     for index in 0..count {

@@ -10,7 +10,7 @@ use crate::sets::image_set::Reading;
 use crate::sets::splits::{Found, assemble};
 use crate::{DataError, FileFormat, Layout, Links, Splits};
 
-/// Where validation images get their classes from; marks the layout.
+/// The list with the classes of validation images. Its presence marks the layout.
 pub(crate) const ANNOTATIONS: &str = "val/val_annotations.txt";
 
 /// Opens a folder with `train/WNID/images/…`, `val/images/…`, `val/val_annotations.txt` and, for
@@ -63,7 +63,7 @@ pub fn open_tiny_imagenet(
     assemble(name, train, vec![val], class_names, layout, reading)
 }
 
-/// Classes by file name, of lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.
+/// Classes by file name, from lines `FILE WNID X Y WIDTH HEIGHT` with tabs between.
 pub(crate) fn parse_annotations(
     text: &str,
     path: &Path,
@@ -84,7 +84,7 @@ pub(crate) fn parse_annotations(
     Ok(classes)
 }
 
-/// The first of each class's names, of lines `WNID NAME, NAME, …` with a tab between.
+/// The first name of each class, from lines `WNID NAME, NAME, …` with a tab between.
 pub(crate) fn parse_words(text: &str) -> HashMap<String, String> {
     let pair = |line: &str| {
         let (wnid, names) = line.split_once('\t')?;

@@ -27,7 +27,7 @@ use crate::sets::dataset::out_of_range;
 use crate::sets::image_set::{ImageStore, Opening};
 use crate::{DataError, FileFormat, Layout, Skipped, Splits};
 
-/// What the names of shards end in. How they are packed is told by their first bytes.
+/// The suffixes of shards. Their first bytes tell how they are compressed.
 pub(crate) const SUFFIXES: [&str; 12] = [
     ".tar",
     ".tar.gz",
@@ -45,31 +45,32 @@ pub(crate) const SUFFIXES: [&str; 12] = [
 /// Files with a class name in each line, in the order of the labels.
 const NAMES_FILES: [&str; 2] = ["classnames.txt", "classes.txt"];
 
-/// Opens a folder with `.tar` shards, in itself or in sub-folders, or a single shard. A word of a
+/// Opens a folder with `.tar` shards, also in its sub-folders, or a single shard. A word of a
 /// shard's path says whether it is trained on (`train`, or none) or tested on (`test`, `val`, `dev`
 /// and the like). Symbolic links are followed, and no shard is used twice.
 ///
 /// A sample is an image and its label, in any order within a shard. The image ends in `jpg`, `png`,
 /// `webp` or another extension of [`open_image_folder`](crate::open_image_folder), in any case. Its
-/// label, a whole number or a word, is in the `.cls` entry with the same name, else in the one that
-/// agrees up to the first dot after the last slash, WebDataset's key. A negative number stands for
-/// no label. In a shard without `.cls` entries, labels are those under `label`, `cls` or `class` in
-/// `.json` entries. `classnames.txt` or `classes.txt` in the folder name the classes.
+/// label, a whole number or a word, is in the `.cls` entry of the same name. Else it is in the one
+/// with the same key: WebDataset's key is the name up to the first dot after the last slash. A
+/// negative number stands for no label. In a shard without `.cls` entries, labels come from
+/// `label`, `cls` or `class` in `.json` entries. `classnames.txt` or `classes.txt` in the folder
+/// name the classes.
 ///
 /// `0.depth.png` is not used beside `0.jpg`, unless it has a label of its own. Of several images
 /// with one name the first is used. Images passed over are counted in [`Layout::passed_over`].
 ///
-/// Only headers and labels are read on opening. An index of 24 bytes a sample is kept, and some 100
-/// bytes an entry while a shard is read; names and images are read where they lie, when they are
-/// asked for. A shard that is compressed with gzip or Zstandard, whatever it is called, is
-/// unpacked on opening into a temporary file without a name (in `$TMPDIR`, else `/tmp`). That takes
-/// as much room as all such shards unpacked, of each no more than 1 GiB and 20 times its size.
+/// Only headers and labels are read on opening. The index takes 24 bytes a sample, and some 100
+/// bytes an entry while a shard is read. Names and images are read when they are needed. A shard
+/// that is compressed with gzip or Zstandard, whatever its name, is unpacked on opening into a
+/// temporary file without a name (in `$TMPDIR`, else `/tmp`). The file holds all such shards, each
+/// with at most 1 GiB and 20 times its compressed size.
 ///
-/// An image that cannot be used is listed in [`Splits::skipped`] as `SHARD.tar/KEY.EXTENSION`. So is
-/// a label that cannot be read, an image beyond 512 MiB, and a name beyond 64 KiB. A shard that is
-/// damaged or truncated is used up to the damage. One that cannot be opened, or that is compressed
-/// in another way, is left out. Both are listed. Without a test split, every tenth labelled image of
-/// each class is held out.
+/// An image that cannot be used is listed in [`Splits::skipped`] as `SHARD.tar/KEY.EXTENSION`. So
+/// is a label that cannot be read, an image beyond 512 MiB, and a name beyond 64 KiB. A shard that
+/// is damaged or truncated is used up to the damage. One that cannot be opened, or that is
+/// compressed in another way, is left out. Both are listed. Without a test split, every tenth
+/// labelled image of each class is held out.
 ///
 /// # Errors
 /// No sample to train on, a folder that cannot be read, or no room for unpacked shards.
@@ -121,23 +122,23 @@ fn pass_over(layout: &mut Layout, passed: PassedBy, why: &str) {
 
 /// The samples of a split.
 struct WebDataset {
-    /// Opened for each image: a system lets a process hold a thousand files or so, and large data
-    /// sets have more shards.
+    /// The paths of the shards. A shard is opened for each image: a process may hold about a
+    /// thousand files, and large data sets have more shards.
     shards: Vec<Shard>,
-    /// What all compressed shards hold, one after another.
+    /// The contents of all compressed shards, one after another.
     unpacked: Option<PositionedFile>,
     samples: Vec<Sample>,
 }
 
 struct Shard {
     path: PathBuf,
-    /// Whether its samples lie in the unpacked file.
+    /// Whether the shard's samples lie in the unpacked file.
     compressed: bool,
 }
 
 impl WebDataset {
     /// # Errors
-    /// No room for unpacked shards. What is wrong with a shard goes to `findings`.
+    /// No room for unpacked shards. Damage of a shard goes to `findings`.
     fn open(
         paths: &[PathBuf],
         labels: &mut RawLabels,
@@ -184,7 +185,7 @@ impl WebDataset {
 /// # Errors
 /// Why it cannot be read, in words.
 fn open_shard(path: &Path) -> Result<(File, u64, Packing), String> {
-    // Before opening: that would wait for a writer at the other end of a pipe.
+    // Checked before opening: opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|e| format!("cannot read it: {e}"))?;
     if !metadata.is_file() {
         return Err("not a regular file".into());
@@ -202,8 +203,8 @@ fn open_shard(path: &Path) -> Result<(File, u64, Packing), String> {
     }
 }
 
-/// How many images these shards have. Only headers are read, and no more of them once there are
-/// `enough`. A shard that cannot be read counts up to its damage.
+/// How many images these shards have. Reads headers only, and stops at `enough`. A damaged shard
+/// counts up to its damage.
 pub(crate) fn count_images(paths: &[PathBuf], enough: usize) -> usize {
     let mut images = 0;
     for path in paths {
@@ -231,7 +232,7 @@ impl ImageStore for WebDataset {
     fn decode(&self, index: usize) -> Result<RgbImage, DataError> {
         let sample = self.samples.get(index).ok_or_else(|| out_of_range(index, self.len()))?;
         let bytes = self.read(sample, sample.offset, sample.end())?;
-        // Its name is read only for somebody who needs it.
+        // Its name is read only when needed.
         decode_bytes(&self.shards[sample.shard as usize].path, &bytes)
             .map_err(|error| DataError::format(&self.name(index), error.reason()))
     }
@@ -251,7 +252,7 @@ impl ImageStore for WebDataset {
         let Some(sample) = self.samples.get(index) else { return PathBuf::new() };
         let headers = self.read(sample, sample.start(), sample.offset);
         let name = headers.ok().and_then(|headers| name_in(&headers));
-        // If the shard has gone or changed since.
+        // In case the shard has vanished or changed.
         let name = name.unwrap_or_else(|| format!("image at byte {}", sample.offset).into());
         place_in(&self.shards[sample.shard as usize].path, &name)
     }

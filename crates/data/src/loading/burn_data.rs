@@ -1,4 +1,4 @@
-//! Burn's conventions for data (feature `burn`): a data set that its loaders take, and a batcher that
+//! Burn's conventions for data (feature `burn`): a data set for its loaders, and a batcher that
 //! makes views.
 
 use std::sync::Arc;
@@ -37,15 +37,16 @@ impl Dataset<ImageItem> for BurnImages {
     }
 }
 
-/// Makes the views of a batch. The views of an image depend on the seed, the epoch and its index, not on
-/// the batch that it is in or the thread that makes them.
+/// Makes the views of a batch. The views of an image depend on the seed, the epoch and its index,
+/// not on its batch or thread.
 #[derive(Clone)]
 pub struct ViewBatcher {
-    /// Of all views.
+    /// The generator of all views.
     pub generator: Arc<dyn ViewGenerator>,
-    /// Of all randomness.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// Burn's loaders do not tell a batcher the epoch: make one for each, or all epochs see the same views.
+    /// The epoch. Burn's loaders do not tell it to a batcher: make one batcher for each epoch, or
+    /// all epochs see the same views.
     pub epoch: u64,
 }
 

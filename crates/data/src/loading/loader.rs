@@ -18,20 +18,20 @@ use crate::{DataError, ImageDataset};
 /// How a [`ViewLoader`] makes its batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoaderConfig {
-    /// Images in a batch; the most in one for [`ViewLoader::every_image`].
+    /// Images in a batch. With [`ViewLoader::every_image`], the most in one.
     pub batch_size: usize,
-    /// Of shuffling and views.
+    /// The seed of shuffling and views.
     pub seed: u64,
     /// Batches kept ready ahead of the trainer.
     pub prefetch: usize,
     /// Threads that decode and augment; `None` for one per core.
     pub threads: Option<usize>,
-    /// The part of every epoch that is for this process.
+    /// This process's part of every epoch.
     pub shard: Shard,
 }
 
-/// One of several processes that train together. Their parts of an epoch have the same number of batches
-/// and no image in common, and change from epoch to epoch.
+/// One of several processes that train together. Their parts of an epoch have the same number of
+/// batches and no image in common. The parts change from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     /// Which one, from 0.
@@ -60,11 +60,11 @@ pub struct ViewBatch {
     pub indices: Vec<usize>,
 }
 
-/// One batch whose views have been drawn, to be made elsewhere.
+/// One batch with its views drawn but not made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrawnBatch {
-    /// `[batch, height, width, 3]`: images that are smaller than others of the batch lie in the upper left corner, with
-    /// zeros around them.
+    /// `[batch, height, width, 3]`. A smaller image lies in the upper left corner, with zeros
+    /// around it.
     pub pixels: Vec<u8>,
     /// `[batch, height, width]`
     pub shape: [usize; 3],
@@ -76,10 +76,10 @@ pub struct DrawnBatch {
 
 /// Shuffles a data set and makes batches of views of it.
 ///
-/// The order of an epoch and every view depend on the seed, the epoch and the image alone, so a
-/// stream that starts in the middle goes on exactly as one that got there. An incomplete batch at
-/// the end of an epoch is dropped, since batch norm and batch-wide losses want full ones; unless every
-/// image counts: [`every_image`](Self::every_image).
+/// The order of an epoch and every view depend on the seed, the epoch and the image alone. So a
+/// stream that starts in the middle continues exactly like one that started at 0. An incomplete
+/// batch at the end of an epoch is dropped, since batch norm and batch-wide losses need full ones.
+/// [`every_image`](Self::every_image) drops none.
 pub struct ViewLoader {
     work: Arc<Work>,
     prefetch: usize,
@@ -88,9 +88,9 @@ pub struct ViewLoader {
 struct Work {
     dataset: Arc<dyn ImageDataset>,
     generator: Arc<dyn ViewGenerator>,
-    /// In an epoch of one shard.
+    /// Batches in an epoch of one shard.
     batches: usize,
-    /// In an epoch of one shard, divided evenly among its batches.
+    /// Images in an epoch of one shard, divided evenly among its batches.
     images: usize,
     seed: u64,
     shard: Shard,
@@ -111,13 +111,13 @@ impl ViewLoader {
         Self::divided(dataset, generator, config, batches, images)
     }
 
-    /// A loader for few images: none of them is left out of an epoch, and a batch may be larger than the
-    /// data set.
+    /// A loader for few images. An epoch leaves none out, and a batch may be larger than the data
+    /// set.
     ///
-    /// An epoch is divided into the fewest batches of at most `batch_size` images, as equal in size as can be:
-    /// 100 images in batches of 64 make two of 50. No batch has a single image, which batch norm could
-    /// not train on; three images in batches of 2 make one of 3. (The rest that does not divide among
-    /// several shards is still left out.)
+    /// An epoch has the fewest batches of at most `batch_size` images, of sizes as equal as
+    /// possible: 100 images in batches of 64 make two of 50. Batch norm cannot train on a single
+    /// image, so no batch has one: three images in batches of 2 make one of 3. (A remainder that
+    /// does not divide among several shards is still left out.)
     ///
     /// # Errors
     /// No image, a batch size of 0, or threads that the system will not start.
@@ -133,7 +133,8 @@ impl ViewLoader {
         Self::divided(dataset, generator, config, batches, |images| images)
     }
 
-    /// `batches` and `images` say how many of them an epoch has, of the images that are there for a shard.
+    /// `batches` and `images` give their numbers in an epoch, from the number of images for a
+    /// shard.
     fn divided(
         dataset: Arc<dyn ImageDataset>,
         generator: Arc<dyn ViewGenerator>,
@@ -184,10 +185,11 @@ impl ViewLoader {
         self.produce(first, last, Work::render)
     }
 
-    /// The same batches with their views only drawn: the same crops, colours and blurs, for a device to make them.
+    /// The same batches with views that are only drawn, for a device to make: the same crops,
+    /// colours and blurs.
     ///
-    /// Batches are as large as their largest images, and one that would take more than a GiB is an error: such images have to
-    /// be made smaller first.
+    /// Images are padded to the largest one of the batch. A batch of more than a GiB is an error:
+    /// make such images smaller first.
     pub fn stream_drawn(&self, first: u64, last: u64) -> ViewStream<DrawnBatch> {
         self.produce(first, last, Work::draw)
     }
@@ -208,7 +210,7 @@ impl ViewLoader {
     }
 }
 
-/// Bytes of a [`DrawnBatch`] that are allowed.
+/// The most bytes of a [`DrawnBatch`].
 const MOST_PIXELS: usize = 1 << 30;
 
 /// Makes a batch of these readable images, in this epoch.
@@ -246,8 +248,8 @@ impl Work {
         }
     }
 
-    /// Fisher–Yates from a generator of the epoch's own: no image has the index `u64::MAX`. In place and
-    /// 4 bytes an image, since the order of a huge set is the largest thing that a loader holds.
+    /// Fisher–Yates with the epoch's own generator: no image has the index `u64::MAX`. In place and
+    /// 4 bytes an image, since the order is the largest thing that a loader of a huge set holds.
     fn shuffle(&self, epoch: u64, order: &mut Vec<u32>) {
         order.clear();
         order.extend(0..self.dataset.len() as u32);
@@ -310,11 +312,11 @@ impl Work {
         Ok(DrawnBatch { pixels, shape: [images.len(), height, width], drawn, indices })
     }
 
-    /// The image, or the next one that can be decoded in the order of the data set: which one does
+    /// The image, or the next one in the order of the data set that can be decoded. The choice does
     /// not depend on timing.
     ///
-    /// An image that is broken stays so. A file that has vanished, or a disk that fails, may be back tomorrow: training
-    /// on without it would be another run, so that is an error.
+    /// A broken image stays broken. A vanished file or a failing disk may be back tomorrow.
+    /// Training without it would be a different run, so that is an error.
     fn readable(&self, wanted: usize) -> Result<(usize, Arc<RgbImage>), DataError> {
         let len = self.dataset.len();
         let mut last = None;
@@ -337,7 +339,7 @@ impl Work {
     }
 }
 
-/// Batches in order, made ahead by a background thread that stops when this is dropped.
+/// Batches in order. A background thread makes them ahead, and stops when this is dropped.
 pub struct ViewStream<T = ViewBatch> {
     receiver: Option<Receiver<Result<T, DataError>>>,
     worker: Option<JoinHandle<()>>,
@@ -345,7 +347,7 @@ pub struct ViewStream<T = ViewBatch> {
 }
 
 impl<T> ViewStream<T> {
-    /// How long [`next`](Iterator::next) has waited for batches so far: time the trainer lost.
+    /// How long [`next`](Iterator::next) has waited for batches so far. The trainer lost this time.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -364,7 +366,7 @@ impl<T> Iterator for ViewStream<T> {
 
 impl<T> Drop for ViewStream<T> {
     fn drop(&mut self) {
-        // Closing the channel first is what lets a worker that waits to send come to an end.
+        // Closing the channel first ends a worker that waits to send.
         self.receiver = None;
         if let Some(worker) = self.worker.take() {
             let _ = worker.join();
@@ -423,7 +425,7 @@ mod tests {
         assert_ne!(epochs[0], epochs[1]);
     }
 
-    /// The crops and colours of the views that are made here, for images that differ in size.
+    /// Drawn views have the crops and colours of rendered ones, for images of different sizes.
     #[test]
     fn what_is_drawn_is_what_would_be_made() {
         let sizes = [(8, 6), (5, 9), (8, 6), (7, 3)];
@@ -467,7 +469,7 @@ mod tests {
         }
     }
 
-    /// Images that are there.
+    /// Images without faults.
     struct Fixed(Vec<RgbImage>);
 
     impl ImageDataset for Fixed {
@@ -541,7 +543,7 @@ mod tests {
         assert_eq!(made, batches(&loader(holes(), 2, 0), 0, 2));
     }
 
-    /// The disk that the last image lies on has gone.
+    /// The disk of the last image has gone.
     struct Gone(ShapesDataset, ErrorKind);
 
     impl ImageDataset for Gone {
@@ -634,7 +636,7 @@ mod tests {
         assert!(ViewLoader::every_image(shapes(0), pair(), &some).is_err());
     }
 
-    /// Two processes together see what one would, each image once.
+    /// Two processes together see each image once, as one process would.
     #[test]
     fn shards_divide_an_epoch() {
         let shapes = Arc::new(ShapesDataset::new(0, 0, 17));

@@ -1,8 +1,9 @@
 //! A data set's images, decoded and resized once and packed into one file.
 //!
-//! The file, little-endian: a header of 64 bytes (magic, number of images, where the index begins, key);
-//! the pixels, RGB, row by row, image after image; the index with an [`Entry`] for each; a CRC-32 of
-//! header and index. An image that could not be decoded has the reason where its pixels would be.
+//! The file, little-endian: a header of 64 bytes (magic, number of images, where the index begins,
+//! key); the pixels, RGB, row by row, image after image; the index with an [`Entry`] for each; a
+//! CRC-32 of header and index. An image that could not be decoded has the reason where its pixels
+//! would be.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -21,22 +22,22 @@ use crate::{DataError, ImageDataset};
 
 const MAGIC: &[u8; 16] = b"selfsame-pack-1\n";
 pub(crate) const HEADER: usize = 64;
-/// Images that are decoded at the same time for each thread.
+/// Images decoded at a time, for each thread.
 const AHEAD: usize = 4;
 
 /// What the images in a pack look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackSettings {
-    /// Larger images are reduced until their shorter side has so many pixels (bicubic, antialiased);
-    /// `None` keeps them as they are.
+    /// Larger images are reduced until their shorter side has so many pixels (bicubic,
+    /// antialiased). `None` keeps their size.
     pub shorter_side: Option<u32>,
 }
 
-/// A data set whose images come from a pack; all else is as in the set itself.
+/// A data set with images from a pack. All else comes from the set itself.
 ///
-/// They are read by position rather than mapped into memory: both go through the system's cache of
-/// the file, which all runs share, and a file that somebody shortens is then an error and not the end
-/// of the process.
+/// Images are read by position, not mapped into memory. Both use the system's file cache, which all
+/// runs share. But if somebody shortens the file, a read gives an error, while a mapping would end
+/// the process.
 pub struct PackedImages {
     inner: Arc<dyn ImageDataset>,
     settings: PackSettings,
@@ -48,7 +49,7 @@ pub struct PackedImages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     offset: u64,
-    /// 0 with the reason of an unreadable image.
+    /// Width in pixels. 0 if the entry is the reason of an unreadable image.
     width: u32,
     height: u32,
     /// In bytes.
@@ -59,7 +60,7 @@ pub(crate) struct Entry {
 impl Entry {
     const BYTES: usize = 24;
 
-    /// Where the file goes on after the image.
+    /// The end of the entry in the file.
     pub(crate) fn end(&self) -> Option<u64> {
         self.offset.checked_add(u64::from(self.length))
     }
@@ -89,13 +90,13 @@ impl Entry {
 }
 
 impl PackedImages {
-    /// Opens the pack of a data set in `folder`, or makes it; `progress` is told how many images of how
-    /// many are done while it does.
+    /// Opens the pack of a data set in `folder`, or makes it. While it is made, `progress` gets the
+    /// number of images that are done and of all images.
     ///
     /// The pack's name is a hash of the set's [`content_key`](ImageDataset::content_key) and of the
-    /// settings, so that changed files or settings make another one. It appears whole or not at
-    /// all. Of several processes that want the same one, one makes it and the others wait. Nothing else
-    /// refers to it, so it may be removed at any time.
+    /// settings, so changed files or settings make another pack. It appears whole or not at all. If
+    /// several processes want the same pack, one makes it and the others wait. Nothing else refers
+    /// to it, so it may be deleted at any time.
     ///
     /// # Errors
     /// A set without a content key, or a folder that cannot be written to.
@@ -118,7 +119,7 @@ impl PackedImages {
         let lock_path = folder.join(format!("{name}.lock"));
         let lock = File::create(&lock_path).map_err(DataError::io("write", &lock_path))?;
         lock.lock().map_err(DataError::io("lock", &lock_path))?;
-        // Somebody else may have made it meanwhile.
+        // Another process may have made it meanwhile.
         if let Ok(found) = Self::read(inner.clone(), settings, &path, &key) {
             return Ok(found);
         }
@@ -142,7 +143,7 @@ impl PackedImages {
         Ok(Self { inner, settings, file, entries })
     }
 
-    /// What the pack has of an image.
+    /// The pack's entry of an image.
     fn stored(&self, entry: Entry) -> Result<Stored, DataError> {
         let bytes = self.file.read(entry.offset, u64::from(entry.length))?;
         if crc32fast::hash(&bytes) != entry.crc {
@@ -172,7 +173,7 @@ impl ImageDataset for PackedImages {
         match self.stored(*entry) {
             Ok(Stored::Image(image)) => Ok(Arc::new(image)),
             Ok(Stored::Reason(reason)) => Err(DataError::format(&self.inner.name(index), reason)),
-            // The pack was damaged or shortened: the set itself still has the same image.
+            // The pack is damaged or shortened. The set itself still has the image.
             Err(_) => Ok(Arc::new(prepared(&*self.inner, index, self.settings)?)),
         }
     }
@@ -197,13 +198,13 @@ impl ImageDataset for PackedImages {
         self.inner.visit_files(visit);
     }
 
-    /// As it was when the pack was made.
+    /// The reason from when the pack was made.
     fn unreadable(&self) -> Option<Vec<(usize, String)>> {
         let bad = self.entries.iter().enumerate().filter(|(_, entry)| entry.width == 0);
         let reason = |(index, entry): (usize, &Entry)| match self.stored(*entry) {
             Ok(Stored::Reason(reason)) => Some((index, reason)),
             Ok(Stored::Image(_)) => None,
-            // A damaged pack says nothing: the set itself is asked.
+            // A damaged pack cannot answer, so the set itself is asked.
             Err(_) => Some((index, self.inner.decode(index).err()?.reason())),
         };
         Some(bad.filter_map(reason).collect())
@@ -217,7 +218,7 @@ fn key(content: ContentKey, settings: PackSettings) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// An image as a pack has it.
+/// An image in the form of a pack.
 fn prepared(
     inner: &dyn ImageDataset,
     index: usize,
@@ -304,7 +305,7 @@ fn write(
     out.write_all(&header).map_err(failed())?;
     out.flush().map_err(failed())?;
     drop(out);
-    // Or a power failure could leave the name without the content.
+    // Otherwise a power failure could leave the name without the content.
     staged.as_file().sync_all().map_err(failed())?;
     staged.persist(path).map_err(|e| failed()(e.error))?;
     Ok(())
@@ -320,8 +321,9 @@ fn index(file: &PositionedFile, key: &[u8; 32], count: usize) -> Result<Vec<Entr
     entries(header, &tail, start).map_err(wrong)
 }
 
-/// Where the index of a pack of `length` bytes begins, if the header is that of this pack and all of it
-/// is there: what follows is then as long as the index of `count` images, whatever the header says.
+/// Where the index of a pack of `length` bytes begins, if the header belongs to this pack and the
+/// pack is whole. The rest of the file must have the length of an index of `count` images, whatever
+/// the header says.
 pub(crate) fn index_start(
     header: &[u8; HEADER],
     length: u64,
@@ -341,8 +343,8 @@ pub(crate) fn index_start(
     if whole { Ok(start) } else { Err("a pack that is not whole") }
 }
 
-/// The entries of the index that begins at `start`, checked: every one lies between header and index, and
-/// its length is its image's.
+/// The entries of the index that begins at `start`. Each is checked: it lies between header and
+/// index, and its length fits its image.
 pub(crate) fn entries(
     header: &[u8; HEADER],
     tail: &[u8],
@@ -372,7 +374,7 @@ mod tests {
 
     use super::*;
 
-    /// Images of growing sizes, each third one unreadable; counts how often one is decoded.
+    /// Images of growing sizes, with every third one unreadable. Counts how many are decoded.
     struct Photos {
         key: u8,
         decoded: AtomicUsize,
@@ -483,7 +485,8 @@ mod tests {
         assert_eq!(files(folder.path()).len(), 3);
     }
 
-    /// Every byte of a pack counts: whichever is wrong, and wherever it ends, the images are right.
+    /// Every byte of a pack is checked: with any byte wrong, or cut anywhere, the images are still
+    /// right.
     #[test]
     fn a_damaged_pack_never_gives_wrong_images() {
         let folder = tempfile::tempdir().unwrap();

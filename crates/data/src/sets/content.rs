@@ -5,8 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of what identifies a data set's images: paths, sizes and times of change of their files (on Unix, also of their inodes), in
-/// the order of the images. Their bytes are not read.
+/// SHA-256 of what identifies a data set's images: the paths, sizes and modification times of their
+/// files in the order of the images. On Unix also the change times of their inodes. The files'
+/// bytes are not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentKey(pub [u8; 32]);
 
@@ -15,7 +16,7 @@ pub struct ContentKey(pub [u8; 32]);
 pub(crate) struct KeyBuilder(Sha256);
 
 impl KeyBuilder {
-    /// A file that cannot be asked counts by its path alone.
+    /// Adds a file. One without readable metadata counts by its path alone.
     pub fn add_file(&mut self, path: &Path) {
         let bytes = path.as_os_str().as_encoded_bytes();
         self.0.update((bytes.len() as u64).to_le_bytes());
@@ -24,7 +25,7 @@ impl KeyBuilder {
         self.0.update(metadata.len().to_le_bytes());
         let changed = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         self.0.update(changed.map_or(0, |t| t.as_nanos()).to_le_bytes());
-        // `cp -p` and `rsync -a` set the time of change back, and cannot set this one.
+        // `cp -p` and `rsync -a` restore the modification time, but cannot set this one.
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
@@ -33,7 +34,7 @@ impl KeyBuilder {
         }
     }
 
-    /// Only the path from `root` and the size: what stays when a folder is moved or copied.
+    /// Adds only the path from `root` and the size. They stay when a folder is moved or copied.
     pub fn add_file_from(&mut self, root: &Path, path: &Path) {
         let bytes = path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes();
         self.0.update((bytes.len() as u64).to_le_bytes());

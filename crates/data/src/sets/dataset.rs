@@ -11,8 +11,8 @@ use crate::DataError;
 
 /// Images by index, some of them labelled.
 ///
-/// An index always means the same image: it keys the randomness of that image's views, so a run
-/// can only be repeated if it does.
+/// An index always means the same image. It keys the randomness of the image's views, so otherwise
+/// a run could not be repeated.
 pub trait ImageDataset: Send + Sync {
     /// How many images there are.
     fn len(&self) -> usize;
@@ -23,7 +23,7 @@ pub trait ImageDataset: Send + Sync {
     /// A file that has become unreadable, or an index out of range.
     fn image(&self, index: usize) -> Result<Arc<RgbImage>, DataError>;
 
-    /// The same, decoded anew and kept nowhere: for those who read every image once.
+    /// The same, decoded anew and not kept, for reading every image once.
     ///
     /// # Errors
     /// As [`image`](Self::image).
@@ -42,22 +42,23 @@ pub trait ImageDataset: Send + Sync {
         None
     }
 
-    /// What a person finds image `index` by: its file, its shard and key, or its number.
+    /// A name for image `index` that people can find it by: its file, its shard and key, or its
+    /// number.
     fn name(&self, index: usize) -> PathBuf {
         self.path(index).unwrap_or_else(|| format!("image {index}").into())
     }
 
-    /// Every file that images come from; none where they are drawn or in memory.
+    /// Every file that images come from. None if they are drawn or in memory.
     fn visit_files(&self, _visit: &mut dyn FnMut(&Path)) {}
 
-    /// The images that cannot be read, with the reasons; `None` where only decoding all of them
-    /// would tell.
+    /// The images that cannot be read, with the reasons. `None` if only decoding all of them would
+    /// tell.
     fn unreadable(&self) -> Option<Vec<(usize, String)>> {
         None
     }
 
-    /// What the images are, without reading them: the same only if nothing about the files that they come
-    /// from has changed. `None` where they are drawn or were read as a whole, so that nobody need keep copies.
+    /// A key of the images, made without reading them. It stays the same only if none of their
+    /// files has changed. `None` for images that are drawn or in memory, since they need no copies.
     fn content_key(&self) -> Option<ContentKey> {
         None
     }
@@ -120,10 +121,10 @@ impl ImageDataset for InMemory {
 }
 
 pub(crate) fn out_of_range(index: usize, len: usize) -> DataError {
-    DataError::Request(format!("image {index} was asked of a data set of {len}"))
+    DataError::Request(format!("there is no image {index} in a data set of {len}"))
 }
 
-/// Of the pixels of some images, per channel.
+/// Sums over the pixels of some images, per channel.
 #[derive(Default)]
 struct Sums {
     count: u64,
@@ -139,7 +140,7 @@ struct Sums {
 pub fn channel_statistics(dataset: &dyn ImageDataset) -> Result<([f32; 3], [f32; 3]), DataError> {
     const SAMPLE: usize = 5000;
     let step = dataset.len().div_ceil(SAMPLE).max(1);
-    // Whole numbers, whose sum does not depend on who adds first.
+    // Sums of integers do not depend on the order.
     let sums = |index: usize| {
         let image = dataset.image(index)?;
         let mut sums = Sums::default();

@@ -1,4 +1,4 @@
-//! Encoded images in files of any kind, with one policy for those that cannot be read.
+//! Encoded images in files of any kind, with one policy for unreadable ones.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,25 +14,25 @@ use crate::{DataError, ImageDataset, Skipped};
 /// What to do with symbolic links in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Links {
-    /// Read what they lead to, wherever that is; each image once.
+    /// Read their targets, wherever these are, and each image once.
     #[default]
     Follow,
     /// Leave them out, and list them.
     Skip,
 }
 
-/// How the images of a folder or of shards will be read, which decides what is kept of them.
+/// How the images of a folder or of shards will be read. This decides what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reading {
-    /// Many times, as training does. A light set is decoded on opening, which finds the images that
-    /// cannot be read. Decoded images are kept while there is room.
+    /// Many times, as in training. A light set is decoded on opening, which finds unreadable
+    /// images. Decoded images are kept while there is room.
     #[default]
     Often,
     /// Once. Nothing is decoded on opening, and nothing is kept. An image that cannot be read is an
     /// error when it is asked for.
     Once,
-    /// Once, with the same images held out to test on as in training. A light set is decoded on
-    /// opening to find those that cannot be read. Nothing is kept.
+    /// Once, with the same images held out as in training. A light set is decoded on opening to
+    /// find unreadable images. Nothing is kept.
     OnceAsTrained,
 }
 
@@ -51,9 +51,9 @@ impl From<Links> for Opening {
     }
 }
 
-/// Decoded pixels kept in memory.
+/// The most bytes of decoded pixels in memory.
 const CACHE_BYTES: u64 = 4 << 30;
-/// Of larger sets nothing is kept: the slots alone would take gigabytes.
+/// Larger sets keep nothing: the slots alone would take gigabytes.
 const MOST_CACHED: usize = 20_000_000;
 /// A set whose encoded images weigh less than this
 const EAGER_BYTES: u64 = 1 << 30;
@@ -74,13 +74,13 @@ pub(crate) trait ImageStore: Send + Sync {
     /// Its label: what [`relabel`](Self::relabel) made of it.
     fn label(&self, index: usize) -> Option<u32>;
 
-    /// Gives every labelled image the label that follows from the one it has.
+    /// Maps the labels of all labelled images.
     fn relabel(&mut self, class: &dyn Fn(u32) -> Option<u32>);
 
-    /// What a person finds it by: a file, `SHARD/KEY.EXTENSION`, `FILE.parquet/row 17`.
+    /// A name that people can find it by: a file, `SHARD/KEY.EXTENSION`, `FILE.parquet/row 17`.
     fn name(&self, index: usize) -> PathBuf;
 
-    /// The file that it has for its own.
+    /// Its own file, if it has one.
     fn path(&self, _index: usize) -> Option<PathBuf> {
         None
     }
@@ -88,21 +88,23 @@ pub(crate) trait ImageStore: Send + Sync {
     /// Whether all encoded images together have at most `bytes`.
     fn weighs_at_most(&self, bytes: u64) -> bool;
 
-    /// Keeps those images for which `keep`, with one entry for each, is true.
+    /// Keeps the images for which `keep` is true. It has one entry for each image.
     fn retain(&mut self, keep: &[bool]);
 
     /// Every file that images come from, in the order of the images.
     fn visit_files(&self, visit: &mut dyn FnMut(&Path));
 }
 
-/// The images of a store. If they are read often, each is decoded at most once while the cache has room.
+/// The images of a store. If they are read often, each is decoded at most once while the cache has
+/// room.
 ///
-/// A light store is decoded when this is made, unless it is read once: what cannot be read is left out and reported. Images
-/// of a heavy one are decoded when they are needed; those that cannot be read are errors then, and
-/// [`Splits::without_unreadable`](crate::Splits::without_unreadable) finds them beforehand.
+/// A light store is decoded when the set is made, unless it is read once. Unreadable images are
+/// left out and reported. Images of a heavy store are decoded when they are needed. An unreadable
+/// one is an error then, and [`Splits::without_unreadable`](crate::Splits::without_unreadable)
+/// finds it beforehand.
 pub(crate) struct ImageSet<S> {
     store: S,
-    /// Empty where there are too many images.
+    /// Decoded images. Empty if there are too many images.
     cache: Vec<OnceLock<Arc<RgbImage>>>,
     cached_bytes: AtomicU64,
     class_names: Vec<String>,
@@ -126,7 +128,7 @@ impl<S: ImageStore> ImageSet<S> {
             class_names,
             checked: false,
         };
-        // The size of a file is one more question to the file system: not for millions of them.
+        // Each file size costs a system call, which is too much for millions of files.
         let check = reading != Reading::Once;
         if check && set.len() <= EAGER_IMAGES && set.store.weighs_at_most(EAGER_BYTES) {
             set.leave_out_unreadable(skipped);

@@ -1,4 +1,4 @@
-//! What the files of a data set are taken for, so that it can be said before anything is trained.
+//! What the files of a data set are taken for, to be shown before a run trains on them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ pub enum FileFormat {
 /// What the files of a data set are taken for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Layout {
-    /// The folder that the images were found in: the one that was named, or one inside of it.
+    /// The folder with the images: the one that was named, or one inside of it.
     pub root: PathBuf,
     /// How its files are laid out.
     pub format: Option<FileFormat>,
@@ -45,13 +45,13 @@ pub struct Layout {
     pub held_out: bool,
     /// Where labels come from, in words; empty without any.
     pub labels: String,
-    /// Why no image has a label, as a sentence that also says what to do.
+    /// Why no image has a label, and what to do about it, as a sentence.
     pub unlabelled: String,
     /// Why there are no test images although there were some, as a sentence.
     pub no_test: String,
     /// Classes of test images that no training image has, with the number of their images.
     pub unknown_classes: BTreeMap<String, u64>,
-    /// What somebody may have meant otherwise, a sentence each.
+    /// What may have been meant differently, one sentence each.
     pub notes: Vec<String>,
     /// Places with images that are not used.
     pub passed_over: Vec<PassedOver>,
@@ -77,8 +77,8 @@ impl Layout {
         self.passed_over.push(PassedOver { place: place.into(), images, reason: reason.into() });
     }
 
-    /// What a person should know before training starts, a sentence each: what is passed over, what
-    /// is not read, which test images do not count.
+    /// What people should know before training starts, one sentence each: what is passed over, what
+    /// is not read, and which test images do not count.
     pub fn remarks(&self) -> Vec<String> {
         let mut all = self.notes.clone();
         all.extend(self.passed_over.iter().map(ToString::to_string));
@@ -92,7 +92,7 @@ impl Layout {
     }
 
     fn unread_line(&self) -> Option<String> {
-        /// Extensions that are named.
+        /// How many extensions are named.
         const NAMED: usize = 8;
         let files: u64 = self.unread.values().sum();
         let mut kinds: Vec<(&String, &u64)> = self.unread.iter().collect();
@@ -146,20 +146,20 @@ pub(crate) fn counted(n: u64, what: &str) -> String {
 /// Why no accuracy can be measured. As text: the cause, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Untested {
-    /// No training image has a label, for the reason that is given.
+    /// No training image has a label. The text says why.
     NoLabels(String),
     /// All labelled training images are of this class.
     OneClass(String),
-    /// There are no test images, and no class has enough images to hold some out.
+    /// There are no test images, and no class has enough images to hold any out.
     TooFew {
         /// Training images.
         images: usize,
         /// In the largest class.
         most: u64,
     },
-    /// No test image has a label that training images have; they are in this place.
+    /// No test image has a label that training images have. The images are in this place.
     TestUnlabelled(Option<String>),
-    /// There is no test image that can be used, for the reason that is given.
+    /// There is no usable test image. The text says why.
     NoTest(String),
 }
 

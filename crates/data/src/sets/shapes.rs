@@ -10,7 +10,7 @@ use selfsame_augment::{ViewKey, ViewRng};
 use super::dataset::out_of_range;
 use crate::{DataError, ImageDataset};
 
-/// The classes. No one is a rotation of another.
+/// The classes. None is a rotation of another.
 pub const SHAPE_NAMES: [&str; 10] = [
     "disc",
     "ring",
@@ -39,16 +39,16 @@ pub enum Texture {
     Dots,
 }
 
-/// Everything that was drawn for one image, each independently of the others and of the class.
+/// Everything that was drawn for one image. All factors are independent, also of the class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Factors {
     /// Index into [`SHAPE_NAMES`].
     pub shape: u32,
-    /// Of the shape, RGB in `[0, 1]`.
+    /// Colour of the shape, RGB in `[0, 1]`.
     pub color: [f32; 3],
-    /// Of the shape's inside.
+    /// Pattern inside the shape.
     pub texture: Texture,
-    /// Of the background, RGB in `[0, 1]`.
+    /// Colour of the background, RGB in `[0, 1]`.
     pub background: [f32; 3],
     /// Centre in units of the image's side, in `[0.35, 0.65]`.
     pub position: [f32; 2],
@@ -83,14 +83,14 @@ impl ShapesDataset {
     }
 
     fn draw(&self, index: usize) -> (Factors, ViewRng) {
-        // The epoch and view of a drawing are no training run's, so no stream is used twice.
+        // No training run has this epoch and view, so no random stream is used twice.
         let image = self.first + index as u64;
         let mut rng = ViewKey { seed: self.seed, epoch: u64::MAX, image, view: u64::MAX }.rng();
         let mut uniform = |low: f32, high: f32| low + (high - low) * rng.random::<f32>();
         let shape = uniform(0.0, SHAPE_NAMES.len() as f32) as u32;
         let mut color = || [uniform(0.0, 1.0), uniform(0.0, 1.0), uniform(0.0, 1.0)];
         let (background, mut foreground) = (color(), color());
-        // A shape must be visible: too close a colour is mirrored to the other side.
+        // A shape must be visible: a colour too close to the background is mirrored.
         let distance: f32 = background.iter().zip(foreground).map(|(a, b)| (a - b).abs()).sum();
         if distance < 0.6 {
             foreground = background.map(|v| if v < 0.5 { v + 0.45 } else { v - 0.45 });
@@ -146,7 +146,7 @@ impl Factors {
         let (dx, dy) = ((px - self.position[0]) / self.scale, (py - self.position[1]) / self.scale);
         let (sin, cos) = self.rotation.sin_cos();
         let (u, v) = (cos * dx + sin * dy, cos * dy - sin * dx);
-        // Half a pixel on either side of the edge is blended.
+        // The edge is blended over half a pixel on either side.
         let coverage =
             (0.5 - signed_distance(self.shape, u, v) * self.scale * side).clamp(0.0, 1.0);
         let ink = if self.texture.is_dark(u, v) { 0.6 } else { 1.0 };
@@ -180,8 +180,8 @@ impl Texture {
     }
 }
 
-/// Distance to the edge of a shape of radius 1 around the origin, negative inside; exact or a lower
-/// bound, which is enough to blend the edge.
+/// Distance to the edge of a shape of radius 1 around the origin, negative inside. It is exact or a
+/// lower bound, which is enough to blend the edge.
 fn signed_distance(shape: u32, u: f32, v: f32) -> f32 {
     let r = u.hypot(v);
     let bar = |half_width: f32, half_height: f32| (u.abs() - half_width).max(v.abs() - half_height);

@@ -14,8 +14,8 @@ pub struct Skipped {
     pub reason: String,
 }
 
-/// Writes one JSON object a line, `{"path": …, "reason": …}`. What is not Unicode in a path becomes
-/// the replacement character.
+/// Writes one JSON object a line, `{"path": …, "reason": …}`. Bytes of a path that are not Unicode
+/// become the replacement character.
 ///
 /// # Errors
 /// Those of `out`.

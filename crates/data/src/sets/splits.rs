@@ -1,4 +1,4 @@
-//! A data set as a run uses it: what is trained on and what is tested on.
+//! A data set as a run uses it: images to train on and images to test on.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::{DataError, ImageDataset, Skipped, Subset};
 /// A data set as a run uses it.
 #[derive(Clone)]
 pub struct Splits {
-    /// For reports.
+    /// The name, for reports.
     pub name: String,
-    /// What is trained on; labels are not looked at in training.
+    /// The images to train on. Training does not look at labels.
     pub train: Arc<dyn ImageDataset>,
-    /// What is tested on, never trained on.
+    /// The images to test on. They are never trained on.
     pub test: Option<Arc<dyn ImageDataset>>,
     /// Images left out, and why.
     pub skipped: Vec<Skipped>,
@@ -38,11 +38,11 @@ impl Splits {
         Self { name: name.into(), train, test, skipped, layout: Layout::default() }
     }
 
-    /// Every tenth labelled image of each class is tested on, the last one of a class that has from
-    /// two to nine; the others and those without a label are trained on.
+    /// Every tenth labelled image of each class is tested on; a class of two to nine gives its last
+    /// one. The others are trained on, and so are images without a label.
     ///
     /// # Errors
-    /// The set itself, where no class has two images.
+    /// The set itself, if no class has two images.
     fn hold_out_tenths(all: Arc<dyn ImageDataset>) -> Result<[Subset; 2], Arc<dyn ImageDataset>> {
         const EVERY: u64 = 10;
         let mut sizes = vec![0u64; all.class_names().len()];
@@ -72,7 +72,7 @@ impl Splits {
         Ok([Subset::new(all.clone(), train), Subset::new(all, test)])
     }
 
-    /// The first `train` and `test` images (see [`Subset::first`]) where a number is given.
+    /// The first `train` and `test` images (see [`Subset::first`]), if a number is given.
     ///
     /// # Errors
     /// A limit of 0.
@@ -89,25 +89,25 @@ impl Splits {
     /// A share of the training images (see [`Subset::fraction`]).
     ///
     /// # Errors
-    /// A share that is not one.
+    /// A share out of its range.
     pub fn fraction(self, share: f64, seed: u64) -> Result<Self, DataError> {
         let train = Arc::new(Subset::fraction(self.train, share, seed)?);
         Ok(Self { train, ..self })
     }
 
-    /// Holds a share of the training images out, to be tested on in place of the test images (see
-    /// [`Subset::hold_out`]): settings are chosen on it, so that the test images stay unseen.
+    /// Holds out a share of the training images (see [`Subset::hold_out`]) and tests on it instead
+    /// of the test images. So settings can be chosen while the test images stay unseen.
     ///
     /// # Errors
-    /// A share that is not one or leaves nothing.
+    /// A share out of its range, or one that leaves nothing.
     pub fn hold_out(self, share: f64, seed: u64) -> Result<Self, DataError> {
         let (train, held) = Subset::hold_out(self.train, share, seed)?;
         Ok(Self { train: Arc::new(train), test: Some(Arc::new(held)), ..self })
     }
 
-    /// The same without the images that cannot be read; they are added to `skipped` by their names.
-    /// Where only decoding tells, every image is decoded once: `progress` is told how many of how
-    /// many are done, from several threads.
+    /// The same without unreadable images. They are added to `skipped` by their names. If only
+    /// decoding can tell, every image is decoded once. `progress` gets the number of images that
+    /// are done and of all images, from several threads.
     ///
     /// # Errors
     /// No readable image to train on.
@@ -148,13 +148,13 @@ impl Splits {
         Ok(Self { train, test, skipped, layout, ..self })
     }
 
-    /// SHA-256 of the paths from [`Layout::root`] and sizes of all files, in the order of the images: the same
-    /// where the folder was moved or copied. `None` without files.
+    /// SHA-256 of all files' sizes and paths from [`Layout::root`], in the order of the images. It
+    /// stays the same if the folder is moved or copied. `None` without files.
     pub fn fingerprint(&self) -> Option<ContentKey> {
         self.fingerprint_without(&HashSet::new())
     }
 
-    /// The same without some files: what it would be if they had been left out on opening.
+    /// The fingerprint as it would be if these files had been left out on opening.
     pub fn fingerprint_without(&self, left_out: &HashSet<PathBuf>) -> Option<ContentKey> {
         let mut key = KeyBuilder::default();
         let mut files = 0u64;
@@ -209,7 +209,7 @@ fn decode_all(
 ) -> Vec<(usize, String)> {
     let (done, total) = (AtomicUsize::new(0), set.len());
     let check = |index: usize| {
-        // Those that are kept in memory are kept for training.
+        // Images decoded here stay in memory for training.
         let error = set.image(index).err();
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
         error.map(|error| (index, error.reason()))
@@ -226,7 +226,7 @@ pub(crate) struct Found<S> {
     pub(crate) skipped: Vec<Skipped>,
     /// Images beside the class folders.
     pub(crate) beside: Vec<Skipped>,
-    /// Of a test split: classes that training lacks, with the number of their images.
+    /// Classes of a test split without training images, with the number of their images.
     pub(crate) unknown: BTreeMap<String, u64>,
 }
 
@@ -240,11 +240,11 @@ impl<S: ImageStore> Found<S> {
     }
 }
 
-/// Splits of training images and of what could be tested on, in the order of preference.
+/// Makes splits from the training images and the candidates to test on, in the order of preference.
 ///
-/// The first labelled one is tested on. Where none is, and training images are labelled, some of
-/// those are held out; where they are not either, the first one that has images is looked at for
-/// collapse. What is not used is passed over, and said so in the layout.
+/// The first labelled candidate is tested on. If none is labelled but the training images are, some
+/// of those are held out. Without any labels, the first candidate with images is used to look for
+/// collapse. The layout lists what is passed over.
 pub(crate) fn assemble<S: ImageStore + 'static>(
     name: &str,
     train: Found<S>,

@@ -16,7 +16,7 @@ use crate::{DataError, ImageDataset};
 /// Some images of another data set. Its indices are its own, from 0.
 pub struct Subset {
     inner: Arc<dyn ImageDataset>,
-    /// Of a set of more images than this can count, the first 2³² can be chosen from.
+    /// Of a larger set only the first 2³² images can be chosen.
     indices: Vec<u32>,
 }
 
@@ -30,12 +30,12 @@ pub enum Labels {
 }
 
 impl Subset {
-    /// The images at `indices`; those out of range are errors when they are asked for.
+    /// The images at `indices`. An index out of range is an error when its image is needed.
     pub fn new(inner: Arc<dyn ImageDataset>, indices: Vec<u32>) -> Self {
         Self { inner, indices }
     }
 
-    /// Where the images stand in the other set.
+    /// The images' indices in the other set.
     pub fn indices(&self) -> &[u32] {
         &self.indices
     }
@@ -46,7 +46,7 @@ impl Subset {
     pub fn first(inner: Arc<dyn ImageDataset>, n: usize) -> Self {
         let mut classes = by_class(&*inner);
         classes.retain(|class| !class.is_empty());
-        // How many of each class: one more round as long as there are images left to give.
+        // How many of each class: one more in each round while images are left to give.
         let mut taken = vec![0; classes.len()];
         let mut left = n.min(classes.iter().map(Vec::len).sum());
         while left > 0 {
@@ -85,11 +85,11 @@ impl Subset {
         Ok(Self { inner, indices })
     }
 
-    /// The images that a probe may know the labels of. A larger budget with the same seed has all the
-    /// images of a smaller one.
+    /// The images whose labels a probe may know. A larger budget with the same seed has all images
+    /// of a smaller one.
     ///
     /// # Errors
-    /// A share that is not one, no image of a class, or no labels.
+    /// A share out of its range, no image of a class, or no labels.
     pub fn labelled(
         inner: Arc<dyn ImageDataset>,
         labels: Labels,
@@ -118,11 +118,12 @@ impl Subset {
         Ok(Self { inner, indices })
     }
 
-    /// A share of the images held out, in `(0, 1)`, drawn as by [`fraction`](Self::fraction): what
-    /// remains, to train on, and what was held out, to choose settings by. Both have an image at least.
+    /// Holds out a share of the images, in `(0, 1)`, drawn as by [`fraction`](Self::fraction).
+    /// Returns the rest, to train on, and the held-out images, to choose settings by. Both have at
+    /// least one image.
     ///
     /// # Errors
-    /// A share that is not one, or fewer than two images.
+    /// A share out of its range, or fewer than two images.
     pub fn hold_out(
         inner: Arc<dyn ImageDataset>,
         share: f64,
@@ -174,12 +175,13 @@ fn by_class(inner: &dyn ImageDataset) -> Vec<Vec<u32>> {
     images
 }
 
-/// The images of each class that has some, those without a label last, each class shuffled by a
-/// generator of its own.
+/// The images of each class that is not empty, those without a label last. Each class is shuffled
+/// by its own generator.
 fn strata(inner: &dyn ImageDataset, seed: u64) -> impl Iterator<Item = Vec<u32>> + use<> {
     let mut strata = by_class(inner);
     for (class, indices) in strata.iter_mut().enumerate() {
-        // Images and epochs have other keys: no image has this index, and no run so many epochs.
+        // The key differs from those of images and epochs: no image has this index, and no run so
+        // many epochs.
         let key = ViewKey { seed, epoch: u64::MAX, image: u64::MAX, view: class as u64 };
         indices.shuffle(&mut key.rng());
     }
@@ -279,7 +281,7 @@ mod tests {
         let few = Subset::first(set(&classes, 40), 39);
         assert_eq!(few.indices, (0..39).map(|class| class * 10).collect::<Vec<_>>());
         assert_eq!(Subset::first(set(&labels, 2), 100).len(), 6);
-        // A class that has no more leaves its turns to the others.
+        // An exhausted class leaves its turns to the others.
         let uneven = [Some(0), Some(1), Some(1), Some(1), Some(1)];
         assert_eq!(Subset::first(set(&uneven, 2), 4).indices, [0, 1, 2, 3]);
         // The images without a label are what such a set is for.
@@ -329,7 +331,7 @@ mod tests {
     }
 
     proptest! {
-        /// Training and validation images share none, are all there are, and are in order.
+        /// Training and validation images do not overlap, are complete, and are in order.
         #[test]
         fn holding_out_divides_the_set(
             labels in prop::collection::vec(prop::option::of(0u32..4), 2..200),

@@ -1,4 +1,4 @@
-//! Holds what was made of a folder against what has to be made of it.
+//! Compares the reading of a folder with the right one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ struct Seen {
     tested: bool,
 }
 
-/// Everything that is not as it has to be, a line each: every image is used or listed, none twice,
-/// each with its own pixels and label.
+/// Everything that is wrong, one line each. Every image must be used or listed, none twice, each
+/// with its own pixels and label.
 pub fn problems(corpus: &Corpus, splits: &Splits) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut seen: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
@@ -100,7 +100,8 @@ fn fault(entry: &Entry, path: &Path, found: &[Seen], listed: usize) -> Option<St
     (seen.path != path).then(|| format!("its path is {}", seen.path.display()))
 }
 
-/// A tenth of each class, or one of a small one; nothing where that makes a single image in all.
+/// A tenth of each class, or one image of a small class. Nothing if that makes a single image in
+/// all.
 fn held_out(corpus: &Corpus, splits: &Splits, wrong: &mut Vec<String>) {
     let mut of_class: BTreeMap<&str, u64> = BTreeMap::new();
     for entry in corpus.entries.iter().filter(|entry| entry.id.is_some()) {
@@ -126,7 +127,7 @@ fn held_out(corpus: &Corpus, splits: &Splits, wrong: &mut Vec<String>) {
     same("held out", &found, &expected, wrong);
 }
 
-/// What is said about the folder.
+/// The remarks about the folder.
 fn layout(corpus: &Corpus, splits: &Splits, wrong: &mut Vec<String>) {
     let layout = &splits.layout;
     let (mut places, mut unknown) = (BTreeMap::<&str, u64>::new(), BTreeMap::<String, u64>::new());
@@ -172,7 +173,7 @@ fn layout(corpus: &Corpus, splits: &Splits, wrong: &mut Vec<String>) {
     }
 }
 
-/// Where images are used, every file is counted; elsewhere it may be.
+/// Every unread file beside used images is counted. Elsewhere it may be.
 fn unread(corpus: &Corpus, found: &BTreeMap<String, u64>, wrong: &mut Vec<String>) {
     let kinds: BTreeSet<&String> =
         found.keys().chain(corpus.unread.keys()).chain(corpus.unread_elsewhere.keys()).collect();

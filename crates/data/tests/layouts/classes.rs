@@ -106,7 +106,7 @@ fn images_at_any_depth_without_classes() {
     assert!(!why.is_empty() && !why.contains('\n'), "{why}");
 }
 
-/// A run in the folder of its images would be trained on by the next one.
+/// A run in the folder of its images: the next run would train on its pictures.
 #[test]
 fn a_run_s_own_folder_is_passed_over() {
     for file in ["metrics.jsonl", "checkpoints/step-0000000006.safetensors"] {

@@ -1,4 +1,4 @@
-//! Folders of images whose right reading is known: each image says by its pixels which one it is.
+//! Folders of images with a known right reading. The pixels of each image encode its number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_data::{DataError, Links, Source, Splits, open};
 
-/// What has to become of an image.
+/// What the right reading does with an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// Trained on, with this class.
@@ -17,13 +17,13 @@ pub enum Fate {
     Test(Option<String>),
     /// Tested on without a label: no training image is of this class.
     Stranger(String),
-    /// Trained on, or held out to be tested on; of this class.
+    /// Trained on or held out to test on, with this class.
     Drawn(String),
     /// Left out, and named with a reason.
     Listed,
-    /// Passed over with all the others of a place, which is named with their number.
+    /// Passed over with all others of a place. The place is named with their number.
     Over(String),
-    /// Not taken for an image at all.
+    /// Not taken for an image.
     Ignored,
 }
 
@@ -51,26 +51,26 @@ pub enum Damage {
     Empty,
 }
 
-/// An image as it is seen in the folder, whatever links lead to it.
+/// An image as it appears in the folder, through a link or not.
 pub struct Entry {
     /// From the folder that is opened.
     pub path: String,
-    /// What its pixels say; `None` where there are none to read.
+    /// The number in its pixels. `None` if they cannot be read.
     pub id: Option<u32>,
     pub fate: Fate,
 }
 
-/// A folder of images, and what has to be made of it.
+/// A folder of images, with its right reading.
 pub struct Corpus {
     folder: tempfile::TempDir,
-    /// Where links lead to that lead out of the folder.
+    /// The target of links that lead out of the folder.
     elsewhere: tempfile::TempDir,
     pub entries: Vec<Entry>,
-    /// Where the images are taken to lie: below the folder that is opened.
+    /// Where the reading finds the images: below the opened folder.
     pub root: String,
-    /// Files with extensions that are not read, where there are images that are used.
+    /// Files with unread extensions beside images that are used.
     pub unread: BTreeMap<String, u64>,
-    /// The same in places that are passed over: whether those are counted is left open.
+    /// The same in places that are passed over. They may be counted or not.
     pub unread_elsewhere: BTreeMap<String, u64>,
     /// Links out of the folder.
     pub links_out: u64,
@@ -90,14 +90,14 @@ pub fn pixels(id: u32) -> RgbImage {
     RgbImage::from_pixel(SIZE.0, SIZE.1, Rgb([id as u8, (id >> 8) as u8, 0xa5]))
 }
 
-/// Its bytes are those of a PNG whatever the extension: content counts.
+/// Its bytes are a PNG, whatever the extension: content counts.
 pub fn png(id: u32) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     pixels(id).write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
-/// The number of an image, if it is one of ours to the last pixel.
+/// The number of an image, if every pixel agrees with it.
 pub fn id(image: &RgbImage) -> Option<u32> {
     let [low, high, _] = image.pixels().next()?.0;
     let id = u32::from(low) | u32::from(high) << 8;
@@ -119,7 +119,7 @@ impl Corpus {
         }
     }
 
-    /// The folder that is opened. Its name is one that a person may choose.
+    /// The opened folder. People might choose such a name.
     pub fn path(&self) -> PathBuf {
         self.folder.path().join("my photos")
     }
@@ -132,7 +132,7 @@ impl Corpus {
         self.elsewhere.path().join(path)
     }
 
-    /// The next image, which no other is like.
+    /// The next image, different from all others.
     pub fn next(&mut self) -> (u32, Vec<u8>) {
         self.ids += 1;
         (self.ids, png(self.ids))
@@ -221,7 +221,7 @@ impl Corpus {
         self
     }
 
-    /// What this crate makes of the folder.
+    /// The reading of the folder by this crate.
     pub fn try_open(&self) -> Result<Splits, DataError> {
         open(&Source::Folder(self.path()), Path::new("datasets"), self.links)
     }
@@ -236,7 +236,7 @@ impl Corpus {
         line
     }
 
-    /// Opens the folder and holds everything against what has to be.
+    /// Opens the folder and compares everything with the right reading.
     pub fn check(&self) -> Splits {
         let splits = match self.try_open() {
             Ok(splits) => splits,
@@ -247,7 +247,7 @@ impl Corpus {
         splits
     }
 
-    /// All that lies in the folder, to be looked at.
+    /// A list of all that lies in the folder, for people.
     pub fn tree(&self) -> String {
         let mut text = format!("{}\n", self.path().display());
         draw(&self.path(), 1, &mut text);
@@ -261,7 +261,7 @@ fn in_memory() -> tempfile::TempDir {
 }
 
 fn draw(folder: &Path, depth: usize, text: &mut String) {
-    /// Files of a folder that are named.
+    /// How many files of a folder are named.
     const NAMED: usize = 12;
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -300,7 +300,7 @@ pub fn symlink(target: &Path, link: &Path) {
     std::os::unix::fs::symlink(target, link).unwrap();
 }
 
-/// `b` in the folder `a`, which may be none.
+/// `b` in the folder `a`, if `a` is not empty.
 pub fn join(a: &str, b: &str) -> String {
     if a.is_empty() { b.to_owned() } else { format!("{a}/{b}") }
 }

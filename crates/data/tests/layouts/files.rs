@@ -1,4 +1,4 @@
-//! Which files are read, which are not, and which cannot be.
+//! Which files are read, which are ignored, and which are unreadable.
 
 use super::corpus::{Corpus, Damage, EXTENSIONS, Fate, drawn, over, test, train};
 
@@ -97,7 +97,7 @@ fn unreadable_images_are_named_wherever_they_lie() {
     assert_eq!(splits.skipped.len(), 12);
 }
 
-/// What is held out is drawn from the images that can be read.
+/// Held-out images are drawn from the readable ones.
 #[test]
 fn unreadable_images_do_not_count_when_some_are_held_out() {
     let mut corpus = Corpus::new();

@@ -34,7 +34,7 @@ fn split_folders_may_be_links() {
     corpus.check();
 }
 
-/// As tools that sort a pool of images into classes leave them.
+/// Links as tools make them that sort a pool of images into classes.
 #[test]
 fn a_folder_of_links_only() {
     let mut corpus = Corpus::new();
@@ -78,7 +78,7 @@ fn circles_end_at_the_link() {
     corpus.check();
 }
 
-/// Through a folder that lies elsewhere, and that has a link back.
+/// Through a folder elsewhere that has a link back.
 #[test]
 fn circles_through_other_folders_end_too() {
     let mut corpus = Corpus::new();
@@ -120,7 +120,7 @@ fn of_two_links_to_one_image_one_is_followed() {
     );
 }
 
-/// A folder that is reached by two ways.
+/// A folder that can be reached in two ways.
 #[test]
 fn of_two_links_to_one_folder_one_is_followed() {
     let mut corpus = Corpus::new();

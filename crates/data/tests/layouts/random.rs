@@ -1,5 +1,5 @@
-//! Layouts that are drawn from a seed, together with what has to become of each image. The answer
-//! follows from how a layout is built: nothing here looks at a folder to tell what it is.
+//! Layouts that are drawn from a seed, with their right reading. The reading follows from how a
+//! layout is built. Nothing here looks at a folder to find it.
 
 use std::collections::HashSet;
 
@@ -101,7 +101,7 @@ impl Use {
         }
     }
 
-    /// Of an image of a class that training images do not have.
+    /// An image of a class without training images.
     fn stranger(&self, class: &str) -> Fate {
         match self {
             Self::Over(place) => over(place),
@@ -113,7 +113,7 @@ impl Use {
         matches!(self, Self::Over(_))
     }
 
-    /// Of what is left out and named, where it is looked at.
+    /// Images that are left out and named, if their folder is read.
     fn listed(&self) -> Fate {
         match self {
             Self::Over(place) => over(place),
@@ -125,7 +125,7 @@ impl Use {
 struct Maker {
     draws: Draws,
     corpus: Corpus,
-    /// In lower case: not every file system tells more.
+    /// In lower case, since some file systems ignore case.
     names: HashSet<String>,
     files: usize,
 }
@@ -190,7 +190,7 @@ impl Maker {
         (0..levels).fold(folder.to_owned(), |path, _| join(&path, &self.name()))
     }
 
-    /// Folders that hold nothing but the next one and what does not matter.
+    /// Folders that hold only the next folder and irrelevant files.
     fn wrapping(&mut self) -> String {
         let levels = if self.draws.percent(40) { self.draws.number(1, 3) } else { 0 };
         let mut root = String::new();
@@ -208,7 +208,7 @@ impl Maker {
         self.corpus.image(&path, fate);
     }
 
-    /// What lies about in folders: files of other kinds, and what systems hide.
+    /// Other contents of folders: files of other kinds, and hidden files of systems.
     fn noise(&mut self, folder: &str, is_over: bool) {
         for other in ["notes.txt", "IMG_1.HEIC", "clip.mp4", "LICENSE", "old.png~", "a.JSON"] {
             let path = join(folder, other);
@@ -262,7 +262,7 @@ impl Maker {
     #[cfg(not(unix))]
     fn links(&mut self, _folder: &str, _fate: &Fate) {}
 
-    /// Images of one class or of none, with all that may happen among them.
+    /// Images of one class or of none, with any faults among them.
     fn fill(&mut self, folder: &str, count: usize, usage: &Use, fate: &Fate) {
         for _ in 0..count {
             let place = self.below(folder);
@@ -361,7 +361,7 @@ impl Maker {
         self.run_folder(root);
     }
 
-    /// Sometimes an archive of a split brings a folder of its own name along.
+    /// Sometimes an archive of a split adds a folder of its own name.
     fn wrapped_split(&mut self, split: &str, name: &str) -> String {
         match self.draws.percent(15) {
             true => join(split, name),
@@ -384,7 +384,7 @@ impl Maker {
         words
     }
 
-    /// Test folders; those that are labelled have some classes of training, and perhaps another one.
+    /// Test folders. The labelled ones have some classes of training, and perhaps another one.
     fn tests(
         &mut self,
         root: &str,
@@ -444,7 +444,7 @@ impl Maker {
         self.run_folder(root);
     }
 
-    /// What an earlier run left beside the images that it was trained on.
+    /// The files of an earlier run beside its training images.
     fn run_folder(&mut self, root: &str) {
         if !self.draws.percent(15) {
             return;
@@ -461,7 +461,7 @@ impl Maker {
     }
 }
 
-/// Which of the test folders is tested on; whether each is labelled is known.
+/// Which of the test folders is tested on. It is known which are labelled.
 fn chosen(tests: &[(String, bool)], labelled: bool) -> Option<usize> {
     match labelled {
         true => tests.iter().position(|(_, labelled)| *labelled),

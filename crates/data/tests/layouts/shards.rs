@@ -146,7 +146,7 @@ fn compressed_shards_are_read() {
     }
 }
 
-/// Whichever has more images; of as many, the pictures.
+/// Whichever has more images. The pictures, if they are as many.
 #[test]
 fn more_images_count_when_pictures_lie_beside_shards() {
     for (kind, bytes) in [("000.tar", tar(0..10)), ("0.parquet", parquet(&rows(0..10)))] {

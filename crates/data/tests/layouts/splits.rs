@@ -201,7 +201,7 @@ fn splits_inside_of_the_class_folders() {
     }
     corpus.check();
 
-    // What is in neither is told with its number, whatever its place is called.
+    // Images in neither split are reported with their number, whatever the name of their place.
     corpus.images("cable/masks", 4, Fate::Ignored);
     let splits = corpus.try_open().unwrap();
     assert_eq!((splits.train.len(), splits.test.unwrap().len()), (15, 6));
@@ -252,7 +252,7 @@ fn the_order_of_the_images_is_that_of_their_paths_each_time() {
     assert_eq!(order(&corpus), first);
 }
 
-/// A picture or a folder beside the folder that has the splits takes nothing away.
+/// A picture or a folder beside the folder with the splits changes nothing.
 #[test]
 fn splits_further_down_are_found_and_what_lies_beside_them_is_told() {
     let mut corpus = Corpus::new();

@@ -1,4 +1,4 @@
-//! How well two ways of grouping the same images agree, whatever the groups are called.
+//! How well two groupings of the same images agree, whatever the groups' names.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::EvalError;
 /// (independent) to 1 (the same groups).
 ///
 /// Normalised by the arithmetic mean of the entropies (Vinh et al., 2010, `NMI_sum`), as
-/// scikit-learn does by default. 1 where neither has more than one group. It is not corrected for
-/// chance: many small groups score well against anything; the [`adjusted_rand_index`] is.
+/// scikit-learn does by default. 1 if both have a single group. It is not corrected for chance:
+/// many small groups score well against anything. The [`adjusted_rand_index`] is corrected.
 ///
 /// Symmetric, and unchanged by renaming groups or reordering images.
 ///
@@ -36,13 +36,13 @@ pub fn normalized_mutual_information(a: &[u32], b: &[u32]) -> Result<f64, EvalEr
     Ok((information / ((h_a + h_b) / 2.0)).clamp(0.0, 1.0))
 }
 
-/// Adjusted Rand index of two groupings (Hubert & Arabie, 1985, eq. 5): the share of pairs of images
-/// on which they agree, so scaled that independent groupings of the same sizes have expectation 0;
-/// at most 1, and below 0 where they agree less than by chance.
+/// Adjusted Rand index of two groupings (Hubert & Arabie, 1985, eq. 5): the share of pairs of
+/// images on which they agree, scaled so that independent groupings of the same sizes have
+/// expectation 0. At most 1, and below 0 if they agree less than by chance.
 ///
 /// With `n_ij` images in group i of one and j of the other,
 /// `(Σ_ij C(n_ij, 2) − E) / ((Σ_i C(a_i, 2) + Σ_j C(b_j, 2)) / 2 − E)`,
-/// `E = Σ_i C(a_i, 2) · Σ_j C(b_j, 2) / C(n, 2)`. 1 where nothing can differ: both are one group, or
+/// `E = Σ_i C(a_i, 2) · Σ_j C(b_j, 2) / C(n, 2)`. 1 if nothing can differ: both are one group, or
 /// both put every image by itself.
 ///
 /// Symmetric, and unchanged by renaming groups or reordering images.
@@ -61,11 +61,10 @@ pub fn adjusted_rand_index(a: &[u32], b: &[u32]) -> Result<f64, EvalError> {
     Ok(if most == expected { 1.0 } else { (both - expected) / (most - expected) })
 }
 
-/// The share of images whose group is matched to their class, when every cluster is given to one
-/// class and every class to one cluster in the best possible way ("clustering accuracy": Xie et al.,
-/// 2016, eq. 10).
+/// "Clustering accuracy" (Xie et al., 2016, eq. 10): the share of images whose group is matched to
+/// their class, under the best one-to-one matching of clusters and classes.
 ///
-/// With more clusters than classes, the images of those left over count as wrong. The matching is
+/// With more clusters than classes, images of unmatched clusters count as wrong. The matching is
 /// Kuhn's Hungarian method (1955), cubic in the number of groups.
 ///
 /// # Errors
@@ -88,7 +87,7 @@ pub fn assignment_accuracy(clusters: &[u32], labels: &[u32]) -> Result<f64, Eval
     Ok(best_assignment(&gain) as f64 / table.total as f64)
 }
 
-/// How many images are in both a group of one grouping and a group of the other.
+/// How many images each group of one grouping shares with each group of the other.
 struct Contingency {
     cells: BTreeMap<(u32, u32), u64>,
     rows: BTreeMap<u32, u64>,
@@ -117,9 +116,9 @@ impl Contingency {
     }
 }
 
-/// The largest sum of one entry from each row and each column of a square matrix: rows are matched
-/// one after the other along the cheapest augmenting path, with a potential for each row and column
-/// that keeps every reduced cost at 0 or above.
+/// The largest sum of one entry from each row and each column of a square matrix. Rows are matched
+/// one after the other along the cheapest augmenting path. Potentials of rows and columns keep
+/// every reduced cost at 0 or above.
 fn best_assignment(gain: &[Vec<i64>]) -> i64 {
     let n = gain.len();
     // Row and column 0 are sentinels: column 0 holds the row that is being matched.

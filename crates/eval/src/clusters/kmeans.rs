@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 use crate::gram::Scaling;
 use crate::{EvalError, Features};
 
-/// k-means: centres `c_1 … c_k` with a small `Σ_i min_j ‖x_i − c_j‖²`, by Lloyd's algorithm (1982) from
-/// greedy k-means++ seeds (Arthur & Vassilvitskii, 2007), the best of several restarts.
+/// k-means: centres `c_1 … c_k` with a small `Σ_i min_j ‖x_i − c_j‖²`. Lloyd's algorithm (1982)
+/// starts from greedy k-means++ seeds (Arthur & Vassilvitskii, 2007), and the best of several
+/// restarts counts.
 ///
-/// A restart ends when no assignment changes, or when the centres move by less than 1e-4 of the mean
-/// variance of a dimension (as scikit-learn's default). A cluster that loses all its members takes the
-/// vector that is farthest from its own centre.
+/// A restart ends when no assignment changes, or when the centres move by less than 1e-4 of the
+/// mean variance of a dimension (scikit-learn's default). An empty cluster takes the vector that is
+/// farthest from its centre.
 ///
-/// For cosine distances pass [`Features::normalized`]. Distances are computed as
-/// `‖x‖² − 2 x·c + ‖c‖²` in f32 after the mean has been taken away, 256 rows at a time. Memory beside
-/// the features: a centred copy of them, and at most 256 MB (or four copies of the centres, if that
-/// is more) of partial sums. The seed fixes every bit of the result; the number of threads
-/// has no part in it.
+/// For cosine distances pass [`Features::normalized`]. Distances are `‖x‖² − 2 x·c + ‖c‖²` in f32
+/// of centred features, for 256 rows at a time. Memory beside the features: a centred copy of them,
+/// and at most 256 MB (or four copies of the centres, if that is more) of partial sums. The seed
+/// fixes every bit of the result, on any number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KMeans {
     /// k.
     pub clusters: usize,
-    /// Runs from other seeds, of which the best is kept.
+    /// Runs from different seeds. The best is kept.
     pub restarts: usize,
-    /// Of one restart.
+    /// The most iterations of a restart.
     pub max_iterations: usize,
-    /// Of the random draws.
+    /// The seed of the random draws.
     pub seed: u64,
 }
 
@@ -133,8 +133,8 @@ impl Points {
         &self.values[i * self.dim..(i + 1) * self.dim]
     }
 
-    /// Greedy k-means++: each seed is the best, in what it leaves of the sum of squared distances to
-    /// the nearest seed, of `2 + ⌊ln k⌋` candidates drawn in proportion to that distance.
+    /// Greedy k-means++. `2 + ⌊ln k⌋` candidates are drawn in proportion to their squared distance
+    /// to the nearest seed. The one that lowers the sum of these distances most becomes a seed.
     fn seeds(&self, k: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let rows = self.squares.len();
         let candidates = 2 + (k as f64).ln() as usize;
@@ -216,14 +216,14 @@ impl Points {
                 break;
             }
         }
-        // To the centres as they are now, of which the last move may have changed some assignments.
+        // Assigns to the final centres, since their last move may have changed some assignments.
         self.assign(&centres, &mut assignments, &mut distances);
         let inertia = self.inertia(&centres, &assignments);
         Fit { assignments, centres, inertia, iterations }
     }
 
     /// Gives every row to its nearest centre, the first among equals. Returns whether any
-    /// assignment is another than before, and for each cluster the sum and number of its rows.
+    /// assignment changed, and for each cluster the sum and number of its rows.
     fn assign(
         &self,
         centres: &[f32],
@@ -277,8 +277,8 @@ impl Points {
         total
     }
 
-    /// Moves the row that is farthest from its centre, among clusters of two or more, into each empty
-    /// cluster, as long as there is one that is not at its centre.
+    /// Moves into each empty cluster the row that is farthest from its centre, among clusters of
+    /// two or more. Stops when all rows are at their centres.
     fn fill_empty(
         &self,
         sums: &mut [f64],
@@ -305,7 +305,7 @@ impl Points {
         }
     }
 
-    /// From differences, not from products, so that it is exact for tight clusters too.
+    /// Computed from differences, not from products, so that it is exact for tight clusters too.
     fn inertia(&self, centres: &[f32], assignments: &[u32]) -> f64 {
         let blocks: Vec<f64> = self
             .values
@@ -366,7 +366,8 @@ mod tests {
     use super::*;
     use crate::adjusted_rand_index;
 
-    /// `clusters` blobs on a circle of radius 10, in turn, with a deviation of about 0.3 · `spread`.
+    /// `clusters` blobs on a circle of radius 10, in turn, with a deviation of about 0.3 ·
+    /// `spread`.
     fn blobs(rows: usize, clusters: usize, spread: f32) -> (Features, Vec<u32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let labels: Vec<u32> = (0..rows).map(|i| (i % clusters) as u32).collect();
@@ -408,7 +409,7 @@ mod tests {
     fn an_empty_cluster_takes_the_farthest_row() {
         let features = Features::new(vec![0.0, 0.1, 0.2, 9.0], 4, 1).unwrap();
         let points = Points::new(&features, &Scaling::centring(&features));
-        // The second centre is nobody's nearest.
+        // The second centre is the nearest of no row.
         let fit = points.lloyd(vec![0.0, 1e6], 10);
         assert_eq!(fit.assignments, [0, 0, 0, 1]);
     }

@@ -1,10 +1,10 @@
-//! What to do about a finding, in the names of this project's settings where the method is known.
+//! What to do about a finding. If the method is known, the advice names this project's settings.
 
 use super::{Finding, Kind, Level, Trained};
 
 /// One thing to do.
 pub(super) struct Action {
-    /// What is turned. Two actions on one lever are the same, or contradict each other.
+    /// What the action changes. Two actions on one lever are the same, or contradict each other.
     lever: &'static str,
     /// In the imperative: a direction and a setting.
     pub text: String,
@@ -12,11 +12,11 @@ pub(super) struct Action {
 
 const STRONGER_VIEWS: &str = "stronger views";
 
-/// Gives findings, worst first, their advice: what an earlier one advises is not said again, and what would contradict
-/// it is left out, since the worse finding is to be cured first.
+/// Gives findings their advice, worst first. Advice is not repeated, and advice against an earlier
+/// one is left out: the worse finding must be cured first.
 pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
     let disagree = |f: &Finding| f.kind == Some(Kind::ViewsDisagree) && f.level > Level::Unknown;
-    // Views that have little in common already are not to be strengthened, however bad the rest is.
+    // Views with little in common must not be strengthened, however bad the rest is.
     let mut taken: Vec<&'static str> = match findings.iter().any(disagree) {
         true => vec![STRONGER_VIEWS],
         false => Vec::new(),
@@ -25,9 +25,9 @@ pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
     for finding in findings {
         let own = match (finding.kind, finding.level) {
             (_, Level::Healthy) | (None, _) => continue,
-            // It comes of the collapse, and training that longer would not help.
+            // It follows from the collapse, and longer training would not help.
             (Some(Kind::WorseThanUntrained | Kind::NothingLearnt), _) if collapsed => continue,
-            // What may yet come right by itself.
+            // These findings may disappear by themselves.
             (Some(kind), Level::Unknown) if !kind.is_of_what_cannot_be_told() => continue,
             (Some(kind), _) => of(kind, trained),
         };
@@ -102,7 +102,7 @@ pub(super) fn of(kind: Kind, trained: Option<Trained>) -> Vec<Action> {
 }
 
 impl Kind {
-    /// Whether it is about what there is too little of.
+    /// Whether it reports too little data or training.
     pub(super) fn is_of_what_cannot_be_told(self) -> bool {
         matches!(
             self,
@@ -211,7 +211,7 @@ fn larger_batch() -> Action {
     action("batch", "raise train.batch_size")
 }
 
-/// Where a shortcut such as lightness explains the views.
+/// For a shortcut, such as lightness, that explains the views.
 fn stronger_views() -> Action {
     action(STRONGER_VIEWS, "strengthen the views: raise views.brightness and views.contrast")
 }

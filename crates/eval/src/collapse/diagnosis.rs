@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, PairSignals, PredictorSpectrum, Spread, Trained, Training, rules};
 
-/// How bad it is. Ordered.
+/// How bad a finding is, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// On the right side of its threshold. Of a whole diagnosis: no collapse, which does not say that the
-    /// features are good.
+    /// On the right side of its threshold. A whole diagnosis is healthy without a collapse; its
+    /// features may still be bad.
     Healthy,
     /// Too few images or too few steps to tell.
     Unknown,
-    /// Worth a look; training may recover or be merely slow.
+    /// Worth a look. Training may recover, or may just be slow.
     Warning,
-    /// The embeddings are of no use.
+    /// The embeddings are useless.
     Collapsed,
 }
 
@@ -34,15 +34,15 @@ pub enum Bound {
 /// One measure against its threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad: [`Level::Healthy`] if and only if the value [is within](Self::is_within) its threshold.
+    /// How bad it is: [`Level::Healthy`] if and only if the value [is within](Self::is_within) its
+    /// threshold.
     pub level: Level,
     /// What is wrong, if anything is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kind: Option<Kind>,
     /// A sentence with the figures, without a full stop.
     pub text: String,
-    /// What to do about it. What an earlier finding advises already is not said again, and what contradicts it is
-    /// left out.
+    /// What to do about it. Nothing repeats or contradicts the advice of an earlier finding.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub advice: Option<String>,
     /// The measure's name: `features.spread`, `pair.uniformity` …
@@ -51,7 +51,7 @@ pub struct Finding {
     pub value: f64,
     /// The side of the threshold that it should be on.
     pub bound: Bound,
-    /// The threshold it was held against.
+    /// The threshold it was compared with.
     pub threshold: f64,
 }
 
@@ -73,7 +73,7 @@ pub struct Diagnosis {
     /// The first finding's kind.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub kind: Option<Kind>,
-    /// One sentence in plain language: what it is, a colon, and the figures.
+    /// One sentence in plain language: a statement, a colon and the figures.
     pub headline: String,
     /// Worst first: by level, then by [`Kind::precedence`], then in the order of the rules.
     pub findings: Vec<Finding>,
@@ -88,18 +88,18 @@ pub struct TargetDistance {
     pub projections: f64,
 }
 
-/// k-NN accuracy beside that of the untrained encoder, by the same test images.
+/// k-NN accuracy and that of the untrained encoder, on the same test images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct KnnGain {
-    /// Of the features, a fraction of 1.
+    /// Accuracy of the features, from 0 to 1.
     pub trained: f64,
-    /// Of the untrained encoder's features.
+    /// Accuracy of the untrained encoder's features.
     pub untrained: f64,
     /// Test images with a label.
     pub images: usize,
 }
 
-/// What there is to judge by; every part may be missing, and none is required of a method.
+/// What a diagnosis is made from. Every part may be missing.
 ///
 /// ```
 /// use selfsame_eval::{Evidence, Features, Level, Spread};
@@ -113,13 +113,13 @@ pub struct KnnGain {
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evidence<'a> {
-    /// What trained them.
+    /// The method that trained them.
     pub trained: Option<Trained>,
-    /// How far it has trained them; enough to judge by if not known.
+    /// How far training has come. If unknown, it counts as enough.
     pub training: Option<Training>,
-    /// The encoder's features, what will be used.
+    /// The encoder's features, which will be used.
     pub features: Option<&'a Spread>,
-    /// The projector's output, what the loss sees.
+    /// The projector's output, which the loss sees.
     pub projections: Option<&'a Spread>,
     /// The untrained encoder's features of the same images.
     pub untrained_features: Option<&'a Spread>,
@@ -136,10 +136,10 @@ pub struct Evidence<'a> {
 }
 
 impl Evidence<'_> {
-    /// The verdict: every measure there is against [`thresholds`](super::thresholds).
+    /// The verdict: every measure compared with its [`thresholds`](super::thresholds).
     pub fn diagnose(&self) -> Diagnosis {
         let mut findings = rules::findings(self);
-        // Stable: of equally bad findings of one kind the first rule's stands first.
+        // A stable sort: equally bad findings of one kind stay in the order of the rules.
         findings.sort_by_key(|f| (Reverse(f.level), f.kind.map_or(u8::MAX, Kind::precedence)));
         super::advice::advise(&mut findings, self.trained);
         let (level, kind, headline) = match findings.first() {
@@ -152,7 +152,7 @@ impl Evidence<'_> {
         Diagnosis { level, kind, headline, findings }
     }
 
-    /// What somebody wants to know of embeddings that have not collapsed.
+    /// The figures of embeddings that have not collapsed.
     fn figures(&self) -> String {
         let (spread, untrained) = match (self.features, self.projections) {
             (Some(features), _) => (features, self.untrained_features),

@@ -15,7 +15,7 @@ pub enum Kind {
         /// Directions there could be: `min(rows − 1, dim)`.
         of: usize,
     },
-    /// k-NN is worse than before training, beyond chance.
+    /// k-NN is worse than before training, by more than chance.
     WorseThanUntrained,
     /// The features use fewer directions than before training, and k-NN is not better for it.
     LostDirections,
@@ -67,11 +67,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Which of equally bad findings stands first: the lower.
+    /// Of equally bad findings the one with the lower number stands first.
     ///
-    /// A collapse explains everything else. Then comes what training has done to the features, which are what
-    /// is used; then the mechanisms behind it. Of what cannot be told, the steps come first: more
-    /// images would not help.
+    /// A collapse explains everything else. Then comes what training has done to the features,
+    /// since they will be used. Then come the mechanisms behind it. Among undecided findings too
+    /// few steps come first: more images would not help.
     pub fn precedence(self) -> u8 {
         match self {
             Self::CompleteCollapse => 0,
@@ -91,7 +91,7 @@ impl Kind {
     }
 }
 
-/// What trained the embeddings: decides which settings the advice names.
+/// The method that trained the embeddings. It decides which settings the advice names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trained {
@@ -120,7 +120,7 @@ pub enum Trained {
 }
 
 impl Trained {
-    /// Of its settings.
+    /// The section of its settings.
     pub(super) fn section(self) -> &'static str {
         match self {
             Self::Byol => "byol",
@@ -135,7 +135,7 @@ impl Trained {
         }
     }
 
-    /// Whether its loss asks that dimensions do not repeat each other.
+    /// Whether its loss decorrelates dimensions.
     pub(super) fn decorrelates(self) -> bool {
         matches!(self, Self::BarlowTwins | Self::VicReg | Self::WMse | Self::LeJepa)
     }
@@ -146,10 +146,10 @@ impl Trained {
 pub struct Training {
     /// Optimiser steps taken.
     pub steps: u64,
-    /// What they are worth at the highest learning rate: the sum of their learning rates over it.
+    /// What they are worth in full steps: the sum of their learning rates over the highest one.
     pub full_steps: f64,
-    /// Whether they are all that were planned.
+    /// Whether these are all planned steps.
     pub ended: bool,
-    /// τ of a momentum target at the first step, where there is one.
+    /// τ of the momentum target at the first step, if there is one.
     pub tau: Option<f64>,
 }

@@ -1,9 +1,9 @@
 //! The collapse doctor: measures of a set of embeddings, and what they mean.
 //!
-//! Measures come first and know nothing of methods: [`Spread`] of one set, [`PairSignals`] of two views,
-//! [`PredictorSpectrum`] and two distances for BYOL. [`Evidence`] gathers what a caller has of them;
-//! [`Evidence::diagnose`] turns it into a [`Diagnosis`] in plain language, and a [`Watch`] over successive
-//! diagnoses says when to stop.
+//! Measures come first and do not depend on methods: [`Spread`] of one set, [`PairSignals`] of two
+//! views, [`PredictorSpectrum`] and two distances for BYOL. [`Evidence`] gathers those that a
+//! caller has. [`Evidence::diagnose`] turns it into a [`Diagnosis`] in plain language. A [`Watch`]
+//! over successive diagnoses says when to stop.
 
 mod advice;
 mod diagnosis;
@@ -33,15 +33,15 @@ use serde::Serialize;
 
 use crate::{EvalError, Features};
 
-/// The three figures of a run's summary; [`Spread`] has the rest.
+/// The three figures of a run's summary. [`Spread`] has all others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CollapseSignals {
-    /// [`Spread::mean_std`]: 1 when the embeddings fill the sphere evenly, 0 when all are one point.
+    /// [`Spread::mean_std`]: 1 if the embeddings fill the sphere evenly, 0 if they are one point.
     pub std: f64,
     /// [`Spread::effective_rank`]: RankMe, from 1 to `min(rows, dim)`.
     pub effective_rank: f64,
-    /// [`effective_rank`](Self::effective_rank) over `min(rows − 1, dim)`, the most that differences
-    /// between the rows can span.
+    /// [`effective_rank`](Self::effective_rank) over `min(rows − 1, dim)`, the most that
+    /// differences between the rows can span.
     pub effective_rank_share: f64,
 }
 

@@ -15,18 +15,19 @@ pub struct PairSignals {
     pub rows: usize,
     /// Length of an embedding.
     pub dim: usize,
-    /// `E ‖u − v‖²` of the l2-normalised views u, v of an image, in `[0, 4]`: 0 when the views agree (Wang &
-    /// Isola, 2020, eq. 1 with α = 2). It is BYOL's loss of one direction without predictor and target.
+    /// `E ‖u − v‖²` of the l2-normalised views u, v of an image, in `[0, 4]`: 0 when the views
+    /// agree (Wang & Isola, 2020, eq. 1 with α = 2). It is BYOL's loss of one direction without
+    /// predictor and target.
     pub alignment: f64,
-    /// `ln E e^{−2‖u_i − u_j‖²}` over pairs of different images, mean of both views, at most 0 (Wang & Isola,
-    /// 2020, eq. 2 with t = 2): 0 when all images are one point, near −4 when they fill a sphere of many
-    /// dimensions evenly.
+    /// `ln E e^{−2‖u_i − u_j‖²}` over pairs of different images, mean of both views, at most 0
+    /// (Wang & Isola, 2020, eq. 2 with t = 2): 0 when all images are one point, near −4 when they
+    /// fill a sphere of many dimensions evenly.
     pub uniformity: f64,
-    /// Row-major `[dim, dim]`, `C_ij` the correlation of dimension i of the first with dimension j of the
-    /// second view over the images (Zbontar et al., 2021, eq. 2), in `[−1, 1]`; 0 where a dimension is
-    /// constant. The mean is subtracted and the variance biased, as in the loss; the 1e-5 that the loss adds
-    /// to the variance is left out here, so that scale does not matter. Large in JSON: empty it where only the
-    /// figures are kept.
+    /// Row-major `[dim, dim]`, `C_ij` the correlation of dimension i of the first with dimension j
+    /// of the second view over the images (Zbontar et al., 2021, eq. 2), in `[−1, 1]`; 0 where a
+    /// dimension is constant. The mean is subtracted and the variance biased, as in the loss. The
+    /// loss adds 1e-5 to the variance. This is left out here, so that scale does not matter. It is
+    /// large in JSON: empty it if only the figures are kept.
     pub cross_correlation: Vec<f32>,
     /// `Σ_i (1 − C_ii)²`, Barlow Twins' invariance term.
     pub on_diagonal: f64,
@@ -41,7 +42,8 @@ pub struct PairSignals {
 impl PairSignals {
     /// `a`, `b`: `[rows, dim]` each, row i of both from the same image; two rows at least.
     ///
-    /// Costs `2 · rows² · dim` for uniformity, `rows · dim²` for the correlations, one thread.
+    /// Costs `2 · rows² · dim` for uniformity and `rows · dim²` for the correlations, on one
+    /// thread.
     ///
     /// # Errors
     /// Different shapes, or fewer than two rows.
@@ -57,7 +59,7 @@ impl PairSignals {
         let out = MatMut::from_row_major_slice_mut(&mut cross, dim, dim);
         let scale = 1.0 / rows as f64;
         matmul(out, Accum::Replace, matrix(&x).transpose(), matrix(&y), scale, Par::Seq);
-        // Cauchy and Schwarz hold up to rounding.
+        // The Cauchy–Schwarz inequality holds up to rounding.
         cross.iter_mut().for_each(|c| *c = c.clamp(-1.0, 1.0));
 
         let diagonal = || (0..dim).map(|i| cross[i * dim + i]);
@@ -81,13 +83,15 @@ pub(super) fn check_pair(a: &Features, b: &Features) -> Result<(), EvalError> {
     check_dims(a.dim(), b.dim())?;
     let (rows, others) = (a.rows(), b.rows());
     if rows != others || rows < 2 {
-        let message = format!("two views need as many rows, two at least: {rows} and {others}");
+        let message = format!(
+            "two views need the same number of rows, two at least, not {rows} and {others}"
+        );
         return Err(EvalError::Request(message));
     }
     Ok(())
 }
 
-/// In blocks of rows, so that memory is `BLOCK · rows` numbers.
+/// Works on blocks of rows, so that memory is `BLOCK · rows` numbers.
 fn uniformity(unit: &[f64], dim: usize) -> f64 {
     const BLOCK: usize = 128;
     let single: Vec<f32> = unit.iter().map(|v| *v as f32).collect();

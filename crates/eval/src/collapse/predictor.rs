@@ -8,15 +8,16 @@ use super::spectrum::{effective_rank, participation_ratio, singular_values};
 use super::spread::{Moments, unit};
 use crate::{EvalError, Features};
 
-/// Principal directions of the input below this share of the largest variance are left out of the
-/// fitted map: there an f32 predictor's rounding would be divided by almost nothing.
+/// The fitted map leaves out principal directions of the input below this share of the largest
+/// variance. There the rounding of an f32 predictor would be divided by almost nothing.
 const INPUT_FLOOR: f64 = 1e-8;
 
 /// What BYOL's predictor does to its input, as a linear map.
 ///
-/// Tian et al. (2021, section 3) show why this is the thing to watch: the predictor's eigenspace aligns with that
-/// of its input's correlation matrix, and a direction survives training only while the predictor keeps it.
-/// A predictor that keeps one direction leads the embedding into dimensional collapse.
+/// Tian et al. (2021, section 3) show why this is the thing to watch. The predictor's eigenspace
+/// aligns with that of its input's correlation matrix. A direction survives training only while the
+/// predictor keeps it, so a predictor that keeps one direction leads the embedding into dimensional
+/// collapse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictorSpectrum {
     /// Singular values over the largest, largest first.
@@ -27,8 +28,8 @@ pub struct PredictorSpectrum {
     pub effective_rank: f64,
     /// Participation ratio of the squared singular values.
     pub participation: f64,
-    /// For a fitted map the share of the output's variance that it explains, R²: how linear the predictor
-    /// is on these inputs. `None` for a weight matrix, which is exact.
+    /// R² of a fitted map, the share of the output's variance that it explains: how linear the
+    /// predictor is on these inputs. `None` for a weight matrix, which is exact.
     pub explained: Option<f64>,
 }
 
@@ -40,18 +41,19 @@ impl PredictorSpectrum {
     pub fn of_weights(weights: &[f32], outputs: usize, inputs: usize) -> Result<Self, EvalError> {
         let weights = Features::new(weights.to_vec(), outputs, inputs)?;
         if outputs == 0 {
-            return Err(EvalError::Request("a predictor without outputs".into()));
+            return Err(EvalError::Request("the predictor has no outputs".into()));
         }
         let values: Vec<f64> = weights.values().iter().map(|v| f64::from(*v)).collect();
         Self::new(MatRef::from_row_major_slice(&values, outputs, inputs), None)
     }
 
     /// Of any predictor q, from its inputs z `[rows, in]` and outputs q(z) `[rows, out]`: the
-    /// least-squares map between the centred matrices, on the principal directions that the inputs have.
+    /// least-squares map between the centred matrices, on the principal directions that the inputs
+    /// have.
     ///
     /// # Errors
-    /// Different numbers of rows, no more rows than inputs (the map would not be determined), an eigenvalue
-    /// problem that does not converge.
+    /// Different numbers of rows, no more rows than inputs (which would not determine the map), or
+    /// an eigenvalue problem that does not converge.
     pub fn of_map(inputs: &Features, outputs: &Features) -> Result<Self, EvalError> {
         let (rows, width) = (inputs.rows(), inputs.dim());
         if outputs.rows() != rows || rows <= width {
@@ -71,7 +73,7 @@ impl PredictorSpectrum {
         let (values, vectors) = (eigen.S().column_vector(), eigen.U());
         let floor = INPUT_FLOOR * values.iter().copied().fold(0.0, f64::max);
 
-        // A = V Λ⁺ Vᵀ Zᵀ Q. V drops out of the singular values, so it need not be multiplied back.
+        // A = V Λ⁺ Vᵀ Zᵀ Q. The outer V does not change the singular values, so it is left out.
         let mut map: Mat<f64> = vectors.transpose() * &moments;
         let mut explained = 0.0;
         for i in 0..width {
@@ -103,8 +105,8 @@ impl PredictorSpectrum {
     }
 }
 
-/// Relative distance of the target's weights ξ from the online network's θ, `‖θ − ξ‖ / ‖θ‖` over all
-/// parameters together: one pair of slices `(θ, ξ)` per parameter. 0 for no weights at all.
+/// Relative distance of the target's weights ξ from the online network's θ, `‖θ − ξ‖ / ‖θ‖` over
+/// all parameters together: one pair of slices `(θ, ξ)` per parameter. 0 for no weights at all.
 ///
 /// # Errors
 /// A pair of different lengths, or weights that are not finite.
@@ -115,7 +117,9 @@ pub fn weight_distance<'a>(
     for (online, target) in parameters {
         if online.len() != target.len() {
             let (a, b) = (online.len(), target.len());
-            return Err(EvalError::Request(format!("a parameter of {a} and of {b} values")));
+            return Err(EvalError::Request(format!(
+                "a parameter has {a} values in one network and {b} in the other"
+            )));
         }
         for (a, b) in online.iter().zip(target) {
             let (a, b) = (f64::from(*a), f64::from(*b));
@@ -133,7 +137,8 @@ pub fn weight_distance<'a>(
     }
 }
 
-/// 1 minus the mean cosine similarity of online and target projections of the same images, in `[0, 2]`.
+/// 1 minus the mean cosine similarity of online and target projections of the same images, in
+/// `[0, 2]`.
 ///
 /// # Errors
 /// Different shapes, or fewer than two rows.

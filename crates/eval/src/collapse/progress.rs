@@ -1,11 +1,11 @@
-//! The rules on what training has done: whether there was enough of it, whether the features are better for it,
-//! whether the target follows.
+//! The rules on training: was there enough of it, did it improve the features, does the target
+//! follow.
 
 use super::diagnosis::{Evidence, Finding, KnnGain, Level, TargetDistance};
 use super::rules::{Measure, before_and_after, shown};
 use super::{Kind, Spread, Training, thresholds as t};
 
-/// Adds to the findings on the embeddings, and withholds what it is too early for.
+/// Adds findings on training, and withholds judgements that come too early.
 pub(super) fn add(evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
     let knn = evidence.knn.map(of_knn);
     let better = knn.as_ref().is_some_and(|f| f.level == Level::Healthy);
@@ -24,7 +24,7 @@ pub(super) fn add(evidence: &Evidence<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Leaves the figures of a finding and takes away what was made of them: `lead: figures`.
+/// Keeps the figures of a finding `lead: figures`, without the judgement.
 fn withhold(finding: &mut Finding) {
     if finding.kind.is_some_and(Kind::is_of_what_cannot_be_told) {
         return;
@@ -35,7 +35,7 @@ fn withhold(finding: &mut Finding) {
     }
 }
 
-/// A complete collapse needs no patience, unless the embeddings began like that.
+/// A complete collapse is judged at once, unless the embeddings began like that.
 fn has_become_a_point(finding: &Finding, evidence: &Evidence<'_>) -> bool {
     let untrained = match finding.measure.starts_with("features") {
         true => evidence.untrained_features,
@@ -45,7 +45,7 @@ fn has_become_a_point(finding: &Finding, evidence: &Evidence<'_>) -> bool {
         && untrained.is_some_and(|before| before.spread >= t::COMPLETE)
 }
 
-/// A finding where there was too little training.
+/// A finding if there was too little training.
 fn too_early(training: Training) -> Option<Finding> {
     let Training { steps, full_steps, .. } = training;
     let were = if steps == 1 { "1 step".into() } else { format!("{steps} steps") };
@@ -70,9 +70,9 @@ fn too_early(training: Training) -> Option<Finding> {
     Some(measure.or((Level::Unknown, Kind::TooEarly { steps }), text))
 }
 
-/// Collapse on its way: the projections are one point first, the features behind them narrow slowly.
+/// A collapse in progress: the projections become one point first, and the features narrow slowly.
 ///
-/// `better`: k-NN has gained beyond chance, so that what was lost was worth it to k-NN at least.
+/// `better`: k-NN has gained by more than chance, so for k-NN the loss was worth it.
 fn of_lost(trained: &Spread, untrained: &Spread, better: bool) -> Option<Finding> {
     let comparable = trained.rows >= t::ROWS_FOR_DIRECTIONS
         && trained.spread >= t::COMPLETE
@@ -93,17 +93,18 @@ fn of_lost(trained: &Spread, untrained: &Spread, better: bool) -> Option<Finding
     Some(measure.or((Level::Warning, kind), text))
 }
 
-/// Is the target another network than the online one, and is it near enough to teach?
+/// Does the target differ from the online network, and is it near enough to teach?
 fn of_target(target: TargetDistance, training: Option<Training>) -> Finding {
     let TargetDistance { weights, projections } = target;
     let tau = training.and_then(|training| training.tau);
-    // An average catches up once the learning rate is near 0, as it is at the end of a schedule: no fault then.
+    // At the end of a schedule the learning rate is near 0 and the average catches up. This is not
+    // a fault.
     if weights < t::SAME_TARGET && tau.is_none_or(|tau| tau <= 0.0) {
         let text = "no target of its own: the target is the online network itself".into();
         let measure = Measure::at_least(t::SAME_TARGET, "target.weights", weights);
         return measure.or((Level::Warning, Kind::TargetEqualsOnline), text);
     }
-    // An average with τ has followed after 1 / (1 − τ) steps; if the run is shorter than that, it never will.
+    // An average with τ follows within 1 / (1 − τ) steps. In a shorter run it never does.
     let could_follow = training.is_none_or(|training| {
         let constant = 1.0 / (1.0 - training.tau.unwrap_or(0.0));
         training.ended || constant.is_infinite() || training.steps as f64 >= constant
@@ -124,10 +125,10 @@ fn of_target(target: TargetDistance, training: Option<Training>) -> Finding {
     measure.or((level, Kind::TargetLeftBehind), text)
 }
 
-/// Beyond chance is what is outside of the 95 % interval of Agresti & Caffo (2000), which holds for few images and
-/// for accuracies of 0 and 1 too: one more image right and one more wrong in each. It takes the two
-/// accuracies as independent, though they are of the same images: the truth is a little more certain.
-/// Another seed may move both further.
+/// A difference is more than chance outside of the 95 % interval of Agresti & Caffo (2000): one
+/// more image right and one more wrong in each. It holds for few images, and for accuracies of 0
+/// and 1. It takes the two accuracies as independent. They are of the same images, so the truth is
+/// a little more certain. Another seed may move both further.
 fn of_knn(knn: KnnGain) -> Finding {
     let KnnGain { trained, untrained, images } = knn;
     let n = images as f64 + 2.0;

@@ -1,9 +1,9 @@
-//! The rules on what embeddings are like. Those on what training has done are in progress.rs.
+//! The rules on embeddings. The rules on training are in progress.rs.
 
 use super::diagnosis::{Bound, Evidence, Finding, Level};
 use super::{Kind, PairSignals, PredictorSpectrum, Spread, Trained, progress, thresholds as t};
 
-/// In the order of the rules, without advice.
+/// All findings in the order of the rules, without advice.
 pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     let (mut findings, mut few) = (Vec::new(), TooFew::default());
     if let Some(features) = evidence.features {
@@ -34,9 +34,8 @@ pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Features are what will be used. The projections may be narrow while the features are not: the
-/// projector is where an invariance is bought with information (Chen et al., 2020, section 4.2; Jing et
-/// al., 2022).
+/// The features will be used. Projections may be narrow while the features are not, since the
+/// projector trades information for invariance (Chen et al., 2020, section 4.2; Jing et al., 2022).
 #[derive(Clone, Copy)]
 enum Stage {
     Features,
@@ -52,7 +51,7 @@ impl Stage {
     }
 }
 
-/// A measure and what it is held against.
+/// A measure and its threshold.
 pub(super) struct Measure {
     pub name: String,
     pub value: f64,
@@ -69,7 +68,8 @@ impl Measure {
         Self { name: name.into(), value, bound: Bound::AtMost, threshold }
     }
 
-    /// On the right side of the threshold, or `wrong`: no rule can find a thing healthy against its own figures.
+    /// Healthy on the right side of the threshold, else `wrong`. So no rule can contradict its own
+    /// figures.
     pub fn or(self, wrong: (Level, Kind), text: String) -> Finding {
         let Self { name: measure, value, bound, threshold } = self;
         let (level, kind) = (Level::Healthy, None);
@@ -81,7 +81,7 @@ impl Measure {
     }
 }
 
-/// One set of embeddings: is there a spread, in how many directions, in which dimensions.
+/// One set of embeddings: how widely it spreads, in how many directions and in which dimensions.
 fn of_spread(
     stage: Stage,
     spread: &Spread,
@@ -104,7 +104,7 @@ fn of_spread(
         let text = format!("complete collapse: every image maps to one {what} ({name})");
         let wrong = (Level::Collapsed, Kind::CompleteCollapse);
         findings.push(measure(t::COMPLETE).or(wrong, text));
-        // What noise around one point looks like is no finding.
+        // The shape of noise around one point means nothing.
         return;
     }
     let text = if spread.spread < t::SMALL {
@@ -141,7 +141,7 @@ fn of_directions(
         few.add(name, spread.rows, t::ROWS_FOR_DIRECTIONS);
         return;
     }
-    // Numbers of directions from which on they are no longer that few.
+    // The least numbers of directions that are not too few.
     let above = |share: f64| ((share * of as f64).floor() as usize).max(t::MIN_DIRECTIONS) + 1;
     let (least, some) = (t::MIN_DIRECTIONS + 1, above(t::FEW_DIRECTIONS));
     let low = ((t::LOW_DIRECTIONS * of as f64).ceil() as usize).max(least);
@@ -150,11 +150,12 @@ fn of_directions(
         _ if used < least => (least, dimensional, "dimensional collapse: "),
         Stage::Features if used < some => (some, dimensional, "dimensional collapse: "),
         Stage::Features => (low, (Level::Warning, dimensional.1), "near dimensional collapse: "),
-        // Healthy small runs have few directions too, but far apart; a collapse shrinks both.
+        // Healthy small runs have few directions too, but large differences. A collapse shrinks
+        // both.
         Stage::Projections { .. } if spread.spread < t::SMALL => {
             (some, dimensional, "dimensional collapse: hardly apart, ")
         }
-        // What the features survive is no fault of the projections.
+        // Narrow projections are not a fault if the features are wide.
         Stage::Projections { features_are_wide: true } => (least, dimensional, ""),
         Stage::Projections { features_are_wide: false } => {
             (some, (Level::Warning, Kind::NarrowProjections { used, of }), "narrow projections: ")
@@ -183,10 +184,10 @@ fn of_dead(name: &str, spread: &Spread, findings: &mut Vec<Finding>) {
     findings.push(Measure::at_most(t::DEAD, format!("{name}.dead"), share).or(wrong, text));
 }
 
-/// What there were too few images for. The same images are the cause of several: said once.
+/// Findings that need more images. Several of one cause are reported once.
 #[derive(Default)]
 struct TooFew {
-    /// How many there were, how many are needed, and of what.
+    /// How many there were, how many are needed, and which embeddings.
     all: Vec<(usize, usize, Vec<&'static str>)>,
 }
 
@@ -219,7 +220,7 @@ impl TooFew {
     }
 }
 
-/// Two views: are they alike because everything is; do dimensions repeat each other.
+/// Two views: are they alike because all images are, and do dimensions repeat each other?
 fn of_pair(
     pair: &PairSignals,
     trained: Option<Trained>,
@@ -241,12 +242,12 @@ fn of_pair(
         false => figures,
     };
     findings.push(measure.or((Level::Collapsed, Kind::CompleteCollapse), text));
-    // Correlations of what does not differ, or of few images, are noise.
+    // Correlations of equal embeddings, or of few images, are noise.
     let collapsed = findings.iter().any(|f| f.level == Level::Collapsed);
     if collapsed || pair.rows < t::ROWS_FOR_DIRECTIONS {
         return;
     }
-    // Where no loss asks for anything else, repeating is no fault.
+    // Repeated dimensions are a fault only if the loss decorrelates.
     if pair.dim > 1 && trained.is_none_or(Trained::decorrelates) {
         let off = pair.mean_off_diagonal;
         let lead = if off > t::REDUNDANT { "redundant dimensions: " } else { "" };
@@ -265,7 +266,7 @@ fn of_pair(
     }
 }
 
-/// `None` where it passes one direction, and the projections have many all the same: runs that learn do.
+/// `None` if it passes one direction and the projections still have many: runs that learn do this.
 fn of_predictor(predictor: &PredictorSpectrum, projections_are_narrow: bool) -> Option<Finding> {
     let (of, passes) = (predictor.singular_values.len(), predictor.participation);
     let narrow = passes < t::NARROW_PREDICTOR;
@@ -278,7 +279,7 @@ fn of_predictor(predictor: &PredictorSpectrum, projections_are_narrow: bool) -> 
     Some(measure.or((Level::Warning, Kind::NarrowPredictor), text))
 }
 
-/// A figure, and what it was untrained where the two can be compared: `9.9 (27.9 untrained)`.
+/// A figure, with the untrained one if they can be compared: `9.9 (27.9 untrained)`.
 pub(super) fn before_and_after(
     now: &Spread,
     untrained: Option<&Spread>,

@@ -1,4 +1,4 @@
-//! Singular values, and the rank that they amount to.
+//! Singular values, and effective ranks from them.
 
 use faer::{Mat, MatRef, Side};
 
@@ -6,8 +6,8 @@ use crate::EvalError;
 
 /// Singular values of `[rows, dim]`, largest first, `min(rows, dim)` of them.
 ///
-/// They come from the smaller Gram matrix in f64: its eigenvalues are their squares, so values below 1e-8
-/// of the largest drown in rounding, which is far below anything that is read off a spectrum here.
+/// They come from the smaller Gram matrix in f64. Its eigenvalues are their squares, so values
+/// below 1e-8 of the largest are lost in rounding. Nothing here depends on values as small.
 pub(super) fn singular_values(x: MatRef<'_, f64>) -> Result<Vec<f64>, EvalError> {
     roots(&gram(x))
 }
@@ -29,9 +29,9 @@ pub(super) fn roots(gram: &Mat<f64>) -> Result<Vec<f64>, EvalError> {
     Ok(values)
 }
 
-/// Effective rank (Roy & Vetterli, 2007; RankMe: Garrido et al., 2023, eq. 1) of a matrix with these
-/// singular values: `exp(−Σ p_k ln p_k)` with `p_k = σ_k / Σ σ`, from 1 to the number of values; 1 when all
-/// of them are 0.
+/// Effective rank (Roy & Vetterli, 2007; RankMe: Garrido et al., 2023, eq. 1) of a matrix with
+/// these singular values: `exp(−Σ p_k ln p_k)` with `p_k = σ_k / Σ σ`, from 1 to the number of
+/// values. 1 if all of them are 0.
 pub fn effective_rank(singular_values: &[f64]) -> f64 {
     let sum: f64 = singular_values.iter().sum();
     if sum <= 0.0 {
@@ -41,8 +41,9 @@ pub fn effective_rank(singular_values: &[f64]) -> f64 {
     shares.map(|p| -p * p.ln()).sum::<f64>().exp()
 }
 
-/// Participation ratio `(Σ σ²)² / Σ σ⁴`: how many directions of equal variance would be as concentrated;
-/// 1 when all values are 0. Unlike [`effective_rank`], a long tail of small values hardly moves it.
+/// Participation ratio `(Σ σ²)² / Σ σ⁴`: how many directions of equal variance would be as
+/// concentrated. 1 if all values are 0. A long tail of small values hardly moves it, unlike
+/// [`effective_rank`].
 pub fn participation_ratio(singular_values: &[f64]) -> f64 {
     let largest = singular_values.iter().copied().fold(0.0, f64::max);
     if largest <= 0.0 {

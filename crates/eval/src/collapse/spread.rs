@@ -6,55 +6,60 @@ use serde::{Deserialize, Serialize};
 use super::spectrum::{effective_rank, gram, participation_ratio, roots};
 use crate::{EvalError, Features};
 
-/// A dimension is dead when its standard deviation is below this share of the root mean square over all
-/// dimensions: above what rounding leaves of a constant in f32 (1e-7), below the standard deviation of a
-/// feature after ReLU that fires for one image in a hundred thousand (3e-3 of its height).
+/// A dimension is dead if its standard deviation is below this share of the root mean square over
+/// all dimensions. The share is above the rounding of a constant in f32 (1e-7). It is below the
+/// standard deviation of a feature after ReLU that fires for one image in a hundred thousand (3e-3
+/// of its height).
 const DEAD_SHARE: f64 = 1e-3;
 
-/// A standard deviation below this share of the mean is what f32 rounds a constant to.
+/// A standard deviation below this share of the mean is the rounding of a constant in f32.
 pub(super) const ROUNDING: f64 = 1e-6;
 
-/// A direction is in use when its standard deviation is at least this share of the strongest one's.
+/// A direction is in use if its standard deviation is at least this share of the strongest one's.
 ///
-/// Counting until 99 % of the variance are held would be blind to what classifies: an encoder that ends at
-/// 0.79 with k-NN holds them in 12 of 64 directions, and is told from an untrained one by the rest.
+/// A count up to 99 % of the variance would miss the directions that classify. An encoder that ends
+/// at 0.79 with k-NN has 99 % in 12 of 64 directions, and differs from an untrained one in the
+/// rest.
 const DIRECTION_FLOOR: f64 = 0.01;
 
 /// How far embeddings `[rows, dim]` are spread, without labels.
 ///
-/// The *differences* between the embeddings decide about collapse, so the spectrum is that of the centred
-/// matrix: a mean that all embeddings share (after a ReLU there always is one) says nothing about
-/// whether images can be told apart, yet it is the largest singular value of the matrix as it is and
-/// pulls RankMe down. RankMe as published, uncentred, stands beside it for comparison with figures elsewhere.
-/// The size of the differences, which centring forgets, is [`spread`](Self::spread).
+/// The *differences* between embeddings decide about collapse, so the spectrum is that of the
+/// centred matrix. A shared mean (after a ReLU there always is one) does not help to tell images
+/// apart. Yet it is the largest singular value of the uncentred matrix and lowers RankMe. RankMe as
+/// published, uncentred, stands beside it for comparison with published figures. Centring forgets
+/// the size of the differences: it is [`spread`](Self::spread).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Embeddings.
     pub rows: usize,
     /// Their length.
     pub dim: usize,
-    /// Standard deviation of the l2-normalised embedding in every dimension, times √dim: all 1 when the
-    /// embeddings fill the sphere evenly, all 0 when they are one point. Chen & He (2021), section 4.1, watch
-    /// the mean of these.
+    /// Standard deviation of the l2-normalised embedding in every dimension, times √dim. All are 1
+    /// if the embeddings fill the sphere evenly, and 0 if they are one point. Chen & He (2021),
+    /// section 4.1, watch the mean of these.
     pub std: Vec<f64>,
     /// Mean of [`std`](Self::std), at most 1.
     pub mean_std: f64,
-    /// Variance of the l2-normalised embedding, summed over the dimensions: 0 when all have one direction, 1
-    /// when their mean is the origin. Mean cosine similarity of two embeddings is 1 minus this, up to 1/rows.
+    /// Variance of the l2-normalised embedding, summed over the dimensions: 0 when all have one
+    /// direction, 1 when their mean is the origin. Mean cosine similarity of two embeddings is 1
+    /// minus this, up to 1/rows.
     pub spread: f64,
-    /// `E‖z − E z‖² / E‖z‖²` of the embeddings as they are: 0 when all are one point, whatever its size.
+    /// `E‖z − E z‖² / E‖z‖²` of the embeddings as they are: 0 when all are one point, whatever its
+    /// size.
     pub raw_spread: f64,
     /// Dimensions (as they are, not normalised) that hardly vary, ascending.
     pub dead: Vec<usize>,
-    /// Singular values of the centred matrix over √rows: the standard deviations along the principal
-    /// directions, largest first, `min(rows − 1, dim)` of them.
+    /// Singular values of the centred matrix over √rows: the standard deviations along the
+    /// principal directions, largest first, `min(rows − 1, dim)` of them.
     pub spectrum: Vec<f64>,
-    /// Principal directions in use: those whose standard deviation is at least 1 % of the strongest one's, 0
-    /// when nothing varies. Exactly k for k directions of any comparable strength, whatever the noise below.
+    /// Principal directions in use: those with a standard deviation of at least 1 % of the
+    /// strongest one's. 0 if nothing varies. Exactly k for k directions of comparable strength,
+    /// whatever the noise below.
     pub directions: usize,
     /// Participation ratio of the principal variances, `(Σ λ)² / Σ λ²`.
     pub participation: f64,
-    /// RankMe (Garrido et al., 2023, eq. 1) of the matrix as it is, neither centred nor normalised.
+    /// RankMe (Garrido et al., 2023, eq. 1) of the matrix, neither centred nor normalised.
     pub effective_rank: f64,
     /// The same of the centred matrix.
     pub centred_effective_rank: f64,
@@ -63,15 +68,15 @@ pub struct Spread {
 impl Spread {
     /// Measures embeddings `[rows, dim]`, two rows at least.
     ///
-    /// One product of `rows · dim · min(rows, dim)` and two eigenvalue problems of `min(rows, dim)`, in f64,
-    /// on one thread; the result depends on nothing but the values.
+    /// One product of `rows · dim · min(rows, dim)` and two eigenvalue problems of
+    /// `min(rows, dim)`, in f64, on one thread. The result depends on the values only.
     ///
     /// # Errors
     /// Fewer than two rows, or an eigenvalue problem that does not converge.
     pub fn of(embeddings: &Features) -> Result<Self, EvalError> {
         let (rows, dim) = (embeddings.rows(), embeddings.dim());
         if rows < 2 {
-            let message = format!("collapse cannot be told from {rows} embeddings");
+            let message = format!("collapse needs two embeddings at least, not {rows}");
             return Err(EvalError::Request(message));
         }
         let (n, root) = (rows as f64, (dim as f64).sqrt());
@@ -99,7 +104,8 @@ impl Spread {
         spectrum.truncate((rows - 1).min(dim));
         spectrum.iter_mut().for_each(|s| *s /= n.sqrt());
 
-        // X = X_c + 1 mᵀ: its Gram matrix needs no second product, and adding loses nothing to cancellation.
+        // X = X_c + 1 mᵀ, so its Gram matrix needs no second product, and the addition does not
+        // cancel.
         if dim <= rows {
             add(&mut gram, |i, j| n * raw.mean[i] * raw.mean[j]);
         } else {
@@ -172,7 +178,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Two passes: the differences may be a millionth of the mean.
+    /// Takes two passes, since the differences may be a millionth of the mean.
     pub fn of(values: &[f64], dim: usize) -> Self {
         let n = (values.len() / dim) as f64;
         let (mut mean, mut variance) = (vec![0f64; dim], vec![0f64; dim]);

@@ -1,4 +1,4 @@
-//! The verdict on constructed cases: embeddings that are collapsed, or not, by construction.
+//! The verdict on constructed cases: embeddings that are collapsed or healthy by construction.
 
 use proptest::prelude::*;
 
@@ -148,7 +148,7 @@ fn dead_dimensions_are_counted() {
 
 #[test]
 fn non_negative_features_with_a_common_mean_are_healthy() {
-    // After ReLU and pooling: every image has much of the same, and its own on top.
+    // As after ReLU and pooling: a large common part, and a small one for each image.
     let values: Vec<f32> = normal(2000 * 64).iter().map(|v| (v + 1.0).max(0.0)).collect();
     let relu = features(values, 64);
     assert_eq!(verdict(&relu).level, Level::Healthy);
@@ -433,7 +433,7 @@ proptest! {
             row.iter().zip(&v).map(|(x, v)| scale * (f64::from(*x) - 2.0 * along / square * v) as f32).collect()
         }).collect();
         let turned = Spread::of(&features(rows.into_iter().rev().flatten().collect(), dim)).unwrap();
-        // An eigenvalue of rounding has a root that is not small.
+        // The root of a rounded eigenvalue is not small.
         let near = |a: f64, b: f64| (a - b).abs() < 1e-3 * (1.0 + b.abs());
         prop_assert!(near(turned.effective_rank, s.effective_rank));
         prop_assert!(near(turned.centred_effective_rank, s.centred_effective_rank));

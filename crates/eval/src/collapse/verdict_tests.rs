@@ -1,5 +1,5 @@
-//! One verdict from many findings: what comes first, what is too early, what is chance, and advice that agrees with
-//! itself.
+//! One verdict from many findings: their order, early runs, chance, and advice without
+//! contradictions.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ const ALL: [Trained; 9] = [
     Trained::LeJepa,
 ];
 
-/// 512 embeddings in which nothing is wrong.
+/// 512 healthy embeddings.
 fn wide(dim: usize) -> Spread {
     Spread {
         rows: 512,
@@ -183,7 +183,7 @@ fn no_collapse_is_said_with_figures_beside_the_untrained_ones() {
     );
 }
 
-/// What a run of one step showed: a copied target, k-NN below the untrained encoder's.
+/// A run of one step: a copied target, and k-NN below the untrained encoder's.
 #[test]
 fn one_step_at_a_learning_rate_of_0_says_nothing() {
     let (features, projections, pair) = (wide(64), wide(128), pair());
@@ -231,7 +231,8 @@ fn a_complete_collapse_is_said_early_where_training_made_it() {
         ..Evidence::default()
     };
     assert_eq!(evidence.diagnose().level, Level::Collapsed);
-    // An encoder that began as a point, a narrow one, and one whose beginning is not known: wait.
+    // Wait for an encoder that began as a point, for a narrow one, and for one with an unknown
+    // beginning.
     let began = Evidence { untrained_projections: Some(&point), ..evidence };
     assert_eq!(began.diagnose().kind, Some(Kind::TooEarly { steps: 20 }));
     let unknown = Evidence { untrained_projections: None, ..evidence };
@@ -241,7 +242,7 @@ fn a_complete_collapse_is_said_early_where_training_made_it() {
     assert_eq!(narrow.diagnose().kind, Some(Kind::TooEarly { steps: 20 }));
 }
 
-/// Training what has collapsed for longer does not help.
+/// Longer training does not cure a collapse.
 #[test]
 fn a_collapse_is_cured_before_what_comes_of_it() {
     let point = Spread { spread: 1e-5, raw_spread: 1e-5, ..wide(128) };
@@ -377,7 +378,7 @@ fn advice_names_settings_of_the_method_and_a_direction() {
     }
 }
 
-/// Anything that can be measured, healthy or not.
+/// Any measures, healthy or not.
 #[derive(Debug, Clone)]
 struct Drawn {
     trained: Option<Trained>,
@@ -409,7 +410,7 @@ impl Drawn {
     }
 }
 
-/// Powers of ten, so that both sides of every threshold come up.
+/// Powers of ten, so that both sides of every threshold occur.
 fn size() -> impl Strategy<Value = f64> {
     (-6.0f64..0.0).prop_map(|exponent| 10f64.powf(exponent))
 }
@@ -518,7 +519,7 @@ proptest! {
         let views = ["strengthen the views", "weaken the views"];
         let both = views.iter().all(|which| actions.iter().any(|a| a.contains(which)));
         prop_assert!(!both, "{:?}", actions);
-        // The headline of what can be cured says how.
+        // The finding in the headline comes with a cure, if there is one.
         if diagnosis.level >= Level::Warning {
             prop_assert!(diagnosis.findings[0].advice.is_some(), "{:?}", diagnosis);
         }

@@ -4,14 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Diagnosis, Level};
 
-/// Early stop: training that stays collapsed is not worth finishing.
+/// Stops training early if it stays collapsed.
 ///
-/// Its state is its fields, so a run that resumes from a stored one stops where one never interrupted would.
+/// Its fields are its state. A run that resumes from them stops at the same step as an
+/// uninterrupted one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
-    /// Collapsed diagnoses in a row that stop the run; 0 never stops it.
+    /// How many collapsed diagnoses in a row stop the run. 0 never stops it.
     pub patience: u32,
-    /// Diagnoses at the start that do not count: embeddings often shrink during warm-up and recover.
+    /// How many first diagnoses do not count: embeddings often shrink during warm-up and recover.
     pub grace: u32,
     seen: u32,
     collapsed: u32,
@@ -23,7 +24,7 @@ impl Watch {
         Self { patience, grace, seen: 0, collapsed: 0 }
     }
 
-    /// Takes note of the next diagnosis; whether the run should stop now.
+    /// Records the next diagnosis. Returns whether the run should stop now.
     pub fn observe(&mut self, diagnosis: &Diagnosis) -> bool {
         self.seen = self.seen.saturating_add(1);
         if self.seen <= self.grace {

@@ -7,17 +7,16 @@ use crate::{EvalError, Features};
 
 /// Principal component analysis of features (Jolliffe, 2002, chapter 1).
 ///
-/// With the mean μ taken away, the components are the unit vectors `v_1, v_2, …` at right angles
-/// along which the features vary most: the eigenvectors of `XᵀX / (n − 1)`. They come from the smaller
-/// of the two Gram matrices in f64, `XᵀX` or `XXᵀ` (where `v = Xᵀu / √λ`).
+/// After subtracting the mean μ, features vary most along the components: unit vectors
+/// `v_1, v_2, …` at right angles, the eigenvectors of `XᵀX / (n − 1)`. They come from the smaller
+/// of the two Gram matrices in f64, `XᵀX` or `XXᵀ` (with `v = Xᵀu / √λ`).
 ///
-/// Where both numbers, rows and dimensions, are above 4,096 (large images as pixels), the components
-/// are those of 4,096 rows at equal distances, so that nothing of the size of dimensions squared is
-/// ever held.
+/// If both rows and dimensions are more than 4,096 (large images as pixels), the components are
+/// those of 4,096 evenly spaced rows. So memory never grows with the square of the dimensions.
 ///
-/// The sign is such that the entry of a component that is largest in magnitude is positive. Directions
-/// without variance are zero vectors, so that constant features are 0 everywhere. The same features
-/// give the same bits on any number of threads.
+/// The largest entry of a component, by magnitude, is positive. Directions without variance are
+/// zero vectors, so constant features are 0 everywhere. The same features give the same bits on any
+/// number of threads.
 #[derive(Debug, Clone)]
 pub struct Pca {
     centring: Scaling,
@@ -35,7 +34,7 @@ impl Pca {
     pub fn fit(features: &Features, k: usize) -> Result<Self, EvalError> {
         if k == 0 || features.rows() == 0 {
             let rows = features.rows();
-            return Err(EvalError::Request(format!("no {k} components of {rows} rows")));
+            return Err(EvalError::Request(format!("cannot take {k} components of {rows} rows")));
         }
         Self::fit_within(features, k, LARGEST)
     }
@@ -94,7 +93,7 @@ impl Pca {
         &self.variance
     }
 
-    /// Share of all variance along each component; all 0 where nothing varies.
+    /// Share of all variance along each component. All are 0 if nothing varies.
     pub fn explained_variance_share(&self) -> Vec<f64> {
         let total = self.total_variance;
         self.variance.iter().map(|v| if total > 0.0 { v / total } else { 0.0 }).collect()
@@ -108,7 +107,9 @@ impl Pca {
     pub fn transform(&self, features: &Features) -> Result<Features, EvalError> {
         if features.dim() != self.components.nrows() {
             let (a, b) = (features.dim(), self.components.nrows());
-            return Err(EvalError::Request(format!("features of length {a}, components of {b}")));
+            return Err(EvalError::Request(format!(
+                "the features have length {a}, the components {b}"
+            )));
         }
         let components: MatRef<'_, f64> = self.components.as_ref();
         let values = self.centring.product(features, components);

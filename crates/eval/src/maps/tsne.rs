@@ -9,25 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{EvalError, Features, Pca};
 
-/// t-SNE (van der Maaten & Hinton, 2008): a map in two dimensions on which neighbours stay neighbours.
+/// t-SNE (van der Maaten & Hinton, 2008): a map in two dimensions on which neighbours stay
+/// neighbours.
 ///
-/// With `p_{j|i} ∝ exp(−‖x_i − x_j‖² / 2σ_i²)`, σ_i such that `p_{·|i}` has the perplexity asked for,
-/// and `p_ij = (p_{j|i} + p_{i|j}) / 2n`, points `y` are moved downhill on `KL(P ‖ Q)`,
+/// Let `p_{j|i} ∝ exp(−‖x_i − x_j‖² / 2σ_i²)` with σ_i such that `p_{·|i}` has the given
+/// perplexity, and `p_ij = (p_{j|i} + p_{i|j}) / 2n`. Points `y` descend on `KL(P ‖ Q)` with
 /// `q_ij ∝ 1 / (1 + ‖y_i − y_j‖²)` (eq. 4, 5):
 /// `∂/∂y_i = 4 Σ_j (p_ij − q_ij) (y_i − y_j) / (1 + ‖y_i − y_j‖²)`.
 ///
-/// Features are first reduced to at most 50 principal components. The first two, scaled to a
-/// deviation of 1e-4, are where the points start, as Kobak & Berens (2019) recommend: what is far
-/// apart then stays roughly so, and no seed matters. The schedule is scikit-learn's: P times 12 and
-/// momentum 0.5 for the first quarter (at most 250 steps), then momentum 0.8; learning rate
+/// Features are first reduced to at most 50 principal components. Points start at the first two,
+/// scaled to a deviation of 1e-4, as Kobak & Berens (2019) recommend. So distant points stay
+/// roughly distant, and no seed matters. The schedule is scikit-learn's: P times 12 and momentum
+/// 0.5 for the first quarter (at most 250 steps), then momentum 0.8; learning rate
 /// `max(n / 48, 50)`; gains per coordinate.
 ///
-/// All pairs are computed, in `8 n²` bytes: 2,000 points take some seconds, and more than 8,192 are
-/// refused. Equal inputs give equal bits, on any number of threads. What the map shows is who is
-/// near whom: distances between clusters and their sizes mean little.
+/// All pairs are computed, in `8 n²` bytes. 2,000 points take some seconds, and more than 8,192 are
+/// refused. Equal inputs give equal bits, on any number of threads. The map shows which points are
+/// neighbours. Distances between clusters and their sizes mean little.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TSne {
-    /// Effective number of neighbours, at least 1; of fewer points, a third of the others.
+    /// Effective number of neighbours, at least 1. For few points, at most a third of the others.
     pub perplexity: f64,
     /// Steps of gradient descent.
     pub iterations: usize,
@@ -46,7 +47,8 @@ impl TSne {
     const COMPONENTS: usize = 50;
     const EXAGGERATION: f32 = 12.0;
 
-    /// The place `[x, y]` of every row, the mean at the origin. Equal features all lie there.
+    /// The place `[x, y]` of every row, with the mean at the origin. If all features are equal, all
+    /// lie there.
     ///
     /// # Errors
     /// No rows or more than [`MAX_POINTS`](Self::MAX_POINTS), or a perplexity below 1.
@@ -88,7 +90,7 @@ impl TSne {
                     arch.dispatch(Pairs { p, x: &y[0], y: &y[1], at: [y[0][i], y[1][i]] })
                 })
                 .collect();
-            // Every point is at distance 0 from itself, which is no pair.
+            // A point and itself, at distance 0, are not a pair.
             let pairs: f64 = forces.iter().map(|f| f64::from(f.weight) - 1.0).sum();
             let pairs = pairs.max(f64::MIN_POSITIVE) as f32;
             for (i, force) in forces.iter().enumerate() {
@@ -110,8 +112,8 @@ impl TSne {
     }
 }
 
-/// The first two components at a deviation of 1e-4. Without variance along the second, there is noise
-/// in its place: points on a line would never leave it.
+/// The first two components at a deviation of 1e-4. If the second has no variance, noise takes its
+/// place: points on a line would never leave it.
 fn start(reduced: &Features) -> [Vec<f32>; 2] {
     let coordinate = |d: usize| -> Vec<f64> {
         reduced.iter().map(|row| row.get(d).map_or(0.0, |v| f64::from(*v))).collect()
@@ -155,8 +157,9 @@ fn affinities(features: &Features, perplexity: f64) -> Vec<f32> {
     joint
 }
 
-/// `p_{j|i}` from squared distances: bisects `β = 1 / 2σ²` until the entropy is `ln perplexity`. With more
-/// equal neighbours than that, the entropy cannot be reached, and they share all of it.
+/// `p_{j|i}` from squared distances: bisects `β = 1 / 2σ²` until the entropy is `ln perplexity`.
+/// With more equal neighbours than that, the entropy cannot be reached, and they share the
+/// probability.
 fn neighbours(distances: &[f64], i: usize, perplexity: f64, out: &mut [f32]) {
     let others = || distances.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, d)| *d);
     let (least, count) = (others().fold(f64::INFINITY, f64::min), distances.len() - 1);
@@ -207,8 +210,8 @@ struct Pairs<'a> {
 impl WithSimd for Pairs<'_> {
     type Output = Forces;
 
-    /// In sixteen lanes, whatever the width of the processor's vectors, so that the order of summation
-    /// is the same everywhere.
+    /// Sums in sixteen lanes, whatever the width of the processor's vectors, so that the order is
+    /// the same everywhere.
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) -> Forces {
         const LANES: usize = 16;
@@ -238,13 +241,14 @@ impl WithSimd for Pairs<'_> {
     }
 }
 
-/// Trustworthiness of a map (Venna & Kaski, 2001): 1 where the `k` nearest points of every point on
-/// the map are among its `k` nearest by its features; lowered by how far down the list of neighbours
-/// those are that are not.
+/// Trustworthiness of a map (Venna & Kaski, 2001). It is 1 if the `k` nearest points of every point
+/// on the map are among its `k` nearest by features. Every other point lowers it by its rank among
+/// the neighbours by features.
 ///
-/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`, with `r(i, j)` the rank of j among
-/// the neighbours of i by features and `U_k(i)` those near on the map alone. Among equally near ones
-/// the first comes first. All pairs are sorted: for some thousand points.
+/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`, with `r(i, j)` the rank of j
+/// among the neighbours of i by features and `U_k(i)` the points near i on the map only. Among
+/// equally near ones the first comes first. All pairs are sorted, so it is meant for some thousand
+/// points.
 ///
 /// # Errors
 /// Another number of points than rows, k of 0, or k not below half of the rows.
@@ -252,7 +256,9 @@ pub fn trustworthiness(features: &Features, map: &[[f32; 2]], k: usize) -> Resul
     let n = features.rows();
     if map.len() != n || k == 0 || 2 * k >= n {
         let points = map.len();
-        return Err(EvalError::Request(format!("no {k} neighbours of {points} points, {n} rows")));
+        return Err(EvalError::Request(format!(
+            "cannot compare {k} neighbours of {points} points and {n} rows"
+        )));
     }
     let nearest = |i: usize, distance: &dyn Fn(usize) -> f64| -> Vec<usize> {
         let distances: Vec<f64> = (0..n).map(distance).collect();

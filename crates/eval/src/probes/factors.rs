@@ -12,11 +12,11 @@ use crate::{EvalError, Features, Labelled, LinearProbe, Probe};
 pub enum Factor<'a> {
     /// A number: brightness, scale, a coordinate.
     Continuous(&'a [f32]),
-    /// Several numbers of the same unit that belong together, `[columns][images]`: red, green and
-    /// blue; x and y. Their squared errors and their variances are added.
+    /// Several numbers of one unit, `[columns][images]`: red, green and blue; x and y. Their
+    /// squared errors and their variances are added.
     Vector(&'a [&'a [f32]]),
-    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`: 1 for what looks the same only
-    /// after a whole turn, 4 for a square.
+    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`: 4 for a square, 1 for a shape
+    /// that looks the same only after a whole turn.
     Angle {
         /// θ of every image.
         radians: &'a [f32],
@@ -30,22 +30,23 @@ pub enum Factor<'a> {
 /// How well a factor can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FactorScore {
-    /// Of a class: the share of test images whose category is predicted. Else R² on the test images,
-    /// `1 − Σ ‖y − ŷ‖² / Σ ‖y − ȳ‖²`, as it is: below 0 where the prediction is worse than the mean.
+    /// For a category, the share of test images with a right prediction. Else R² on the test
+    /// images, `1 − Σ ‖y − ŷ‖² / Σ ‖y − ȳ‖²`. It is below 0 if the prediction is worse than the
+    /// mean.
     pub score: f64,
-    /// The score of someone who does not look: of a class, the share of test images in the most
+    /// The score without any features. For a category, the share of test images in the most
     /// frequent category of the training images; else 0.
     pub chance: f64,
 }
 
-/// Reads factors of variation from features with linear models: what an encoder has kept of lighting,
-/// position or colour, and what it has become invariant to.
+/// Reads factors of variation from features with linear models. It shows what an encoder has kept
+/// of lighting, position or colour, and what it has become invariant to.
 ///
 /// Numbers are read by ridge regression on standardised features with an intercept (Hoerl &
-/// Kennard, 1970): `w = (XᵀX + λI)⁻¹ Xᵀ y`. λ minimises the generalised cross-validation error of
-/// Golub, Heath & Wahba (1979), `(RSS / n) / (1 − df / n)²`, `df = 1 + Σ_k Λ_k / (Λ_k + λ)`, on the
-/// training images alone, among n times the powers of ten from 1e-6 to 1e2. Categories are read by
-/// the [`LinearProbe`].
+/// Kennard, 1970): `w = (XᵀX + λI)⁻¹ Xᵀ y`. λ is n times a power of ten from 1e-6 to 1e2. It
+/// minimises the generalised cross-validation error of Golub, Heath & Wahba (1979) on the training
+/// images alone: `(RSS / n) / (1 − df / n)²` with `df = 1 + Σ_k Λ_k / (Λ_k + λ)`. Categories are
+/// read by the [`LinearProbe`].
 ///
 /// One eigendecomposition of the features' smaller Gram matrix, with eigenvalues Λ, serves all
 /// factors and all λ.
@@ -53,7 +54,8 @@ pub struct FactorScore {
 pub struct FactorReader<'a> {
     train: &'a Features,
     scaling: Scaling,
-    /// Of `XᵀX` (by columns) or `XXᵀ`, from large to small, and only those above rounding.
+    /// Eigenvalues of `XᵀX` (by columns) or `XXᵀ`, from large to small, and only those above
+    /// rounding.
     eigenvalues: Vec<f64>,
     /// Eigenvectors as columns.
     vectors: Mat<f64>,
@@ -64,8 +66,8 @@ impl<'a> FactorReader<'a> {
     /// Decomposes the training features.
     ///
     /// # Errors
-    /// Fewer than two rows; more than 4,096 of both rows and dimensions (take a [`Pca`](crate::Pca) first); an
-    /// eigenvalue problem that does not converge.
+    /// Fewer than two rows, more than 4,096 of both rows and dimensions (take a [`Pca`](crate::Pca)
+    /// first), or an eigenvalue problem that does not converge.
     pub fn fit(train: &'a Features) -> Result<Self, EvalError> {
         let (rows, dim) = (train.rows(), train.dim());
         if rows < 2 || rows.min(dim) > LARGEST {
@@ -89,8 +91,8 @@ impl<'a> FactorReader<'a> {
     /// Fits one factor on the training images and scores it on the test images.
     ///
     /// # Errors
-    /// Factors of different kinds or of another length than the features, a value that is not finite, a
-    /// test factor that does not vary, a symmetry of 0, no test images.
+    /// Factors of different kinds or of another length than the features, a value that is not
+    /// finite, a test factor that does not vary, a symmetry of 0, no test images.
     pub fn read(
         &self,
         train_factor: &Factor<'_>,
@@ -208,7 +210,7 @@ fn same_kind(a: &Factor<'_>, b: &Factor<'_>) -> bool {
     }
 }
 
-/// What is regressed on, column by column.
+/// The targets of the regression, column by column.
 fn targets(factor: &Factor<'_>, rows: usize) -> Result<Vec<Vec<f64>>, EvalError> {
     let column = |values: &[f32]| -> Result<Vec<f64>, EvalError> {
         check_length(values.len(), rows)?;
@@ -268,7 +270,7 @@ mod tests {
         Features::new(values, rows, dim).unwrap()
     }
 
-    /// Numbers that Python can make too, of no linear order.
+    /// Numbers without linear order that Python can make too.
     fn fixed(rows: usize, dim: usize, step: usize) -> Features {
         let value = |i: usize| ((i * step) % 1009) as f32 / 100.0;
         Features::new((0..rows * dim).map(value).collect(), rows, dim).unwrap()
@@ -280,8 +282,8 @@ mod tests {
 
     #[test]
     fn r2_is_that_of_scikit_learns_ridge_cv() {
-        // make_pipeline(StandardScaler(), RidgeCV(n * 10.0 ** arange(-6, 3))) of scikit-learn 1.9.1: it
-        // leaves one out where we generalise, and chooses the same λ here.
+        // make_pipeline(StandardScaler(), RidgeCV(n * 10.0 ** arange(-6, 3))) of scikit-learn
+        // 1.9.1: it leaves one out where we generalise, and chooses the same λ here.
         for (dim, expected) in [(5, 0.6314596067088949), (60, 0.0685760335868808)] {
             let (train, test) = (fixed(40, dim, 7919), fixed(30, dim, 6007));
             let noisy = |row: &[f32], i: usize| {

@@ -14,9 +14,9 @@ use crate::{EvalError, Features, Labelled, Probe};
 /// equally near vectors the one that comes first is the nearer ([`nearest`]).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Knn {
-    /// Neighbours that vote; all of the bank if it has fewer.
+    /// How many neighbours vote. All of the bank if it has fewer.
     pub k: usize,
-    /// T: the smaller, the more the nearest ones count.
+    /// T. With a smaller T the nearest count for more.
     pub temperature: f32,
 }
 
@@ -41,24 +41,27 @@ impl Knn {
         Ok(())
     }
 
-    /// The class of every query, from neighbours that have been found before: one search serves every `k` up
-    /// to the one it was made with, and every temperature.
+    /// The class of every query, from neighbours of an earlier search. One search serves every
+    /// temperature, and every `k` up to its own.
     ///
     /// `labels`: one per vector of the bank.
     ///
     /// # Errors
-    /// Settings out of range, fewer neighbours than `k` though the bank has more, or a neighbour without
+    /// Settings out of range, fewer neighbours than `k` from a larger bank, or a neighbour without
     /// a label.
     pub fn vote(&self, neighbours: &Neighbours, labels: &[u32]) -> Result<Vec<u32>, EvalError> {
         self.validate()?;
         let k = self.k.min(neighbours.k());
-        // All but the query itself may have been searched.
+        // The search may have left out the query itself.
         if k < self.k && neighbours.k() + 1 < labels.len() {
-            return Err(EvalError::Request(format!("k of {} from {k} neighbours", self.k)));
+            return Err(EvalError::Request(format!(
+                "k-NN with k = {} needs as many neighbours, not {k}",
+                self.k
+            )));
         }
         if neighbours.indices().iter().any(|i| *i as usize >= labels.len()) {
             let n = labels.len();
-            return Err(EvalError::Request(format!("{n} labels for a larger bank")));
+            return Err(EvalError::Request(format!("a bank of more vectors than its {n} labels")));
         }
         let classes = labels.iter().max().map_or(0, |l| *l as usize + 1);
         let queries: Vec<_> = neighbours.iter().collect();
@@ -122,12 +125,13 @@ pub struct KnnCell {
 }
 
 impl KnnGrid {
-    /// Scores every setting on a fifth of the training features with the rest as the bank, and chooses the
-    /// best. One search serves them all. Test features play no part in it: score them once with what is
-    /// chosen, by [`Probe::score`].
+    /// Scores every setting on a fifth of the training features, with the rest as the bank, and
+    /// chooses the best. One search serves all settings. Test features are not used: score them
+    /// once with the chosen setting, by [`Probe::score`].
     ///
     /// # Errors
-    /// No setting, one out of range, or training features that leave nothing to hold out: five of a class.
+    /// No setting, one out of range, or too few training features: a class must have five to hold
+    /// one out.
     pub fn choose(&self, train: &Labelled) -> Result<KnnChoice, EvalError> {
         let settings: Vec<Knn> = self
             .k

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-/// Steps remembered.
+/// How many steps are remembered.
 const HISTORY: usize = 10;
 /// Share of the linear decrease that a step must reach (Armijo).
 const DECREASE: f64 = 1e-4;
 /// Share of the slope that may remain after a step (weak Wolfe).
 const CURVATURE: f64 = 0.9;
-/// Share of the value that a step may raise it by: what rounding in a sum of f32 terms can hide.
+/// A step may raise the value by this share, since rounding in a sum of f32 terms can hide as much.
 const ROUNDING: f64 = 1e-9;
-/// Evaluations along one direction.
+/// The most evaluations along one direction.
 const TRIALS: usize = 20;
 
 /// Where a minimisation ended.
@@ -23,12 +23,12 @@ pub(crate) struct End {
     pub converged: bool,
 }
 
-/// Minimises `f` from `x`; `f` returns the value and writes the gradient. Stops when no component
-/// of the gradient is larger than `tolerance`, after `max_iterations`, or when no step along the
-/// search direction lowers the value any more, which means that it is at its minimum within rounding.
+/// Minimises `f` from `x`. `f` returns the value and writes the gradient. Stops when no component
+/// of the gradient is larger than `tolerance`, or after `max_iterations`. Also stops when no step
+/// along the search direction lowers the value: then it is at its minimum within rounding.
 ///
-/// `precondition` multiplies a vector by a guess of the inverse Hessian, up to a factor: symmetric and
-/// positive definite. The better it is, the fewer the iterations; the minimum is the same.
+/// `precondition` multiplies a vector by a guess of the inverse Hessian, up to a factor: symmetric
+/// and positive definite. The better it is, the fewer the iterations; the minimum is the same.
 pub(crate) fn minimize(
     mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
     precondition: impl Fn(&mut [f64]),
@@ -73,12 +73,12 @@ pub(crate) fn minimize(
     }
 }
 
-/// A step and what it did to the gradient.
+/// A step and the change of the gradient along it.
 struct Pair {
     moved: Vec<f64>,
     change: Vec<f64>,
     rho: f64,
-    /// What the guess of the inverse Hessian has to be multiplied by to agree with this step.
+    /// The factor that makes the guess of the inverse Hessian agree with this step.
     scale: f64,
 }
 
@@ -122,8 +122,8 @@ struct Step {
 }
 
 impl<F: FnMut(&[f64], &mut [f64]) -> f64> Line<'_, F> {
-    /// A step that satisfies the weak Wolfe conditions: 1 if it does, else by doubling, and by the minimum
-    /// of a parabola between a step too short and one too long.
+    /// A step that satisfies the weak Wolfe conditions. Tries 1 first, then doubles, and then takes
+    /// the minimum of a parabola between a step that is too short and one that is too long.
     fn search(&mut self, evaluations: &mut usize) -> Option<Step> {
         let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0);
         let mut best: Option<Step> = None;
@@ -142,7 +142,7 @@ impl<F: FnMut(&[f64], &mut [f64]) -> f64> Line<'_, F> {
                 });
                 let width = high - low;
                 let lowest = -slope * width / (2.0 * (value - from - slope * width));
-                // Neither end again; what is not a number becomes the middle.
+                // Keeps away from both ends. NaN becomes the middle.
                 let share = if lowest.is_finite() { lowest.clamp(0.1, 0.5) } else { 0.5 };
                 length = low + share * width;
                 continue;

@@ -16,14 +16,14 @@ use crate::{EvalError, Features, Labelled, Probe, ProbeScore};
 /// Linear probe: multinomial logistic regression on standardised frozen features.
 ///
 /// Minimises `C · Σ_i −log softmax(W x_i + b)_{y_i} + ‖W‖² / 2`, scikit-learn's objective (the
-/// intercept is not regularised), to convergence by L-BFGS, so that the figure is a property of
-/// the features and not of a training recipe. Features are standardised per dimension with the
-/// training set's mean and deviation, since a penalty on `W` means nothing across scales.
+/// intercept is not regularised). L-BFGS runs to convergence, so the figure is a property of the
+/// features and not of a training recipe. Features are standardised per dimension with the training
+/// set's mean and deviation, since a penalty on `W` means nothing across scales.
 ///
-/// C is chosen on a fifth of the training features that the fit does not see (every fifth of each
-/// class, the whole of it deterministic; where classes are too small for that, it is the candidate nearest to 1), then
-/// everything is fitted again with it. The test set
-/// is looked at once. The result does not depend on the number of threads.
+/// C is chosen on every fifth training feature of each class, which the fit does not see. If
+/// classes are too small for that, C is the candidate nearest to 1. Then everything is fitted again
+/// with this C. The test set is used once. The result is deterministic and does not depend on the
+/// number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinearProbe {
     /// Candidates for C, the inverse strength of the regularisation. With one candidate there is
@@ -56,11 +56,11 @@ impl LinearProbe {
         Ok(())
     }
 
-    /// Chooses C and fits with it. Each fit starts from the one before, the strongest regularisation first;
-    /// of equally good candidates the strongest is chosen.
+    /// Chooses C and fits with it. Each fit starts from the one before, the strongest
+    /// regularisation first; of equally good candidates the strongest is chosen.
     ///
     /// # Errors
-    /// Candidates that are no numbers above 0, or nothing to learn from.
+    /// Candidates that are not numbers above 0, or nothing to learn from.
     pub fn fit(&self, train: &Labelled) -> Result<LinearFit, EvalError> {
         self.fit_watched(train, &mut || {})
     }
@@ -70,7 +70,8 @@ impl LinearProbe {
         if self.c.len() > 1 { self.c.len() + 1 } else { 1 }
     }
 
-    /// [`fit`](Self::fit), which calls `fitted` after each of its fits: of wide features one takes seconds.
+    /// [`fit`](Self::fit), with a call of `fitted` after each of its fits. With wide features one
+    /// takes seconds.
     ///
     /// # Errors
     /// As [`fit`](Self::fit).
@@ -89,7 +90,8 @@ impl LinearProbe {
         candidates.dedup();
         let (part, held) = train.hold_out();
         let mut validation = Vec::new();
-        // With nothing held out to choose by, the candidate nearest to 1, scikit-learn's default.
+        // Nothing is held out to choose by: takes the candidate nearest to 1, scikit-learn's
+        // default.
         let middle =
             candidates.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
         let mut chosen = (middle.unwrap_or(1.0), None::<Vec<f64>>);
@@ -139,8 +141,8 @@ impl Probe for LinearProbe {
 pub struct LinearFit {
     /// The C it was fitted with.
     pub c: f64,
-    /// What each candidate scored on the held-out part, in ascending order of C; empty if there was nothing
-    /// to choose.
+    /// The score of each candidate on the held-out part, in ascending order of C. Empty if there
+    /// was nothing to choose.
     pub validation: Vec<ValidationScore>,
     /// The minimum: the objective over `C` and the number of samples.
     pub objective: f64,
@@ -185,25 +187,26 @@ impl LinearFit {
         Ok(ProbeScore { top1: share(1), top5, images: test.labels.len() })
     }
 
-    /// Whether C is the smallest or largest of several candidates: a wider grid could have a better one.
+    /// Whether C is the smallest or largest of several candidates. Then a wider grid could have a
+    /// better one.
     pub fn at_the_end_of_the_grid(&self) -> bool {
         let [first, .., last] = self.validation.as_slice() else { return false };
         self.c == first.c || self.c == last.c
     }
 }
 
-/// What is to be fitted, for any C.
+/// The problem to fit, for any C.
 struct Problem<'a> {
     design: Design,
     labels: &'a [u32],
     classes: usize,
     scaler: Scaler,
-    /// Second moments of the design, where it is narrow enough to make use of them.
+    /// Second moments of the design, if it is narrow enough to use them.
     gram: Option<Vec<f32>>,
 }
 
 impl<'a> Problem<'a> {
-    /// Factors of a wider matrix take longer than the iterations that they save.
+    /// Factorising a wider matrix takes longer than the iterations that it saves.
     const WIDEST: usize = 2048 + 64;
 
     fn new(train: &'a Labelled, classes: usize) -> Self {
@@ -214,7 +217,7 @@ impl<'a> Problem<'a> {
         Self { design, labels: &train.labels, classes, scaler, gram }
     }
 
-    /// Fits, from `weights` on, which are moved to the minimum.
+    /// Moves `weights` to the minimum.
     fn fit(&self, c: f64, weights: &mut [f64], max_iterations: usize) -> (Model, End) {
         let Self { design, classes, .. } = self;
         let decay = 1.0 / (c * self.labels.len() as f64);
@@ -235,11 +238,12 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The inverse of `Σ / classes + decay`: the Hessian of one class's weights where all classes are equally
-/// probable, as they are for weights of zero. `None` if it cannot be inverted.
+/// The inverse of `Σ / classes + decay`, the Hessian of one class's weights at weights of zero,
+/// where all classes are equally probable. `None` if it cannot be inverted.
 fn inverse_hessian(gram: &[f32], width: usize, classes: usize, decay: f64) -> Option<Vec<f64>> {
     let mut hessian: Vec<f64> = gram.iter().map(|g| f64::from(*g) / classes as f64).collect();
-    // Sums of f32 are that far from definite, and the columns that pad the design are zeros.
+    // Rounding in f32 may make the matrix indefinite by this much, and the padding columns are
+    // zeros.
     let decay = decay + 1e-6;
     hessian.iter_mut().step_by(width + 1).for_each(|h| *h += decay);
     let mut factor = MatMut::from_row_major_slice_mut(&mut hessian, width, width);
@@ -301,7 +305,7 @@ impl Model {
         })
     }
 
-    /// How many classes come before the right one; all of them if it is none of the known ones.
+    /// How many classes come before the right one. All of them if it is not a known one.
     fn ranks(&self, test: &Labelled) -> Vec<usize> {
         self.of_rows(&test.features, |scores, first, row| {
             let label = test.labels[first + row] as usize;
@@ -415,7 +419,8 @@ mod tests {
 
     #[test]
     fn top5_counts_the_five_highest_scores() {
-        // Seven classes, the intercept of each its number: the last is the likeliest whatever the feature.
+        // Seven classes, the intercept of each its number: the last is the likeliest whatever the
+        // feature.
         let scaler = Scaler::of(&Features::new(vec![0.0, 1.0], 2, 1).unwrap());
         let mut weights = vec![0f32; 7 * 16];
         (0..7).for_each(|class| weights[class * 16 + 1] = class as f32);

@@ -1,7 +1,8 @@
 //! Nearest neighbours by cosine similarity, exactly and in bounded memory.
 //!
-//! The bank passes by in tiles that the cache holds. Products of a tile with a few queries stay in
-//! registers, where they are compared with each query's k-th best so far; almost all of them end there.
+//! The bank is read in tiles that fit the cache. Products of a tile with a few queries stay in
+//! registers. There they are compared with each query's k-th best so far, and almost all are
+//! dropped.
 
 use std::ops::Range;
 
@@ -21,7 +22,7 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// How many each query has: those asked for, or as many as there are.
+    /// How many each query has: `k`, or all if there are fewer.
     pub fn k(&self) -> usize {
         self.k
     }
@@ -44,11 +45,11 @@ impl Neighbours {
 
 /// The `k` vectors of `bank` nearest to each of `queries` by cosine similarity.
 ///
-/// The search is exact. Similarities are f32 sums over the dimensions in their order, so equal vectors are
-/// equally near, wherever they stand; among equally near ones the first is the nearer. A vector of zeros
-/// has similarity 0 to all. The result does not depend on the number of threads, and memory is that of the
-/// normalised queries, of at most `2 k + 64` candidates a query, and of one tile of the bank, 8 MiB or
-/// 48 vectors a thread if they are longer.
+/// The search is exact. Similarities are f32 sums over the dimensions in their order, so equal
+/// vectors are equally near, wherever they stand. Among equally near ones the first is the nearer.
+/// A vector of zeros has similarity 0 to all. The result does not depend on the number of threads.
+/// Memory holds the normalised queries, at most `2 k + 64` candidates a query, and one tile of the
+/// bank: 8 MiB, or 48 vectors a thread if they are longer.
 ///
 /// # Errors
 /// `k` of 0, vectors of different lengths, an empty bank, or one of 2³² vectors and more.
@@ -57,8 +58,8 @@ pub fn nearest(bank: &Features, queries: &Features, k: usize) -> Result<Neighbou
     search(Arch::new(), bank, queries, k, false)
 }
 
-/// The `k` vectors nearest to each of `features` among the others, as [`nearest`]: what a vector's own
-/// neighbours are, or a k-NN classification that leaves one out.
+/// The `k` vectors nearest to each of `features` among the others, as [`nearest`]. For the
+/// neighbours of a set's own vectors, or for k-NN that leaves one out.
 ///
 /// # Errors
 /// As [`nearest`], and fewer than two vectors.
@@ -66,11 +67,11 @@ pub fn nearest_others(features: &Features, k: usize) -> Result<Neighbours, EvalE
     search(Arch::new(), features, features, k, true)
 }
 
-/// Vectors of the bank that are multiplied at once, in registers' widths.
+/// Vectors of the bank that are multiplied at once, in widths of a register.
 const COLUMNS: usize = 3;
-/// Floats of the bank in a tile, which stays in the shared cache while all queries pass.
+/// Floats of a tile of the bank. It stays in the shared cache while all queries pass.
 const TILE: usize = 1 << 21;
-/// Candidates of a query beyond `2 k` that are gathered before all but the best are dropped.
+/// A query gathers `2 k` and so many more candidates before all but the best are dropped.
 const SPARE: usize = 64;
 /// Queries that a thread takes at once: they stay in its own cache.
 const QUERIES: usize = 64;
@@ -204,7 +205,7 @@ struct Scan<'a> {
     queries: &'a [f32],
     dim: usize,
     lists: &'a mut [List],
-    /// The first query's own row in the bank, which is no neighbour of it, and so on.
+    /// The first query's own row in the bank, which does not count as a neighbour, and so on.
     own: Option<usize>,
 }
 
@@ -269,7 +270,7 @@ fn products<S: Simd, const R: usize>(
     sums
 }
 
-/// The best candidates of one query so far, in no order, and others that have come since.
+/// The best candidates of one query so far, unsorted, and later ones.
 struct List {
     keys: Vec<u64>,
     k: usize,
@@ -282,8 +283,8 @@ impl List {
         Self { keys: Vec::new(), k, threshold: f32::NEG_INFINITY }
     }
 
-    /// The candidates among some rows with these similarities. Rows come in ascending order, so that one
-    /// which is only as near as the k-th best so far is none.
+    /// Adds the candidates among some rows with these similarities. Rows come in ascending order,
+    /// so a row that is only as near as the k-th best is not a candidate.
     #[inline(never)]
     fn push_nearer(&mut self, similarities: &[f32], rows: Range<usize>, own: Option<usize>) {
         for (similarity, row) in similarities.iter().zip(rows) {
@@ -311,9 +312,9 @@ impl List {
     }
 }
 
-/// A number that is the larger the nearer: by similarity, then by row from the first on.
+/// A number that is larger for nearer rows: by similarity, then for earlier rows.
 fn key(similarity: f32, row: u32) -> u64 {
-    // Without a negative zero, which would be smaller than zero.
+    // A negative zero would be smaller than zero, so it is removed.
     let bits = (similarity + 0.0).to_bits();
     let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     u64::from(ordered) << 32 | u64::from(!row)
@@ -373,7 +374,7 @@ mod tests {
         all
     }
 
-    /// The instructions this processor has, and those that every one has.
+    /// The instructions of this processor, and those of every processor.
     fn arches() -> Vec<Arch> {
         let mut arches = vec![Arch::new(), Arch::Scalar];
         #[cfg(target_arch = "x86_64")]
@@ -442,7 +443,7 @@ mod tests {
 
     #[test]
     fn memory_grows_with_neither_the_bank_nor_with_bank_times_queries() {
-        // Everything in this thread, where allocations are counted.
+        // Everything runs in this thread, since its allocations are counted.
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
         let queries = features(300, 64, 1);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{EvalError, Features};
 
-/// Features with a class each; what has no label has been left out.
+/// Features with a class each. Images without a label are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
     /// `[rows, dim]`
@@ -37,8 +37,8 @@ impl Labelled {
         self.labels.iter().max().map_or(0, |l| *l as usize + 1)
     }
 
-    /// Every fifth of each class, held out of the rest: `(rest, held out)`, for choosing settings. The second
-    /// is empty where no class has five.
+    /// Holds out every fifth row of each class for choosing settings: `(rest, held out)`. The
+    /// second is empty if no class has five.
     pub fn hold_out(&self) -> (Self, Self) {
         const SHARE: usize = 5;
         let mut seen = vec![0usize; self.classes()];
@@ -50,7 +50,7 @@ impl Labelled {
         (self.select(&rest), self.select(&held))
     }
 
-    /// Some of the rows, in the order of `indices`; those out of range are left out.
+    /// Some of the rows, in the order of `indices`. Indices out of range are left out.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {
             features: self.features.select(indices),
@@ -61,8 +61,8 @@ impl Labelled {
 
 /// Scores frozen features against labels.
 ///
-/// Whatever a probe learns or chooses, it does so on `train` alone; the number of classes comes from
-/// there too, and a test label that never occurs there counts as wrong.
+/// A probe learns and chooses on `train` alone. The number of classes comes from there too, and a
+/// test label that never occurs there counts as wrong.
 pub trait Probe {
     /// The predicted class of every test row.
     ///
@@ -86,7 +86,8 @@ pub trait Probe {
 pub struct ProbeScore {
     /// Share of correct predictions.
     pub top1: f64,
-    /// Share of images whose class is among the five most likely, from probes that rank more than five.
+    /// Share of images whose class is among the five most likely. Only probes that rank more than
+    /// five classes have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top5: Option<f64>,
     /// Test images that had a label.

@@ -1,8 +1,8 @@
 //! The objective of multinomial logistic regression and its gradient, in one pass over the data.
 //!
-//! A block of rows is read from memory once: its scores, their softmax and its share of the gradient are
-//! computed while it is in the cache. Blocks belong to parts that are cut by the number of rows alone,
-//! and parts are summed in their order, so that no bit depends on the number of threads.
+//! A block of rows is read from memory once. Its scores, their softmax and its share of the
+//! gradient are computed while it is in the cache. Blocks form parts, cut by the number of rows
+//! alone, and parts are summed in their order. So no bit depends on the number of threads.
 
 use aligned_vec::{AVec, avec};
 use faer::linalg::matmul::matmul;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::Features;
 
-/// Parts that are summed each by one thread.
+/// How many parts there are. One thread sums each.
 const PARTS: usize = 32;
 /// Rows of a block, and of an array of scores.
 pub(crate) const BLOCK: usize = 128;
@@ -27,7 +27,7 @@ pub(crate) struct Design {
     values: AVec<f32>,
     pub rows: usize,
     pub dim: usize,
-    /// An odd number of cache lines, so that rows do not compete for the same places of the cache.
+    /// An odd number of cache lines, so that rows do not compete for the same cache sets.
     pub stride: usize,
     arch: Arch,
 }
@@ -45,7 +45,7 @@ impl Design {
         Self { values, rows, dim, stride, arch }
     }
 
-    /// Length of the vector of weights, `[classes, stride]`; what is beyond the intercept stays 0.
+    /// Length of the vector of weights, `[classes, stride]`. Weights beyond the intercept stay 0.
     pub fn weights(&self, classes: usize) -> usize {
         classes * self.stride
     }
@@ -138,7 +138,7 @@ impl Objective<'_> {
     }
 }
 
-/// Weights with classes of zeros to a whole number of groups.
+/// Weights, padded with classes of zeros to a whole number of groups.
 fn padded(weights: &[f32], stride: usize) -> AVec<f32> {
     let groups = (weights.len() / stride).div_ceil(GROUP);
     let mut out = avec![0f32; groups * GROUP * stride];
@@ -252,7 +252,7 @@ impl WithSimd for Part<'_> {
         for (rows, labels) in rows.chunks(BLOCK * stride).zip(labels.chunks(BLOCK)) {
             Scores { rows, weights, stride, scores: &mut scores }.with_simd(simd);
             loss += residuals(&mut scores[..classes], labels);
-            // Where a block is short, scores are of no row; they are not read.
+            // Scores beyond a short block belong to no row and are not read.
             let groups = scores.as_chunks::<GROUP>().0;
             let to = gradient.chunks_exact_mut(GROUP * stride);
             for (residuals, gradient) in groups.iter().zip(to) {
@@ -266,7 +266,7 @@ impl WithSimd for Part<'_> {
     }
 }
 
-/// Scores become the softmax's probabilities less 1 at the label; returns the loss.
+/// Turns scores into the softmax's probabilities, minus 1 at the label. Returns the loss.
 #[inline(always)]
 fn residuals(scores: &mut [[f32; BLOCK]], labels: &[u32]) -> f64 {
     let mut most = [f32::NEG_INFINITY; BLOCK];
@@ -298,7 +298,8 @@ fn residuals(scores: &mut [[f32; BLOCK]], labels: &[u32]) -> f64 {
 
 /// e^x for x ≤ 0 within two units of the last place; 0 below −87.
 ///
-/// 2^n with the integer part of x log₂ e, times the Taylor polynomial of the rest, at most ln 2 / 2.
+/// 2^n with the integer part of x log₂ e, times the Taylor polynomial of the rest, at most ln 2
+/// / 2.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: adding it leaves an integer in the lowest bits.
@@ -317,8 +318,8 @@ fn exp(x: f32) -> f32 {
     if x > -87.0 { p * scale } else { 0.0 }
 }
 
-/// Adds the residuals of a group of classes times the rows to a group of the gradient, in columns of
-/// `C` registers and then of one.
+/// Adds the residuals of a group of classes times the rows to a group of the gradient. Takes `C`
+/// registers of columns at a time, then one.
 #[inline(always)]
 fn add_products<S: Simd, const C: usize>(
     simd: S,
@@ -404,7 +405,7 @@ impl Scaler {
     }
 }
 
-/// Of every dimension, what `add(sum, of the dimension, value)` sums up.
+/// Sums `add(sum, of the dimension, value)` over the rows, for every dimension.
 fn sums(features: &Features, add: impl Fn(&mut f64, f64, f64) + Sync, of: &[f64]) -> Vec<f64> {
     let dim = features.dim();
     let per_part = features.rows().div_ceil(PARTS).max(1) * dim;

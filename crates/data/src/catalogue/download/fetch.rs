@@ -14,7 +14,7 @@ use crate::error::FetchError;
 /// Why an attempt failed.
 pub(super) struct Failure {
     pub(super) error: FetchError,
-    /// Another attempt at the same server could go better.
+    /// Whether another attempt at the same server could succeed.
     pub(super) may_pass: bool,
 }
 
@@ -35,7 +35,7 @@ impl From<FetchError> for Failure {
     }
 }
 
-/// Brings the file to its place, from where an earlier attempt stopped if that can be trusted.
+/// Downloads the file to its place. Continues an earlier attempt if its bytes can be trusted.
 pub(super) fn attempt(
     url: &str,
     file: &Wanted<'_>,
@@ -55,7 +55,7 @@ pub(super) fn attempt(
         }
         Err(error) => {
             part.remove();
-            // The wrong bytes may have been there before; then this server deserves a try.
+            // The wrong bytes may be from an earlier attempt. Then this server deserves a try.
             Err(Failure { error, may_pass: resumed > 0 })
         }
     }
@@ -82,8 +82,12 @@ fn transfer(
                 }
             }
         }
-        206 => return Err(FetchError::Range("a part was sent that was not asked for".into())),
-        // The part is no part of what the server has now.
+        206 => {
+            return Err(FetchError::Range(
+                "the server sent a part without a request for it".into(),
+            ));
+        }
+        // The bytes here are not a part of the server's file any more.
         416 => {
             part.remove();
             return Err(FetchError::Range("the server has no bytes beyond those here".into()));
@@ -100,7 +104,8 @@ fn transfer(
         _ => {}
     }
     if offset == 0 {
-        // Before the new tag is written: it must never stand beside bytes of another version.
+        // The old bytes go before the new tag is written: a tag must never stand beside bytes of
+        // another version.
         part.remove();
     }
     part.remember(url, response.headers())?;
@@ -163,7 +168,7 @@ fn request(
         .proxy(if is_loopback(url) { None } else { Proxy::try_from_env() })
         .build()
         .into();
-    // The sum is of the file as it is, and so are ranges of it.
+    // The sum and the ranges are those of the file without any encoding.
     let mut request = agent.get(url).header(ACCEPT_ENCODING, "identity");
     if offset > 0 {
         request = request.header(RANGE, format!("bytes={offset}-"));
@@ -174,7 +179,7 @@ fn request(
     request.call().map_err(connection)
 }
 
-/// A proxy elsewhere would take this machine's own addresses for its own.
+/// A proxy elsewhere would take this machine's local addresses for its own.
 fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let Some(host) = uri.host() else { return false };
@@ -197,7 +202,7 @@ fn connection(error: ureq::Error) -> FetchError {
     }
 }
 
-/// Whether the answer continues what is here, as `bytes START-END/TOTAL` must say.
+/// Whether the answer continues the bytes here. `bytes START-END/TOTAL` must say so.
 fn check_range(
     headers: &HeaderMap,
     offset: u64,
@@ -209,7 +214,7 @@ fn check_range(
         return Err(FetchError::Range("the file on the server has changed meanwhile".into()));
     }
     let text = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or("none");
-    let wrong = || FetchError::Range(format!("bytes from {offset} were asked for, {text} came"));
+    let wrong = || FetchError::Range(format!("asked for bytes from {offset}, got {text}"));
     let range = text.strip_prefix("bytes ").ok_or_else(wrong)?;
     let (range, total) = range.split_once('/').ok_or_else(wrong)?;
     let (start, _) = range.split_once('-').ok_or_else(wrong)?;
@@ -224,7 +229,7 @@ fn check_range(
     }
 }
 
-/// A file on its way: its bytes, and beside them where they are from.
+/// A file during a download: its bytes, and beside them their origin.
 struct Part {
     path: PathBuf,
     /// The URL, and in a second line the server's tag of the version, if it gave one.
@@ -238,8 +243,8 @@ impl Part {
         Self { path, origin }
     }
 
-    /// How many bytes to keep. Without a sum in the manifest, only what the same server can
-    /// recognise as the beginning of the version it has now.
+    /// How many bytes to keep. Without a sum in the manifest, only bytes that the same server
+    /// confirms as the beginning of its current version.
     fn resumable(&self, url: &str, file: &Wanted<'_>) -> u64 {
         let Ok(length) = std::fs::metadata(&self.path).map(|m| m.len()) else { return 0 };
         let trusted = file.sum.is_some() || self.validator(url).is_some();
@@ -251,7 +256,7 @@ impl Part {
         0
     }
 
-    /// The strong tag of the version that the bytes here are of, if they are from this URL.
+    /// The strong tag of the version of the bytes here, if they are from this URL.
     fn validator(&self, url: &str) -> Option<String> {
         let text = std::fs::read_to_string(&self.origin).ok()?;
         let (from, tag) = text.split_once('\n')?;

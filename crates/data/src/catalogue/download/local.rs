@@ -7,7 +7,8 @@ use std::path::Path;
 use super::{DownloadEvent, DownloadOptions, Wanted};
 use crate::error::FetchError;
 
-/// Copies the file of that name, so that what is checked is what is unpacked.
+/// Copies the file of that name. The copy is checked and unpacked, so nobody can change it in
+/// between.
 pub(super) fn copy(
     file: &Wanted<'_>,
     folder: &Path,
@@ -21,7 +22,7 @@ pub(super) fn copy(
         return Err(FetchError::Size { expected, found });
     }
     let limit = file.limit(options);
-    // Not `.part`, which a later download may go on from.
+    // Not `.part`: a later download may continue such a file.
     let copy = file.path.with_file_name(format!("{}.copy", file.name));
     let mut to = File::create(&copy).map_err(FetchError::file(&copy))?;
     let mut buffer = vec![0; 1 << 18];

@@ -1,9 +1,10 @@
-//! The files of the catalogue's data sets: fetched, checked, unpacked, and only then moved in place.
+//! The files of the catalogue's data sets: fetched, checked, unpacked, and only then moved in
+//! place.
 //!
-//! Everything on the way lies in `root/.downloads/NAME`: `FILE.part` while it comes, `FILE` when
-//! its size and sum are right; archives are opened in `root/.downloads/NAME.unpacked`. The data
-//! set's own folder appears by a rename, whole or not at all. What has arrived is kept when a download fails, and
-//! the next one goes on from there.
+//! Unfinished work lies in `root/.downloads/NAME`: `FILE.part` during the transfer, `FILE` when its
+//! size and sum are right. Archives are unpacked in `root/.downloads/NAME.unpacked`. The data set's
+//! own folder appears by a rename, whole or not at all. A failed download keeps what has arrived,
+//! and the next one continues from there.
 
 mod fetch;
 mod local;
@@ -18,7 +19,7 @@ use crate::files::archive::{Format, UnpackLimits, Unpacker};
 use crate::files::checksums::{Sum, from_hex, sum_of, to_hex};
 use crate::{DataError, FileFormat, Manifest, ManifestFile};
 
-/// Under the data sets' folder; what lies there is not complete.
+/// The folder for unfinished work, in the data sets' folder.
 const WORK_FOLDER: &str = ".downloads";
 
 /// A place with copies of the files of data sets, under their own names.
@@ -44,22 +45,22 @@ impl Mirror {
 /// How to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownloadOptions {
-    /// Ask no server: files come from a mirror folder, or have been put in place by hand.
+    /// Asks no server: files come from a mirror folder, or somebody has put them in place.
     pub offline: bool,
     /// Tried before the addresses of the manifest.
     pub mirror: Option<Mirror>,
-    /// How often each address is tried, at least once. Only failures that can pass are tried
-    /// again: no connection, a broken one, silence, and statuses 408, 429 and 5xx.
+    /// How often each address is tried, at least once. Only failures that may pass are tried again:
+    /// no connection, a broken one, silence, and the statuses 408, 429 and 5xx.
     pub attempts: u32,
     /// The pause before the second attempt, doubled for each further one, up to a minute.
     pub backoff: Duration,
-    /// For finding a server and connecting to it.
+    /// The most time to find a server and connect to it.
     pub connect_timeout: Duration,
-    /// For the start of an answer, and for every pause within it.
+    /// The most time until an answer starts, and for every pause within it.
     pub idle_timeout: Duration,
-    /// The largest file taken where the manifest does not say how many bytes it has.
+    /// The largest file if the manifest does not give its size.
     pub max_bytes: u64,
-    /// For unpacking.
+    /// The limits of unpacking.
     pub limits: UnpackLimits,
 }
 
@@ -88,10 +89,10 @@ pub enum DownloadEvent<'a> {
         file: &'a str,
         /// How many there are now.
         done: u64,
-        /// How many there will be, where that is known.
+        /// How many there will be, if known.
         total: Option<u64>,
     },
-    /// An attempt failed; another attempt or address follows, or else an error.
+    /// An attempt failed. Another attempt, another address or an error follows.
     Failed(&'a FetchFailure),
     /// A file is complete and right, and is being unpacked.
     Unpacking {
@@ -117,21 +118,21 @@ pub struct DownloadReport {
 
 /// Brings a data set of the catalogue to `root/name`, with a `SHA256SUMS` of its files.
 ///
-/// For each file of the manifest the mirror and then the manifest's addresses are tried in turn. A
-/// broken transfer is continued where it stopped. No more is written than the manifest says the
-/// file has, and nothing is unpacked before its size and SHA-256 are right; a file with a wrong
-/// sum is deleted. Where the manifest has no sum, only the transfer itself can be checked.
+/// For each file of the manifest, the mirror and then the manifest's addresses are tried in turn. A
+/// broken transfer continues where it stopped. No file becomes larger than the manifest says, and
+/// none is unpacked before its size and SHA-256 are right. A file with a wrong sum is deleted. If
+/// the manifest has no sum, only the transfer itself can be checked.
 ///
-/// A proxy is taken from `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY`, less the hosts in
-/// `NO_PROXY`; this machine's own addresses need none.
+/// `ALL_PROXY`, `HTTPS_PROXY` or `HTTP_PROXY` name a proxy, except for the hosts in `NO_PROXY`.
+/// This machine's own addresses use none.
 ///
 /// A lock on `root/.NAME.lock` keeps a second process out.
 ///
 /// # Errors
-/// [`DataError::Locked`] at once while another process downloads the same data set;
-/// [`DataError::Offline`] with all files that are missing; [`DataError::Download`] with every
-/// failed attempt; an unknown data set or one without addresses; an archive that is damaged,
-/// hostile or beyond the limits.
+/// [`DataError::Locked`] at once while another process downloads the same data set.
+/// [`DataError::Offline`] with all missing files. [`DataError::Download`] with every failed
+/// attempt. An unknown data set or one without addresses. An archive that is damaged, hostile or
+/// beyond the limits.
 pub fn download(
     name: &str,
     root: &Path,
@@ -155,7 +156,7 @@ pub fn download(
         return Err(DataError::Absent { name: name.into(), folder, hint: manifest.hint(name) });
     }
     let _lock = lock(name, root)?;
-    // The process that had the lock before may have brought it.
+    // The process that held the lock before may have downloaded it.
     if folder.exists() {
         return Ok(here);
     }
@@ -172,22 +173,22 @@ pub fn download(
         Ok(done)
     });
     if moved.is_err() {
-        // What is left of it is of no use, and is removed again before the next attempt anyway.
+        // The rest of it is useless. The next attempt removes it anyway.
         let _ = std::fs::remove_dir_all(&staging);
     }
     let (files, bytes, left_out) = moved?;
-    // The data set is in place; leftovers would only take room.
+    // The data set is in place. Leftovers would only take space.
     let _ = std::fs::remove_dir_all(&work);
     let _ = std::fs::remove_dir(root.join(WORK_FOLDER));
     Ok(DownloadReport { folder, already_here: false, files, bytes, left_out })
 }
 
-/// One file as the manifest wants it.
+/// One file as the manifest describes it.
 struct Wanted<'a> {
     name: &'a str,
     manifest: &'a ManifestFile,
     sum: Option<Sum>,
-    /// Where it lies when it is complete.
+    /// Its path when it is complete.
     path: PathBuf,
 }
 
@@ -251,7 +252,8 @@ fn wanted<'a>(
     Ok(wanted)
 }
 
-/// Held while the file lives; the system releases it even if the process is killed.
+/// A lock that is held while the file is open. The system releases it even if the process is
+/// killed.
 fn lock(name: &str, root: &Path) -> Result<File, DataError> {
     let path = root.join(format!(".{name}.lock"));
     let file = File::options().create(true).truncate(false).write(true).open(&path);
@@ -263,7 +265,7 @@ fn lock(name: &str, root: &Path) -> Result<File, DataError> {
     }
 }
 
-/// Sees to it that every file lies in the work folder, whole and right.
+/// Puts every file into the work folder, whole and right.
 fn bring_all(
     name: &str,
     wanted: &[Wanted<'_>],
@@ -278,7 +280,7 @@ fn bring_all(
                 let (file, folder) = (file.name.to_owned(), work.to_owned());
                 return Err(DataError::Download { file, folder, failures });
             }
-            // What has been tried offline are folders; the file and where it is from matter more.
+            // Offline only folders were tried. The missing file and its address matter more.
             let why = failures.last().map_or(String::new(), |f| format!(" ({f})"));
             missing.push(format!("{}{why}", file.manifest.url));
         }
@@ -289,7 +291,7 @@ fn bring_all(
     Err(DataError::Offline { name: name.into(), folder: work.to_owned(), files: missing })
 }
 
-/// `None` when the file is there; else why not.
+/// `None` if the file is there, else the reason why not.
 fn bring(
     file: &Wanted<'_>,
     options: &DownloadOptions,
@@ -306,7 +308,7 @@ fn bring(
             Ok(()) => return None,
             Err(error) => {
                 failed(file.path.display().to_string(), error, progress);
-                // Somebody may have put it there by hand, who should see it still.
+                // Somebody may have put it there by hand and should still find it.
                 if !options.offline {
                     let _ = std::fs::remove_file(&file.path);
                 }
@@ -369,7 +371,7 @@ fn unpack_all(
             }
         };
         if unpacked.is_err() && file.sum.is_none() {
-            // Nothing vouches for it, so the next download must not build on it.
+            // Nothing proves that it is right, so the next download must not continue it.
             let _ = std::fs::remove_file(&file.path);
         }
         unpacked?;

@@ -15,7 +15,7 @@ use crate::sets::layout::counted;
 use crate::sets::splits::{Found, no_images};
 use crate::{DataError, FileFormat, Layout, Skipped};
 
-/// What a folder is taken for.
+/// What a folder was taken for.
 pub(crate) struct Arranged {
     pub(crate) train: Found<Files>,
     /// In the order of preference.
@@ -66,7 +66,7 @@ pub(crate) fn arrange(root: &Path, mut found: Walk) -> Result<Arranged, DataErro
         same => Place::Beside(outer, folder.names.len().min(same + 1)),
     };
     let places: Vec<Place> = folders.iter().map(place).collect();
-    // Before classes are counted: a folder whose images are all read elsewhere is none.
+    // Before classes are counted: a folder is no class if all its images are read elsewhere.
     let used = |folder: usize| matches!(places[folder], Place::Split(..));
     let twice = twice(root, &found, used, &mut layout.links_out);
     let mut dropped = vec![false; if twice.is_empty() { 0 } else { found.index.len() }];
@@ -84,7 +84,7 @@ pub(crate) fn arrange(root: &Path, mut found: Walk) -> Result<Arranged, DataErro
     let mut labels = vec![vec![None; folders.len()]; 1 + splits.tests.len()];
     let mut unknown = vec![BTreeMap::<String, u64>::new(); labels.len()];
     let mut others: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    // Whose images are left out, with the split that they lie in.
+    // Folders with images that are left out, and the split they lie in.
     let mut strays = vec![None; folders.len()];
     for (number, (folder, place)) in folders.iter().zip(&places).enumerate() {
         match *place {
@@ -131,7 +131,7 @@ pub(crate) fn arrange(root: &Path, mut found: Walk) -> Result<Arranged, DataErro
 
     layout.labels = if classes.names.is_empty() { String::new() } else { "class folders".into() };
     layout.unlabelled = classes.unlabelled.clone();
-    // Of a million files that all go into one split no second index is made.
+    // If all files go into one split, no second index is made: they may be a million.
     let whole = labels.len() == 1 && dropped.is_empty() && labels[0].iter().all(Option::is_some);
     let moved = whole.then(|| {
         let mut index = std::mem::take(&mut found.index);
@@ -192,7 +192,7 @@ fn nothing(root: &Path, found: &Walk) -> DataError {
     error
 }
 
-/// What somebody may have meant otherwise, a sentence each.
+/// What may have been meant differently, one sentence each.
 fn doubts(folders: &[Folder<'_>], places: &[Place], depth: usize) -> Vec<String> {
     let mut notes = Vec::new();
     let trained = || {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::splitting::{By, Splitting};
 use super::tree::{Folder, Place, text};
 
-/// Of all images of a split, one in so many may lie beside its class folders.
+/// One in so many images of a split may lie beside its class folders.
 const FEW: usize = 10;
 
-/// The classes of the training images, and where each split tells them by.
+/// The classes of the training images, and at which depth each split has them.
 pub(super) struct Classes {
     /// Empty without any.
     pub(super) names: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Classes {
 
 pub(super) enum Label {
     Class(u32),
-    /// Of this class, which training images lack.
+    /// This class, which no training image has.
     Unknown(String),
     Unlabelled,
     /// Left out, since it lies beside the class folders.
@@ -105,7 +105,7 @@ impl Classes {
         }
     }
 
-    /// The class of a folder's images, or the name of one that training images lack. `None` for
+    /// The class of a folder's images, or the name of a class without training images. `None` for
     /// images beside the class folders.
     fn class(
         &self,
@@ -116,7 +116,7 @@ impl Classes {
         let name = folder.name(depth + self.wrappers[split]).filter(|_| !self.names.is_empty())?;
         let name = text(name);
         let exact = self.names.binary_search_by(|class| (**class).cmp(&name)).ok();
-        // `Cat` in the one split and `cat` in the other are one class, if that is unambiguous.
+        // `Cat` in one split and `cat` in another are one class, if that is unambiguous.
         let same = || {
             let alike = |class: &String| class.to_lowercase() == name.to_lowercase();
             let mut alike = self.names.iter().enumerate().filter(|(_, class)| alike(class));
@@ -127,7 +127,7 @@ impl Classes {
     }
 }
 
-/// The first names of some, to be read.
+/// The first few names, for a message.
 fn some_of<'a>(names: impl Iterator<Item = &'a String>) -> String {
     let names: Vec<&String> = names.take(4).collect();
     let more = if names.len() > 3 { ", …" } else { "" };

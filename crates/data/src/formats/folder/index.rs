@@ -3,15 +3,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Files in the order in which they were added: 12 bytes and the name for each, and one path and
-/// label for those in a row that share a folder.
+/// Files in the order in which they were added. Each takes 12 bytes and its name. Consecutive files
+/// of one folder share a path and a label.
 #[derive(Default)]
 pub(crate) struct Index {
     folders: Vec<Folder>,
     folder_of: Vec<u32>,
     /// All names, one after the other,
     names: Vec<u8>,
-    /// and where each ends.
+    /// and the end of each.
     name_ends: Vec<usize>,
 }
 
@@ -25,8 +25,8 @@ impl Index {
         self.folder_of.len()
     }
 
-    /// Adds a file. `false` if its name cannot be kept: where names are not bytes, they must be
-    /// Unicode.
+    /// Adds a file. `false` if its name cannot be kept: on systems whose names are not bytes, they
+    /// must be Unicode.
     #[must_use]
     pub(crate) fn push(&mut self, folder: &Path, name: &OsStr) -> bool {
         let Some(name) = to_bytes(name) else { return false };
@@ -39,7 +39,7 @@ impl Index {
         true
     }
 
-    /// Gives all files of a folder the label that follows from the one they have.
+    /// Maps the labels of all files, folder by folder.
     pub(crate) fn relabel(&mut self, label: impl Fn(Option<u32>) -> Option<u32>) {
         for folder in &mut self.folders {
             folder.label = label(folder.label);
@@ -55,8 +55,8 @@ impl Index {
         self.name_ends.extend(other.name_ends.into_iter().map(|end| end + names));
     }
 
-    /// The folders of the files in their order, with the number of files; a folder is named again
-    /// where files of others lie between.
+    /// The folders of the files in their order, with the number of files. A folder comes again if
+    /// files of others lie between.
     pub(crate) fn folders(&self) -> Vec<(&Path, usize)> {
         let mut folders: Vec<_> = self.folders.iter().map(|f| (f.path.as_path(), 0)).collect();
         for folder in &self.folder_of {
@@ -72,7 +72,8 @@ impl Index {
         }
     }
 
-    /// The files of those [`folders`](Self::folders) for which `labels` has a label or the word that there is none.
+    /// The files of the [`folders`](Self::folders) that `labels` keeps, with a label or without
+    /// one.
     pub(crate) fn select(&self, labels: &[Option<Option<u32>>]) -> Self {
         let mut selected = Self::default();
         let mut place = vec![None; self.folders.len()];
@@ -95,7 +96,7 @@ impl Index {
         self.folder_of.get(index).map(|folder| *folder as usize)
     }
 
-    /// Those files for which `keep` is true, which has one entry for each.
+    /// The files for which `keep` is true. It has one entry for each file.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
         let mut kept = Self { folders: std::mem::take(&mut self.folders), ..Self::default() };
         for index in (0..self.len()).filter(|index| keep[*index]) {
@@ -141,7 +142,7 @@ fn to_bytes(name: &OsStr) -> Option<&[u8]> {
 
 #[cfg(not(unix))]
 fn from_bytes(name: &[u8]) -> &OsStr {
-    // Only what `to_bytes` made comes here.
+    // All names here were made by `to_bytes`.
     std::str::from_utf8(name).unwrap_or_default().as_ref()
 }
 

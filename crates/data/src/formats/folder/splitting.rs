@@ -1,4 +1,4 @@
-//! Which folder has the splits, and which folders are which of them.
+//! Which folder has the splits, and which folder is which split.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -10,11 +10,11 @@ use super::words::{Role, roles};
 use crate::DataError;
 use crate::sets::layout::counted;
 
-/// Folders of training and test images are looked for so many levels down.
+/// How many levels down folders of training and test images are searched for.
 const DEEPEST_SPLIT: usize = 4;
 
-/// How many folders lie around all images, each the only one with images in the one before: archives
-/// often wrap everything in one. A folder that is called after training or test images is more than a wrapper.
+/// How many folders lie around all images, one inside the other. Archives often wrap everything in
+/// a folder. A folder named after training or test images is not a wrapper.
 pub(super) fn wrapped(folders: &[Folder<'_>]) -> usize {
     let mut depth = 0;
     let Some(first) = folders.first() else { return 0 };
@@ -29,9 +29,9 @@ pub(super) fn wrapped(folders: &[Folder<'_>]) -> usize {
     depth
 }
 
-/// The names of the folder to look into: the one `outer` names deep, or one further down if that
-/// alone has both folders of training images and folders of test images. What lies beside it is not
-/// used then, since nobody can tell what it is for; test images are never trained on.
+/// The path of the folder to look into. It lies `outer` names deep, or further down if only one
+/// folder there has both training and test folders. Then nothing beside it is used: nobody can tell
+/// its purpose, and test images are never trained on.
 pub(super) fn focus<'a>(folders: &[Folder<'a>], outer: usize) -> Vec<&'a OsStr> {
     let Some(first) = folders.first() else { return Vec::new() };
     let mut focus = first.names[..outer].to_vec();
@@ -48,7 +48,7 @@ pub(super) fn focus<'a>(folders: &[Folder<'a>], outer: usize) -> Vec<&'a OsStr> 
         carriers.retain(|name| within(name));
         carriers.dedup();
         let next = match (&carriers[..], &training[..]) {
-            // A folder train that has folders train and test.
+            // A folder train with folders train and test in it.
             ([only], [train]) if text(only) == *train && parents.contains(&vec![*only]) => *only,
             ([only], []) if found.is_empty() && below_classes(&inside, depth).is_none() => *only,
             _ => return focus,
@@ -57,8 +57,8 @@ pub(super) fn focus<'a>(folders: &[Folder<'a>], outer: usize) -> Vec<&'a OsStr> 
     }
 }
 
-/// Folders further down than `depth`, by their names from there on, that have both a folder of
-/// training images and one of test images.
+/// Folders below `depth` that have both a folder of training images and one of test images, by
+/// their names from there on.
 fn split_parents<'a>(folders: &[Folder<'a>], depth: usize) -> Vec<Vec<&'a OsStr>> {
     let mut children: BTreeMap<Vec<&'a OsStr>, Vec<String>> = BTreeMap::new();
     for folder in folders {
@@ -78,7 +78,8 @@ fn split_parents<'a>(folders: &[Folder<'a>], depth: usize) -> Vec<Vec<&'a OsStr>
     children.into_iter().filter(|(_, names)| both(names)).map(|(parent, _)| parent).collect()
 }
 
-/// How many levels below the class folders `train` and `test` lie, if they lie in at least two of them.
+/// How many levels below the class folders `train` and `test` lie, if at least two classes have
+/// them.
 fn below_classes(folders: &[Folder<'_>], depth: usize) -> Option<usize> {
     let is_training = |name: &OsStr| Role::of(&text(name)) == Some(Role::Training);
     let right_below =
@@ -94,7 +95,7 @@ fn below_classes(folders: &[Folder<'_>], depth: usize) -> Option<usize> {
 
 /// How a folder is divided into splits.
 pub(super) struct Splitting {
-    /// What the folder of training images is called, if there is one.
+    /// The name of the folder of training images, if there is one.
     pub(super) train_folder: Option<String>,
     /// Where test images are, in the order of preference.
     pub(super) tests: Vec<String>,
@@ -102,7 +103,7 @@ pub(super) struct Splitting {
 }
 
 pub(super) enum By {
-    /// The role of each folder at the top, by name; all others train, or lie beside `train`.
+    /// The role of each top folder, by name. All others train, or lie beside `train`.
     Top(HashMap<String, usize>),
     /// The same roles so many levels further down, below class folders.
     BelowClasses(HashMap<String, usize>, usize),

@@ -1,16 +1,16 @@
-//! The folders that hold images, by their names on the way from the root.
+//! The folders that hold images, as paths of names from the root.
 
 use std::ffi::OsStr;
 
 /// Where the images of one folder go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Into a split, 0 for the training images, where classes are told by what follows so many
-    /// names of the path.
+    /// Into a split, 0 for the training images. The class is the name at the given depth of the
+    /// path.
     Split(usize, usize),
-    /// Left out with the folder that has the names from the one number to the other.
+    /// Left out, together with the folder that these names of the path lead to.
     Beside(usize, usize),
-    /// Beside everything that is used.
+    /// Left out beside everything that is used.
     Stray,
 }
 
@@ -28,7 +28,7 @@ impl Folder<'_> {
     }
 }
 
-/// A name to be shown and compared; what is not Unicode in it is written as bytes.
+/// A name to show and to compare. What is not Unicode in it is written as bytes.
 pub(super) fn text(name: &OsStr) -> String {
     match name.to_str() {
         Some(text) => text.to_owned(),
@@ -36,12 +36,12 @@ pub(super) fn text(name: &OsStr) -> String {
     }
 }
 
-/// How many names two paths share from their beginning on.
+/// How many names two paths share from the beginning.
 pub(super) fn common(names: &[&OsStr], others: &[&OsStr]) -> usize {
     names.iter().zip(others).take_while(|(name, other)| name == other).count()
 }
 
-/// Names of folders at some depth, each once, of those folders that `of` holds for.
+/// The names at a depth of the folders that `of` accepts, each once.
 pub(super) fn names_at(
     folders: &[Folder<'_>],
     depth: usize,

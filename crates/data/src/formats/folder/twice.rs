@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::walk::{Walk, is_image};
 
-/// The links, by their place, whose images would be read twice, with the reason: because what they
-/// lead to is read where it lies, or through another link. `out` counts those that lead out of the
-/// folder.
+/// The places of links whose images would be read twice, with the reason: their target is read
+/// where it lies, or through another link. `out` counts links that lead out of the folder.
 pub(super) fn twice(
     root: &Path,
     found: &Walk,
@@ -19,7 +18,7 @@ pub(super) fn twice(
     }
     let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let linked_files: HashSet<usize> = found.links.iter().flat_map(|l| l.files.clone()).collect();
-    // Folders whose images are read where they lie, and all folders that hold such.
+    // Folders with images that are read where they lie, and all folders above these.
     let (mut read, mut around) = (HashSet::new(), HashSet::new());
     let folders = found.index.folders();
     for index in (0..found.index.len()).filter(|index| !linked_files.contains(index)) {

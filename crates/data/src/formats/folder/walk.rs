@@ -1,4 +1,4 @@
-//! All images of a folder, at any depth, and everything else that lies there.
+//! Finds all images of a folder, at any depth, and everything else that lies there.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -20,19 +20,19 @@ const EXTENSIONS: [&str; 14] = [
 /// Folders nested deeper than this are not searched.
 const MAX_DEPTH: usize = 32;
 
-/// Entries of a folder that are looked at together: what is found in each is held until then.
+/// Entries of a folder that are walked together. What they hold is kept until all are done.
 const TOGETHER: usize = 4096;
 
 /// Why a link was left out.
 pub(crate) const NOT_FOLLOWED: &str = "a symbolic link, and links are not followed";
 
-/// What was found in a folder. The order of the files is that of their paths, name by name.
+/// What was found in a folder. Files are ordered by their paths, name by name.
 #[derive(Default)]
 pub(crate) struct Walk {
     pub(crate) index: Index,
-    /// What looked like an image or a folder and could not be taken.
+    /// Entries that look like an image or a folder and could not be read.
     pub(crate) skipped: Vec<Skipped>,
-    /// Files that are no images, by extension in lower case.
+    /// How many files are not images, by extension in lower case.
     pub(crate) unread: BTreeMap<String, u64>,
     /// Folders of runs of this program, with the number of pictures in them.
     pub(crate) runs: Vec<(PathBuf, u64)>,
@@ -43,10 +43,10 @@ pub(crate) struct Walk {
 /// A symbolic link that was followed.
 pub(crate) struct Linked {
     pub(crate) link: PathBuf,
-    /// What it leads to in the end, without any link on the way.
+    /// Its final target, with all links resolved.
     pub(crate) target: PathBuf,
     pub(crate) to_folder: bool,
-    /// Places in the index of the files that it brought.
+    /// Places in the index of its files.
     pub(crate) files: Range<usize>,
 }
 
@@ -55,8 +55,8 @@ pub(crate) struct Entry {
     pub(crate) kind: FileType,
 }
 
-/// The entries of a folder in the order of their names, without what is hidden and what archives
-/// bring along.
+/// The entries of a folder in the order of their names, without hidden ones and leftovers of
+/// archives.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -65,7 +65,8 @@ pub(crate) fn read_dir(folder: &Path) -> Result<Vec<Entry>, DataError> {
         .and_then(|entries| {
             entries
                 .filter(|entry| entry.as_ref().map_or(true, |e| !is_ignored(&e.file_name())))
-                // The kind comes with the name from most file systems: no question for each file.
+                // Most file systems give the kind with the name, so this costs no system call for
+                // each file.
                 .map(|entry| {
                     entry.and_then(|e| Ok(Entry { name: e.file_name(), kind: e.file_type()? }))
                 })
@@ -79,7 +80,7 @@ pub(crate) fn read_dir(folder: &Path) -> Result<Vec<Entry>, DataError> {
 /// All images in a folder and its sub-folders, without labels.
 ///
 /// # Errors
-/// A folder that cannot be read; a sub-folder is skipped then.
+/// A folder that cannot be read. An unreadable sub-folder is skipped.
 pub(crate) fn walk(root: &Path, links: Links) -> Result<Walk, DataError> {
     let chain = Chain::start(root)?;
     let entries = read_dir(root)?;
@@ -88,7 +89,7 @@ pub(crate) fn walk(root: &Path, links: Links) -> Result<Walk, DataError> {
     Ok(found)
 }
 
-/// The folders on the way to one, without any link, to recognise a link that leads back.
+/// The real folders on the path to a folder, to recognise a link that leads back.
 struct Chain {
     real: PathBuf,
     before: Option<Arc<Chain>>,
@@ -105,7 +106,7 @@ impl Chain {
         Arc::new(Self { real, before: Some(self.clone()), depth: self.depth + 1 })
     }
 
-    /// Whether `folder` is one of these folders, or holds one.
+    /// Whether `folder` is one of these folders or holds one of them.
     fn passes(&self, folder: &Path) -> bool {
         let mut at = Some(self);
         while let Some(chain) = at {
@@ -140,7 +141,7 @@ impl Walk {
     /// Everything in a folder, sub-folders side by side.
     fn take(&mut self, folder: &Path, entries: Vec<Entry>, chain: &Arc<Chain>, links: Links) {
         for entries in entries.chunks(TOGETHER) {
-            // The order of the results does not depend on which thread is done first.
+            // The order of the results does not depend on the threads.
             let further: Vec<Content> = entries
                 .par_iter()
                 .filter(|entry| !entry.kind.is_file())
@@ -215,11 +216,11 @@ impl Walk {
     }
 }
 
-/// What an entry of a folder turns out to be.
+/// What an entry of a folder is.
 enum Content {
     File,
     Folder(Walk),
-    /// With what it leads to in the end.
+    /// A link, with its final target.
     LinkToFile(PathBuf),
     LinkToFolder(PathBuf, Walk),
     /// Neither, for this reason.
@@ -235,7 +236,7 @@ impl Content {
         }
         let image = is_image(&entry.name);
         if !entry.kind.is_symlink() {
-            // What is neither a file nor a folder counts with the files that are not read.
+            // Anything but a file or a folder counts with the files that are not read.
             return if image { Self::Bad("not a regular file".into()) } else { Self::File };
         }
         let metadata = std::fs::metadata(&path);
@@ -246,7 +247,7 @@ impl Content {
         if links == Links::Skip {
             return Self::Bad(NOT_FOLLOWED.into());
         }
-        // A circle of links has no end either.
+        // A circle of links has no target either.
         let Ok(target) = std::fs::canonicalize(&path) else { return Self::Bad(broken()) };
         match to_folder {
             true if chain.passes(&target) => {
@@ -267,8 +268,8 @@ fn broken() -> String {
     "a broken symbolic link: it leads to nothing that is there".into()
 }
 
-/// Whether a folder with these entries is one that a run of this program writes: its pictures are
-/// made of images, and not to be trained on.
+/// Whether a run of this program wrote a folder with these entries. Its pictures are made from
+/// images and must not be trained on.
 fn is_run(entries: &[Entry]) -> bool {
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
     has("config.toml") && (has("checkpoints") || has("metrics.jsonl"))
@@ -301,7 +302,7 @@ mod tests {
         path.strip_prefix(root).unwrap().display().to_string()
     }
 
-    /// The index of an image keys the randomness of a run: this order must not change.
+    /// The index of an image keys the randomness of a run, so this order must not change.
     #[test]
     fn files_come_in_the_order_of_their_paths_name_by_name() {
         let files =

@@ -2,7 +2,7 @@
 
 /// Words for training images.
 const TRAINING: [&str; 2] = ["train", "training"];
-/// Words for images to test on, the first of these that is there.
+/// Words for images to test on, in the order of preference.
 const TEST: [&str; 7] = ["test", "testing", "val", "valid", "validation", "dev", "eval"];
 /// The first of them that stands for validation.
 const VALIDATION: usize = 2;
@@ -17,7 +17,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Of a name that is nothing but one of the words, in any case.
+    /// The role of a name that is just one of the words, in any case.
     pub(crate) fn of(name: &str) -> Option<Self> {
         if TRAINING.iter().any(|word| name.eq_ignore_ascii_case(word)) {
             return Some(Self::Training);
@@ -26,19 +26,19 @@ impl Role {
         rank.map(Self::Test)
     }
 
-    /// Of a name that has one of the words in it; training before test before validation. Words end
-    /// where letters end.
+    /// The role of a name that contains one of the words: training before test before validation.
+    /// Words end where letters end.
     pub(crate) fn in_words(name: &str) -> Option<Self> {
         name.split(|c: char| !c.is_alphabetic()).filter_map(Self::of).min()
     }
 
-    /// Whether these are images to validate on, which are tested on for want of others.
+    /// Whether these are validation images. They are tested on if there are no others.
     pub(crate) fn is_validation(self) -> bool {
         matches!(self, Self::Test(rank) if rank >= VALIDATION)
     }
 
-    /// Of a name with exactly one of the words in it, and what is left of the name without it. Words
-    /// end where letters end, or before a capital: `trainA`.
+    /// The role of a name with exactly one of the words in it, and the rest of the name. Words end
+    /// where letters end, or before a capital: `trainA`.
     fn within(name: &str) -> Option<(Self, Vec<String>)> {
         let (mut role, mut rest) = (None, Vec::new());
         for word in name.split(|c: char| !c.is_alphabetic()).flat_map(parts) {
@@ -52,10 +52,10 @@ impl Role {
     }
 }
 
-/// A word without spaces in its parts: before a capital that follows a small letter, and `traindata`
-/// before `data`.
+/// Splits a word without spaces into its parts: before a capital that follows a small letter, and
+/// `traindata` before `data`.
 fn parts(word: &str) -> Vec<String> {
-    /// What is written behind a word for a split without anything between.
+    /// Words that may follow a word for a split directly.
     const BEHIND: [&str; 7] = ["set", "sets", "data", "dataset", "images", "imgs", "files"];
     let mut parts = vec![String::new()];
     let mut small = false;
@@ -80,9 +80,9 @@ fn parts(word: &str) -> Vec<String> {
     parts
 }
 
-/// What folders that lie side by side are for: those whose whole name is one of the words; or, if
-/// none is called a training word, those that are alike but for the word, a training folder among
-/// them (`seg_train` and `seg_test`, `train2017` and `val2017`).
+/// The roles of folders side by side. A folder has one if its whole name is one of the words. If
+/// none is named by a training word, names that differ only in the word count, with a training
+/// folder among them (`seg_train` and `seg_test`, `train2017` and `val2017`).
 pub(crate) fn roles(names: &[&str]) -> Vec<Option<Role>> {
     let whole: Vec<Option<Role>> = names.iter().map(|name| Role::of(name)).collect();
     if whole.contains(&Some(Role::Training)) {
@@ -129,7 +129,7 @@ mod tests {
             (&["TrainData", "TestData"], &[Some(Training), Some(Test(0))]),
             (&["traindata", "testdata"], &[Some(Training), Some(Test(0))]),
             (&["trainer", "tester"], &[None, None]),
-            // Two training folders, which whoever asks has to refuse.
+            // Two training folders. The caller has to refuse them.
             (
                 &["a_train", "a_test", "b_train", "b_test"],
                 &[Some(Training), Some(Test(0)), Some(Training), Some(Test(0))],

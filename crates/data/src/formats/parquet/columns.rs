@@ -48,10 +48,10 @@ pub(super) const LABELS: [&str; 9] = [
     "class_id",
     "class_name",
 ];
-/// Columns that are named in a reason.
+/// The most columns that a message names.
 const MOST_NAMED: usize = 20;
 
-/// Where the images of a file are, as numbers of leaf columns.
+/// The leaf columns of a file's images, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Images {
     /// Encoded.
@@ -75,7 +75,7 @@ fn leaf(schema: &SchemaDescriptor, index: usize) -> Option<(&ColumnDescriptor, &
 /// The columns of images.
 ///
 /// # Errors
-/// Why there are none, with the columns that there are.
+/// Why there are none, with the columns that the file has.
 pub(super) fn images(schema: &SchemaDescriptor) -> Result<Images, String> {
     let leaves = || {
         (0..schema.num_columns()).filter_map(|i| leaf(schema, i).map(|(c, parts)| (i, c, parts)))
@@ -136,7 +136,7 @@ fn known<T: Copy>(columns: &[(&str, T)], names: &[&str]) -> Option<T> {
     names.iter().find_map(by_name).map(|(_, column)| *column)
 }
 
-/// The column of labels; lists count as well, since some have one label each.
+/// The column of labels. Lists count as well, since some sets have lists of one label.
 pub(super) fn labels(schema: &SchemaDescriptor) -> Option<usize> {
     let fit = |column: &ColumnDescriptor| {
         let parts = column.path().parts().len();

@@ -16,15 +16,15 @@ use super::columns::{self, Images};
 use super::pages::Pages;
 use super::reasons::{self, guarded};
 
-/// Bytes of one column in a row group, unpacked.
+/// The most unpacked bytes of one column in a row group.
 const MAX_CHUNK_BYTES: u64 = 4 << 30;
-/// In a split.
+/// The most rows in a split.
 pub(super) const MAX_ROWS: u64 = 200_000_000;
-/// Read at a time, so that a claimed number of rows allocates nothing.
+/// Rows read at a time, so that a claimed number of rows allocates nothing.
 const BATCH: usize = 1024;
-/// Damaged pages of a column, after which its rest counts as damaged.
+/// After so many damaged pages the rest of a column counts as damaged.
 const MAX_DAMAGED: usize = 16;
-/// Elements of all lists of a row group, by row.
+/// The most list elements of a row group, for each row.
 const MAX_LISTED: u64 = 8;
 
 /// An open file and the columns that we need.
@@ -38,7 +38,7 @@ pub(super) struct ParquetFile {
 /// The most rows that a byte of a file may claim.
 const ROWS_OF_A_BYTE: u64 = 1000;
 
-/// One column of a row group, held against the limits.
+/// One column of a row group, checked against the limits.
 pub(super) struct Chunk {
     meta: ColumnChunkMetaData,
     pub(super) rows: usize,
@@ -46,7 +46,7 @@ pub(super) struct Chunk {
 
 impl ParquetFile {
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        // Before opening: that would wait for a writer at the other end of a pipe.
+        // Checked before opening: opening a pipe would wait for its writer.
         if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err("not a regular file".into());
         }
@@ -71,13 +71,12 @@ impl ParquetFile {
         self.reader.num_row_groups()
     }
 
-    /// As a row group says itself.
+    /// The number of rows that a row group claims.
     pub(super) fn rows_of(&self, place: usize) -> usize {
         usize::try_from(self.reader.metadata().row_group(place).num_rows()).unwrap_or(0)
     }
 
-    /// A column of a row group, after what the metadata claims of it has been held against the
-    /// file's size.
+    /// A column of a row group, after its metadata was checked against the file's size.
     pub(super) fn chunk(&self, place: usize, column: usize) -> Result<Chunk, String> {
         let group: &RowGroupMetaData = self.reader.metadata().row_group(place);
         let chunk = group.columns().get(column).ok_or("a column is missing")?;
@@ -99,7 +98,7 @@ impl ParquetFile {
         if listed && values > MAX_LISTED.saturating_mul(rows) {
             return Err("its rows have too many values each".into());
         }
-        // Of a dictionary a row may take less than a bit.
+        // With a dictionary a row may take less than a bit.
         if rows > self.bytes.saturating_mul(ROWS_OF_A_BYTE)
             || rows > MAX_ROWS
             || (values != rows && !listed)
@@ -125,12 +124,12 @@ pub(super) enum Cell<V> {
 }
 
 impl Chunk {
-    /// Unpacked, as the metadata say.
+    /// Unpacked bytes, as the metadata claims.
     pub(super) fn bytes(&self) -> u64 {
         u64::try_from(self.meta.uncompressed_size()).unwrap_or(u64::MAX)
     }
 
-    /// The value of each row. Pages that cannot be read are left out, with the reason for the first.
+    /// The value of each row. Unreadable pages are left out, with the reason for the first.
     pub(super) fn values<T: DataType, V>(
         &self,
         path: &Path,
@@ -155,7 +154,7 @@ impl Chunk {
                 Err(reason) => reason,
             };
             if batch > 1 && reader.is_ok() {
-                // Those before the damage, one by one.
+                // Reads the rows before the damage one by one.
                 batch = 1;
             } else {
                 why.get_or_insert(reason);
@@ -180,7 +179,7 @@ impl Chunk {
         page_end: &Arc<AtomicUsize>,
         skip: usize,
     ) -> Result<ColumnReaderImpl<T>, String> {
-        // Opened anew for each use: the crate's readers of one file share its position.
+        // Opened anew for each use: the crate's readers share the position of a file.
         let file = File::open(path).map_err(|e| reasons::of_io(&e))?;
         page_end.store(0, Ordering::Relaxed);
         let pages = Pages::new(file, &self.meta, self.rows, page_end.clone())?;

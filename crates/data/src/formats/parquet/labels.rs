@@ -1,4 +1,4 @@
-//! Labels of a row group, whatever type their column has.
+//! The labels of a row group, from a column of any type.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use super::columns::top;
 use super::file::{Cell, Chunk, ParquetFile};
 use crate::formats::raw_labels::{MAX_CLASSES, RawLabels};
 
-/// Where the hub writes down what the columns mean.
+/// The key of the hub's metadata about columns.
 pub(super) const METADATA_KEY: &str = "huggingface";
-/// Whole numbers up to this are the same as a float and as an integer.
+/// Whole numbers up to this are exact in a float.
 const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 
-/// Labels that cost their images nothing but the label.
+/// Labels that make no sense. Their images are used without them.
 #[derive(Default)]
 pub(super) struct Refused {
     count: u64,
@@ -41,7 +41,7 @@ impl Refused {
     }
 }
 
-/// The text of a label, or why it is none; nothing stands for no label.
+/// The text of a label, or why it is not one. `None` stands for no label.
 type Text = Result<Option<String>, String>;
 
 /// The labels of a row group, one for each row.
@@ -108,7 +108,7 @@ fn is_unsigned(column: &ColumnDescriptor) -> bool {
         || matches!(column.logical_type_ref(), Some(LogicalType::Integer(i)) if !i.is_signed)
 }
 
-/// As the hub's metadata has them; none if they are not there or make no sense.
+/// The class names of the hub's metadata. None if they are missing or make no sense.
 pub(super) fn class_names(file: &ParquetFile) -> Vec<String> {
     let names = || -> Option<Vec<String>> {
         let metadata: &FileMetaData = file.metadata();
@@ -117,7 +117,7 @@ pub(super) fn class_names(file: &ParquetFile) -> Vec<String> {
         let json: serde_json::Value = serde_json::from_str(entry.value.as_ref()?).ok()?;
         let column = metadata.schema_descr().columns().get(file.labels?)?;
         let feature = json.get("info")?.get("features")?.get(top(column))?;
-        // That of a list is one level down.
+        // In a list it is one level down.
         let names = feature.get("names").or_else(|| feature.get("feature")?.get("names"))?;
         names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
     };

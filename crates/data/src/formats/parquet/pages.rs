@@ -17,17 +17,17 @@ use super::reasons;
 
 /// Pages of a column in a row group.
 ///
-/// Those that are compressed with Zstandard, Brotli or gzip are unpacked here: the Parquet crate's
-/// Zstandard is C, its Brotli brings an encoder along, and its gzip has no limit. It unpacks Snappy
-/// and LZ4 itself, which say how long they are beforehand.
+/// Zstandard, Brotli and gzip pages are unpacked here: the Parquet crate's Zstandard is C, its
+/// Brotli includes an encoder, and its gzip has no limit. The crate unpacks Snappy and LZ4 itself,
+/// since these state their length beforehand.
 pub(super) struct Pages {
     pages: SerializedPageReader<File>,
     codec: CompressionCodec,
-    /// Bytes that may still come out of the decoders,
+    /// Bytes that the decoders may still produce,
     bytes_left: u64,
     /// and values, so that a page cannot hold more than its row group says.
     values_left: i64,
-    /// The value behind the page that was asked for last.
+    /// The number of the first value after the last page.
     page_end: Arc<AtomicUsize>,
 }
 
@@ -65,7 +65,7 @@ impl Pages {
         Ok(Self { pages, codec, bytes_left, values_left, page_end })
     }
 
-    /// Known before the page is read, so that a damaged one can be left out.
+    /// The rows of the next page, known before it is read, so that a damaged page can be left out.
     fn note_end(&mut self) -> Result<()> {
         if let Some(page) = self.pages.peek_next_page()? {
             self.page_end.fetch_add(page.num_levels.unwrap_or(0), Ordering::Relaxed);

@@ -2,11 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// Of a path, in bytes.
+/// The most bytes of a path.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// The file that a Parquet file in `folder` names: relative to `folder` or, if it is not there, to
-/// the data set's `root`. A downloaded file must not make us read what lies outside of `root`.
+/// The file that a Parquet file in `folder` names, relative to `folder` or else to the data set's
+/// `root`. A downloaded file must not make us read anything outside of `root`.
 ///
 /// # Errors
 /// Why it is not read.
@@ -22,7 +22,7 @@ pub(super) fn inside(root: &Path, folder: &Path, text: &str) -> Result<PathBuf, 
     let real = root.canonicalize().map_err(|_| "the data set's folder is not there".to_owned())?;
     let mut escapes = false;
     for base in [folder, root] {
-        // Before the file system is asked: it should not tell what is there outside.
+        // Checked before the file system is asked: an error must not reveal what lies outside.
         let path = plain(&base.join(text));
         if !path.starts_with(root) && !path.starts_with(&real) {
             escapes = true;
@@ -40,7 +40,7 @@ fn plain(path: &Path) -> PathBuf {
     for part in path.components() {
         match part {
             Component::CurDir => {}
-            // Above a relative start there is nothing to go back to, so that it stays outside.
+            // There is nothing above a relative start, so the path stays outside.
             Component::ParentDir if !all.pop() => all.push(".."),
             Component::ParentDir => {}
             part => all.push(part),

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::errors::ParquetError;
 
-/// A panic in the Parquet crate is an error as well: some damaged files it meets with one.
+/// Turns a panic into an error: the Parquet crate panics on some damaged files.
 pub(super) fn guarded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("it is damaged".into()))
 }
@@ -40,7 +40,7 @@ pub(super) fn of_pages(error: &ParquetError) -> String {
     }
 }
 
-/// Why the crate finds no Parquet file in this one, as far as its two ends tell.
+/// Why a file is not a Parquet file, as far as its two ends tell.
 pub(super) fn of_file(file: &mut File) -> String {
     let ends = || -> std::io::Result<(u64, [u8; 4], [u8; 8])> {
         let (mut head, mut tail) = ([0; 4], [0; 8]);

@@ -18,12 +18,13 @@ use crate::sets::dataset::out_of_range;
 use crate::sets::image_set::ImageStore;
 use crate::{DataError, Skipped};
 
-/// Encoded images kept in memory: as many as the largest set has that is decoded on opening, so
-/// that it reads no row group twice.
+/// Encoded images kept in memory. The largest set that is decoded on opening fits, so it reads no
+/// row group twice.
 pub(super) const CACHE_BYTES: u64 = 1 << 30;
-/// What an image of its own file is taken to weigh: nobody asks for the sizes of millions.
+/// The assumed size of an image in a file of its own. Asking for millions of sizes would take too
+/// long.
 const FILE_BYTES: u64 = 100_000;
-/// A column of bytes with fewer for a row holds no images but nulls.
+/// A column with fewer bytes for a row holds nulls, not images.
 const NO_IMAGE_BYTES: u64 = 16;
 
 /// The images of a split.
@@ -31,7 +32,7 @@ pub(super) struct ParquetImages {
     root: PathBuf,
     groups: Vec<Group>,
     rows: usize,
-    /// The rows that are left, where some were taken out.
+    /// The remaining rows, if some were taken out.
     kept: Option<Vec<u32>>,
     pub(super) class_names: Vec<String>,
     pub(super) seen: Seen,
@@ -39,7 +40,7 @@ pub(super) struct ParquetImages {
     cache_bytes: u64,
 }
 
-/// What the files have for columns.
+/// The columns that the files have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     /// Those of labels.
@@ -65,11 +66,11 @@ struct Group {
     paths: Option<Chunk>,
     /// One for each row, or none at all.
     labels: Vec<Option<u32>>,
-    /// Held while its images are read, so that no two threads do.
+    /// Held while its images are read, so that only one thread reads them.
     loading: Mutex<()>,
 }
 
-/// What a row has for an image.
+/// The image of a row.
 enum Row {
     Bytes(ByteArray),
     Path(Box<str>),
@@ -130,7 +131,7 @@ impl Group {
     ) -> Result<Self, String> {
         let chunk = |column: Option<usize>| column.map(|c| file.chunk(place, c)).transpose();
         let images = chunk(file.images.bytes)?;
-        // Where there are bytes as well, one can do without.
+        // If there are bytes as well, the path is not needed.
         let paths = match &images {
             Some(_) => chunk(file.images.path).ok().flatten(),
             None => chunk(file.images.path)?,
@@ -352,7 +353,7 @@ impl ImageStore for ParquetImages {
             let kept = (0..self.len()).filter(|index| keep[*index]);
             self.kept = Some(kept.map(|index| self.row(index) as u32).collect());
         }
-        // All are decoded now: their bytes are needed no more.
+        // All images are decoded now, so their bytes are no longer needed.
         let cache = self.cache.get_mut().unwrap_or_else(PoisonError::into_inner);
         cache.groups.clear();
         cache.order.clear();

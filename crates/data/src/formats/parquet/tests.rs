@@ -1,4 +1,4 @@
-//! Parquet files as people have them, through [`open_parquet`] where it can tell.
+//! Parquet files as people have them, through [`open_parquet`] where possible.
 
 use std::io::Cursor;
 use std::path::Path;

@@ -10,9 +10,9 @@ use crate::DataError;
 use crate::files::archive::ZstdFrames;
 use crate::files::positioned::PositionedFile;
 
-/// What a shard may unpack to beyond (tests write no gigabytes)
+/// A shard may unpack to this (tests write no gigabytes), or to
 const FREE_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 1 << 30 };
-/// so many times its size: images hardly shrink, and what shrinks a thousandfold is a trap.
+/// so many times its size. Images hardly shrink, so a shard that shrinks a thousandfold is a trap.
 const MOST_TIMES: u64 = 20;
 
 /// How a shard is packed, whatever its name says.
@@ -21,7 +21,7 @@ pub(super) enum Packing {
     Plain,
     Gzip,
     Zstd,
-    /// With the name of what it is, and the command that unpacks it.
+    /// The compression's name, and the command that unpacks it.
     Unread(&'static str, &'static str),
 }
 
@@ -36,19 +36,19 @@ impl Packing {
             (b"7z\xbc\xaf", Self::Unread("7-Zip", "7z x")),
             (b"PK\x03\x04", Self::Unread("zip", "unzip")),
         ];
-        // Written by parallel compressors before the first frame.
+        // Parallel compressors write this before the first frame.
         let skippable = first_bytes.get(1..4) == Some(&b"\x2a\x4d\x18"[..])
             && first_bytes[0].wrapping_shr(4) == 5;
         let kind = kinds.into_iter().find(|(magic, _)| first_bytes.starts_with(magic));
         kind.map_or(if skippable { Self::Zstd } else { Self::Plain }, |(_, kind)| kind)
     }
 
-    /// That of what `reader` gives next.
+    /// The packing of the next bytes of `reader`.
     pub(super) fn peek(reader: &mut impl BufRead) -> io::Result<Self> {
         reader.fill_buf().map(Self::of)
     }
 
-    /// What is packed in `reader`; nothing of what is not read.
+    /// The unpacked content of `reader`. Nothing if the compression is not supported.
     pub(super) fn unpacked<'a>(self, reader: impl BufRead + 'a) -> Box<dyn Read + 'a> {
         match self {
             Self::Plain => Box::new(reader),
@@ -59,24 +59,24 @@ impl Packing {
     }
 }
 
-/// What compressed shards are unpacked into, one after another: a file that is gone when it is
-/// closed, and only one, since a process may hold a thousand or so.
+/// The file that compressed shards are unpacked into, one after another. It vanishes when it is
+/// closed. There is only one, since a process may hold about a thousand files.
 #[derive(Default)]
 pub(super) struct Room(Option<File>);
 
 /// A shard that is unpacked.
 pub(super) struct Unpacked {
-    /// It stands at the beginning of the shard,
+    /// The file, at the beginning of the shard,
     pub(super) file: File,
     /// which is here.
     pub(super) base: u64,
     pub(super) length: u64,
-    /// Why there is not more of it.
+    /// Why it is incomplete, if it is.
     pub(super) damage: Option<String>,
 }
 
 impl Room {
-    /// All of a shard, up to its damage or the limit.
+    /// Unpacks a shard, up to its damage or the limit.
     ///
     /// # Errors
     /// No room.
@@ -113,19 +113,19 @@ impl Room {
     /// The file, if there is any.
     ///
     /// # Errors
-    /// One whose length cannot be told.
+    /// A reader of unknown length.
     pub(super) fn into_file(self) -> Result<Option<PositionedFile>, DataError> {
         self.0.map(|file| PositionedFile::of(file, &std::env::temp_dir())).transpose()
     }
 }
 
-/// What a compressed shard of so many bytes may hold: a bomb holds more.
+/// The most that a compressed shard of so many bytes may hold. A bomb holds more.
 pub(super) fn most_unpacked(bytes: u64) -> u64 {
     FREE_BYTES.saturating_add(bytes.saturating_mul(MOST_TIMES))
 }
 
-/// Writes what `packed` gives to `out`, up to its damage or to `most` bytes; how many there were, and
-/// why there are no more.
+/// Writes `packed` to `out`, up to its damage or to `most` bytes. Returns the number of bytes, and
+/// why it stopped early.
 ///
 /// # Errors
 /// Those of `out`.
@@ -151,14 +151,14 @@ fn unpack(
             Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
                 Some(format!("truncated: it ends after {bytes} unpacked bytes"))
             }
-            // Not in the decoder's words: they may have bytes in them.
+            // Not in the decoder's words: they may contain raw bytes.
             Err(_) => Some(format!("damaged compression after {bytes} unpacked bytes")),
         };
         return Ok((bytes, damage));
     }
 }
 
-/// A stream that can be sought forwards, by reading it.
+/// A stream that can seek forwards, by reading.
 pub(super) struct Forwards<R>(pub(super) R);
 
 impl<R: Read> Read for Forwards<R> {
@@ -182,7 +182,7 @@ impl<R: Read> Seek for Forwards<R> {
 pub(crate) fn unpacked_in_memory(bytes: &[u8], most: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let packed = Packing::of(bytes).unpacked(Cursor::new(bytes));
-    // Memory takes what it is given.
+    // Writing to memory cannot fail.
     let _ = unpack(&mut { packed }, most, &mut out);
     out
 }

@@ -1,11 +1,11 @@
-//! What the name of an entry says: which sample it belongs to, and what it is of it.
+//! What the name of an entry says: its sample, and its part of the sample.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::formats::folder::walk::is_image;
 
-/// What an entry is of its sample.
+/// The part of a sample that an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Image,
@@ -19,7 +19,7 @@ pub(super) enum Role {
 /// `b` has no dot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Name<'a> {
-    /// Up to the first dot after the last slash: what WebDataset takes for the sample.
+    /// Up to the first dot after the last slash: WebDataset's name for the sample.
     pub(super) key: &'a [u8],
     /// Up to the last dot.
     pub(super) stem: &'a [u8],
@@ -27,7 +27,7 @@ pub(super) struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// `None` for what is hidden, what archives bring along, and what is neither image nor label.
+    /// `None` for hidden entries, leftovers of archives, and anything but images and labels.
     pub(super) fn of(name: &'a [u8]) -> Option<Self> {
         let name = plain(name);
         let hidden = |part: &[u8]| {
@@ -76,12 +76,12 @@ fn plain(mut name: &[u8]) -> &[u8] {
     name
 }
 
-/// What a person finds an entry by: `SHARD.tar/KEY.EXTENSION`. Whoever made the archive chose the
-/// bytes of the name: those that steer a terminal are replaced.
+/// An entry's name for people: `SHARD.tar/KEY.EXTENSION`. The archive may be hostile, so bytes that
+/// control a terminal are replaced.
 pub(super) fn place_in(shard: &Path, name: &[u8]) -> PathBuf {
     let name = String::from_utf8_lossy(plain(name));
     let name = name.replace(char::is_control, "\u{fffd}");
-    // Joined as text: a path could be one that replaces the first.
+    // Joined as text: an absolute path would replace the first part.
     let mut place = shard.as_os_str().to_owned();
     place.push("/");
     place.push(name);

@@ -1,4 +1,4 @@
-//! Which entries of a shard are samples: an image each, and the label that belongs to it.
+//! Which entries of a shard are samples: an image and its label each.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -13,30 +13,30 @@ use super::tar_entries::{MAX_NAME_BYTES, TarEntries, TarEntry, name_in};
 use crate::Skipped;
 use crate::formats::raw_labels::RawLabels;
 
-/// Of one image, encoded.
+/// The most bytes of an encoded image.
 const MAX_IMAGE_BYTES: u64 = 512 << 20;
-/// Of a label: a word and white space.
+/// The most bytes of a label: a word and white space.
 const MAX_LABEL_BYTES: u64 = 1 << 10;
-/// Of a `.json` entry; a longer one holds more than a label.
+/// The most bytes of a `.json` entry. A longer one holds more than a label.
 const MAX_JSON_BYTES: u64 = 64 << 10;
-/// Where labels are looked for in a `.json` entry.
+/// The keys of labels in a `.json` entry.
 const JSON_KEYS: [&str; 3] = ["label", "cls", "class"];
-/// If the first ones of a shard have no label, the others are not read.
+/// If so many first `.json` entries of a shard have no label, the others are not read.
 const JSON_TRIES: usize = 100;
-/// In a split; their index takes 4.8 GB.
+/// The most samples in a split. Their index takes 4.8 GB.
 const MAX_SAMPLES: usize = 200_000_000;
-/// Entries of one shard that are listed by name; the others are counted.
+/// How many entries of a shard are listed by name. The others are counted.
 const MOST_LISTED: usize = 100;
-/// Extensions that are named where a shard has no image.
+/// How many extensions are named if a shard has no image.
 const MOST_KINDS: usize = 8;
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// In its file.
+    /// Its place in its file.
     pub(super) offset: u64,
     pub(super) length: u32,
-    /// Of the headers before it, which have its name.
+    /// Bytes of the headers before it. They have its name.
     pub(super) lead: u32,
     pub(super) shard: u32,
     /// [`UNLABELLED`] without one.
@@ -51,29 +51,29 @@ impl Sample {
         self.offset - u64::from(self.lead)
     }
 
-    /// and where the shard goes on after the image.
+    /// and where the shard continues after the image.
     pub(crate) fn end(&self) -> u64 {
         self.offset + u64::from(self.length)
     }
 }
 
-/// A shard, and where it lies.
+/// A shard, and its place.
 #[derive(Clone, Copy)]
 pub(crate) struct ShardPlace<'a> {
     pub(crate) path: &'a Path,
     pub(crate) number: u32,
-    /// In the file that it is read from.
+    /// Its place in the file that it is read from.
     pub(crate) base: u64,
     pub(crate) length: u64,
 }
 
-/// What was met in the shards of a data set beside samples.
+/// What the shards of a data set hold beside samples.
 #[derive(Default)]
 pub(crate) struct Findings {
     pub(crate) skipped: Vec<Skipped>,
     /// Images with the name of one before them.
     pub(super) seconds: PassedBy,
-    /// Images that are part of a sample which has another image.
+    /// Images in a sample that has another image.
     pub(super) parts: PassedBy,
     /// Images that have a label of a `.cls` entry,
     pub(super) by_cls: u64,
@@ -88,19 +88,19 @@ pub(super) struct PassedBy {
     pub(super) first: Option<PathBuf>,
 }
 
-/// An image or a label. Names are kept as hashes: they could be of any length.
+/// An image or a label. Names are kept as hashes, since they could have any length.
 #[derive(Clone, Copy)]
 struct Found {
     key: u64,
     stem: u64,
-    /// The hash of what lies between them, and whether it is numbered.
+    /// The hash of the part between key and stem, and whether it is numbered.
     middle: Option<(u64, bool)>,
     start: u64,
     offset: u64,
     size: u64,
 }
 
-/// Adds the samples of one shard, which begins where `reader` stands, to `samples`.
+/// Adds the samples of one shard to `samples`. The shard begins at the position of `reader`.
 ///
 /// # Errors
 /// What is wrong with the shard. The samples before the damage have been added.
@@ -129,7 +129,7 @@ pub(crate) fn index(
     if damage.is_ok() && shard.images.is_empty() && shard.refused == 0 {
         shard.say_no_image();
     }
-    // Whether damage cut off a label cannot be known, but an image is of use without one.
+    // The damage may have cost an image its label, but it is useful without one.
     let too_many = shard.join(samples, by_json);
     shard.count_unlisted();
     damage.and(too_many)
@@ -156,7 +156,7 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
             let link = match entry.kind {
                 EntryType::Regular | EntryType::Continuous => false,
                 EntryType::Link | EntryType::Symlink => true,
-                // Folders and what else has no content of its own.
+                // Folders and other entries without content.
                 _ => continue,
             };
             if entry.name.is_empty() {
@@ -208,7 +208,7 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
         }
     }
 
-    /// The number of a label that is one.
+    /// The number of a valid label.
     fn read_label(
         &mut self,
         entry: &TarEntry,
@@ -232,7 +232,7 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
         }
     }
 
-    /// Labels out of `.json` entries, of samples without a `.cls` entry.
+    /// Labels from `.json` entries, for samples without a `.cls` entry.
     fn read_jsons(&mut self, labels: &mut RawLabels) {
         let by_cls: HashSet<u64> = self.labels.iter().map(|(label, _)| label.key).collect();
         let jsons = std::mem::take(&mut self.jsons);
@@ -310,7 +310,7 @@ impl<R: Read + Seek> ShardIndex<'_, R> {
         }
     }
 
-    /// From the headers before it.
+    /// Its name, from the headers before it.
     fn name(&mut self, found: &Found) -> Vec<u8> {
         let headers =
             self.entries.read_again(self.place.base, found.start, found.offset - found.start);
@@ -361,11 +361,11 @@ struct Choice {
 
 /// Which images are samples.
 ///
-/// One with a single extension is. What lies between the key and the extension of another one is
-/// either part of its name, or says which part of the sample it is (`0.depth.png`). It is part of
-/// the name if there is a label of that name. Otherwise the image is not used beside `0.png`. Without
-/// such an image, it is part of the name if it is numbered or no other key in the shard has it too;
-/// of images that are parts the first is used.
+/// An image with a single extension is one. Otherwise the text between key and extension belongs to
+/// the name, or it says which part of the sample the image is (`0.depth.png`). It belongs to the
+/// name if there is a label of that name. If not, the image is not used beside `0.png`. Without
+/// such an image, the text belongs to the name if it is numbered or if no other key in the shard
+/// has it too. Of several parts of a sample the first is used.
 fn choose(images: &[Found], labels: &[(Found, u32)]) -> Choice {
     let mut choice =
         Choice { used: Vec::with_capacity(images.len()), seconds: vec![], parts: vec![] };
@@ -425,7 +425,7 @@ fn json_label(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// The last one of a name, if it is short and plain.
+/// The last extension of a name, if it is short and plain.
 fn extension(name: &[u8]) -> Option<String> {
     let extension =
         std::str::from_utf8(&name[name.iter().rposition(|b| *b == b'.')? + 1..]).ok()?;
@@ -437,7 +437,7 @@ fn beyond(bytes: u64, limit: u64) -> String {
     format!("{bytes} bytes are beyond the limit of {limit}")
 }
 
-/// How many images the shard has that begins where `reader` stands, and no more than `enough`.
+/// How many images a shard has, up to `enough`. It begins at the position of `reader`.
 pub(super) fn count(reader: impl Read + Seek, length: u64, enough: usize) -> usize {
     let mut entries = TarEntries::new(reader, length);
     let mut images = 0;

@@ -1,42 +1,43 @@
-//! The headers of a tar archive, one after another, with the place of each in the file.
+//! The headers of a tar archive, one after another, with their places in the file.
 //!
-//! The `tar` crate knows neither where the names of an entry begin nor what was wrong in words
-//! without the bytes that were wrong, so only its headers are used.
+//! Only the headers of the `tar` crate are used. It does not know where the names of an entry
+//! begin, and its messages contain the damaged bytes.
 
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-/// A header, and what the padding goes by.
+/// Bytes of a header. Padding fills up to a multiple of it.
 const BLOCK: u64 = 512;
-/// Of a name that does not fit in a header.
+/// The most bytes of a name that does not fit in a header.
 pub(super) const MAX_NAME_BYTES: u64 = 64 << 10;
-/// Of the headers of one entry together, long names included.
+/// The most bytes of all headers of one entry, long names included.
 const MAX_HEAD_BYTES: u64 = 1 << 20;
-/// Between two headers: archives that were joined have the padding of the first one in the middle.
+/// The most empty blocks between two headers: joined archives have the padding of the first in the
+/// middle.
 const MAX_ZERO_BYTES: u64 = 1 << 20;
 /// A header, a label and the next header take one read.
 const BUFFER_BYTES: usize = 4 << 10;
 
-/// What the headers say of one entry. Places are bytes from the start of the archive.
+/// What the headers say about one entry. Places are bytes from the start of the archive.
 pub(super) struct TarEntry {
     /// Empty if it is longer than [`MAX_NAME_BYTES`].
     pub(super) name: Vec<u8>,
     pub(super) kind: EntryType,
-    /// Of its first header: a long name has one of its own.
+    /// The place of its first header. A long name has a header of its own.
     pub(super) start: u64,
-    /// Of its content.
+    /// The place of its content.
     pub(super) offset: u64,
     pub(super) size: u64,
 }
 
-/// Reads the headers of an archive that begins where `reader` stands.
+/// Reads the headers of an archive. It begins at the position of `reader`.
 pub(super) struct TarEntries<R> {
     reader: BufReader<R>,
-    /// Of the archive; [`u64::MAX`] of one whose length is not known.
+    /// The length of the archive, or [`u64::MAX`] if it is unknown.
     length: u64,
     at: u64,
-    /// Where the header after the present entry is.
+    /// The place of the header after the current entry.
     next: u64,
 }
 
@@ -46,10 +47,10 @@ impl<R: Read + Seek> TarEntries<R> {
         Self { reader, length, at: 0, next: 0 }
     }
 
-    /// The next entry whose content is there as a whole; `None` at the end of the archive.
+    /// The next entry with all its content. `None` at the end of the archive.
     ///
     /// # Errors
-    /// Damage, in words. Nothing can be read behind it.
+    /// The damage in words. Nothing can be read after it.
     pub(super) fn next(&mut self) -> Result<Option<TarEntry>, String> {
         let Some(entry) = self.head()? else { return Ok(None) };
         let end = entry.offset.checked_add(entry.size).filter(|end| *end <= self.length);
@@ -101,7 +102,7 @@ impl<R: Read + Seek> TarEntries<R> {
                 }
                 _ => {
                     let name = long_name.unwrap_or_else(|| header.path_bytes().into_owned());
-                    // So many headers are no honest entry: its name is then that of the last one.
+                    // No honest entry has so many headers. Its name is then that of the last one.
                     let lead = self.at - begin;
                     let start = if lead <= MAX_HEAD_BYTES { begin } else { place };
                     let size = long_size.unwrap_or(size);
@@ -111,7 +112,7 @@ impl<R: Read + Seek> TarEntries<R> {
         }
     }
 
-    /// The content of a header that belongs to the entry behind it; nothing of one that is too long.
+    /// The content of a header that belongs to the next entry, or nothing if it is too long.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, String> {
         let end = self.at.checked_add(size).and_then(|end| end.checked_next_multiple_of(BLOCK));
         let Some(end) = end.filter(|end| *end <= self.length) else {
@@ -122,13 +123,13 @@ impl<R: Read + Seek> TarEntries<R> {
         Ok(bytes)
     }
 
-    /// The content of the entry that [`next`](Self::next) gave last, which is not longer than the
-    /// caller allows.
+    /// The content of the last entry of [`next`](Self::next). The caller has checked its length.
     pub(super) fn content(&mut self, entry: &TarEntry) -> Result<Vec<u8>, String> {
         self.read(entry.size)
     }
 
-    /// Bytes anywhere in the archive, after its last entry. `base` is where it starts in its file.
+    /// Bytes anywhere in the archive, read after its last entry. `base` is the archive's place in
+    /// its file.
     pub(super) fn read_again(
         &mut self,
         base: u64,
@@ -166,7 +167,7 @@ impl<R: Read + Seek> TarEntries<R> {
         Ok(())
     }
 
-    /// The next block that is no padding.
+    /// The next block that is not padding.
     fn header(&mut self) -> Result<Option<[u8; BLOCK as usize]>, String> {
         let mut zeros = 0;
         loop {
@@ -180,7 +181,7 @@ impl<R: Read + Seek> TarEntries<R> {
             }
             let mut block = [0; BLOCK as usize];
             match self.fill(&mut block) {
-                // Of a stream the length is not known.
+                // The length of a stream is not known.
                 Err(_) if self.length == u64::MAX => return Ok(None),
                 other => other?,
             }
@@ -192,7 +193,7 @@ impl<R: Read + Seek> TarEntries<R> {
             } else if has_checksum(&block) {
                 return Ok(Some(block));
             } else if zeros > BLOCK {
-                // Two empty blocks are the end; what follows is not the archive's.
+                // Two empty blocks are the end. What follows does not belong to the archive.
                 return Ok(None);
             } else {
                 return Err(no_header(place));
@@ -208,7 +209,7 @@ fn no_header(place: u64) -> String {
     }
 }
 
-/// The sum of all bytes, where those of the sum itself count as spaces.
+/// The sum of all bytes, with spaces in place of the sum itself.
 fn has_checksum(block: &[u8; BLOCK as usize]) -> bool {
     const SUM: std::ops::Range<usize> = 148..156;
     let rest = || block[..SUM.start].iter().chain(&block[SUM.end..]);
@@ -220,7 +221,7 @@ fn has_checksum(block: &[u8; BLOCK as usize]) -> bool {
     expected.is_ok_and(|sum| sum == unsigned || i64::from(sum) == i64::from(signed))
 }
 
-/// The name that these headers of one entry give it.
+/// The name of an entry, from its headers.
 pub(super) fn name_in(headers: &[u8]) -> Option<Vec<u8>> {
     let mut entries = TarEntries::new(std::io::Cursor::new(headers), headers.len() as u64);
     entries.head().ok().flatten().map(|entry| entry.name)

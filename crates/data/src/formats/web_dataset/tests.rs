@@ -52,8 +52,8 @@ fn folder(shards: &[(&str, &[u8])]) -> tempfile::TempDir {
     root
 }
 
-/// The names of all images below the folder with their red values and the names of their classes;
-/// and what is skipped, with the reasons.
+/// The names of all images below the folder, with their red values and class names. And what is
+/// skipped, with the reasons.
 type Opened = (Vec<(String, u8, Option<String>)>, BTreeMap<String, String>);
 
 fn opened(root: &Path) -> Opened {
