@@ -360,15 +360,3 @@ fn another_run_is_not_taken_for_this_one() {
     assert!(stderr(&foreign).contains("base_width"), "{}", stderr(&foreign));
     assert!(first == encoder(&run));
 }
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_campaign_finds_nothing_lost() {
-    let temp = tempfile::tempdir().unwrap();
-    let out = temp.path().join("torture");
-    let out = out.to_str().unwrap();
-    let report = ok(&selfsame(&["torture", "--kills", "3", "--faults", "3", "--out", out], "2"));
-    let all = report.lines().find(|line| line.contains("**all**")).unwrap();
-    let cells: Vec<&str> = all.split('|').map(str::trim).collect();
-    assert_eq!((cells[2], cells[5], cells[6]), ("6", "0", "0"), "{report}");
-}

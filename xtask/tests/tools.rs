@@ -1,4 +1,4 @@
-//! What measures this repository, through the real program, beside peers that are scripts.
+//! What those use who work on this repository, through the real program; peers are scripts.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -130,4 +130,16 @@ fn every_command_of_the_program_is_there_under_its_own_name() {
     assert!(!help.contains("selfsame pretrain"), "{help}");
     let (status, said) = error(&["compare", "byol"]);
     assert!(status == 2 && said.contains("`cargo xtask compare byol"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_campaign_finds_nothing_lost() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("torture");
+    let out = out.to_str().unwrap();
+    let report = ok(&xtask(&["torture", "--kills", "3", "--faults", "3", "--out", out]));
+    let all = report.lines().find(|line| line.contains("**all**")).unwrap();
+    let cells: Vec<&str> = all.split('|').map(str::trim).collect();
+    assert_eq!((cells[2], cells[5], cells[6]), ("6", "0", "0"), "{report}");
 }
