@@ -15,8 +15,16 @@ use crate::ops::{Conv, KernelOps, Norm, Normalized, Pool};
 #[derive(Debug)]
 struct ConvNode;
 
-/// Input and weight as the kernels read them, and the type that the gradient of the input is to have.
-type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv, DType);
+/// Input and weight as the kernels read them, the weight's own place in the graph, and the type that the gradient of the input is
+/// to have.
+type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Parameter<B>, Conv, DType);
+
+/// A parameter with its place in the graph, by which a backward step finds the sum of the gradients that it has so far.
+///
+/// Two views share their weights, so most weights get two gradients, and Burn adds them in a pass of its own. What is found here a
+/// kernel adds as it writes the second. A tensor in a step's state keeps the graph from forgetting *that tensor* a little longer,
+/// not the step: parameters outlive their steps anyway.
+type Parameter<B> = FloatTensor<Autodiff<B>>;
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     type State = ConvState<B>;
@@ -24,13 +32,17 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, conv, dtype) = ops.state;
+        let (x, weight, parameter, conv, dtype) = ops.state;
         if let Some(node) = x_node {
             let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), conv);
             grads.register::<B>(node.id, of_type::<B>(dx, dtype));
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
+            let dw = match parameter.grad_remove(grads) {
+                Some(so_far) => B::kernel_conv2d_weight_onto(x, weight, dy, so_far, conv),
+                None => B::kernel_conv2d_weight(x, weight, dy, conv),
+            };
+            grads.register::<B>(node.id, dw);
         }
     }
 }
@@ -64,11 +76,30 @@ struct NormState<B: Backend> {
     x: FloatTensor<B>,
     /// The output, where the backward pass has to know it: with ReLU and a residual; else anything.
     y: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
+    weight: Parameter<B>,
+    bias: Parameter<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     norm: Norm,
+}
+
+/// The sums of the gradients so far of weight and bias, taken out, if both have one.
+fn so_far<B: Backend>(
+    weight: &Parameter<B>,
+    bias: &Parameter<B>,
+    grads: &mut Gradients,
+) -> Option<[FloatTensor<B>; 2]> {
+    match (weight.grad_remove(grads), bias.grad_remove(grads)) {
+        (Some(dweight), Some(dbias)) => Some([dweight, dbias]),
+        (dweight, dbias) => {
+            for (parameter, gradient) in [(weight, dweight), (bias, dbias)] {
+                if let Some(gradient) = gradient {
+                    grads.register::<B>(parameter.id(), gradient);
+                }
+            }
+            None
+        }
+    }
 }
 
 impl<B: Backend> Clone for NormState<B> {
@@ -100,8 +131,14 @@ impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let NormState { x, weight, bias, mean, variance, norm, .. } = ops.state;
-        let (dx, dweight, dbias) =
-            B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm);
+        let so_far = so_far::<B>(&weight, &bias, grads);
+        let (weight, bias) = (weight.into_primitive(), bias.into_primitive());
+        let (dx, dweight, dbias) = match so_far {
+            Some([dw, db]) => {
+                B::kernel_norm_backward_onto(dy, x, weight, bias, mean, variance, dw, db, norm)
+            }
+            None => B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm),
+        };
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -118,9 +155,15 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm, .. } = ops.state;
-        let (dx, dweight, dbias, dresidual) =
-            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
+        let NormState { x, y, weight, bias, mean, variance, norm } = ops.state;
+        let so_far = so_far::<B>(&weight, &bias, grads);
+        let weight = weight.into_primitive();
+        let (dx, dweight, dbias, dresidual) = match so_far {
+            Some([dw, db]) => {
+                B::kernel_norm_add_backward_onto(dy, x, y, weight, mean, variance, dw, db, norm)
+            }
+            None => B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm),
+        };
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias, dresidual]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -187,10 +230,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
         // Images often come with their channels first; the backward pass reads them again.
         let x = B::kernel_operand(x.into_primitive(), conv.precision);
-        let weight = B::kernel_filter(weight.into_primitive(), conv.precision);
-        let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
+        let filter = B::kernel_filter(weight.primitive().clone(), conv.precision);
+        let y = B::kernel_conv2d(x.clone(), filter.clone(), conv);
         match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, conv, dtype), y),
+            OpsKind::Tracked(prep) => prep.finish((x, filter, weight, conv, dtype), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -219,13 +262,13 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+        let x = x.into_primitive();
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
         let [running_mean, running_variance] = running;
         let (y, mean, variance, running_mean, running_variance) = B::kernel_norm(
             x.clone(),
-            weight.clone(),
-            bias.clone(),
+            weight.primitive().clone(),
+            bias.primitive().clone(),
             running_mean,
             running_variance,
             norm.clone(),
@@ -252,14 +295,13 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
-        let (x, weight) = (x.into_primitive(), weight.into_primitive());
-        let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
+        let (x, residual) = (x.into_primitive(), residual.into_primitive());
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
         let [running_mean, running_variance] = running;
         let (y, mean, variance, running_mean, running_variance) = B::kernel_norm_add(
             x.clone(),
-            weight.clone(),
-            bias.clone(),
+            weight.primitive().clone(),
+            bias.primitive().clone(),
             running_mean,
             running_variance,
             residual,
@@ -319,6 +361,17 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
+    }
+
+    fn kernel_conv2d_weight_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        so_far: FloatTensor<Self>,
+        conv: Conv,
+    ) -> FloatTensor<Self> {
+        let [x, weight, dy, so_far] = [x, weight, dy, so_far].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_conv2d_weight_onto(x, weight, dy, so_far, conv))
     }
 
     fn kernel_linear_input(

@@ -321,6 +321,41 @@ proptest! {
     }
 }
 
+/// Several batches go through the same weights, with and without a residual: the weights get the sum of what they get from each, to
+/// the bit.
+#[test]
+fn gradients_of_shared_weights_add_up() {
+    for device in devices() {
+        for (seed, [batch, side, from, to, kernel]) in
+            [[5, 7, 3, 8, 3], [40, 6, 16, 4, 1], [1, 9, 12, 20, 3]].into_iter().enumerate()
+        {
+            let random = |i: u64, shape: [usize; 4]| {
+                let values = normal(seed as u64 * 10 + i, shape.iter().product());
+                tensor(&values, shape, &device)
+            };
+            let weight = random(0, [to, from, kernel, kernel]).require_grad();
+            let gamma = random(1, [to, 1, 1, 1]).reshape([to]).detach().require_grad();
+            let beta = random(2, [to, 1, 1, 1]).reshape([to]).detach().require_grad();
+            let dy = random(3, [batch, side, side, to]);
+            let loss = |i: u64, with_residual: bool| {
+                let x = random(4 + i, [batch, side, side, from]);
+                let y = conv2d(x, weight.clone(), options(1, kernel / 2, 1));
+                let residual = with_residual.then(|| random(7, [batch, side, side, to]));
+                (norm_relu(y, gamma.clone(), beta.clone(), residual).output * dy.clone()).sum()
+            };
+            let [a, b] = [(0, false), (1, true)].map(|(i, residual)| loss(i, residual).backward());
+            let both = (loss(0, false) + loss(1, true)).backward();
+            let sum = |of: &dyn Fn(&Gradients) -> Vec<f32>| {
+                let sum: Vec<f32> = of(&a).iter().zip(of(&b)).map(|(a, b)| a + b).collect();
+                assert_eq!(of(&both), sum, "{device:?}");
+            };
+            sum(&|g| values(weight.grad(g).unwrap()));
+            sum(&|g| values(gamma.grad(g).unwrap()));
+            sum(&|g| values(beta.grad(g).unwrap()));
+        }
+    }
+}
+
 /// Large means and small deviations, where the one-pass variance fails.
 #[test]
 fn statistics_survive_a_large_mean() {
