@@ -11,6 +11,7 @@ use burn::tensor::DType;
 
 use crate::Precision;
 use crate::ops::{Conv, KernelOps, Norm, Normalized, Pool};
+use crate::shared::Parameter;
 
 #[derive(Debug)]
 struct ConvNode;
@@ -18,13 +19,6 @@ struct ConvNode;
 /// Input and weight as the kernels read them, the weight's own place in the graph, and the type that the gradient of the input is
 /// to have.
 type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Parameter<B>, Conv, DType);
-
-/// A parameter with its place in the graph, by which a backward step finds the sum of the gradients that it has so far.
-///
-/// Two views share their weights, so most weights get two gradients, and Burn adds them in a pass of its own. What is found here a
-/// kernel adds as it writes the second. A tensor in a step's state keeps the graph from forgetting *that tensor* a little longer,
-/// not the step: parameters outlive their steps anyway.
-type Parameter<B> = FloatTensor<Autodiff<B>>;
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     type State = ConvState<B>;
@@ -38,7 +32,7 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
             grads.register::<B>(node.id, of_type::<B>(dx, dtype));
         }
         if let Some(node) = weight_node {
-            let dw = match parameter.grad_remove(grads) {
+            let dw = match parameter.take(grads) {
                 Some(so_far) => B::kernel_conv2d_weight_onto(x, weight, dy, so_far, conv),
                 None => B::kernel_conv2d_weight(x, weight, dy, conv),
             };
@@ -76,30 +70,13 @@ struct NormState<B: Backend> {
     x: FloatTensor<B>,
     /// The output, where the backward pass has to know it: with ReLU and a residual; else anything.
     y: FloatTensor<B>,
-    weight: Parameter<B>,
-    bias: Parameter<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+    /// Of weight and bias.
+    parameters: [Parameter<B>; 2],
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     norm: Norm,
-}
-
-/// The sums of the gradients so far of weight and bias, taken out, if both have one.
-fn so_far<B: Backend>(
-    weight: &Parameter<B>,
-    bias: &Parameter<B>,
-    grads: &mut Gradients,
-) -> Option<[FloatTensor<B>; 2]> {
-    match (weight.grad_remove(grads), bias.grad_remove(grads)) {
-        (Some(dweight), Some(dbias)) => Some([dweight, dbias]),
-        (dweight, dbias) => {
-            for (parameter, gradient) in [(weight, dweight), (bias, dbias)] {
-                if let Some(gradient) = gradient {
-                    grads.register::<B>(parameter.id(), gradient);
-                }
-            }
-            None
-        }
-    }
 }
 
 impl<B: Backend> Clone for NormState<B> {
@@ -109,6 +86,7 @@ impl<B: Backend> Clone for NormState<B> {
             y: self.y.clone(),
             weight: self.weight.clone(),
             bias: self.bias.clone(),
+            parameters: self.parameters.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
             norm: self.norm.clone(),
@@ -130,9 +108,8 @@ impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, weight, bias, mean, variance, norm, .. } = ops.state;
-        let so_far = so_far::<B>(&weight, &bias, grads);
-        let (weight, bias) = (weight.into_primitive(), bias.into_primitive());
+        let NormState { x, weight, bias, parameters, mean, variance, norm, .. } = ops.state;
+        let so_far = Parameter::take_both(parameters.each_ref(), grads);
         let (dx, dweight, dbias) = match so_far {
             Some([dw, db]) => {
                 B::kernel_norm_backward_onto(dy, x, weight, bias, mean, variance, dw, db, norm)
@@ -155,9 +132,8 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, bias, mean, variance, norm } = ops.state;
-        let so_far = so_far::<B>(&weight, &bias, grads);
-        let weight = weight.into_primitive();
+        let NormState { x, y, weight, parameters, mean, variance, norm, .. } = ops.state;
+        let so_far = Parameter::take_both(parameters.each_ref(), grads);
         let (dx, dweight, dbias, dresidual) = match so_far {
             Some([dw, db]) => {
                 B::kernel_norm_add_backward_onto(dy, x, y, weight, mean, variance, dw, db, norm)
@@ -230,10 +206,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
         // Images often come with their channels first; the backward pass reads them again.
         let x = B::kernel_operand(x.into_primitive(), conv.precision);
-        let filter = B::kernel_filter(weight.primitive().clone(), conv.precision);
-        let y = B::kernel_conv2d(x.clone(), filter.clone(), conv);
+        let parameter = Parameter::new(&weight);
+        let weight = B::kernel_filter(weight.into_primitive(), conv.precision);
+        let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
         match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, filter, weight, conv, dtype), y),
+            OpsKind::Tracked(prep) => prep.finish((x, weight, parameter, conv, dtype), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -262,13 +239,14 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let x = x.into_primitive();
+        let parameters = [&weight, &bias].map(Parameter::new);
+        let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
         let [running_mean, running_variance] = running;
         let (y, mean, variance, running_mean, running_variance) = B::kernel_norm(
             x.clone(),
-            weight.primitive().clone(),
-            bias.primitive().clone(),
+            weight.clone(),
+            bias.clone(),
             running_mean,
             running_variance,
             norm.clone(),
@@ -277,7 +255,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = x.clone();
-                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
+                prep.finish(
+                    NormState { x, y: saved, weight, bias, parameters, mean, variance, norm },
+                    y,
+                )
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -295,13 +276,15 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
-        let (x, residual) = (x.into_primitive(), residual.into_primitive());
+        let parameters = [&weight, &bias].map(Parameter::new);
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
         let [running_mean, running_variance] = running;
         let (y, mean, variance, running_mean, running_variance) = B::kernel_norm_add(
             x.clone(),
-            weight.primitive().clone(),
-            bias.primitive().clone(),
+            weight.clone(),
+            bias.clone(),
             running_mean,
             running_variance,
             residual,
@@ -311,7 +294,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
+                prep.finish(
+                    NormState { x, y: saved, weight, bias, parameters, mean, variance, norm },
+                    y,
+                )
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };

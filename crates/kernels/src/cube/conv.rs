@@ -99,9 +99,10 @@ pub fn weight_gradient(
     let columns = dw.meta.num_elements() / vector;
     // Weights are few and the positions to sum over many: several units of a cube share a weight's. The others of the cube read
     // what lies next to it.
-    let shares = UNITS_TO_FILL.div_ceil(columns).min(g.batch);
+    let shares = UNITS_TO_FILL.div_ceil(columns).min(g.batch).max(1);
     let units = previous_power_of_two(units(&x.client));
-    let rows = previous_power_of_two(shares.min(units.div_ceil(LANES)));
+    let lanes = LANES.min(g.channels_in / vector);
+    let rows = previous_power_of_two(shares.min(units.div_ceil(lanes)));
     let dim = CubeDim::new_2d((units / rows) as u32, rows as u32);
     weight_gradient_kernel::launch(
         &x.client,
@@ -121,7 +122,7 @@ pub fn weight_gradient(
     permute_nhwc_to_nchw(dw)
 }
 
-/// Weights of a cube at least, in vectors.
+/// Vectors of weights of a cube at least, unless there are so few of one tap.
 const LANES: usize = 8;
 
 /// Units that keep a GPU busy.
