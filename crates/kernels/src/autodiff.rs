@@ -11,12 +11,14 @@ use burn::tensor::DType;
 
 use crate::Precision;
 use crate::ops::{Conv, KernelOps, Norm, Normalized, Pool};
+use crate::shared::Parameter;
 
 #[derive(Debug)]
 struct ConvNode;
 
-/// Input and weight as the kernels read them, and the type that the gradient of the input is to have.
-type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Conv, DType);
+/// Input and weight as the kernels read them, the weight's own place in the graph, and the type that the gradient of the input is
+/// to have.
+type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Parameter<B>, Conv, DType);
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     type State = ConvState<B>;
@@ -24,13 +26,17 @@ impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, conv, dtype) = ops.state;
+        let (x, weight, parameter, conv, dtype) = ops.state;
         if let Some(node) = x_node {
             let dx = B::kernel_conv2d_input(x.clone(), weight.clone(), dy.clone(), conv);
             grads.register::<B>(node.id, of_type::<B>(dx, dtype));
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::kernel_conv2d_weight(x, weight, dy, conv));
+            let dw = match parameter.take(grads) {
+                Some(so_far) => B::kernel_conv2d_weight_onto(x, weight, dy, so_far, conv),
+                None => B::kernel_conv2d_weight(x, weight, dy, conv),
+            };
+            grads.register::<B>(node.id, dw);
         }
     }
 }
@@ -66,6 +72,8 @@ struct NormState<B: Backend> {
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
+    /// Of weight and bias.
+    parameters: [Parameter<B>; 2],
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     norm: Norm,
@@ -78,6 +86,7 @@ impl<B: Backend> Clone for NormState<B> {
             y: self.y.clone(),
             weight: self.weight.clone(),
             bias: self.bias.clone(),
+            parameters: self.parameters.clone(),
             mean: self.mean.clone(),
             variance: self.variance.clone(),
             norm: self.norm.clone(),
@@ -99,9 +108,14 @@ impl<B: Backend + KernelOps> Backward<B, 3> for NormNode {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, weight, bias, mean, variance, norm, .. } = ops.state;
-        let (dx, dweight, dbias) =
-            B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm);
+        let NormState { x, weight, bias, parameters, mean, variance, norm, .. } = ops.state;
+        let so_far = Parameter::take_both(parameters.each_ref(), grads);
+        let (dx, dweight, dbias) = match so_far {
+            Some([dw, db]) => {
+                B::kernel_norm_backward_onto(dy, x, weight, bias, mean, variance, dw, db, norm)
+            }
+            None => B::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm),
+        };
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -118,9 +132,14 @@ impl<B: Backend + KernelOps> Backward<B, 4> for NormAddNode {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let NormState { x, y, weight, mean, variance, norm, .. } = ops.state;
-        let (dx, dweight, dbias, dresidual) =
-            B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
+        let NormState { x, y, weight, parameters, mean, variance, norm, .. } = ops.state;
+        let so_far = Parameter::take_both(parameters.each_ref(), grads);
+        let (dx, dweight, dbias, dresidual) = match so_far {
+            Some([dw, db]) => {
+                B::kernel_norm_add_backward_onto(dy, x, y, weight, mean, variance, dw, db, norm)
+            }
+            None => B::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm),
+        };
         for (node, gradient) in ops.parents.into_iter().zip([dx, dweight, dbias, dresidual]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -187,10 +206,11 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
         // Images often come with their channels first; the backward pass reads them again.
         let x = B::kernel_operand(x.into_primitive(), conv.precision);
+        let parameter = Parameter::new(&weight);
         let weight = B::kernel_filter(weight.into_primitive(), conv.precision);
         let y = B::kernel_conv2d(x.clone(), weight.clone(), conv);
         match ConvNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x, weight, conv, dtype), y),
+            OpsKind::Tracked(prep) => prep.finish((x, weight, parameter, conv, dtype), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
@@ -219,6 +239,7 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
+        let parameters = [&weight, &bias].map(Parameter::new);
         let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
         let [running_mean, running_variance] = running;
@@ -234,7 +255,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let output = match NormNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = x.clone();
-                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
+                prep.finish(
+                    NormState { x, y: saved, weight, bias, parameters, mean, variance, norm },
+                    y,
+                )
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -252,6 +276,7 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         norm: Norm,
     ) -> Normalized<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
+        let parameters = [&weight, &bias].map(Parameter::new);
         let (x, weight) = (x.into_primitive(), weight.into_primitive());
         let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let running = [running_mean, running_variance].map(|t| t.into_primitive());
@@ -269,7 +294,10 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         let output = match NormAddNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let saved = if norm.relu { y.clone() } else { x.clone() };
-                prep.finish(NormState { x, y: saved, weight, bias, mean, variance, norm }, y)
+                prep.finish(
+                    NormState { x, y: saved, weight, bias, parameters, mean, variance, norm },
+                    y,
+                )
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
@@ -319,6 +347,17 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [x, weight, dy] = [x, weight, dy].map(|t| t.into_primitive());
         Self::from_inner(B::kernel_conv2d_weight(x, weight, dy, conv))
+    }
+
+    fn kernel_conv2d_weight_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        so_far: FloatTensor<Self>,
+        conv: Conv,
+    ) -> FloatTensor<Self> {
+        let [x, weight, dy, so_far] = [x, weight, dy, so_far].map(|t| t.into_primitive());
+        Self::from_inner(B::kernel_conv2d_weight_onto(x, weight, dy, so_far, conv))
     }
 
     fn kernel_linear_input(

@@ -56,6 +56,7 @@ mod pool;
 mod precision;
 mod ranks;
 mod scratch;
+mod shared;
 mod simd;
 mod transpose;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
@@ -74,6 +75,7 @@ pub use exchange::{all_gather, all_sum};
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
 pub use ranks::{Ranks, Together, current_ranks, device_ranks, thread_ranks, together};
+pub use shared::sharing_weights;
 pub use updates::{
     AdamWJob, AdamWStep, AnyTensor, SgdJob, SgdStep, adamw_all, moving_average, moving_average_all,
     not_finite, not_finite_values, sgd_all, sgd_step, update_norms, update_norms_all,

@@ -89,6 +89,19 @@ pub trait KernelOps: Backend {
         conv: Conv,
     ) -> FloatTensor<Self>;
 
+    /// [`kernel_conv2d_weight`](Self::kernel_conv2d_weight), added to the sum so far of such gradients: a weight that several
+    /// batches have been through has one of each.
+    #[fusion(dtype = spec::sum(weight), shape = weight)]
+    fn kernel_conv2d_weight_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        so_far: FloatTensor<Self>,
+        conv: Conv,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::kernel_conv2d_weight(x, weight, dy, conv), so_far)
+    }
+
     /// `x wᵀ`
     #[fusion(dtype = spec::sum(x), shape = spec::rows_of(x, weight, 0))]
     fn kernel_linear(
@@ -164,6 +177,25 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// [`kernel_norm_backward`](Self::kernel_norm_backward), those of weight and bias added to the sums so far of such gradients.
+    #[fusion(meta = |_dy, x, weight, bias, _mean, _variance, _dweight, _dbias, _norm| {
+        (x.clone(), weight.clone(), bias.clone())
+    })]
+    fn kernel_norm_backward_onto(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        dweight: FloatTensor<Self>,
+        dbias: FloatTensor<Self>,
+        norm: Norm,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, w, b) = Self::kernel_norm_backward(dy, x, weight, bias, mean, variance, norm);
+        (x, Self::float_add(w, dweight), Self::float_add(b, dbias))
+    }
+
     /// Gradients with respect to x, weight, bias and residual. Without ReLU `y` does not matter.
     #[fusion(meta = |_dy, x, y, weight, mean, _variance, _norm| (x.clone(), weight.clone(), mean.clone(), y.clone()))]
     fn kernel_norm_add_backward(
@@ -175,6 +207,26 @@ pub trait KernelOps: Backend {
         variance: FloatTensor<Self>,
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`kernel_norm_add_backward`](Self::kernel_norm_add_backward), those of weight and bias added to the sums so far.
+    #[fusion(meta = |_dy, x, y, weight, mean, _variance, _dweight, _dbias, _norm| {
+        (x.clone(), weight.clone(), mean.clone(), y.clone())
+    })]
+    fn kernel_norm_add_backward_onto(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        dweight: FloatTensor<Self>,
+        dbias: FloatTensor<Self>,
+        norm: Norm,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, w, b, residual) =
+            Self::kernel_norm_add_backward(dy, x, y, weight, mean, variance, norm);
+        (x, Self::float_add(w, dweight), Self::float_add(b, dbias), residual)
+    }
 
     /// `scale · x + shift` per channel, then ReLU if wanted, without gradient.
     #[fusion(dtype = x, shape = x)]

@@ -20,7 +20,7 @@ use reference::Sum;
 use selfsame_kernels::{
     BatchNormOptions, BatchNormOutput, Precision, Running, SgdStep, Together, autocast, batch_norm,
     conv2d, global_avg_pool, linear, max_pool2d, moving_average, not_finite, sgd_step,
-    thread_ranks, together, update_norms,
+    sharing_weights, thread_ranks, together, update_norms,
 };
 
 fn devices() -> Vec<Device> {
@@ -318,6 +318,41 @@ proptest! {
         side in (2usize..11, 2usize..11), with_residual in any::<bool>(),
     ) {
         check_norm(seed, [batch, channels, side.0, side.1], with_residual);
+    }
+}
+
+/// Several batches go through the same weights, with and without a residual: the weights get the sum of what they get from each, to
+/// the bit.
+#[test]
+fn gradients_of_shared_weights_add_up() {
+    for device in devices() {
+        for (seed, [batch, side, from, to, kernel]) in
+            [[5, 7, 3, 8, 3], [40, 6, 16, 4, 1], [1, 9, 12, 20, 3]].into_iter().enumerate()
+        {
+            let random = |i: u64, shape: [usize; 4]| {
+                let values = normal(seed as u64 * 10 + i, shape.iter().product());
+                tensor(&values, shape, &device)
+            };
+            let weight = random(0, [to, from, kernel, kernel]).require_grad();
+            let gamma = random(1, [to, 1, 1, 1]).reshape([to]).detach().require_grad();
+            let beta = random(2, [to, 1, 1, 1]).reshape([to]).detach().require_grad();
+            let dy = random(3, [batch, side, side, to]);
+            let loss = |i: u64, with_residual: bool| {
+                let x = random(4 + i, [batch, side, side, from]);
+                let y = conv2d(x, weight.clone(), options(1, kernel / 2, 1));
+                let residual = with_residual.then(|| random(7, [batch, side, side, to]));
+                (norm_relu(y, gamma.clone(), beta.clone(), residual).output * dy.clone()).sum()
+            };
+            let [a, b] = [(0, false), (1, true)].map(|(i, residual)| loss(i, residual).backward());
+            let both = sharing_weights(|| loss(0, false) + loss(1, true)).backward();
+            let sum = |of: &dyn Fn(&Gradients) -> Vec<f32>| {
+                let sum: Vec<f32> = of(&a).iter().zip(of(&b)).map(|(a, b)| a + b).collect();
+                assert_eq!(of(&both), sum, "{device:?}");
+            };
+            sum(&|g| values(weight.grad(g).unwrap()));
+            sum(&|g| values(gamma.grad(g).unwrap()));
+            sum(&|g| values(beta.grad(g).unwrap()));
+        }
     }
 }
 

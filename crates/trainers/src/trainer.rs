@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
-use selfsame_kernels::{current_ranks, on_workers};
+use selfsame_kernels::{current_ranks, on_workers, sharing_weights};
 use selfsame_losses::{l2_normalize, sums};
 
 use crate::figures::{Figures, Unread};
@@ -344,7 +344,7 @@ impl<M: Method> Trainer<M> {
         let mut images = 0;
         for views in micro_batches {
             images += views.images() * ranks.as_ref().map_or(1, |ranks| ranks.count());
-            let out = self.method.loss(views.on_device(&self.device), at);
+            let out = sharing_weights(|| self.method.loss(views.on_device(&self.device), at));
             // Dividing before the backward pass makes the accumulated gradient the mean.
             let loss = out.loss / count;
             let gradients = loss.backward();

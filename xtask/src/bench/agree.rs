@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use clap::Args;
 use selfsame_data::{Shard, Splits};
-use selfsame_kernels::autocast;
+use selfsame_kernels::{autocast, sharing_weights};
 use selfsame_models::named::{NamedVisitor, visit_named};
 use selfsame_trainers::{Flow, Hooks, Method, Position, StepReport, Trainer, ViewSource, Views};
 use serde::Serialize;
@@ -247,7 +247,8 @@ impl MethodTask for FirstGradients<'_> {
         let views = Views::OnHost { pixels, shape }.on_device(&self.run.autodiff());
         let at = Position { step: 0, steps: 1 };
         let gradients = autocast(config.precision.into(), || {
-            GradientsParams::from_grads(method.loss(views, at).loss.backward(), &method)
+            let loss = sharing_weights(|| method.loss(views, at)).loss;
+            GradientsParams::from_grads(loss.backward(), &method)
         });
         let mut collect = Collect { gradients, values: Gradients::new() };
         visit_named(&method, &mut collect);

@@ -4,12 +4,15 @@
 //! On tensor cores they are `cubek`'s implicit matrix products, which read these tensors where they lie. Where a device has none, or
 //! `cubek` has no kernel for a shape, the plain kernels below compute them.
 
+use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Shape};
+use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
 use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
 use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 use cubek::convolution::{
     AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs, Strategy, launch_ref,
@@ -17,7 +20,7 @@ use cubek::convolution::{
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
 use cubek::std::InputBinding;
 
-use super::grid::{buffer, vector};
+use super::grid::{buffer, previous_power_of_two, sum_over_rows, units, value_or_zero, vector};
 use super::{dense, element, elementwise, empty};
 use crate::conv::Geometry;
 
@@ -69,8 +72,13 @@ pub fn input_gradient(dy: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeT
     dx
 }
 
-/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read weights.
-pub fn weight_gradient(x: CubeTensor, dy: CubeTensor, g: &Geometry) -> CubeTensor {
+/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read weights; added to the sum so far.
+pub fn weight_gradient(
+    x: CubeTensor,
+    dy: CubeTensor,
+    so_far: Option<CubeTensor>,
+    g: &Geometry,
+) -> CubeTensor {
     let (x, dy) = (dense(x), dense(dy));
     let dims = [g.channels_out, g.kernel, g.kernel, g.channels_in];
     let dw = empty(&x, Shape::new(dims), DType::F32);
@@ -79,36 +87,43 @@ pub fn weight_gradient(x: CubeTensor, dy: CubeTensor, g: &Geometry) -> CubeTenso
         ConvolutionInputs::BackwardWeight { input, out_grad, weight_grad }
     });
     if launched {
-        return permute_nhwc_to_nchw(dw);
+        let dw = permute_nhwc_to_nchw(dw);
+        // The products only write.
+        return match so_far {
+            Some(so_far) => CubeBackend::float_add(dw, so_far),
+            None => dw,
+        };
     }
+    let so_far = so_far.map(channels_last);
     let vector = vector(&x.client, g.channels_in, x.elem_size());
-    let elements = dw.meta.num_elements();
-    // Weights are few and the positions to sum over many: several units share a weight's.
-    let parts = (UNITS_TO_FILL * vector).div_ceil(elements).min(g.batch);
-    let partial = match parts {
-        1 => dw.clone(),
-        _ => empty(&x, Shape::new([parts, elements]), DType::F32),
-    };
-    let (count, dim) = elementwise(&x.client, elements * parts / vector);
+    let columns = dw.meta.num_elements() / vector;
+    // Weights are few and the positions to sum over many: several units of a cube share a weight's. The others of the cube read
+    // what lies next to it.
+    let shares = UNITS_TO_FILL.div_ceil(columns).min(g.batch).max(1);
+    let units = previous_power_of_two(units(&x.client));
+    let lanes = LANES.min(g.channels_in / vector);
+    let rows = previous_power_of_two(shares.min(units.div_ceil(lanes)));
+    let dim = CubeDim::new_2d((units / rows) as u32, rows as u32);
     weight_gradient_kernel::launch(
         &x.client,
-        count,
+        calculate_cube_count_elemwise(&x.client, columns * rows, dim),
         dim,
         vector,
         buffer(&x),
         buffer(&dy),
-        buffer(&partial),
+        so_far.as_ref().map(buffer).into(),
+        buffer(&dw),
         sizes(g, vector),
         g.batch,
-        parts,
+        units,
+        rows,
         element(&x),
     );
-    if parts > 1 {
-        let (count, dim) = elementwise(&x.client, elements);
-        add_parts::launch(&x.client, count, dim, buffer(&partial), buffer(&dw), parts);
-    }
     permute_nhwc_to_nchw(dw)
 }
+
+/// Vectors of weights of a cube at least, unless there are so few of one tap.
+const LANES: usize = 8;
 
 /// Units that keep a GPU busy.
 const UNITS_TO_FILL: usize = 1 << 16;
@@ -276,28 +291,30 @@ fn input_gradient_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each vector of weights and each share of the batch.
+/// A unit for each vector of weights and each share of the batch; the first of a weight's units adds up.
 #[cube(launch)]
 fn weight_gradient_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
     dy: &[F],
-    partial: &mut [Vector<f32, N>],
+    so_far: ComptimeOption<&[Vector<f32, N>]>,
+    dw: &mut [Vector<f32, N>],
     sizes: Sizes,
     batch: usize,
-    parts: usize,
+    #[comptime] units: usize,
+    #[comptime] rows: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS < partial.len() {
-        let column = ABSOLUTE_POS % sizes.columns_in;
-        let rest = ABSOLUTE_POS / sizes.columns_in;
+    let lanes = comptime!(units / rows);
+    let at = CUBE_POS * lanes + UNIT_POS_X as usize;
+    let mut sum = Vector::<f32, N>::new(0.0);
+    if at < dw.len() {
+        let column = at % sizes.columns_in;
+        let rest = at / sizes.columns_in;
         let v = rest % sizes.kernel;
         let rest = rest / sizes.kernel;
         let u = rest % sizes.kernel;
-        let rest = rest / sizes.kernel;
-        let channel = rest % sizes.channels_out;
-        let part = rest / sizes.channels_out;
-        let mut sum = Vector::<f32, N>::new(0.0);
-        let mut image = part;
+        let channel = rest / sizes.kernel;
+        let mut image = UNIT_POS_Y as usize;
         while image < batch {
             for row in 0..sizes.height_out {
                 let i = row * sizes.stride + u - sizes.padding;
@@ -314,19 +331,11 @@ fn weight_gradient_kernel<F: Float, N: Size>(
                     }
                 }
             }
-            image += parts;
+            image += rows;
         }
-        partial[ABSOLUTE_POS] = sum;
     }
-}
-
-#[cube(launch)]
-fn add_parts(partial: &[f32], sums: &mut [f32], parts: usize) {
-    if ABSOLUTE_POS < sums.len() {
-        let mut sum = f32::new(0.0);
-        for part in 0..parts {
-            sum += partial[part * sums.len() + ABSOLUTE_POS];
-        }
-        sums[ABSOLUTE_POS] = sum;
+    let sum = sum_over_rows::<N>(sum, units, rows);
+    if UNIT_POS_Y == 0 && at < dw.len() {
+        dw[at] = sum + value_or_zero::<f32, N>(&so_far, at);
     }
 }

@@ -35,7 +35,7 @@ impl Grid {
         let vector = vector(client, channels, element_size);
         let columns = channels / vector;
         let hardware = &client.properties().hardware;
-        let units = UNITS.min(hardware.max_units_per_cube as usize).max(1);
+        let units = units(client);
         let lanes = columns.next_power_of_two().min(32).min(units);
         let rows = previous_power_of_two((units / lanes).min(positions.next_power_of_two()));
         let processors = hardware.num_streaming_multiprocessors.unwrap_or(16) as usize;
@@ -66,7 +66,12 @@ pub fn vector(client: &Client, channels: usize, element_size: usize) -> usize {
     sizes.filter(|size| channels.is_multiple_of(*size)).max().unwrap_or(1)
 }
 
-fn previous_power_of_two(n: usize) -> usize {
+/// Units of one cube, of a kernel that sums over them.
+pub fn units(client: &Client) -> usize {
+    UNITS.min(client.properties().hardware.max_units_per_cube as usize).max(1)
+}
+
+pub fn previous_power_of_two(n: usize) -> usize {
     if n.is_power_of_two() { n } else { n.next_power_of_two() / 2 }
 }
 
@@ -104,4 +109,18 @@ pub fn sum_over_rows<N: Size>(
     // Nobody writes what the next call puts there before all have read.
     sync_cube();
     sum
+}
+
+/// The value there, or 0 if there is no such tensor.
+#[cube]
+pub fn value_or_zero<F: Float, N: Size>(
+    values: &ComptimeOption<&[Vector<F, N>]>,
+    at: usize,
+) -> Vector<f32, N> {
+    #[comptime]
+    let value = match values {
+        ComptimeOption::Some(values) => Vector::<f32, N>::cast_from(values[at]),
+        ComptimeOption::None => Vector::<f32, N>::new(0.0),
+    };
+    value
 }

@@ -68,6 +68,35 @@ fn operand(x: CubeTensor, precision: Precision) -> CubeTensor {
     }
 }
 
+/// Gradients with respect to x, weight and bias, the latter two added to the sums so far.
+fn norm_backward(
+    dy: CubeTensor,
+    x: CubeTensor,
+    [weight, bias, mean, variance]: [CubeTensor; 4],
+    so_far: Option<[CubeTensor; 2]>,
+    norm: &Norm,
+) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let mask = if norm.relu { norm::Mask::Again(bias) } else { norm::Mask::Nothing };
+    let saved = norm::Saved { weight, mean, variance, epsilon: norm.epsilon };
+    let gradients = norm::backward(dy, x, mask, saved, so_far, false);
+    (gradients.x, gradients.weight, gradients.bias)
+}
+
+/// [`norm_backward`] where there was a residual, and its gradient.
+fn norm_add_backward(
+    dy: CubeTensor,
+    [x, y]: [CubeTensor; 2],
+    [weight, mean, variance]: [CubeTensor; 3],
+    so_far: Option<[CubeTensor; 2]>,
+    norm: &Norm,
+) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
+    let mask = if norm.relu { norm::Mask::Output(y) } else { norm::Mask::Nothing };
+    let saved = norm::Saved { weight, mean, variance, epsilon: norm.epsilon };
+    let gradients = norm::backward(dy.clone(), x, mask, saved, so_far, true);
+    let residual = gradients.residual.unwrap_or(dy);
+    (gradients.x, gradients.weight, gradients.bias, residual)
+}
+
 impl KernelOps for CubeBackend {
     fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
         dense(operand(x, precision))
@@ -103,7 +132,19 @@ impl KernelOps for CubeBackend {
         conv: Conv,
     ) -> FloatTensor<Self> {
         let g = geometry::<Self>(&x, &weight, conv);
-        conv::weight_gradient(operand(x, conv.precision), operand(dy, conv.precision), &g)
+        conv::weight_gradient(operand(x, conv.precision), operand(dy, conv.precision), None, &g)
+    }
+
+    fn kernel_conv2d_weight_onto(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        so_far: FloatTensor<Self>,
+        conv: Conv,
+    ) -> FloatTensor<Self> {
+        let g = geometry::<Self>(&x, &weight, conv);
+        let (x, dy) = (operand(x, conv.precision), operand(dy, conv.precision));
+        conv::weight_gradient(x, dy, Some(so_far), &g)
     }
 
     fn kernel_linear(
@@ -163,10 +204,21 @@ impl KernelOps for CubeBackend {
         variance: FloatTensor<Self>,
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let mask = if norm.relu { norm::Mask::Again(bias) } else { norm::Mask::Nothing };
-        let saved = norm::Saved { weight, mean, variance, epsilon: norm.epsilon };
-        let gradients = norm::backward(dy, x, mask, saved, false);
-        (gradients.x, gradients.weight, gradients.bias)
+        norm_backward(dy, x, [weight, bias, mean, variance], None, &norm)
+    }
+
+    fn kernel_norm_backward_onto(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        dweight: FloatTensor<Self>,
+        dbias: FloatTensor<Self>,
+        norm: Norm,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm_backward(dy, x, [weight, bias, mean, variance], Some([dweight, dbias]), &norm)
     }
 
     fn kernel_norm_add_backward(
@@ -178,11 +230,21 @@ impl KernelOps for CubeBackend {
         variance: FloatTensor<Self>,
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let mask = if norm.relu { norm::Mask::Output(y) } else { norm::Mask::Nothing };
-        let saved = norm::Saved { weight, mean, variance, epsilon: norm.epsilon };
-        let gradients = norm::backward(dy.clone(), x, mask, saved, true);
-        let residual = gradients.residual.unwrap_or(dy);
-        (gradients.x, gradients.weight, gradients.bias, residual)
+        norm_add_backward(dy, [x, y], [weight, mean, variance], None, &norm)
+    }
+
+    fn kernel_norm_add_backward_onto(
+        dy: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        dweight: FloatTensor<Self>,
+        dbias: FloatTensor<Self>,
+        norm: Norm,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm_add_backward(dy, [x, y], [weight, mean, variance], Some([dweight, dbias]), &norm)
     }
 
     fn kernel_scale_shift(

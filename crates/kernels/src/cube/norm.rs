@@ -6,7 +6,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::grid::{Grid, buffer, sum_over_rows};
+use super::grid::{Grid, buffer, sum_over_rows, value_or_zero};
 use super::{dense, element, empty, of_type};
 use crate::ops::{Norm, Normalized, unbias};
 
@@ -87,12 +87,13 @@ pub fn forward(
     (y, mean, variance, new_mean, new_variance)
 }
 
-/// Gradients from that of the output, `dy`.
+/// Gradients from that of the output, `dy`; those of γ and β added to the sums so far.
 pub fn backward(
     dy: CubeTensor,
     x: CubeTensor,
     mask: Mask,
     saved: Saved,
+    so_far: Option<[CubeTensor; 2]>,
     with_residual: bool,
 ) -> Gradients {
     let (dy, x) = (dense(of_type(dy, x.dtype)), dense(x));
@@ -127,6 +128,8 @@ pub fn backward(
     );
     let dx = like(&x);
     let (dweight, dbias) = (channels(&x), channels(&x));
+    let (dweight_so_far, dbias_so_far): (Option<CubeTensor>, Option<CubeTensor>) =
+        so_far.map(|sums| sums.map(dense).into()).unzip();
     // Without ReLU the gradient of the residual is `dy` itself.
     let dresidual = (with_residual && masked != Masked::Nothing).then(|| like(&x));
     input_gradient::launch(
@@ -146,6 +149,8 @@ pub fn backward(
         buffer(&dweight),
         buffer(&dbias),
         dresidual.as_ref().map(buffer).into(),
+        dweight_so_far.as_ref().map(buffer).into(),
+        dbias_so_far.as_ref().map(buffer).into(),
         grid.positions,
         grid.columns,
         epsilon as f32,
@@ -370,20 +375,6 @@ fn normalize<F: Float, N: Size>(
     }
 }
 
-/// The value there, or 0 if there is no such tensor.
-#[cube]
-fn value_or_zero<F: Float, N: Size>(
-    residual: &ComptimeOption<&[Vector<F, N>]>,
-    at: usize,
-) -> Vector<f32, N> {
-    #[comptime]
-    let added = match residual {
-        ComptimeOption::Some(residual) => Vector::<f32, N>::cast_from(residual[at]),
-        ComptimeOption::None => Vector::<f32, N>::new(0.0),
-    };
-    added
-}
-
 #[cube(launch)]
 fn scaled<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -483,7 +474,7 @@ fn shift<N: Size>(
     value_or_zero::<f32, N>(bias, column) - center * scale
 }
 
-/// `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`, and the sums as the gradients of β and γ.
+/// `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`, and the sums as the gradients of β and γ, added to those so far.
 #[cube(launch)]
 fn input_gradient<F: Float, N: Size>(
     dy: &[Vector<F, N>],
@@ -498,6 +489,8 @@ fn input_gradient<F: Float, N: Size>(
     dweight: &mut [Vector<f32, N>],
     dbias: &mut [Vector<f32, N>],
     mut dresidual: ComptimeOption<&mut [Vector<F, N>]>,
+    dweight_so_far: ComptimeOption<&[Vector<f32, N>]>,
+    dbias_so_far: ComptimeOption<&[Vector<f32, N>]>,
     positions: usize,
     columns: usize,
     epsilon: f32,
@@ -511,8 +504,8 @@ fn input_gradient<F: Float, N: Size>(
     let products = total::<N>(sums, column, columns, 1usize, units, rows);
     if column < columns {
         if ABSOLUTE_POS_Y == 0 {
-            dbias[column] = sum;
-            dweight[column] = products;
+            dbias[column] = sum + value_or_zero::<f32, N>(&dbias_so_far, column);
+            dweight[column] = products + value_or_zero::<f32, N>(&dweight_so_far, column);
         }
         let count = Vector::<f32, N>::new(f32::cast_from(positions));
         let (sum, products) = (sum / count, products / count);

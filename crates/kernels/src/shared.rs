@@ -1,0 +1,74 @@
+//! Weights that several batches go through before one backward pass.
+
+use std::cell::Cell;
+
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend};
+
+thread_local! {
+    static SHARED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a forward pass in which several batches go through the same weights, two views say: on a GPU their second gradients are
+/// then added to the first by the kernels that compute them, and not by Burn in a pass of its own. Gradients are the same.
+///
+/// What `f` computes on this thread **has to be differentiated**, or the graph may keep it until the weights are differentiated
+/// by something else.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use selfsame_kernels::{linear, sharing_weights};
+///
+/// let device = Device::flex().autodiff();
+/// let w = Tensor::<2>::ones([2, 2], &device).require_grad();
+/// let view = || Tensor::<2>::ones([3, 2], &device);
+/// let loss = sharing_weights(|| linear(view(), w.clone(), None) + linear(view(), w.clone(), None));
+/// assert_eq!(w.grad(&loss.sum().backward()).unwrap().sum().into_scalar::<f32>(), 24.0);
+/// ```
+pub fn sharing_weights<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SHARED.set(self.0);
+        }
+    }
+    let _restore = Restore(SHARED.replace(true));
+    f()
+}
+
+/// A parameter's place in the graph, by which a backward step finds the sum of the gradients that it has so far.
+///
+/// Burn's interface finds a gradient by its tensor alone. A tensor in a step's state counts as one that somebody still needs, so a
+/// graph that nobody differentiates would never be forgotten: hence only within [`sharing_weights`].
+#[derive(Debug, Clone)]
+pub struct Parameter<B: Backend>(Option<FloatTensor<Autodiff<B>>>);
+
+impl<B: Backend> Parameter<B> {
+    pub fn new(tensor: &FloatTensor<Autodiff<B>>) -> Self {
+        Self(SHARED.get().then(|| tensor.clone()))
+    }
+
+    /// The sum of the gradients so far, taken out: what is registered next is not added to it.
+    pub fn take(&self, gradients: &mut Gradients) -> Option<FloatTensor<B>> {
+        self.0.as_ref()?.grad_remove(gradients)
+    }
+
+    /// Those of two, if both have one.
+    pub fn take_both([a, b]: [&Self; 2], gradients: &mut Gradients) -> Option<[FloatTensor<B>; 2]> {
+        match (a.take(gradients), b.take(gradients)) {
+            (Some(a), Some(b)) => Some([a, b]),
+            (of_a, of_b) => {
+                a.put_back(of_a, gradients);
+                b.put_back(of_b, gradients);
+                None
+            }
+        }
+    }
+
+    fn put_back(&self, gradient: Option<FloatTensor<B>>, gradients: &mut Gradients) {
+        if let Some((tensor, gradient)) = self.0.as_ref().zip(gradient) {
+            gradients.register::<B>(tensor.id(), gradient);
+        }
+    }
+}
