@@ -38,12 +38,10 @@
 
 mod arithmetic;
 mod autodiff;
-mod collective;
 mod conv;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod cube;
 #[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
-mod exchange;
 mod host;
 mod linear;
 mod machine;
@@ -70,10 +68,10 @@ use burn::tensor::activation::relu;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
-pub use collective::{DeviceSums, connected};
-pub use exchange::{all_gather, all_sum};
 pub use machine::{peak_bandwidth, peak_flops};
 pub use precision::{Precision, autocast};
+pub use ranks::collective::{DeviceSums, connected};
+pub use ranks::exchange::{all_gather, all_sum};
 pub use ranks::{Ranks, Together, current_ranks, device_ranks, thread_ranks, together};
 pub use shared::sharing_weights;
 pub use updates::{

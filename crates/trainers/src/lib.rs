@@ -12,54 +12,40 @@
 //! Under [`together`](selfsame_kernels::together) a [`Trainer`] is one of several ranks, each with its part of every
 //! batch, which end with the weights that one process with whole batches would have had.
 
-mod barlow_twins;
-mod branch;
-mod byol;
 mod check;
-mod checkpoint;
 mod checkpoints;
-mod dino;
-mod ema;
 mod error;
 mod figures;
 mod finite;
-mod lejepa;
-mod method;
-mod moco_v3;
+mod methods;
 mod optimizer;
 mod ranks;
 mod schedule;
-mod seal;
-mod simclr;
-mod simsiam;
-mod snapshot;
 mod supervised;
 mod trainer;
-mod vicreg;
-mod w_mse;
 
-pub use barlow_twins::{BarlowTwins, BarlowTwinsConfig};
-pub use branch::Branch;
-pub use byol::{Byol, ByolConfig};
-pub use checkpoint::{
+pub use checkpoints::checkpoint::{
     Checkpoint, CheckpointHeader, RunRecord, UNFINISHED, remove_unfinished, replace_file,
 };
+pub use checkpoints::snapshot::Snapshot;
 pub use checkpoints::{Checkpoints, SetAside};
-pub use dino::{Dino, DinoConfig};
-pub use ema::update_target;
 pub use error::TrainError;
-pub use lejepa::{LeJepa, LeJepaConfig};
-pub use method::{Method, MethodLoss, Position, Projections};
-pub use moco_v3::{MocoV3, MocoV3Config};
+pub use methods::barlow_twins::{BarlowTwins, BarlowTwinsConfig};
+pub use methods::branch::Branch;
+pub use methods::byol::{Byol, ByolConfig};
+pub use methods::dino::{Dino, DinoConfig};
+pub use methods::ema::update_target;
+pub use methods::lejepa::{LeJepa, LeJepaConfig};
+pub use methods::moco_v3::{MocoV3, MocoV3Config};
+pub use methods::simclr::{SimClr, SimClrConfig};
+pub use methods::simsiam::{SimSiam, SimSiamConfig};
+pub use methods::vicreg::{VicReg, VicRegConfig};
+pub use methods::w_mse::{WMse, WMseConfig};
+pub use methods::{Method, MethodLoss, Position, Projections};
 pub use optimizer::{AdamW, Lars, Optimizer, OptimizerConfig, Rule, Sgd, TrustRatio};
 pub use schedule::{LearningRate, MomentumTau, TauSchedule};
-pub use simclr::{SimClr, SimClrConfig};
-pub use simsiam::{SimSiam, SimSiamConfig};
-pub use snapshot::Snapshot;
 pub use supervised::{
     Classifier, LabelledBatch, LabelledSource, SupervisedConfig, SupervisedReport,
     SupervisedTrainer, cross_entropy, predicted_classes,
 };
 pub use trainer::{Flow, Hooks, Outcome, StepReport, Trainer, TrainerConfig, ViewSource, Views};
-pub use vicreg::{VicReg, VicRegConfig};
-pub use w_mse::{WMse, WMseConfig};

@@ -35,8 +35,8 @@ use crate::features::weights::load_encoder;
 use crate::methods::{MethodTask, with_method};
 use crate::observer::{Observer, Voice};
 use crate::page;
+use crate::run::folder::origin::Origin;
 use crate::run::folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
-use crate::run::origin::Origin;
 use crate::settings::{RunConfig, images_at};
 
 use bounds::Bounds;

@@ -9,8 +9,8 @@ use crate::evaluation::checkup::{self, Examination};
 use crate::evaluation::judge::{Evaluation, Judge};
 use crate::hex::hex;
 use crate::observer::{Evaluated, Voice};
+use crate::run::folder::metrics::Metrics;
 use crate::run::folder::peak_rss_bytes;
-use crate::run::metrics::Metrics;
 use crate::settings::RunConfig;
 
 use super::clock::{Clock, Phase, Seconds};

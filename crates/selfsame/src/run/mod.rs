@@ -1,22 +1,16 @@
 //! A run: an encoder is trained on images without their labels, judged, and left in a folder.
 
 mod clock;
-pub(crate) mod failure;
 pub(crate) mod folder;
 mod follower;
 mod hooks;
 mod interrupt;
-mod judged;
-pub(crate) mod metrics;
-pub(crate) mod origin;
 mod pace;
 mod progress;
 mod replay;
 mod request;
 mod rescue;
-mod saved;
 mod session;
-mod summary;
 mod training;
 
 use std::sync::Arc;
@@ -35,19 +29,19 @@ use crate::observer::{Event, Voice};
 use crate::settings::RunConfig;
 use crate::words::count;
 use clock::Clock;
+use folder::origin::Origin;
+use folder::saved::{self, Saved};
 use folder::{RunFolder, SKIPPED, find};
 use follower::Follower;
-use origin::Origin;
 use rescue::{Rescue, or_lost};
-use saved::Saved;
 use session::Session;
 
 pub use clock::{Phase, Seconds};
-pub use failure::Failure;
+pub use folder::failure::Failure;
+pub use folder::summary::Summary;
 pub use interrupt::{Asked, Interrupt};
 pub use replay::{Replayed, replay};
 pub use request::{Finished, Run, Start};
-pub use summary::Summary;
 
 pub use session::Doctor;
 pub use training::{Place, Training, loader, trainer_config};

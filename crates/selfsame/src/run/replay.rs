@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Trainer};
 
-use super::failure::{Failure, Saved, read};
+use super::folder::failure::{Failure, Saved, read};
 use super::trainer_config;
 use crate::error::Result;
 use crate::evaluation::run_config;

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::Summary;
 use super::clock::{Clock, Phase, Seconds};
+use super::folder::judged::{After, Baselines, Ended, Judged};
+use super::folder::saved::Saved;
 use super::follower::all_skipped;
 use super::hooks::{RunHooks, RunState, images_key};
-use super::judged::{After, Baselines, Ended, Judged};
 use super::pace::Pace;
 use super::progress::Progress;
-use super::saved::Saved;
 use super::training::{OnDevice, Place, Training, loader, source};
 use crate::error::Interrupted;
 use crate::evaluation::checkup::{Checkup, Examination, Untrained};
@@ -25,9 +25,9 @@ use crate::features::cache::FeatureCache;
 use crate::features::preprocessing::Preprocessing;
 use crate::methods::MethodTask;
 use crate::page::{self, Material};
-use crate::run::failure::Failure;
+use crate::run::folder::failure::Failure;
+use crate::run::folder::metrics::Metrics;
 use crate::run::folder::{ENCODER, RunFolder, SKIPPED, git_commit, peak_rss_bytes};
-use crate::run::metrics::Metrics;
 use crate::settings::RunConfig;
 use crate::words::{count, pasted, reasons};
 

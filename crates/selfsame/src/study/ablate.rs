@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::budget::Budget;
 use super::chance::{doubt, doubt_of_collapse};
-use super::claims::{Judged, claim as judged, legend};
-use super::compare_page::{baselines, circumstances};
+use super::conclusions::claims::{Judged, claim as judged, legend};
+use super::conclusions::recommendation::{advice, beats};
 use super::figures::{Repeats, accuracy, against, finished, rounded};
-use super::publish::{default_folder, publish};
-use super::recommendation::{advice, beats};
+use super::pages::compare::{baselines, circumstances};
+use super::pages::publish::{default_folder, publish};
 use super::trials::{Outcome, StudyFolder, Trial};
 use super::variants::{AS_IT_IS, Expected, GROUPS, Variant, variants};
 use super::{Studied, StudyOptions};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::ablate::record;
 use super::budget::Budget;
-use super::compare_page::page;
 use super::comparison::{Comparison, Group};
 use super::figures::Repeats;
-use super::method_chart::method_chart;
-use super::publish::{default_folder, publish};
+use super::pages::compare::page;
+use super::pages::method_chart::method_chart;
+use super::pages::publish::{default_folder, publish};
 use super::trials::{StudyFolder, Trial};
 use super::{Studied, StudyOptions};
 use crate::error::{Result, usage};

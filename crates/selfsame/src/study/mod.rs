@@ -7,17 +7,14 @@
 mod ablate;
 mod budget;
 mod chance;
-mod claims;
 mod compare;
-mod compare_page;
 mod comparison;
+mod conclusions;
 mod figures;
 #[cfg(test)]
 mod made_up;
 mod measured;
-mod method_chart;
-mod publish;
-mod recommendation;
+mod pages;
 mod trials;
 mod variants;
 

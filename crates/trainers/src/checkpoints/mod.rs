@@ -1,6 +1,12 @@
+//! What a run leaves to go on from, and which of it is kept.
+
+pub(crate) mod checkpoint;
+mod seal;
+pub(crate) mod snapshot;
+
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::remove_unfinished;
+use crate::checkpoints::checkpoint::remove_unfinished;
 use crate::{Checkpoint, Method, RunRecord, Snapshot, TrainError};
 
 const PREFIX: &str = "step-";

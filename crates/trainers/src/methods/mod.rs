@@ -1,3 +1,17 @@
+//! The methods, a file each that reads like its paper's algorithm box, and what all of them are.
+
+pub(crate) mod barlow_twins;
+pub(crate) mod branch;
+pub(crate) mod byol;
+pub(crate) mod dino;
+pub(crate) mod ema;
+pub(crate) mod lejepa;
+pub(crate) mod moco_v3;
+pub(crate) mod simclr;
+pub(crate) mod simsiam;
+pub(crate) mod vicreg;
+pub(crate) mod w_mse;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_models::Encoder;

@@ -1,5 +1,12 @@
 //! A run on disk: complete in itself and readable by other tools.
 
+pub mod failure;
+pub mod judged;
+pub mod metrics;
+pub mod origin;
+pub mod saved;
+pub mod summary;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,8 @@
 //! Several processes or threads that train one network on parts of a batch.
 
+pub(crate) mod collective;
+pub(crate) mod exchange;
+
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
@@ -7,7 +10,7 @@ use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use burn::tensor::Device;
 use bytemuck::AnyBitPattern;
 
-use crate::collective::{Collective, DeviceSums};
+use crate::ranks::collective::{Collective, DeviceSums};
 
 /// Processes (or threads) that train together, each on its part of every batch. A single process is the case of one.
 ///

@@ -7,8 +7,8 @@ use selfsame_models::layers::Linear;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::branch::momentum_copy;
 use crate::check;
+use crate::methods::branch::momentum_copy;
 use crate::ranks::{gather_rows, mean_over_ranks};
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,

@@ -7,7 +7,7 @@ use selfsame_models::weights::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::seal::{self, intact};
+use crate::checkpoints::seal::{self, intact};
 use crate::{Method, Snapshot, TrainError, Trainer};
 
 /// Raised whenever an older program could misread a newer file.

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 use selfsame_eval::{Level, MeanDeviation};
 use selfsame_report::{Claim, ClaimOutcome};
 
-use super::chance::{
-    Estimate, LEAST_RUNS, LEAST_STEPS, LEAST_STEPS_TO_COLLAPSE, doubt, doubt_of_collapse,
-};
-use super::comparison::{Comparison, Group};
-use super::figures::{Repeats, accuracy};
 use crate::run::Summary;
 use crate::settings::Method;
+use crate::study::chance::{
+    Estimate, LEAST_RUNS, LEAST_STEPS, LEAST_STEPS_TO_COLLAPSE, doubt, doubt_of_collapse,
+};
+use crate::study::comparison::{Comparison, Group};
+use crate::study::figures::{Repeats, accuracy};
 use crate::words::count;
 
 /// Runs of one method must all be faster than those of the other by this factor: the same run again, on a machine that
@@ -222,9 +222,9 @@ fn beats(comparison: &Comparison, method: Method, baseline: Baseline) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{at_batch_sizes, collapse, comparison, outcomes};
-    use super::super::trials::Outcome;
     use super::*;
+    use crate::study::made_up::{at_batch_sizes, collapse, comparison, outcomes};
+    use crate::study::trials::Outcome;
 
     /// The outcome and evidence of the one claim that says this.
     fn found(comparison: &Comparison, about: &str) -> (ClaimOutcome, String) {

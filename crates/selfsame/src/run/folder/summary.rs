@@ -6,8 +6,8 @@ use anyhow::Context;
 use selfsame_eval::Diagnosis;
 use serde::{Deserialize, Serialize};
 
-use super::clock::{Phase, Seconds};
 use crate::evaluation::checkup::told;
+use crate::run::clock::{Phase, Seconds};
 use crate::run::folder::{ENCODER, REPORT, RunFolder, SUMMARY};
 use crate::words::count;
 

@@ -3,20 +3,20 @@
 use selfsame_eval::MeanDeviation;
 use selfsame_report::{Cell, Chart, Line, Study, Table};
 
-use super::StudyOptions;
-use super::budget::Budget;
-use super::claims::{claims, legend};
-use super::compare::Planned;
-use super::comparison::{Comparison, Group};
-use super::figures::{Repeats, accuracy, accuracy_cell, finished, leaders, range, rounded};
-use super::measured::{Measured, Moment};
-use super::recommendation::recommendation;
-use super::trials::Outcome;
 use crate::page::machine::describe;
 use crate::run::Summary;
 use crate::run::folder::git_commit;
 use crate::settings::Method;
 use crate::settings::{OptimizerName, RunConfig};
+use crate::study::StudyOptions;
+use crate::study::budget::Budget;
+use crate::study::compare::Planned;
+use crate::study::comparison::{Comparison, Group};
+use crate::study::conclusions::claims::{claims, legend};
+use crate::study::conclusions::recommendation::recommendation;
+use crate::study::figures::{Repeats, accuracy, accuracy_cell, finished, leaders, range, rounded};
+use crate::study::measured::{Measured, Moment};
+use crate::study::trials::Outcome;
 use crate::words::count;
 
 pub fn page(

@@ -6,9 +6,9 @@ use selfsame_report::{Study, study};
 use serde::Serialize;
 use serde_json::json;
 
-use super::trials::StudyFolder;
 use crate::places;
 use crate::run::folder::replace;
+use crate::study::trials::StudyFolder;
 
 /// `index.html`, `README.md` with an SVG for each chart, `study.json` with every run's figures.
 pub fn publish(folder: &StudyFolder, page: &Study, runs: &impl Serialize) -> anyhow::Result<()> {

@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 
 use selfsame_eval::{Level, MeanDeviation};
 
-use super::budget::Budget;
-use super::chance::{Estimate, LEAST_STEPS, doubt};
-use super::comparison::{Comparison, Group};
-use super::figures::{Repeats, accuracy, against};
 use crate::run::Summary;
 use crate::settings::Method;
+use crate::study::budget::Budget;
+use crate::study::chance::{Estimate, LEAST_STEPS, doubt};
+use crate::study::comparison::{Comparison, Group};
+use crate::study::figures::{Repeats, accuracy, against};
 
 /// The answer, a paragraph each.
 pub fn recommendation(
@@ -309,10 +309,10 @@ fn listed(all: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{at_batch_sizes, collapse, comparison, outcomes};
-    use super::super::measured::Measured;
-    use super::super::trials::Outcome;
     use super::*;
+    use crate::study::made_up::{at_batch_sizes, collapse, comparison, outcomes};
+    use crate::study::measured::Measured;
+    use crate::study::trials::Outcome;
 
     const THREE: [Method; 3] = [Method::Byol, Method::SimClr, Method::BarlowTwins];
 

@@ -3,10 +3,10 @@
 use selfsame_eval::mean_and_deviation;
 use selfsame_report::{Chart, Line};
 
-use super::comparison::{Comparison, Group};
-use super::figures::range;
-use super::measured::Measured;
 use crate::settings::Method;
+use crate::study::comparison::{Comparison, Group};
+use crate::study::figures::range;
+use crate::study::measured::Measured;
 
 /// k-NN accuracy against epochs: means over the seeds, whiskers of one deviation.
 pub fn method_chart(comparison: &Comparison, method: Method) -> Chart {

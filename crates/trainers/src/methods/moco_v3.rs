@@ -5,8 +5,8 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::branch::{Branch, momentum_copy};
 use crate::check;
+use crate::methods::branch::{Branch, momentum_copy};
 use crate::ranks::gather_both;
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,

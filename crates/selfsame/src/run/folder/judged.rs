@@ -5,14 +5,14 @@ use sha2::{Digest, Sha256};
 
 use selfsame_data::Splits;
 
-use super::clock::Seconds;
-use super::hooks::images_key;
 use crate::evaluation::judge::Evaluation;
 use crate::hex::hex;
 use crate::observer::Voice;
+use crate::run::clock::Seconds;
 use crate::run::folder::{
     ENCODER, JUDGED, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, SUMMARY,
 };
+use crate::run::hooks::images_key;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
@@ -150,8 +150,8 @@ fn key(config: &RunConfig, data: &Splits) -> anyhow::Result<String> {
 mod tests {
     use selfsame_eval::{Features, Spread};
 
-    use super::super::clock::Phase;
     use super::*;
+    use crate::run::clock::Phase;
 
     #[test]
     fn figures_come_back_bit_for_bit() {

@@ -1,0 +1,5 @@
+//! What people look at after a study.
+
+pub mod compare;
+pub mod method_chart;
+pub mod publish;
