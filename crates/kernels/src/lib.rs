@@ -16,6 +16,8 @@
 //! the waiting for threads, and [`together`] takes batch norm's statistics over several processes, devices or threads
 //! ([`Ranks`]), which [`all_gather`] and [`all_sum`] exchange tensors between.
 //!
+//! [`sharing_weights`] spares GPUs the addition of gradients where two views go through the same weights.
+//!
 //! Results do not depend on the number of threads: every sum is taken in one fixed order, on a GPU in one for each
 //! kind of GPU.
 //!
