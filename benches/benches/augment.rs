@@ -1,4 +1,5 @@
-//! Two BYOL views of an image on one thread: the work of one image in a training batch. And whole batches by the loader.
+//! Two BYOL views of an image on one thread: the work of one image in a training batch. And whole
+//! batches by the loader.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -92,8 +93,8 @@ impl ImageDataset for Decoded {
     }
 }
 
-/// What the CPU does for a batch where it makes the views, and where it only draws them for a device to make
-/// (`views.on_device`), on all threads.
+/// What the CPU does for a batch where it makes the views, and where it only draws them for a
+/// device to make (`views.on_device`), on all threads.
 fn loader(c: &mut Criterion) {
     const BATCH: usize = 128;
     let mut group = c.benchmark_group("a batch of the loader");

@@ -1,6 +1,6 @@
 //! The kernels at the sizes of a CIFAR ResNet-18 of width 64, batch 64: each convolution's forward
-//! pass and its two gradients in f32 and bf16, linear layers, batch norm with ReLU and residual, and
-//! what plain Burn takes for the same where it is quick enough to wait for.
+//! pass and its two gradients in f32 and bf16, linear layers, batch norm with ReLU and residual,
+//! and what plain Burn takes for the same where it is quick enough to wait for.
 
 use std::hint::black_box;
 

@@ -119,7 +119,8 @@ fn errors(case: &Value) -> [f64; 2] {
     [value, of_gradients[0].max(of_gradients[1])]
 }
 
-/// Some elements relative to the largest of them; some projections and the norm relative to the norm.
+/// Some elements relative to the largest of them; some projections and the norm relative to the
+/// norm.
 fn gradient_error(ours: &[f32], expected: &Value) -> f64 {
     let numbers = |key: &str| -> Vec<f64> {
         expected[key].as_array().expect("numbers").iter().map(number).collect()

@@ -1,4 +1,5 @@
-//! The numbers that all reference inputs are made of: a hash of (seed, index), `reference/common.py`'s.
+//! The numbers that all reference inputs are made of: a hash of (seed, index),
+//! `reference/common.py`'s.
 
 /// `count` values in `[0, 1)`, multiples of 2⁻²⁴: SplitMix64 of (seed, index).
 pub fn unit(seed: u64, count: usize) -> Vec<f32> {

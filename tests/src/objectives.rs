@@ -1,4 +1,5 @@
-//! The losses that `reference/objectives.py` computes as `methods.safetensors`, and their comparison.
+//! The losses that `reference/objectives.py` computes as `methods.safetensors`, and their
+//! comparison.
 //!
 //! Shared by the tests in f32 and in f64, since a device's float type is fixed once per process.
 
@@ -136,7 +137,8 @@ pub fn pair(batch: usize, dim: usize, scale: f32, offset: f32) -> [Vec<f32>; 2] 
     [a, b]
 }
 
-/// Compares loss and gradients of every case of an objective with its reference; `device` is one with autodiff.
+/// Compares loss and gradients of every case of an objective with its reference; `device` is one
+/// with autodiff.
 ///
 /// Cases that `left_out` names are passed over.
 pub fn compare(

@@ -1,6 +1,6 @@
-//! Property-based tests of what the documentation of SimCLR's, MoCo v3's, SimSiam's, VICReg's, W-MSE's, DINO's and
-//! LeJEPA's losses promises, on both CPU backends. Their gradients are held against finite differences in f64, in
-//! `reference_f64`.
+//! Property-based tests of what the documentation of SimCLR's, MoCo v3's, SimSiam's, VICReg's,
+//! W-MSE's, DINO's and LeJEPA's losses promises, on both CPU backends. Their gradients are held
+//! against finite differences in f64, in `reference_f64`.
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use proptest::prelude::*;
@@ -40,7 +40,8 @@ fn temperature() -> impl Strategy<Value = f32> {
     prop_oneof![Just(0.5f32), Just(0.05)]
 }
 
-/// Enough images for whitening, in at least two dimensions: in one every direction is a sign, which may flip.
+/// Enough images for whitening, in at least two dimensions: in one every direction is a sign, which
+/// may flip.
 fn spanning<const N: usize>() -> impl Strategy<Value = [Batch; N]> {
     batches_of(24..48, 2..8)
 }
@@ -123,7 +124,8 @@ proptest! {
 
     #[test]
     fn cold_contrastive_losses_have_finite_gradients([a, b] in batches(1)) {
-        // Views equal: the positive is the nearest by far, and the masked self-similarity is as near.
+        // Views equal: the positive is the nearest by far, and the masked self-similarity is as
+        // near.
         for (a, b) in [(&a, &b), (&a, &a)] {
             for device in devices().map(Device::autodiff) {
                 let objectives: [&dyn JointEmbeddingLoss; 2] =
@@ -213,8 +215,8 @@ proptest! {
         }
     }
 
-    /// Maps of a condition number up to 30: `x ↦ reflection(scales · reflection(x)) + shift`. The bound is f32's
-    /// rounding, 6e-8, times the covariance's condition number, about 30² · 10.
+    /// Maps of a condition number up to 30: `x ↦ reflection(scales · reflection(x)) + shift`. The
+    /// bound is f32's rounding, 6e-8, times the covariance's condition number, about 30² · 10.
     #[test]
     fn w_mse_is_invariant_to_an_invertible_linear_map_and_a_shift(
         [a, b] in spanning(),

@@ -81,8 +81,9 @@ fn assert_near(got: &[f32], expected: &[f32], relative: f32) {
     }
 }
 
-/// Logits, labels, smoothing; then PyTorch 2.15's `F.cross_entropy(logits, labels, label_smoothing=s)` in f64
-/// and its gradient. The second batch overflows any softmax that is not taken in the log domain.
+/// Logits, labels, smoothing; then PyTorch 2.15's `F.cross_entropy(logits, labels,
+/// label_smoothing=s)` in f64 and its gradient. The second batch overflows any softmax that is not
+/// taken in the log domain.
 #[test]
 fn cross_entropy_is_pytorchs() {
     let moderate = [2.0, -1.0, 0.5, 0.0, 0.75, 1.5, -0.75, 3.0, -3.0, 4.0, -2.0, 4.5];

@@ -30,10 +30,12 @@ struct Item {
     note: String,
 }
 
-/// How Burn was built in the tests of the losses in extreme conditions, as `tests/src/extremes.rs` names it.
+/// How Burn was built in the tests of the losses in extreme conditions, as `tests/src/extremes.rs`
+/// names it.
 const FEATURES: [&str; 2] = ["bare", "simd"];
 
-/// The worst errors of a loss in one condition, as `tests/src/extremes.rs` writes them: (value, gradient).
+/// The worst errors of a loss in one condition, as `tests/src/extremes.rs` writes them: (value,
+/// gradient).
 #[derive(Deserialize)]
 struct Extreme {
     loss: String,

@@ -44,7 +44,8 @@ const PLAIN: [(&str, &str); 5] = [
     ("cannot parse float from empty string", "a number is wanted"),
 ];
 
-/// The command line of this process. Ends the process where it asks for help or cannot be understood.
+/// The command line of this process. Ends the process where it asks for help or cannot be
+/// understood.
 pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
     let words: Vec<OsString> = std::env::args_os().collect();
     let program = in_own_words(P::command());

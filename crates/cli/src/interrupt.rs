@@ -6,7 +6,8 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::exit;
 
 /// The status of a run that was interrupted and has saved everything, so that a job script can tell
-/// it from a finished run and from a failed one. `EX_TEMPFAIL` of `sysexits.h`: not done, ask again.
+/// it from a finished run and from a failed one. `EX_TEMPFAIL` of `sysexits.h`: not done, ask
+/// again.
 pub const INTERRUPTED: u8 = 75;
 
 /// Has Ctrl-C, SIGTERM, SLURM's SIGUSR1, and SIGHUP when a terminal is closed, ask a run to end.

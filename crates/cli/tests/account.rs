@@ -1,4 +1,5 @@
-//! What a run says of itself is true: its clocks, its metrics, what is done and what is left. Through the real binary.
+//! What a run says of itself is true: its clocks, its metrics, what is done and what is left.
+//! Through the real binary.
 
 mod common;
 

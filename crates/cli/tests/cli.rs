@@ -196,8 +196,8 @@ fn data_sets_are_listed() {
     assert!(json.as_array().unwrap().iter().any(|e| e["name"] == "shapes" && e["present"] == true));
 }
 
-/// A peer that says the same whatever it is asked: the ratio is its own arithmetic.
-/// The sheet has a tile for every view, and says what was drawn for it; the same seed draws the same.
+/// A peer that says the same whatever it is asked: the ratio is its own arithmetic. The sheet has a
+/// tile for every view, and says what was drawn for it; the same seed draws the same.
 #[test]
 fn augment_draws_a_sheet_and_a_page() {
     let temp = tempfile::tempdir().unwrap();

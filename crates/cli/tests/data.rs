@@ -170,7 +170,8 @@ fn losses(run: &Path) -> Vec<f64> {
     lines.filter_map(|line| line["loss"].as_f64()).collect()
 }
 
-/// The same crops, colours and blurs, in images of different sizes; and a run may change over on its way.
+/// The same crops, colours and blurs, in images of different sizes; and a run may change over on
+/// its way.
 #[test]
 fn views_made_on_the_device_train_the_same() {
     let project = Project::new();

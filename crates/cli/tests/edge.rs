@@ -1,5 +1,5 @@
-//! The edge of the program: readers that stop reading, closed terminals, thousands of threads, names that are mistyped,
-//! requests that cannot work. Through the real binary.
+//! The edge of the program: readers that stop reading, closed terminals, thousands of threads,
+//! names that are mistyped, requests that cannot work. Through the real binary.
 
 mod common;
 

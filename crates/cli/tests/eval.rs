@@ -1,4 +1,5 @@
-//! What comes after training: evaluation, reports, and the collapse doctor, through the real binary.
+//! What comes after training: evaluation, reports, and the collapse doctor, through the real
+//! binary.
 
 mod common;
 
@@ -293,7 +294,8 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
         let damaged = selfsame(&["replay", run], "2");
         assert!(String::from_utf8_lossy(&damaged.stderr).contains("batch.safetensors"));
     }
-    // Found only when its figures are read, as on a GPU: the state before is gone, and how to see it again is said.
+    // Found only when its figures are read, as on a GPU: the state before is gone, and how to see
+    // it again is said.
     let late = temp.path().join("late");
     let more = [&TINY[..], &["--set", "optimizer.learning_rate=1e20"]].concat();
     let unread = [&more[..], &["--set", "train.read_every=100"]].concat();
@@ -310,8 +312,8 @@ fn numbers_that_run_away_stop_the_run_and_can_be_seen_again() {
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing to replay"), "{nothing:?}");
 }
 
-/// Without predictor and stop-gradient nothing keeps BYOL from mapping everything to one point; Barlow Twins
-/// cannot do that, whatever its settings.
+/// Without predictor and stop-gradient nothing keeps BYOL from mapping everything to one point;
+/// Barlow Twins cannot do that, whatever its settings.
 #[test]
 fn the_doctor_sees_a_collapse_and_can_stop_the_run() {
     let temp = tempfile::tempdir().unwrap();
@@ -359,8 +361,8 @@ fn the_doctor_sees_a_collapse_and_can_stop_the_run() {
     }
 }
 
-/// The only step of this run is the first of its warm-up: a learning rate of 0, so that the target is a copy and k-NN
-/// differs by batch norm's statistics alone.
+/// The only step of this run is the first of its warm-up: a learning rate of 0, so that the target
+/// is a copy and k-NN differs by batch norm's statistics alone.
 #[test]
 fn the_doctor_concludes_nothing_from_one_step() {
     let temp = tempfile::tempdir().unwrap();

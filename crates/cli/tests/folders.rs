@@ -1,5 +1,5 @@
-//! Folders of images as people have them, through the real binary: one bad image ends no command, and
-//! what is left out or passed over is said.
+//! Folders of images as people have them, through the real binary: one bad image ends no command,
+//! and what is left out or passed over is said.
 
 mod common;
 #[path = "folders/packed.rs"]

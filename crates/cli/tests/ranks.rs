@@ -1,5 +1,6 @@
-//! Several ranks train what one process would, and can be interrupted and go on in another number: through the real
-//! binary. Here as devices of one process; with the feature `mpi` also as processes under `mpirun`.
+//! Several ranks train what one process would, and can be interrupted and go on in another number:
+//! through the real binary. Here as devices of one process; with the feature `mpi` also as
+//! processes under `mpirun`.
 
 mod common;
 
@@ -8,8 +9,9 @@ use std::path::Path;
 use common::{error, field, ok, pretrain};
 use serde_json::Value;
 
-/// Six steps of 64 small images, which 2 and 4 ranks divide evenly. With more activations there is sooner one so near to
-/// zero that a rounding error puts it on the other side of a ReLU, from where losses part.
+/// Six steps of 64 small images, which 2 and 4 ranks divide evenly. With more activations there is
+/// sooner one so near to zero that a rounding error puts it on the other side of a ReLU, from where
+/// losses part.
 const CALM: [&str; 12] = [
     "--set",
     "data.limit=200",
@@ -199,8 +201,8 @@ mod mpi {
         }
     }
 
-    /// Killed in the middle of a step, which rank 0 then never ends; its last step is not lost all the same, and
-    /// nobody can tell from the weights.
+    /// Killed in the middle of a step, which rank 0 then never ends; its last step is not lost all
+    /// the same, and nobody can tell from the weights.
     #[test]
     fn a_killed_rank_costs_no_step() {
         let temp = tempfile::tempdir().unwrap();

@@ -276,11 +276,12 @@ fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
     let tar =
         Command::new("tar").arg("-cf").arg(&shard).arg("-C").arg(&photos).args(names).status();
     assert!(tar.unwrap().success());
-    // What fits into memory stays there, and no longer needs its files. Packed images are read anew each time, and from
-    // the set itself where the pack is damaged.
+    // What fits into memory stays there, and no longer needs its files. Packed images are read anew
+    // each time, and from the set itself where the pack is damaged.
     let packs = temp.path().join("datasets/.packs");
     std::fs::create_dir_all(&packs).unwrap();
-    // Between steps, and with an evaluation after every step, which reads the images longer than the step does.
+    // Between steps, and with an evaluation after every step, which reads the images longer than
+    // the step does.
     for evaluated in [false, true] {
         let run = temp.path().join(format!("evaluated-{evaluated}"));
         let (every, batch, steps_per_epoch) = if evaluated { (1, 12, 1) } else { (0, 4, 3) };
@@ -330,7 +331,8 @@ fn images_that_vanish_during_a_run_leave_it_saved_after_its_last_step() {
         ok(&output);
         let said = stderr(&output);
         assert!(said.contains(&format!("resumed after step {last} ")), "{said}");
-        // An evaluation that failed is made up for: each epoch has one, none has two. So has the run's end.
+        // An evaluation that failed is made up for: each epoch has one, none has two. So has the
+        // run's end.
         let epochs = metrics(&run).into_iter().filter_map(|line| {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             line["effective_rank"].as_f64()?;

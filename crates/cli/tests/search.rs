@@ -1,4 +1,5 @@
-//! `search` and `embed`, and what a run says about the preparation of images, through the real binary.
+//! `search` and `embed`, and what a run says about the preparation of images, through the real
+//! binary.
 
 mod common;
 

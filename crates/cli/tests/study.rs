@@ -110,7 +110,8 @@ fn a_comparison_makes_every_run_once_and_says_what_it_found() {
     assert!(message.contains("other settings") && message.contains("epochs"), "{message}");
 }
 
-/// After a few steps of one run each, every figure is chance: page, Markdown and JSON say so and choose nothing.
+/// After a few steps of one run each, every figure is chance: page, Markdown and JSON say so and
+/// choose nothing.
 #[test]
 fn a_comparison_too_short_to_tell_recommends_nothing() {
     let temp = tempfile::tempdir().unwrap();

@@ -16,8 +16,8 @@ use crate::shared::Parameter;
 #[derive(Debug)]
 struct ConvNode;
 
-/// Input and weight as the kernels read them, the weight's own place in the graph, and the type that the gradient of the input is
-/// to have.
+/// Input and weight as the kernels read them, the weight's own place in the graph, and the type
+/// that the gradient of the input is to have.
 type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Parameter<B>, Conv, DType);
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {

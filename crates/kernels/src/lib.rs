@@ -1,29 +1,32 @@
-//! The operations that a convolutional encoder trains with, forward and backward, in fewer passes over memory than Burn's
-//! backends have them: on CPUs, and on GPUs through CubeCL.
+//! The operations that a convolutional encoder trains with, forward and backward, in fewer passes
+//! over memory than Burn's backends have them: on CPUs, and on GPUs through CubeCL.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`],
-//! [`scale_shift`], [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`],
-//! [`update_norms`] and [`moving_average`], on all parameters at once [`sgd_all`], [`adamw_all`], [`update_norms_all`] and
-//! [`moving_average_all`]. On an f32 tensor of a backend whose feature is on (`flex`, `ndarray`, `cuda`, `wgpu`) they run the
-//! kernels of this crate, and on anything else the plain Burn operations, so a model can call them unconditionally.
-//! Gradients flow through either way.
+//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`], [`scale_shift`],
+//! [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`], [`update_norms`] and
+//! [`moving_average`], on all parameters at once [`sgd_all`], [`adamw_all`], [`update_norms_all`]
+//! and [`moving_average_all`]. On an f32 tensor of a backend whose feature is on (`flex`,
+//! `ndarray`, `cuda`, `wgpu`) they run the kernels of this crate, and on anything else the plain
+//! Burn operations, so a model can call them unconditionally. Gradients flow through either way.
 //!
 //! Images are `[batch, height, width, channels]` here ("channels last"), since the kernels are
 //! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
 //! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
 //!
-//! [`autocast`] makes convolutions and linear layers multiply in bf16 (on a GPU images between them are bf16 then), [`on_workers`] saves small networks most of
-//! the waiting for threads, and [`together`] takes batch norm's statistics over several processes, devices or threads
+//! [`autocast`] makes convolutions and linear layers multiply in bf16 (on a GPU images between them
+//! are bf16 then), [`on_workers`] saves small networks most of the waiting for threads, and
+//! [`together`] takes batch norm's statistics over several processes, devices or threads
 //! ([`Ranks`]), which [`all_gather`] and [`all_sum`] exchange tensors between.
 //!
-//! [`sharing_weights`] spares GPUs the addition of gradients where two views go through the same weights.
+//! [`sharing_weights`] spares GPUs the addition of gradients where two views go through the same
+//! weights.
 //!
-//! Results do not depend on the number of threads: every sum is taken in one fixed order, on a GPU in one for each
-//! kind of GPU.
+//! Results do not depend on the number of threads: every sum is taken in one fixed order, on a GPU
+//! in one for each kind of GPU.
 //!
-//! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found when the program runs, and
-//! nothing has to be set when it is compiled. The environment variable `SELFSAME_MAX_ISA` (`portable`,
-//! `avx2`, `avx512`: without BF16) keeps to older ones, to test them or to compare machines.
+//! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found when the program runs,
+//! and nothing has to be set when it is compiled. The environment variable `SELFSAME_MAX_ISA`
+//! (`portable`, `avx2`, `avx512`: without BF16) keeps to older ones, to test them or to compare
+//! machines.
 //!
 //! ```
 //! use burn::tensor::ops::ConvOptions;
@@ -84,9 +87,8 @@ pub use workers::{for_each_tensor, on_workers};
 
 use ops::{Conv, KernelOps, Norm, Pool};
 
-/// A 2-D convolution without bias:
-/// `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] · w[o, c, u, v]`, where with groups
-/// `c` runs over the channels of the group that `o` belongs to.
+/// A 2-D convolution without bias: `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] ·
+/// w[o, c, u, v]`, where with groups `c` runs over the channels of the group that `o` belongs to.
 ///
 /// - `x`: `[batch, height, width, channels_in]`,
 ///   `weight`: `[channels_out, channels_in / groups, k, k]`.
@@ -194,8 +196,9 @@ pub struct BatchNormOutput {
     pub running: Running,
 }
 
-/// Batch normalisation in train mode (Ioffe & Szegedy, 2015), then the residual if there is one, then ReLU if wanted:
-/// `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own mean and **biased** variance.
+/// Batch normalisation in train mode (Ioffe & Szegedy, 2015), then the residual if there is one,
+/// then ReLU if wanted: `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own
+/// mean and **biased** variance.
 ///
 /// One pass over memory for the statistics, one for the result, and as many backward; the
 /// intermediate results are never written.
@@ -203,7 +206,8 @@ pub struct BatchNormOutput {
 /// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
 /// - The new running statistics are `(1 − momentum) · running + momentum · batch`, the variance unbiased.
 ///
-/// Under [`together`] the batch may be that of all ranks, each of which then has as many images as the others.
+/// Under [`together`] the batch may be that of all ranks, each of which then has as many images as
+/// the others.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -279,8 +283,8 @@ fn plain_batch_norm(
 
 /// Batch norm over the images of all ranks, in Burn's operations: output, mean and variance.
 ///
-/// Ranks have equally many values, so the mean is that of their means, and the variance that of their variances and of
-/// the squares by which their means differ from it.
+/// Ranks have equally many values, so the mean is that of their means, and the variance that of
+/// their variances and of the squares by which their means differ from it.
 fn normalize_together(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -303,9 +307,9 @@ fn normalize_together(
     (output.reshape(shape), mean.squeeze_dim(0), variance.squeeze_dim(0))
 }
 
-/// Batch norm as it is evaluated, with statistics that are constants: `scale · x + shift + residual`
-/// in one pass, then ReLU if wanted. The kernels let no gradient through and leave tensors that
-/// are tracked to Burn.
+/// Batch norm as it is evaluated, with statistics that are constants: `scale · x + shift +
+/// residual` in one pass, then ReLU if wanted. The kernels let no gradient through and leave
+/// tensors that are tracked to Burn.
 ///
 /// - `x` and `residual`: `[batch, height, width, features]`; `scale` γ / √(variance + ε) and `shift`
 ///   β − mean · scale: `[features]`.
@@ -362,8 +366,8 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_max_pool(x.into_dispatch(), pool))
 }
 
-/// A product by Burn's own operation `f`. Under [`autocast`] a GPU that has bf16 multiplies in it; weights stay f32, and
-/// results and gradients are f32 again.
+/// A product by Burn's own operation `f`. Under [`autocast`] a GPU that has bf16 multiplies in it;
+/// weights stay f32, and results and gradients are f32 again.
 fn elsewhere<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<D>,
@@ -410,7 +414,8 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     }
 }
 
-/// The precision of products with `x`: that of [`autocast`] where the device has it. CPUs emulate what they have not.
+/// The precision of products with `x`: that of [`autocast`] where the device has it. CPUs emulate
+/// what they have not.
 fn precision_of<const D: usize>(x: &Tensor<D>) -> Precision {
     let device = x.device();
     match precision::current() {

@@ -2,8 +2,8 @@
 //! `[features_out, features_in]`.
 //!
 //! In all three products the weight, or its gradient, is by far the largest matrix. It is read, or
-//! written, once, block by block, each by one thread; the few rows of the batch are packed before and
-//! shared. Every sum is taken in one order, whatever the number of threads.
+//! written, once, block by block, each by one thread; the few rows of the batch are packed before
+//! and shared. Every sum is taken in one order, whatever the number of threads.
 
 use std::ops::Range;
 

@@ -64,8 +64,8 @@ impl<P: Format> Work<P> for Chains {
     }
 }
 
-/// The most bytes that all threads together read and write per second: copies between buffers that no
-/// cache holds. What the processor reads of a line before it writes it is not counted.
+/// The most bytes that all threads together read and write per second: copies between buffers that
+/// no cache holds. What the processor reads of a line before it writes it is not counted.
 pub fn peak_bandwidth() -> f64 {
     const LEN: usize = 1 << 25;
     const CHUNK: usize = 1 << 16;

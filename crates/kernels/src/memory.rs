@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-/// `len` zeros, of which `work` gets one chunk of `chunk` elements after the other, with its number;
-/// the last chunk may be shorter.
+/// `len` zeros, of which `work` gets one chunk of `chunk` elements after the other, with its
+/// number; the last chunk may be shorter.
 ///
 /// Each thread sets its own chunk to zero just before the work on it, so that no pass over memory
 /// goes into it, and pages are claimed by the thread that uses them. `scratch` makes what one
@@ -24,8 +24,9 @@ pub fn build_with<S>(
             work(scratch, i, zeroed(values));
         },
     );
-    // SAFETY: `len` is within the capacity, and the chunks, which cover the first `len` elements, have
-    // all been initialised by `zeroed`. Had one of the threads panicked, this would not be reached.
+    // SAFETY: `len` is within the capacity, and the chunks, which cover the first `len` elements,
+    // have all been initialised by `zeroed`. Had one of the threads panicked, this would not be
+    // reached.
     unsafe { values.set_len(len) };
     values
 }
@@ -99,9 +100,9 @@ pub fn write(
         work(i, &mut writer);
         writer.finish();
     });
-    // SAFETY: `len` is within the capacity, and in the chunks, which cover the first `len` elements, a
-    // writer has initialised what it counts as written, and `finish` the rest. Had one of the threads
-    // panicked, this would not be reached.
+    // SAFETY: `len` is within the capacity, and in the chunks, which cover the first `len`
+    // elements, a writer has initialised what it counts as written, and `finish` the rest. Had one
+    // of the threads panicked, this would not be reached.
     unsafe { values.set_len(len) };
     values
 }

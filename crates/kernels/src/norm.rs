@@ -1,5 +1,5 @@
-//! Batch norm, residual addition and ReLU on slices of `[positions, channels]`, a position being one
-//! pixel of one image.
+//! Batch norm, residual addition and ReLU on slices of `[positions, channels]`, a position being
+//! one pixel of one image.
 
 use std::sync::Arc;
 
@@ -65,9 +65,9 @@ fn sizes(channels: usize) -> (usize, usize) {
 }
 
 /// Mean and biased variance of every channel. Each chunk takes its mean first and then the squares
-/// about it, while it is in the cache; the chunks are joined by the formula of Chan et al. (1979). The
-/// one-pass formula would lose the variance of channels with a large mean. With ranks, of all their
-/// positions.
+/// about it, while it is in the cache; the chunks are joined by the formula of Chan et al. (1979).
+/// The one-pass formula would lose the variance of channels with a large mean. With ranks, of all
+/// their positions.
 pub fn statistics(x: &[f32], channels: usize, ranks: Option<&dyn Ranks>) -> Statistics {
     let (row, chunk) = sizes(channels);
     let parts: Vec<(f64, Vec<f64>, Vec<f64>)> = x
@@ -209,8 +209,8 @@ pub enum Mask<'a> {
     Everything,
     /// From the output.
     Output(&'a [f32]),
-    /// From the input and β: without a residual the output is computed again, exactly as it was, which
-    /// is quicker than reading it.
+    /// From the input and β: without a residual the output is computed again, exactly as it was,
+    /// which is quicker than reading it.
     Bias(&'a [f32]),
 }
 
@@ -228,9 +228,10 @@ pub fn scale_and_shift(
 
 /// The backward pass of batch norm, residual and ReLU together.
 ///
-/// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a channel:
-/// `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual = g`. With ranks, `dx` has
-/// the sums over all of them; `dβ` and `dγ` are this rank's, as the gradients of all other parameters are.
+/// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a
+/// channel: `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual =
+/// g`. With ranks, `dx` has the sums over all of them; `dβ` and `dγ` are this rank's, as the
+/// gradients of all other parameters are.
 pub fn backward(
     dy: &[f32],
     x: &[f32],
@@ -278,8 +279,8 @@ impl Sums {
     }
 }
 
-/// `g(dy, y, x, scale, shift)` is what the ReLU lets through; a scale and shift that it does not look
-/// at may be missing.
+/// `g(dy, y, x, scale, shift)` is what the ReLU lets through; a scale and shift that it does not
+/// look at may be missing.
 fn backward_with(
     dy: &[f32],
     x: &[f32],

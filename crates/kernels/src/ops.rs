@@ -47,8 +47,8 @@ pub struct Norm {
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
 ///
-/// On GPUs what lies between the layers has the type that products of a precision read: bf16 under [`Precision::Bf16`]. Means,
-/// variances, gradients of parameters, and vectors are f32 there too.
+/// On GPUs what lies between the layers has the type that products of a precision read: bf16 under
+/// [`Precision::Bf16`]. Means, variances, gradients of parameters, and vectors are f32 there too.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -57,11 +57,13 @@ pub struct Norm {
     Autodiff
 )]
 pub trait KernelOps: Backend {
-    /// The same values in row-major order and, on a GPU, in the type that products of this precision read; without gradient.
+    /// The same values in row-major order and, on a GPU, in the type that products of this
+    /// precision read; without gradient.
     #[fusion(dtype = spec::product(precision), shape = x)]
     fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
-    /// A convolution's weight as the kernels read it, where that is not as it is kept; without gradient.
+    /// A convolution's weight as the kernels read it, where that is not as it is kept; without
+    /// gradient.
     #[fusion(dtype = spec::product(precision), shape = weight)]
     fn kernel_filter(weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
@@ -90,8 +92,8 @@ pub trait KernelOps: Backend {
         conv: Conv,
     ) -> FloatTensor<Self>;
 
-    /// [`kernel_conv2d_weight`](Self::kernel_conv2d_weight), added to the sum so far of such gradients: a weight that several
-    /// batches have been through has one of each.
+    /// [`kernel_conv2d_weight`](Self::kernel_conv2d_weight), added to the sum so far of such
+    /// gradients: a weight that several batches have been through has one of each.
     #[fusion(dtype = spec::sum(weight), shape = weight)]
     fn kernel_conv2d_weight_onto(
         x: FloatTensor<Self>,
@@ -178,7 +180,8 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`kernel_norm_backward`](Self::kernel_norm_backward), those of weight and bias added to the sums so far of such gradients.
+    /// [`kernel_norm_backward`](Self::kernel_norm_backward), those of weight and bias added to the
+    /// sums so far of such gradients.
     #[fusion(meta = |_dy, x, weight, bias, _mean, _variance, _dweight, _dbias, _norm| {
         (x.clone(), weight.clone(), bias.clone())
     })]
@@ -209,7 +212,8 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`kernel_norm_add_backward`](Self::kernel_norm_add_backward), those of weight and bias added to the sums so far.
+    /// [`kernel_norm_add_backward`](Self::kernel_norm_add_backward), those of weight and bias added
+    /// to the sums so far.
     #[fusion(meta = |_dy, x, y, weight, mean, _variance, _dweight, _dbias, _norm| {
         (x.clone(), weight.clone(), mean.clone(), y.clone())
     })]

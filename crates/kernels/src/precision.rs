@@ -6,9 +6,10 @@ pub enum Precision {
     /// 24 bits of precision.
     #[default]
     F32,
-    /// 8 bits: inputs, weights and gradients are rounded when they are multiplied, and only then. Up to
-    /// twice as fast on processors with AVX-512 BF16; on others it is emulated. On a GPU that has bf16, images come out
-    /// of a convolution as bf16 and stay so up to the pooling; on one that has not, everything is f32.
+    /// 8 bits: inputs, weights and gradients are rounded when they are multiplied, and only then.
+    /// Up to twice as fast on processors with AVX-512 BF16; on others it is emulated. On a GPU that
+    /// has bf16, images come out of a convolution as bf16 and stay so up to the pooling; on one
+    /// that has not, everything is f32.
     Bf16,
 }
 

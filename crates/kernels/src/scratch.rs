@@ -16,8 +16,8 @@ thread_local! {
 /// Buffers that a thread keeps: about as many as a kernel uses at once.
 const BUFFERS: usize = 8;
 
-/// Some units of 4 bytes, given back to the thread in the end. To have them new from the allocator each
-/// time, and zero, would take as long as a small kernel.
+/// Some units of 4 bytes, given back to the thread in the end. To have them new from the allocator
+/// each time, and zero, would take as long as a small kernel.
 #[derive(Debug)]
 pub struct Scratch<U> {
     buffer: Units<u32>,

@@ -10,11 +10,12 @@ thread_local! {
     static SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a forward pass in which several batches go through the same weights, two views say: on a GPU their second gradients are
-/// then added to the first by the kernels that compute them, and not by Burn in a pass of its own. Gradients are the same.
+/// Runs a forward pass in which several batches go through the same weights, two views say: on a
+/// GPU their second gradients are then added to the first by the kernels that compute them, and not
+/// by Burn in a pass of its own. Gradients are the same.
 ///
-/// What `f` computes on this thread **has to be differentiated**, or the graph may keep it until the weights are differentiated
-/// by something else.
+/// What `f` computes on this thread **has to be differentiated**, or the graph may keep it until
+/// the weights are differentiated by something else.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -37,10 +38,12 @@ pub fn sharing_weights<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// A parameter's place in the graph, by which a backward step finds the sum of the gradients that it has so far.
+/// A parameter's place in the graph, by which a backward step finds the sum of the gradients that
+/// it has so far.
 ///
-/// Burn's interface finds a gradient by its tensor alone. A tensor in a step's state counts as one that somebody still needs, so a
-/// graph that nobody differentiates would never be forgotten: hence only within [`sharing_weights`].
+/// Burn's interface finds a gradient by its tensor alone. A tensor in a step's state counts as one
+/// that somebody still needs, so a graph that nobody differentiates would never be forgotten: hence
+/// only within [`sharing_weights`].
 #[derive(Debug, Clone)]
 pub struct Parameter<B: Backend>(Option<FloatTensor<Autodiff<B>>>);
 

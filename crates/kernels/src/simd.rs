@@ -55,8 +55,9 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     ARCH.dispatch(f)
 }
 
-/// Memory that will be read soon, fetched into the caches bit by bit while something else is computed:
-/// what computes between two reads of new memory would otherwise wait for all of it at once.
+/// Memory that will be read soon, fetched into the caches bit by bit while something else is
+/// computed: what computes between two reads of new memory would otherwise wait for all of it at
+/// once.
 #[derive(Debug)]
 pub struct Ahead<'a> {
     values: &'a [f32],
@@ -89,7 +90,8 @@ impl<'a> Ahead<'a> {
         self.step = (self.values.len() / self.pitch.max(1)).div_ceil(times.max(1));
     }
 
-    /// Fetches the next runs. A call, so that the loops around it are compiled as if it were not there.
+    /// Fetches the next runs. A call, so that the loops around it are compiled as if it were not
+    /// there.
     #[inline(never)]
     pub fn fetch(&mut self) {
         let now = (self.step * self.pitch).min(self.values.len());
@@ -106,7 +108,8 @@ impl<'a> Ahead<'a> {
 #[inline(always)]
 fn prefetch(value: &f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has the instruction, and it changes nothing but what is cached.
+    // SAFETY: every x86-64 processor has the instruction, and it changes nothing but what is
+    // cached.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast());

@@ -13,9 +13,9 @@ use crate::ranks::{current_ranks, together};
 /// anywhere else it just runs it.
 ///
 /// A kernel called from another thread must wake a computing one and then sleep until it is done. A
-/// training step calls hundreds of them, some shorter than that takes: run as a whole in here, steps
-/// of small networks are up to a third faster. An [`autocast`] and a [`together`] reach inside. `f` should
-/// compute, not wait: its thread is missing elsewhere meanwhile.
+/// training step calls hundreds of them, some shorter than that takes: run as a whole in here,
+/// steps of small networks are up to a third faster. An [`autocast`] and a [`together`] reach
+/// inside. `f` should compute, not wait: its thread is missing elsewhere meanwhile.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -35,8 +35,8 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Runs `f` on every item, on all threads at once when `device` is a CPU device with kernels here; on
-/// any other device one after the other, in their order, since its queue is what runs them.
+/// Runs `f` on every item, on all threads at once when `device` is a CPU device with kernels here;
+/// on any other device one after the other, in their order, since its queue is what runs them.
 ///
 /// For updates of parameters: a network has a hundred tensors, most of them far too small for all
 /// threads, and one after the other they would mostly wait for each other.
@@ -63,8 +63,8 @@ pub fn for_each_tensor<T: Send, R: Send>(
     items.into_par_iter().with_max_len(1).map(|item| autocast(precision, || f(item))).collect()
 }
 
-/// How long a thread looks for work before it may fall asleep: longer than what one thread alone does
-/// between two kernels.
+/// How long a thread looks for work before it may fall asleep: longer than what one thread alone
+/// does between two kernels.
 const PATIENCE: Duration = Duration::from_micros(500);
 
 /// Pauses between two looks, so that looking does not slow down the one who works.
@@ -72,10 +72,10 @@ const SPINS: usize = 200;
 
 /// Keeps the other threads from falling asleep between kernels, until it is dropped.
 ///
-/// A kernel that finds the other threads asleep waits for the system to wake them, which takes as long
-/// as a short kernel. They look for work instead, and let any other thread of the system go first. One
-/// that finds nothing for [`PATIENCE`] gives up: it may have begun to look in the midst of a job that
-/// the one who keeps it awake is waiting for.
+/// A kernel that finds the other threads asleep waits for the system to wake them, which takes as
+/// long as a short kernel. They look for work instead, and let any other thread of the system go
+/// first. One that finds nothing for [`PATIENCE`] gives up: it may have begun to look in the midst
+/// of a job that the one who keeps it awake is waiting for.
 struct Awake(Arc<AtomicBool>);
 
 impl Awake {

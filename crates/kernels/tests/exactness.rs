@@ -321,8 +321,8 @@ proptest! {
     }
 }
 
-/// Several batches go through the same weights, with and without a residual: the weights get the sum of what they get from each, to
-/// the bit.
+/// Several batches go through the same weights, with and without a residual: the weights get the
+/// sum of what they get from each, to the bit.
 #[test]
 fn gradients_of_shared_weights_add_up() {
     for device in devices() {
@@ -405,8 +405,8 @@ fn nan_comes_through() {
     assert!(values(conv2d(x, weight, options(1, 1, 1))).iter().all(|y| y.is_nan()));
 }
 
-/// The convolutions of a ResNet-18 of width 8 at 28 pixels: more positions and images than the random
-/// ones have, so that work is cut into bands, groups and parts.
+/// The convolutions of a ResNet-18 of width 8 at 28 pixels: more positions and images than the
+/// random ones have, so that work is cut into bands, groups and parts.
 #[test]
 fn the_convolutions_of_an_encoder() {
     let shapes =
@@ -442,9 +442,9 @@ fn the_batch_norms_of_an_encoder() {
     }
 }
 
-/// Batch norm without ReLU and the mean over positions, against Burn's own operations.
-/// One rank's part of a batch norm: what belongs to its images (output, gradients of input and residual), what it adds to
-/// the gradients of γ and β, and the batch's mean and variance.
+/// Batch norm without ReLU and the mean over positions, against Burn's own operations. One rank's
+/// part of a batch norm: what belongs to its images (output, gradients of input and residual), what
+/// it adds to the gradients of γ and β, and the batch's mean and variance.
 struct Part {
     images: [Vec<f32>; 3],
     parameters: [Vec<f32>; 2],

@@ -1,5 +1,5 @@
-//! Updates of all parameters at once against their definitions in f64, over random lists of shapes and orders in memory,
-//! on every device at hand.
+//! Updates of all parameters at once against their definitions in f64, over random lists of shapes
+//! and orders in memory, on every device at hand.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;

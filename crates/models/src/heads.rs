@@ -43,20 +43,21 @@ impl MlpConfig {
         Self { dims, hidden_bias: false, output_bias: false, hidden_norm: true, output_norm: false }
     }
 
-    /// SimSiam's projector (Chen & He, 2021, section 3): three layers of one width without bias, each
-    /// with batch norm, the last one too and without an affine map there.
+    /// SimSiam's projector (Chen & He, 2021, section 3): three layers of one width without bias,
+    /// each with batch norm, the last one too and without an affine map there.
     pub fn simsiam(input: usize, width: usize) -> Self {
         Self { output_norm: true, ..Self::barlow_twins(input, &[width; 3]) }
     }
 
-    /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck, whose output has a bias and no norm.
+    /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck, whose output has a bias and
+    /// no norm.
     pub fn simsiam_predictor(width: usize, bottleneck: usize) -> Self {
         Self { output_bias: true, ..Self::barlow_twins(width, &[bottleneck, width]) }
     }
 
-    /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 5, and the authors' code): no
-    /// biases, batch norm after both layers, the last one without an affine map. Its predictor is
-    /// the same without the last norm, [`barlow_twins`](Self::barlow_twins).
+    /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 5, and the authors' code):
+    /// no biases, batch norm after both layers, the last one without an affine map. Its predictor
+    /// is the same without the last norm, [`barlow_twins`](Self::barlow_twins).
     pub fn moco_v3(input: usize, hidden: usize, output: usize) -> Self {
         Self { output_norm: true, ..Self::barlow_twins(input, &[hidden, output]) }
     }

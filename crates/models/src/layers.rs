@@ -162,8 +162,9 @@ impl BatchNorm {
     }
 }
 
-/// Puts a value in the place of the state's. [`RunningState::update`] would keep it back until the next one, and divide it by
-/// the number of threads that have one: a launch on a GPU, for each state of each layer.
+/// Puts a value in the place of the state's. [`RunningState::update`] would keep it back until the
+/// next one, and divide it by the number of threads that have one: a launch on a GPU, for each
+/// state of each layer.
 fn set(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
     state.clone().map(&mut Replace(value));
 }

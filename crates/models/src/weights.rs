@@ -126,7 +126,8 @@ pub fn to_safetensors_with(
     safetensors::serialize(views, Some(metadata)).map_err(|e| ModelError::Format(e.to_string()))
 }
 
-/// Arrays, attachments and our metadata text, if there is one, from the bytes of a safetensors file.
+/// Arrays, attachments and our metadata text, if there is one, from the bytes of a safetensors
+/// file.
 ///
 /// # Errors
 /// A damaged file, or a tensor that is neither f32 nor a vector of bytes. PyTorch's integer batch

@@ -10,7 +10,8 @@ use selfsame_trainers::TrainError;
 /// What came of work that may fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be done, with what led to it as its [`source`](std::error::Error::source).
+/// Why something could not be done, with what led to it as its
+/// [`source`](std::error::Error::source).
 pub struct Error(anyhow::Error);
 
 /// What whoever asked can do about an [`Error`].
@@ -99,8 +100,8 @@ fn can_never_work(error: &anyhow::Error) -> bool {
     asked_wrongly && !in_training
 }
 
-/// Whether something else has to be asked for: what was named is not there, or is not what is taken.
-/// Files that are damaged or still to be downloaded are not of that kind.
+/// Whether something else has to be asked for: what was named is not there, or is not what is
+/// taken. Files that are damaged or still to be downloaded are not of that kind.
 fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
     let not_there = |error: &std::io::Error| {
         matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory)

@@ -23,15 +23,16 @@ const PHOTO_SIDE: u32 = 96;
 const MEMORY: u64 = 4 << 30;
 /// A larger pack is only made when somebody asks for it.
 const LARGEST_PACK: u64 = 64 << 30;
-/// Views are never made smaller than this on their own account: a few strange images would decide for all.
+/// Views are never made smaller than this on their own account: a few strange images would decide
+/// for all.
 const LEAST_SIDE: u32 = 16;
 /// Images whose size is looked at to choose that of the views.
 const SIDES: usize = 64;
 /// Images that are looked at to say how large all will be.
 const SAMPLE: usize = 32;
 
-/// Opens the data of a run: the part of the set that the settings choose, packed where that pays. What the
-/// settings leave to the data is decided: view size, stem, blur, statistics.
+/// Opens the data of a run: the part of the set that the settings choose, packed where that pays.
+/// What the settings leave to the data is decided: view size, stem, blur, statistics.
 pub fn open(config: &mut RunConfig, voice: &Voice) -> anyhow::Result<Splits> {
     let settings = config.data.clone();
     let mut splits = built_in::open(&settings.source(), settings.links())?;
@@ -88,7 +89,8 @@ fn too_few(images: usize) -> String {
     format!("{}, and at least 2 are needed; add images", count(images, "training image"))
 }
 
-/// The same without the images that cannot be read, which are listed. Of large sets every image is decoded to know.
+/// The same without the images that cannot be read, which are listed. Of large sets every image is
+/// decoded to know.
 pub fn readable(splits: Splits, voice: &Voice) -> anyhow::Result<Splits> {
     let tally = Mutex::new(voice.tally(Unit::Items));
     let splits = splits.without_unreadable(&|done, total| {
@@ -155,8 +157,8 @@ impl Sides {
     }
 }
 
-/// A batch that the training images can fill, `together` of them being divided among as many ranks. Says so where the
-/// default does not fit.
+/// A batch that the training images can fill, `together` of them being divided among as many ranks.
+/// Says so where the default does not fit.
 ///
 /// # Errors
 /// A batch that was asked for and is too large, or too few images for any.

@@ -2,7 +2,8 @@
 
 use strsim::osa_distance;
 
-/// Without what does not matter: capitals, and whether words are joined by `-`, by `_` or not at all.
+/// Without what does not matter: capitals, and whether words are joined by `-`, by `_` or not at
+/// all.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
 }

@@ -10,8 +10,8 @@ pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     }
 }
 
-/// The reasons of an error, from what was tried to what went wrong; none is said twice, though the texts of many
-/// errors hold those of their causes.
+/// The reasons of an error, from what was tried to what went wrong; none is said twice, though the
+/// texts of many errors hold those of their causes.
 pub fn reasons(error: &anyhow::Error) -> String {
     causes(error.as_ref())
 }

@@ -28,9 +28,10 @@ pub enum TrainError {
         /// Which one.
         rank: usize,
     },
-    /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step, running
-    /// statistics have seen its batch. Unless [`reads`](crate::Hooks::reads) put off reading it: the trainer has
-    /// then done more steps than `step`, on weights that are of no use any more.
+    /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step,
+    /// running statistics have seen its batch. Unless [`reads`](crate::Hooks::reads) put off
+    /// reading it: the trainer has then done more steps than `step`, on weights that are of no use
+    /// any more.
     #[error(
         "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
     )]

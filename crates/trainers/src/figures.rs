@@ -1,13 +1,15 @@
 //! The figures of steps on their way from the device.
 //!
-//! A GPU computes behind the program, which hands it the next operations meanwhile. To read a value is to wait until it
-//! has caught up, and then it has nothing to do until it is handed something: the fewer reads, the better.
+//! A GPU computes behind the program, which hands it the next operations meanwhile. To read a value
+//! is to wait until it has caught up, and then it has nothing to do until it is handed something:
+//! the fewer reads, the better.
 
 use burn::tensor::Tensor;
 
 use crate::{StepReport, TrainError};
 
-/// The figures of one step, `[1]` each: for every micro-batch its loss, the spread of its embedding and its terms.
+/// The figures of one step, `[1]` each: for every micro-batch its loss, the spread of its embedding
+/// and its terms.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     scalars: Vec<Tensor<1>>,
@@ -15,7 +17,8 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Takes in a micro-batch. Its loss and terms are divided by the number of micro-batches already.
+    /// Takes in a micro-batch. Its loss and terms are divided by the number of micro-batches
+    /// already.
     pub fn add(
         &mut self,
         loss: Tensor<1>,
@@ -62,8 +65,8 @@ impl Unread {
         Self { report, terms, parameters, values: Tensor::cat(scalars, 0) }
     }
 
-    /// Reads several steps at once, in their order: their reports up to the first loss or gradient that is not finite, and
-    /// that.
+    /// Reads several steps at once, in their order: their reports up to the first loss or gradient
+    /// that is not finite, and that.
     pub fn read_all(steps: Vec<Self>) -> (Vec<StepReport>, Result<(), TrainError>) {
         let mut reports = Vec::new();
         if steps.is_empty() {

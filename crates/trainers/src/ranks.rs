@@ -1,7 +1,8 @@
 //! What ranks that train together exchange besides batch norm's statistics.
 //!
-//! Every rank computes the loss of the whole batch and differentiates it by its own images alone; the sums of these
-//! gradients over ranks are then the gradients that one process with the whole batch would have.
+//! Every rank computes the loss of the whole batch and differentiates it by its own images alone;
+//! the sums of these gradients over ranks are then the gradients that one process with the whole
+//! batch would have.
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -11,8 +12,8 @@ use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
 
-/// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has them: images are dealt
-/// out in turn. Gradients flow to this rank's own.
+/// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has
+/// them: images are dealt out in turn. Gradients flow to this rank's own.
 ///
 /// Barlow Twins' cross-correlation and every other loss over the batch must be of the whole of it.
 pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
@@ -41,7 +42,8 @@ pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
     }
 }
 
-/// Replaces the gradients of `module` by their sums over ranks: one exchange of all of them, not one for each parameter.
+/// Replaces the gradients of `module` by their sums over ranks: one exchange of all of them, not
+/// one for each parameter.
 pub(crate) fn sum_gradients<M: Module>(
     module: &M,
     gradients: GradientsParams,
@@ -106,7 +108,8 @@ pub(crate) enum Standing {
     Failed,
 }
 
-/// Waits for everyone, and says how they stand together: no rank must begin a step that another one does not take.
+/// Waits for everyone, and says how they stand together: no rank must begin a step that another one
+/// does not take.
 ///
 /// # Errors
 /// The first rank that failed, where it is not this one.

@@ -25,7 +25,8 @@ pub struct Classifier<E: Module> {
 }
 
 impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
-    /// The stream of [`WeightInit`] that heads come from; those of the methods' networks are 0 to 2.
+    /// The stream of [`WeightInit`] that heads come from; those of the methods' networks are 0 to
+    /// 2.
     const HEAD_STREAM: u64 = 3;
 
     /// A copy of `encoder`, on a plain device or an autodiff one, under a new head, ready to train.
@@ -47,14 +48,14 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
         Ok(Self { encoder: encoder.valid().train(), head })
     }
 
-    /// Images `[batch, 3, height, width]` → logits `[batch, classes]`, in the mode of the device: on an
-    /// autodiff device batch norm trains.
+    /// Images `[batch, 3, height, width]` → logits `[batch, classes]`, in the mode of the device:
+    /// on an autodiff device batch norm trains.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.head.forward(self.encoder.forward(images))
     }
 
-    /// Logits `[batch, classes]` of a validation snapshot (`classifier.valid()`), batch norm with its
-    /// running statistics: the logits of an image do not depend on its batch.
+    /// Logits `[batch, classes]` of a validation snapshot (`classifier.valid()`), batch norm with
+    /// its running statistics: the logits of an image do not depend on its batch.
     ///
     /// # Errors
     /// A classifier or images on an autodiff device, where this would train batch norm.
@@ -84,8 +85,8 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
 /// - returns a scalar `[1]`, differentiable in `logits`.
 ///
 /// # Errors
-/// A class that there is no logit for, another number of labels than of rows, or a smoothing outside
-/// its range.
+/// A class that there is no logit for, another number of labels than of rows, or a smoothing
+/// outside its range.
 pub fn cross_entropy(
     logits: Tensor<2>,
     labels: &[u32],
@@ -146,7 +147,8 @@ pub struct SupervisedConfig {
     pub optimizer: OptimizerConfig,
     /// Of the head, by optimiser step; its `steps` is the length of the run.
     pub learning_rate: LearningRate,
-    /// The encoder's learning rate over the head's, above 0: 1 for one rate, less in Barlow Twins' code.
+    /// The encoder's learning rate over the head's, above 0: 1 for one rate, less in Barlow Twins'
+    /// code.
     pub encoder_rate: f64,
     /// See [`cross_entropy`].
     pub label_smoothing: f32,
@@ -239,9 +241,10 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     /// One optimiser step. The batch may have any size from 2 on, another one in every step.
     ///
     /// # Errors
-    /// A batch of fewer than two images, whose statistics batch norm cannot take; pixels or labels that
-    /// do not fit the shape; a class out of range; a loss or gradient that is not finite. Parameters and optimisers
-    /// are then unchanged; only after the last of these have running statistics seen the batch.
+    /// A batch of fewer than two images, whose statistics batch norm cannot take; pixels or labels
+    /// that do not fit the shape; a class out of range; a loss or gradient that is not finite.
+    /// Parameters and optimisers are then unchanged; only after the last of these have running
+    /// statistics seen the batch.
     pub fn step(&mut self, batch: LabelledBatch) -> Result<SupervisedReport, TrainError> {
         let [images, channels, height, width] = batch.shape;
         if images < 2 {

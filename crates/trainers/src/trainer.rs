@@ -92,8 +92,8 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Images seen in this step, by all ranks.
     pub images: usize,
-    /// Wall-clock time in forward, backward and update; where its figures were not read at once, only until the device had
-    /// been told what to do.
+    /// Wall-clock time in forward, backward and update; where its figures were not read at once,
+    /// only until the device had been told what to do.
     pub busy: Duration,
     /// Wall-clock time that [`Trainer::fit`] waited for the batches of this step.
     pub waited: Duration,
@@ -119,20 +119,21 @@ pub enum Outcome {
 
 /// What the caller does between steps: show progress, evaluate, save, stop.
 pub trait Hooks<M: Method> {
-    /// Whether the figures of `step`, which is about to be computed, are to be read from the device as soon as it is done.
+    /// Whether the figures of `step`, which is about to be computed, are to be read from the device
+    /// as soon as it is done.
     ///
-    /// Reading waits for a device that computes behind the program, a GPU. A hook that need not know at once says no, and
-    /// steps are reported together with the next one that it says yes to, or with the last one of the run. The price:
-    /// their updates have been made before anyone looks whether loss and gradients are finite, and what is then found
-    /// not to be is reported when the weights have already taken it in. Of several ranks, all read what one of them
-    /// has to know.
+    /// Reading waits for a device that computes behind the program, a GPU. A hook that need not
+    /// know at once says no, and steps are reported together with the next one that it says yes to,
+    /// or with the last one of the run. The price: their updates have been made before anyone looks
+    /// whether loss and gradients are finite, and what is then found not to be is reported when the
+    /// weights have already taken it in. Of several ranks, all read what one of them has to know.
     fn reads(&self, step: u64) -> bool {
         let _ = step;
         true
     }
 
-    /// After every optimiser step, in their order. `trainer` is as the newest step left it, which is a later one than that
-    /// of `report` where steps are reported together.
+    /// After every optimiser step, in their order. `trainer` is as the newest step left it, which
+    /// is a later one than that of `report` where steps are reported together.
     ///
     /// # Errors
     /// Whatever the caller wants to end the run with.
@@ -203,8 +204,8 @@ impl<M: Method> Trainer<M> {
         self.optimizer = optimizer;
     }
 
-    /// Trains until the schedule ends, the source runs dry or a hook stops it; of several ranks, until one of
-    /// them does.
+    /// Trains until the schedule ends, the source runs dry or a hook stops it; of several ranks,
+    /// until one of them does.
     ///
     /// # Errors
     /// A failing source or hook, here or on another rank, or a loss or gradient that is not finite.
@@ -257,8 +258,8 @@ impl<M: Method> Trainer<M> {
                 Unread::read_all(ready)
             };
             if reads {
-                // Devices that sum between themselves may come to the end of a step without one that has failed in it. Nothing
-                // is made of such a step: who reads knows.
+                // Devices that sum between themselves may come to the end of a step without one
+                // that has failed in it. Nothing is made of such a step: who reads knows.
                 agree(Standing::Ready)?;
             }
             let flow = finite.and(self.report(reports, hooks));

@@ -185,9 +185,9 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_no_weight() {
     assert_eq!(trainer.steps_done(), 0);
 }
 
-/// Without the predictor, online and target networks are compared as they are; without stop-gradient there
-/// is no target, and the gradient comes from both sides.
-/// Batches that differ from each other, as many as there are.
+/// Without the predictor, online and target networks are compared as they are; without
+/// stop-gradient there is no target, and the gradient comes from both sides. Batches that differ
+/// from each other, as many as there are.
 struct Batches {
     made: usize,
     /// The micro-batch that is NaN.

@@ -1,4 +1,5 @@
-//! Several ranks, each with its part of every batch, train the network that one process trains with whole batches.
+//! Several ranks, each with its part of every batch, train the network that one process trains with
+//! whole batches.
 
 #[path = "../../kernels/tests/between/mod.rs"]
 mod between;
@@ -256,8 +257,8 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     let lejepa = LeJepaConfig { projector: vec![64, 32], lambda: 0.05, slices: 32 };
     let device = Device::flex().autodiff();
     follows_one_process("SimSiam", 1e-4, || simsiam.init(&encoder(), 1, &device).unwrap());
-    // Of the seeds 1 to 5 some have an activation so near 0 that rounding decides whether ReLU passes it; then two and four
-    // ranks end alike, and one process elsewhere.
+    // Of the seeds 1 to 5 some have an activation so near 0 that rounding decides whether ReLU
+    // passes it; then two and four ranks end alike, and one process elsewhere.
     follows_one_process("VICReg", 1e-4, || vicreg.init(&encoder(), 4, &device).unwrap());
     follows_one_process("DINO", 1e-4, || dino().init(&encoder(), 1, &device).unwrap());
     follows_one_process("LeJEPA", 1e-4, || lejepa.init(&encoder(), 1, &device).unwrap());
@@ -265,7 +266,8 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     follows_one_process("W-MSE", 1e-3, || w_mse.init(&encoder(), 1, &device).unwrap());
 }
 
-/// GPUs sum by themselves what others sum through the host's memory: the same numbers, in the same order here.
+/// GPUs sum by themselves what others sum through the host's memory: the same numbers, in the same
+/// order here.
 #[test]
 fn ranks_whose_devices_sum_train_the_same_network() {
     let barlow_twins = BarlowTwinsConfig { projector: vec![64, 32], ..Default::default() };
@@ -287,7 +289,8 @@ fn ranks_whose_devices_sum_train_the_same_network() {
     same(&|rank| train(barlow_twins.init(&encoder(), 1, &device).unwrap(), rank, 4));
 }
 
-/// Without synchronisation every rank normalises by its own images: another network, though one that all agree on.
+/// Without synchronisation every rank normalises by its own images: another network, though one
+/// that all agree on.
 #[test]
 fn batch_norm_is_synchronised_only_if_it_is_asked_for() {
     let config = SimClrConfig { projector_hidden: 64, projector_dim: 32, temperature: 0.5 };

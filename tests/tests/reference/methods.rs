@@ -2,7 +2,8 @@ use burn::tensor::Device;
 use selfsame_tests::fidelity::Item;
 use selfsame_tests::objectives::{OBJECTIVES, Shape, compare};
 
-/// f32 holds a batch of this case to two digits fewer: all values lie within a hundredth of their mean.
+/// f32 holds a batch of this case to two digits fewer: all values lie within a hundredth of their
+/// mean.
 fn nearly_collapsed(&(_, _, scale, offset, _): &Shape) -> bool {
     scale <= 0.01 * offset
 }

@@ -19,8 +19,8 @@ fn losses_and_gradients() {
     gradient.finish();
 }
 
-/// The derivative along a random direction, for every case of every objective: above all the proof that W-MSE's
-/// first-order whitening has the whole gradient.
+/// The derivative along a random direction, for every case of every objective: above all the proof
+/// that W-MSE's first-order whitening has the whole gradient.
 #[test]
 fn gradients_agree_with_finite_differences() {
     let device = crate::device();

@@ -24,14 +24,15 @@ use selfsame::workshop::{MethodTask, with_method};
 use selfsame::workshop::{Place, Training, loader, open};
 use selfsame_cli::Terminal;
 
-/// Train the same few steps on a device and on the CPU, with every method, and show how far their losses are apart, and the
-/// gradients of the first.
+/// Train the same few steps on a device and on the CPU, with every method, and show how far their
+/// losses are apart, and the gradients of the first.
 ///
-/// From the same weights on the same views, at a learning rate so small that rounding errors are not blown up. What is
-/// wrong in a device, its driver or its compiler shows within a few steps; over many, losses part in any case. Gradients of a
-/// parameter may differ by some per cent of their length: an activation that a rounding error puts on the other side of a ReLU
-/// is enough. "By rounding" is how far apart the CPU's own are where pixels differ by a millionth. More than 10 % (50 % in
-/// bf16) is an error.
+/// From the same weights on the same views, at a learning rate so small that rounding errors are
+/// not blown up. What is wrong in a device, its driver or its compiler shows within a few steps;
+/// over many, losses part in any case. Gradients of a parameter may differ by some per cent of
+/// their length: an activation that a rounding error puts on the other side of a ReLU is enough.
+/// "By rounding" is how far apart the CPU's own are where pixels differ by a millionth. More than
+/// 10 % (50 % in bf16) is an error.
 #[derive(Args)]
 pub struct AgreeArgs {
     /// Which methods [default: all].
@@ -46,7 +47,8 @@ pub struct AgreeArgs {
     /// Optimiser steps.
     #[arg(long, default_value_t = 3, value_name = "N")]
     steps: u64,
-    /// Fail where losses are further apart than this, as a share of those above 1 [default: 0.001, or 0.05 in bf16].
+    /// Fail where losses are further apart than this, as a share of those above 1 [default: 0.001,
+    /// or 0.05 in bf16].
     #[arg(long, value_name = "DIFFERENCE")]
     tolerance: Option<f64>,
     /// Print one JSON object instead of a table.
@@ -59,10 +61,12 @@ struct Row {
     method: &'static str,
     cpu: Vec<f32>,
     device: Vec<f32>,
-    /// The largest difference of a step, as a share of the CPU's loss where that is above 1: some losses are near 0.
+    /// The largest difference of a step, as a share of the CPU's loss where that is above 1: some
+    /// losses are near 0.
     apart: f64,
-    /// How far apart each parameter's gradients are in the first step, as a share of the CPU's length, or of a thousandth of the
-    /// longest gradient where that is more: some are nothing but rounding errors.
+    /// How far apart each parameter's gradients are in the first step, as a share of the CPU's
+    /// length, or of a thousandth of the longest gradient where that is more: some are nothing but
+    /// rounding errors.
     gradients: BTreeMap<String, f64>,
     /// The same on the CPU alone, where the pixels differ by a millionth of their values.
     rounding: BTreeMap<String, f64>,

@@ -29,10 +29,10 @@ pub struct AugmentArgs {
     /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with, that keeps to one thread. DIR in it becomes a folder with the same
-    /// images: small/*.png and photographs/*.jpg. It prints lines of `LABEL: N images/s` with the labels
-    /// of the table. On all threads, as many of it run at once, as the workers of a data loader do. May
-    /// be given several times.
+    /// A command to compare with, that keeps to one thread. DIR in it becomes a folder with the
+    /// same images: small/*.png and photographs/*.jpg. It prints lines of `LABEL: N images/s` with
+    /// the labels of the table. On all threads, as many of it run at once, as the workers of a data
+    /// loader do. May be given several times.
     #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.

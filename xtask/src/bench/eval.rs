@@ -15,7 +15,8 @@ use serde::Serialize;
 use super::step::median;
 use selfsame::workshop::usage;
 
-/// Weighted k-NN (k = 200, T = 0.1) and a linear probe with one C, on features drawn around a centre per class.
+/// Weighted k-NN (k = 200, T = 0.1) and a linear probe with one C, on features drawn around a
+/// centre per class.
 #[derive(Args)]
 pub struct EvalArgs {
     /// Features to learn from.
@@ -39,9 +40,9 @@ pub struct EvalArgs {
     /// Rounds, whose median counts; each one runs both measurements and then the peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with. DIR in it becomes a folder of train.npy, train_labels.npy, test.npy and
-    /// test_labels.npy; it prints lines of `LABEL: N s` with the labels of the table. May be given several
-    /// times.
+    /// A command to compare with. DIR in it becomes a folder of train.npy, train_labels.npy,
+    /// test.npy and test_labels.npy; it prints lines of `LABEL: N s` with the labels of the table.
+    /// May be given several times.
     #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
@@ -164,7 +165,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Normal features around a centre per class, which share a few strong directions as features of networks do.
+/// Normal features around a centre per class, which share a few strong directions as features of
+/// networks do.
 struct Mixture {
     state: u64,
     dim: usize,

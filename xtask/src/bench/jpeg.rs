@@ -1,7 +1,9 @@
-//! JPEG as cameras write it: baseline, with colour at half the resolution in both directions (4:2:0).
+//! JPEG as cameras write it: baseline, with colour at half the resolution in both directions
+//! (4:2:0).
 //!
-//! The `image` crate writes colour at full resolution only, which takes decoders longer. Its headers and tables (those of
-//! the standard's annex K) are taken as they are; blocks are transformed, ordered and coded here.
+//! The `image` crate writes colour at full resolution only, which takes decoders longer. Its
+//! headers and tables (those of the standard's annex K) are taken as they are; blocks are
+//! transformed, ordered and coded here.
 
 use std::f32::consts::PI;
 
@@ -19,7 +21,8 @@ const ZIGZAG: [usize; 64] = [
 /// Blocks of 8×8 that belong together: four of Y, for 16×16 pixels, and one each of Cb and Cr.
 const COMPONENTS: [usize; 6] = [0, 0, 0, 0, 1, 2];
 
-/// An image's blocks after the cosine transform, in the order of the file, to be written at any quality.
+/// An image's blocks after the cosine transform, in the order of the file, to be written at any
+/// quality.
 pub struct Blocks {
     width: u16,
     height: u16,
@@ -229,7 +232,8 @@ mod tests {
 
     use super::*;
 
-    /// Smooth colours, so that half the resolution loses nothing; a size that does not divide by 16.
+    /// Smooth colours, so that half the resolution loses nothing; a size that does not divide by
+    /// 16.
     #[test]
     fn a_decoder_finds_the_image_again() {
         let image = RgbImage::from_fn(75, 41, |x, y| {

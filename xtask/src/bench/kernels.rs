@@ -247,8 +247,8 @@ impl Bench<'_> {
         let (x, residual) = (self.random(shape), self.random(shape));
         let (gamma, beta) = (self.random([channels]), self.random([channels]));
         let bytes = 4.0 * x.shape().num_elements() as f64;
-        // The statistics need all of x before the first output, and the sums of the backward pass all of
-        // it before the first gradient: both read everything twice.
+        // The statistics need all of x before the first output, and the sums of the backward pass
+        // all of it before the first gradient: both read everything twice.
         let relu =
             |x: &Tensor<4>, residual: Option<&Tensor<4>>| norm(x, [&gamma, &beta], residual, true);
         // What is tracked is freed some time later, and the forward pass would be given new memory.

@@ -1,8 +1,9 @@
 //! Photographs that the program draws, so that a benchmark needs none and all read the same.
 //!
-//! What a JPEG decoder and a resize have to do depends on the statistics of photographs, not on what they show: amplitudes that
-//! fall with the frequency, edges at all scales, and colours that vary less than brightness. A picture of leaves that have
-//! fallen upon each other, whose radii follow r⁻³, has them (Lee, Mumford and Huang, 2001).
+//! What a JPEG decoder and a resize have to do depends on the statistics of photographs, not on
+//! what they show: amplitudes that fall with the frequency, edges at all scales, and colours that
+//! vary less than brightness. A picture of leaves that have fallen upon each other, whose radii
+//! follow r⁻³, has them (Lee, Mumford and Huang, 2001).
 
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -188,7 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// What Field (1987) found: amplitudes fall about as 1 / frequency. And the size of ImageNet's files.
+    /// What Field (1987) found: amplitudes fall about as 1 / frequency. And the size of ImageNet's
+    /// files.
     #[test]
     fn a_drawn_photograph_is_like_one() {
         let bytes = photograph(0).unwrap();

@@ -133,7 +133,8 @@ pub struct Needs {
     pub memory_bytes: u64,
 }
 
-/// Goes on with the run in `folder` while it is denied what `fault` says, to the end of the process.
+/// Goes on with the run in `folder` while it is denied what `fault` says, to the end of the
+/// process.
 pub fn denied(
     fault: Fault,
     victim: &Victim,
@@ -157,7 +158,8 @@ pub fn denied(
         command
     };
     let mut command = match fault {
-        // The tmpfs takes the run's place as far as the run can see; what it held at the end is copied back.
+        // The tmpfs takes the run's place as far as the run can see; what it held at the end is
+        // copied back.
         Fault::FullDisk => {
             let bytes = (needs.checkpoint_bytes as f64 * rng.random_range(2.0..4.0)) as u64;
             shell(

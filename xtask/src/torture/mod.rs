@@ -25,12 +25,14 @@ use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 use soak::Soak;
 use victim::{End, VICTIMS};
 
-/// Kill runs, break their files, fail their writes and take their memory, resume them, and compare how they end.
+/// Kill runs, break their files, fail their writes and take their memory, resume them, and compare
+/// how they end.
 ///
-/// Small runs of BYOL and Barlow Twins on both CPU backends are disturbed, then resumed on one or two threads. Each has
-/// to end in the same bits as a run that nobody disturbed: encoder, all networks, optimiser, metrics. Prints the report
-/// as Markdown. Status 1 if a run was lost or ended otherwise. Full disks and read-only folders need Linux and the right
-/// to mount in a namespace of one's own (`unshare -rm`).
+/// Small runs of BYOL and Barlow Twins on both CPU backends are disturbed, then resumed on one or
+/// two threads. Each has to end in the same bits as a run that nobody disturbed: encoder, all
+/// networks, optimiser, metrics. Prints the report as Markdown. Status 1 if a run was lost or ended
+/// otherwise. Full disks and read-only folders need Linux and the right to mount in a namespace of
+/// one's own (`unshare -rm`).
 #[derive(Args)]
 pub struct TortureArgs {
     /// Times that a run is killed.
@@ -140,8 +142,8 @@ impl Torture {
         Ok(())
     }
 
-    /// Kills runs again and again until each is done, `kills` times in all: half of them at random, half in the middle of
-    /// a checkpoint.
+    /// Kills runs again and again until each is done, `kills` times in all: half of them at random,
+    /// half in the middle of a checkpoint.
     fn kill_all(&mut self, kills: usize) -> anyhow::Result<()> {
         self.kill(kills.div_ceil(2), When::AtRandom, "SIGKILL at a random moment")?;
         self.kill(kills / 2, When::InWrite, "SIGKILL while a checkpoint is written")

@@ -51,7 +51,8 @@ impl Soak {
     pub fn to_markdown(&self) -> String {
         // The first tenth fills caches.
         let settled = &self.samples[self.samples.len() / 10..];
-        // The mean of a quarter, since what is resident goes up and down by megabytes with every checkpoint.
+        // The mean of a quarter, since what is resident goes up and down by megabytes with every
+        // checkpoint.
         let quarters = settled.chunks(settled.len().div_ceil(4).max(1)).map(|quarter| {
             let bytes: f64 = quarter.iter().map(|sample| sample.resident_bytes).sum();
             format!("{:.1}", bytes / quarter.len() as f64 / MIB)

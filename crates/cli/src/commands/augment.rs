@@ -20,8 +20,8 @@ pub struct AugmentArgs {
     /// Where to: a name that ends in .png, or in .html for a page.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Whose views: byol (Barlow Twins has the same), cifar (without blur, for small images), simclr,
-    /// moco-v3, vicreg, or dino (two global and four local crops).
+    /// Whose views: byol (Barlow Twins has the same), cifar (without blur, for small images),
+    /// simclr, moco-v3, vicreg, or dino (two global and four local crops).
     #[arg(long, value_name = "METHOD", value_parser = recipe, default_value = "byol")]
     recipe: ViewRecipe,
     /// Side of a view in pixels; DINO's are 224 and 96.

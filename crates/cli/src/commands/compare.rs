@@ -12,14 +12,15 @@ use crate::Terminal;
 
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
-/// Trains every method on the same images with the same encoder for the same budget, for each batch size and seed,
-/// each run in a process of its own, and writes one page, Markdown and JSON: tables, curves, what is said of the
-/// methods and whether these runs show it, and which to choose, if they can tell. A comparison that was cut off goes
-/// on with the same command.
+/// Trains every method on the same images with the same encoder for the same budget, for each batch
+/// size and seed, each run in a process of its own, and writes one page, Markdown and JSON: tables,
+/// curves, what is said of the methods and whether these runs show it, and which to choose, if they
+/// can tell. A comparison that was cut off goes on with the same command.
 ///
-/// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate grows with the square root
-/// of the batch size, from the batch size that it was chosen for, unless optimizer.scaling says otherwise. A setting
-/// of one method, such as `--set byol.tau_base=0.99`, leaves the others alone.
+/// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate grows with
+/// the square root of the batch size, from the batch size that it was chosen for, unless
+/// optimizer.scaling says otherwise. A setting of one method, such as `--set byol.tau_base=0.99`,
+/// leaves the others alone.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame compare byol barlow-twins
@@ -40,7 +41,8 @@ pub struct CompareArgs {
     /// Passes over the training images, the same for all, as --set train.epochs=N [default: 10].
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     epochs: Option<u64>,
-    /// Train each run for about so many minutes instead; a short run first measures how fast each is.
+    /// Train each run for about so many minutes instead; a short run first measures how fast each
+    /// is.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
     /// Report the time to this k-NN accuracy, from 0 to 1 [default: what every method reaches that
@@ -50,8 +52,8 @@ pub struct CompareArgs {
     /// The comparison's folder [default: runs/compare-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Runs at a time, each on its share of the cores. On small networks that is quicker as a whole, and the speed
-    /// measured is that of the share.
+    /// Runs at a time, each on its share of the cores. On small networks that is quicker as a
+    /// whole, and the speed measured is that of the share.
     #[arg(long, value_name = "N", default_value = "1", value_parser = Jobs::parse)]
     jobs: Jobs,
     /// Print the figures of all runs as JSON on stdout.

@@ -9,9 +9,9 @@ use crate::Terminal;
 
 /// Features of a folder of images, or of a data set, under the encoder of a run.
 ///
-/// Each image is read once and forgotten, so that a folder may be larger than memory: what is held is its features, one
-/// batch of at most 16 MB of pixels, and what the encoder makes of that. How an image is prepared says preprocessing.json
-/// in the run's folder.
+/// Each image is read once and forgotten, so that a folder may be larger than memory: what is held
+/// is its features, one batch of at most 16 MB of pixels, and what the encoder makes of that. How
+/// an image is prepared says preprocessing.json in the run's folder.
 ///
 /// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
 /// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image

@@ -9,17 +9,19 @@ use crate::Terminal;
 
 /// Say how good the encoder of a run is, beside what it has to be better than.
 ///
-/// Scores its frozen features on images never trained on: weighted k-NN with the run's k and T and with those
-/// chosen on held-out training images, a linear probe, linear probes that know few labels, and k-means; beside raw
-/// pixels, their principal components, the untrained encoder, and the same encoder trained on the labels. Then fine-tuning,
-/// the fifteen corruptions of CIFAR-10-C, and what the features are invariant to. Test images are looked at once,
-/// everything is chosen on training images. Features are kept in the run's folder, the figures go to eval.json and into
-/// the run's report.
+/// Scores its frozen features on images never trained on: weighted k-NN with the run's k and T and
+/// with those chosen on held-out training images, a linear probe, linear probes that know few
+/// labels, and k-means; beside raw pixels, their principal components, the untrained encoder, and
+/// the same encoder trained on the labels. Then fine-tuning, the fifteen corruptions of CIFAR-10-C,
+/// and what the features are invariant to. Test images are looked at once, everything is chosen on
+/// training images. Features are kept in the run's folder, the figures go to eval.json and into the
+/// run's report.
 ///
-/// The first figure, k-NN of the trained encoder, rests on all images. Of larger sets the rest takes some, evenly over
-/// the classes: 10,000 training and 5,000 test images for the table of frozen features, 10,000 labels for training
-/// whole networks. With --quick a large encoder sees fewer, as many as it can in some seconds on two cores, and pixels are
-/// those of 16×16. All tables say how many. --limit chooses instead.
+/// The first figure, k-NN of the trained encoder, rests on all images. Of larger sets the rest
+/// takes some, evenly over the classes: 10,000 training and 5,000 test images for the table of
+/// frozen features, 10,000 labels for training whole networks. With --quick a large encoder sees
+/// fewer, as many as it can in some seconds on two cores, and pixels are those of 16×16. All tables
+/// say how many. --limit chooses instead.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame eval runs/byol-fashion-mini
@@ -39,10 +41,12 @@ pub struct EvalArgs {
     /// Leave out what takes minutes: fine-tuning, the supervised encoder, corruptions.
     #[arg(long)]
     quick: bool,
-    /// Use up to N training and N test images, evenly over the classes, for every part, however long that takes.
+    /// Use up to N training and N test images, evenly over the classes, for every part, however
+    /// long that takes.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few labels.
+    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few
+    /// labels.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
     /// Another weight file than the run's own: a checkpoint, or weights in torchvision's names.

@@ -13,18 +13,19 @@ use crate::{Terminal, interrupt};
 /// Train an encoder on images without their labels.
 ///
 /// Trains on the data set that comes with the program unless --dataset or --images says otherwise,
-/// evaluates on images never trained on, and leaves weights, metrics and a report in the run's folder.
+/// evaluates on images never trained on, and leaves weights, metrics and a report in the run's
+/// folder.
 ///
-/// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a closed
-/// terminal) and SIGUSR1 (which SLURM sends ahead with --signal=USR1@60). Before and after training the
-/// run ends at once. A second signal ends it at once, too.
+/// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a
+/// closed terminal) and SIGUSR1 (which SLURM sends ahead with --signal=USR1@60). Before and after
+/// training the run ends at once. A second signal ends it at once, too.
 ///
-/// `--resume auto --out RUN` goes on from there, to the same weights bit for bit. After a crash or a
-/// power cut it goes on from the newest checkpoint that is intact. The settings are in the run and need
-/// not be given again. Status 1 is an error, 2 a request that cannot work.
+/// `--resume auto --out RUN` goes on from there, to the same weights bit for bit. After a crash or
+/// a power cut it goes on from the newest checkpoint that is intact. The settings are in the run
+/// and need not be given again. Status 1 is an error, 2 a request that cannot work.
 ///
-/// Several devices (--device cuda:0,cuda:1) divide every batch among them and train what one would. So
-/// do several processes that mpirun or srun starts, in a build with --features mpi.
+/// Several devices (--device cuda:0,cuda:1) divide every batch among them and train what one would.
+/// So do several processes that mpirun or srun starts, in a build with --features mpi.
 #[derive(Args, Clone)]
 #[command(after_help = "Examples:
   selfsame pretrain byol

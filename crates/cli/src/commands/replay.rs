@@ -7,9 +7,9 @@ use selfsame::replay;
 
 /// Repeat the step at which a run's loss or gradient became NaN or infinite.
 ///
-/// Such a run stops and leaves its batch and its state under failure/ in its folder. This repeats that
-/// step, says whether the same happens again, and shows what went into it: the pixels of the views and
-/// the largest weights. With --device it tells whether the device has a part in it.
+/// Such a run stops and leaves its batch and its state under failure/ in its folder. This repeats
+/// that step, says whether the same happens again, and shows what went into it: the pixels of the
+/// views and the largest weights. With --device it tells whether the device has a part in it.
 #[derive(Args)]
 pub struct ReplayArgs {
     /// The run's folder.

@@ -7,9 +7,9 @@ use selfsame::make_report;
 
 /// Make the page of a run anew, or one page that compares several runs.
 ///
-/// Every run leaves its page, report.html, by itself, and an evaluation puts its tables there; this makes it
-/// again from report.json. Of several runs it lays figures, verdicts, curves, tables and neighbours side by side and shows the
-/// settings that differ.
+/// Every run leaves its page, report.html, by itself, and an evaluation puts its tables there; this
+/// makes it again from report.json. Of several runs it lays figures, verdicts, curves, tables and
+/// neighbours side by side and shows the settings that differ.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame report runs/byol-fashion-mini
@@ -18,7 +18,8 @@ pub struct ReportArgs {
     /// The runs' folders.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// The page [default: report.html in the run's folder, or comparison.html here for several runs].
+    /// The page [default: report.html in the run's folder, or comparison.html here for several
+    /// runs].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

@@ -9,10 +9,11 @@ use crate::Terminal;
 
 /// Find the images that the encoder of a run takes to be most like another one.
 ///
-/// Searches all images of the run's data set, test images too, or those of any folder. Their features are computed the
-/// first time and kept in the run's folder, so that later searches read no image; `features/` there may be deleted. Prints
-/// a line for each image found: its cosine similarity, from −1 to 1, and its name. An image with the same pixels as the
-/// query is left out, and named.
+/// Searches all images of the run's data set, test images too, or those of any folder. Their
+/// features are computed the first time and kept in the run's folder, so that later searches read
+/// no image; `features/` there may be deleted. Prints a line for each image found: its cosine
+/// similarity, from −1 to 1, and its name. An image with the same pixels as the query is left out,
+/// and named.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame search runs/photos --query photo.jpg

@@ -11,8 +11,8 @@ pub struct SettingsArgs {
     /// Data set: one of `selfsame dataset list` [default: fashion-mini].
     #[arg(long, value_name = "NAME", conflicts_with = "images")]
     pub dataset: Option<String>,
-    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/ in
-    /// it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
+    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/
+    /// in it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
     /// Parquet files. `selfsame dataset inspect DIR` shows what is found in one.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,

@@ -8,8 +8,8 @@ use pulp::{Simd, WithSimd};
 use super::{BLOCK, Precision, Vectors, Work};
 use crate::simd::arch;
 
-/// bf16 inputs: the upper half of an f32, 8 bits of precision. A unit is two of them, the first in the
-/// lower half.
+/// bf16 inputs: the upper half of an f32, 8 bits of precision. A unit is two of them, the first in
+/// the lower half.
 #[derive(Debug, Clone, Copy)]
 pub struct Bfloat16;
 
@@ -83,7 +83,8 @@ impl Precision for Bfloat16 {
     }
 }
 
-/// bf16 widened to f32, for processors without instructions for it: as exact, and no faster than f32.
+/// bf16 widened to f32, for processors without instructions for it: as exact, and no faster than
+/// f32.
 #[derive(Clone, Copy)]
 struct Emulated<S>(S);
 
@@ -190,8 +191,8 @@ mod avx512 {
         /// Each value as a bf16 in the lower half of its lane.
         #[inline(always)]
         fn round(self, values: &[f32; BLOCK]) -> __m512i {
-            // SAFETY: `self` is proof of AVX-512 BF16; 16 f32 of any alignment can be read, and 16 bf16
-            // have the bits of 16 integers.
+            // SAFETY: `self` is proof of AVX-512 BF16; 16 f32 of any alignment can be read, and 16
+            // bf16 have the bits of 16 integers.
             unsafe {
                 let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
                 _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(rounded))
@@ -213,7 +214,8 @@ mod avx512 {
         #[inline(always)]
         fn load(self, units: &[u32]) -> __m512i {
             let units: &[u32; LANES] = units.first_chunk().expect("a whole vector");
-            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 readable u32, of any alignment.
+            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 readable u32, of any
+            // alignment.
             unsafe { _mm512_loadu_si512(units.as_ptr().cast()) }
         }
 
@@ -254,8 +256,8 @@ mod avx512 {
 
         #[inline(always)]
         fn multiply_add(self, x: u32, w: __m512i, sums: __m512) -> __m512 {
-            // SAFETY: `self` is proof of AVX-512 BF16; both types are 512 bits for which every pattern
-            // is a value.
+            // SAFETY: `self` is proof of AVX-512 BF16; both types are 512 bits for which every
+            // pattern is a value.
             unsafe {
                 let x: __m512bh = std::mem::transmute(_mm512_set1_epi32(x.cast_signed()));
                 let w: __m512bh = std::mem::transmute(w);
@@ -266,7 +268,8 @@ mod avx512 {
         #[inline(always)]
         fn load_sums(self, from: &[f32]) -> __m512 {
             let from: &[f32; LANES] = from.first_chunk().expect("a whole vector");
-            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 readable f32, of any alignment.
+            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 readable f32, of any
+            // alignment.
             unsafe { _mm512_loadu_ps(from.as_ptr()) }
         }
 
@@ -285,7 +288,8 @@ mod avx512 {
         #[inline(always)]
         fn store(self, sums: __m512, to: &mut [f32]) {
             let to: &mut [f32; LANES] = to.first_chunk_mut().expect("a whole vector");
-            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 writable f32, of any alignment.
+            // SAFETY: `self` is proof of AVX-512; the pointer is to 16 writable f32, of any
+            // alignment.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), sums) }
         }
 

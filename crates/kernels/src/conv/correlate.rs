@@ -1,8 +1,8 @@
 //! Sums of products over framed images: the forward pass and the gradient for the input.
 //!
 //! The innermost tile holds 16 vectors of sums in registers: some positions, times one or two
-//! vectors of output channels. Each step loads the weights of one input unit, and multiplies them with
-//! that unit of every position.
+//! vectors of output channels. Each step loads the weights of one input unit, and multiplies them
+//! with that unit of every position.
 
 use std::ops::Range;
 

@@ -1,10 +1,10 @@
 //! Images copied into frames of zeros, in the order in which the kernels read them.
 //!
 //! A frame holds an image in blocks of [`BLOCK`] units, a unit being what one multiplication takes:
-//! one f32 channel or two bf16 channels. Within a block the positions follow each other row by row, so that
-//! the neighbours of a position lie at offsets that are the same everywhere. For a stride `s` the
-//! positions are dealt out to `s · s` phases, by row and column modulo `s`; in a phase, the inputs of
-//! neighbouring outputs are neighbours again.
+//! one f32 channel or two bf16 channels. Within a block the positions follow each other row by row,
+//! so that the neighbours of a position lie at offsets that are the same everywhere. For a stride
+//! `s` the positions are dealt out to `s · s` phases, by row and column modulo `s`; in a phase, the
+//! inputs of neighbouring outputs are neighbours again.
 
 use crate::arithmetic::{BLOCK, Precision, Vectors};
 
@@ -81,8 +81,8 @@ impl Frame {
         })
     }
 
-    /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where a
-    /// unit holds two. What is not written must be zero already.
+    /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where
+    /// a unit holds two. What is not written must be zero already.
     ///
     /// `columns` are [`columns_seen`](Self::columns_seen).
     #[inline(always)]

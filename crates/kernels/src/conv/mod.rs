@@ -23,8 +23,8 @@ use crate::scratch::Scratch;
 use crate::simd::{Ahead, vectorized};
 use crate::transpose::transpose;
 
-/// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed number,
-/// so that sums do not depend on it.
+/// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed
+/// number, so that sums do not depend on it.
 const TASKS: usize = 16;
 /// Positions that are computed with one block of weights before the next block is fetched.
 const POSITIONS: usize = 256;
@@ -64,8 +64,8 @@ pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
 
 /// The gradient with respect to `x` from that with respect to `y`.
 ///
-/// Input pixels whose row and column have the same remainder by the stride see the same taps, so each
-/// of these sets is a correlation of the output's gradient with stride 1.
+/// Input pixels whose row and column have the same remainder by the stride see the same taps, so
+/// each of these sets is a correlation of the output's gradient with stride 1.
 pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     let (s, p, k) = (g.stride, g.padding, g.kernel);
     if P::WINOGRAD && fits_winograd(g) {
@@ -190,9 +190,9 @@ fn correlate_all<P: Precision>(
     })
 }
 
-/// A weight's gradient has one term for each position where it meets the image and not its padding. The
-/// transforms add and take away what lies beside them; of fewer terms than this that would be a visible
-/// part of the sum.
+/// A weight's gradient has one term for each position where it meets the image and not its padding.
+/// The transforms add and take away what lies beside them; of fewer terms than this that would be a
+/// visible part of the sum.
 const FEW_TERMS: usize = 16;
 
 /// Whether the convolution is one of those that [`winograd`] is for. With few channels its
@@ -227,8 +227,8 @@ impl<P: Precision> Work<P> for Fill<'_, P> {
 
 /// The gradient with respect to `w` from that with respect to `y`.
 ///
-/// The work is cut, by its sizes alone, into blocks of output channels and parts of the batch, whose
-/// sums are added in their order: the result does not depend on the number of threads.
+/// The work is cut, by its sizes alone, into blocks of output channels and parts of the batch,
+/// whose sums are added in their order: the result does not depend on the number of threads.
 pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
     if g.batch == 0 {
         return vec![0.0; g.weight()];

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// The weights of one group, as `(out, in, tap)` of the correlation that they are packed for: the forward
-/// pass, or the gradient for the input, in which outputs and inputs change places.
+/// The weights of one group, as `(out, in, tap)` of the correlation that they are packed for: the
+/// forward pass, or the gradient for the input, in which outputs and inputs change places.
 #[derive(Debug, Clone)]
 pub struct Source<'a> {
     pub values: &'a [f32],
@@ -24,9 +24,9 @@ pub struct Staged {
 }
 
 impl Source<'_> {
-    /// Copies the weights of some channels. The runs of memory that they lie in are far apart, so that
-    /// each is fetched as a whole: element by element the processor would wait for one line after
-    /// the other.
+    /// Copies the weights of some channels. The runs of memory that they lie in are far apart, so
+    /// that each is fetched as a whole: element by element the processor would wait for one line
+    /// after the other.
     pub fn stage(&self, outs: Range<usize>, ins: Range<usize>, staged: &mut Staged) {
         staged.values.clear();
         let (rows, row, runs, run) = if self.into < self.out {

@@ -17,8 +17,8 @@ pub struct Layout {
 /// Positions that are summed in registers.
 const POSITIONS: usize = 128;
 
-/// Adds to `dw[block of channels_in][tap][channel_in][width]`
-/// `Σ frame[position + tap, channel_in] · dy[position, 0..width]` over the positions of some images.
+/// Adds to `dw[block of channels_in][tap][channel_in][width]` `Σ frame[position + tap, channel_in]
+/// · dy[position, 0..width]` over the positions of some images.
 pub struct WeightGradient<'a, P: Precision> {
     /// Frames of the inputs, filled by position.
     pub frames: &'a [P::Unit],
@@ -99,8 +99,8 @@ impl<P: Precision> WeightGradient<'_, P> {
     }
 }
 
-/// One more position. The sums go in and out by value: by reference, they would be written to memory
-/// at every step.
+/// One more position. The sums go in and out by value: by reference, they would be written to
+/// memory at every step.
 #[inline(always)]
 fn step<P: Precision, V: Vectors<P>, const I: usize, const O: usize>(
     vectors: V,

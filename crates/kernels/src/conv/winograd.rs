@@ -1,8 +1,8 @@
 //! The 3×3 convolution of stride 1 with 2.25 times fewer multiplications: F(2×2, 3×3) of Lavin &
 //! Gray (2016), after Winograd.
 //!
-//! The outputs are cut into tiles of 2×2, each of which sees a patch of 4×4 inputs `d`. With
-//! `U = Bᵀ d B` and `V = G g Gᵀ` of the kernel `g`, the outputs are `Aᵀ (U ⊙ V) A`, where ⊙ multiplies
+//! The outputs are cut into tiles of 2×2, each of which sees a patch of 4×4 inputs `d`. With `U =
+//! Bᵀ d B` and `V = G g Gᵀ` of the kernel `g`, the outputs are `Aᵀ (U ⊙ V) A`, where ⊙ multiplies
 //! the 16 frequencies one by one and sums over channels: 16 matrix products in place of 36
 //! multiplications for each tile. The matrices hold 0, ±1 and ±½ only, so little precision is lost.
 

@@ -1,8 +1,9 @@
-//! Convolutions of `[batch, height, width, channels]`, weights `[out, in, k, k]` with the input channels of a tap next to each other
-//! in memory.
+//! Convolutions of `[batch, height, width, channels]`, weights `[out, in, k, k]` with the input
+//! channels of a tap next to each other in memory.
 //!
-//! On tensor cores they are `cubek`'s implicit matrix products, which read these tensors where they lie. Where a device has none, or
-//! `cubek` has no kernel for a shape, the plain kernels below compute them.
+//! On tensor cores they are `cubek`'s implicit matrix products, which read these tensors where they
+//! lie. Where a device has none, or `cubek` has no kernel for a shape, the plain kernels below
+//! compute them.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::ConvOptions;
@@ -72,7 +73,8 @@ pub fn input_gradient(dy: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeT
     dx
 }
 
-/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read weights; added to the sum so far.
+/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read
+/// weights; added to the sum so far.
 pub fn weight_gradient(
     x: CubeTensor,
     dy: CubeTensor,
@@ -97,8 +99,8 @@ pub fn weight_gradient(
     let so_far = so_far.map(channels_last);
     let vector = vector(&x.client, g.channels_in, x.elem_size());
     let columns = dw.meta.num_elements() / vector;
-    // Weights are few and the positions to sum over many: several units of a cube share a weight's. The others of the cube read
-    // what lies next to it.
+    // Weights are few and the positions to sum over many: several units of a cube share a weight's.
+    // The others of the cube read what lies next to it.
     let shares = UNITS_TO_FILL.div_ceil(columns).min(g.batch).max(1);
     let units = previous_power_of_two(units(&x.client));
     let lanes = LANES.min(g.channels_in / vector);
@@ -148,8 +150,8 @@ fn has_tensor_cores(x: &CubeTensor) -> bool {
     !features.cmma.is_empty() || !features.mma.is_empty()
 }
 
-/// Kernels for matrix products on tensor cores, in the order in which they are tried. It is not measured yet. Which of them a
-/// device has for a shape is known only when it is asked.
+/// Kernels for matrix products on tensor cores, in the order in which they are tried. It is not
+/// measured yet. Which of them a device has for a shape is known only when it is asked.
 const PRODUCTS: [(ConvAlgorithm, AcceleratedTileKind); 4] = [
     (ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
     (ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma),
@@ -291,7 +293,8 @@ fn input_gradient_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each vector of weights and each share of the batch; the first of a weight's units adds up.
+/// A unit for each vector of weights and each share of the batch; the first of a weight's units
+/// adds up.
 #[cube(launch)]
 fn weight_gradient_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],

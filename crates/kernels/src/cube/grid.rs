@@ -11,8 +11,8 @@ const MAX_PARTS: usize = 128;
 /// Units of one cube, where the device allows it.
 const UNITS: usize = 256;
 
-/// A launch over the rows of `[positions, channels]`: units next to each other take vectors of channels next to each other, so
-/// that they read one stretch of memory.
+/// A launch over the rows of `[positions, channels]`: units next to each other take vectors of
+/// channels next to each other, so that they read one stretch of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
     /// Pixels of all images.
@@ -40,7 +40,8 @@ impl Grid {
         let rows = previous_power_of_two((units / lanes).min(positions.next_power_of_two()));
         let processors = hardware.num_streaming_multiprocessors.unwrap_or(16) as usize;
         let wanted = (4 * processors).div_ceil(columns.div_ceil(lanes));
-        // A cube whose units have a handful of positions each is busier with its sums than with them.
+        // A cube whose units have a handful of positions each is busier with its sums than with
+        // them.
         let useful = positions.div_ceil(4 * rows);
         let parts = wanted.min(useful).clamp(1, MAX_PARTS);
         Self { positions, vector, columns, lanes, rows, parts }

@@ -1,7 +1,7 @@
 //! The kernels on GPUs, for every runtime of CubeCL: CUDA and WGPU among them.
 //!
-//! Tensors are `[batch, height, width, channels]` and dense, f32 or a type of 16 bits; sums, statistics and everything per channel
-//! are f32.
+//! Tensors are `[batch, height, width, channels]` and dense, f32 or a type of 16 bits; sums,
+//! statistics and everything per channel are f32.
 
 mod conv;
 mod grid;

@@ -1,4 +1,5 @@
-//! Batch norm, residual addition and ReLU: one pass over memory for the statistics and one for the result, and as many backward.
+//! Batch norm, residual addition and ReLU: one pass over memory for the statistics and one for the
+//! result, and as many backward.
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
@@ -10,7 +11,8 @@ use super::grid::{Grid, buffer, sum_over_rows, value_or_zero};
 use super::{dense, element, empty, of_type};
 use crate::ops::{Norm, Normalized, unbias};
 
-/// Sums of one pass: for each cube along the positions two vectors of channels, `[parts, 2, channels]`.
+/// Sums of one pass: for each cube along the positions two vectors of channels, `[parts, 2,
+/// channels]`.
 struct Partial {
     sums: CubeTensor,
     grid: Grid,
@@ -237,8 +239,8 @@ pub enum Masked {
     Again,
 }
 
-/// Of each part the sums of `x − s` and `(x − s)²`, where the shift s is the channel's first value: squares about a number that far
-/// from the mean would leave nothing of the variance.
+/// Of each part the sums of `x − s` and `(x − s)²`, where the shift s is the channel's first value:
+/// squares about a number that far from the mean would leave nothing of the variance.
 #[cube(launch)]
 fn shifted_sums<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -422,7 +424,8 @@ fn unmasked<F: Float, N: Size>(
     }
 }
 
-/// Of each part the sums of `g` and `g x̂`, with g the gradient that ReLU let through and x̂ the normalised input.
+/// Of each part the sums of `g` and `g x̂`, with g the gradient that ReLU let through and x̂ the
+/// normalised input.
 #[cube(launch)]
 fn gradient_sums<F: Float, N: Size>(
     dy: &[Vector<F, N>],
@@ -474,7 +477,8 @@ fn shift<N: Size>(
     value_or_zero::<f32, N>(bias, column) - center * scale
 }
 
-/// `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`, and the sums as the gradients of β and γ, added to those so far.
+/// `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`, and the sums as the gradients of β and γ, added to
+/// those so far.
 #[cube(launch)]
 fn input_gradient<F: Float, N: Size>(
     dy: &[Vector<F, N>],

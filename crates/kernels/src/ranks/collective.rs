@@ -7,12 +7,13 @@ use burn::tensor::{Device, Tensor};
 
 /// Sums tensors of all ranks where they are.
 pub trait DeviceSums: Debug + Send + Sync {
-    /// The sums over ranks, `[n]`, the same bits on all of them. The gradient of a rank's own values is the sum over ranks
-    /// of those for the results.
+    /// The sums over ranks, `[n]`, the same bits on all of them. The gradient of a rank's own
+    /// values is the sum over ranks of those for the results.
     fn sum(&self, x: Tensor<1>) -> Tensor<1>;
 }
 
-/// By Burn's collective operations: NCCL between NVIDIA GPUs. Nobody waits on the host; each device waits for the others.
+/// By Burn's collective operations: NCCL between NVIDIA GPUs. Nobody waits on the host; each device
+/// waits for the others.
 #[derive(Debug)]
 pub(crate) struct Collective {
     /// Of all ranks.
@@ -31,8 +32,8 @@ impl DeviceSums for Collective {
     }
 }
 
-/// Whether these devices can sum tensors between themselves: several GPUs, each named once, of a runtime with a
-/// library for that. For CUDA it is NCCL, loaded as `libnccl.so`.
+/// Whether these devices can sum tensors between themselves: several GPUs, each named once, of a
+/// runtime with a library for that. For CUDA it is NCCL, loaded as `libnccl.so`.
 pub fn connected(devices: &[Device]) -> bool {
     let once = (1..devices.len()).all(|i| !devices[..i].contains(&devices[i]));
     devices.len() > 1 && once && devices.iter().all(has_transport)

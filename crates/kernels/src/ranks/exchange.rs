@@ -69,7 +69,8 @@ struct GatherNode;
 impl<B: Backend + ExchangeOps> Backward<B, 1> for GatherNode {
     type State = Arc<dyn Ranks>;
 
-    /// Every rank's output depends on this rank's values, so its gradient is the sum of what all of them have for it.
+    /// Every rank's output depends on this rank's values, so its gradient is the sum of what all of
+    /// them have for it.
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
@@ -94,7 +95,8 @@ impl<B: Backend + ExchangeOps, C: CheckpointStrategy> ExchangeOps for Autodiff<B
     }
 }
 
-/// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is the sum over ranks of those for its row.
+/// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is the sum over
+/// ranks of those for its row.
 pub fn all_gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
     let Some(sums) = ranks.device_sums() else {
         let gathered = <Dispatch as ExchangeOps>::exchange_gather(x.into_dispatch(), ranks.clone());

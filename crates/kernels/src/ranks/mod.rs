@@ -12,11 +12,12 @@ use bytemuck::AnyBitPattern;
 
 use crate::ranks::collective::{Collective, DeviceSums};
 
-/// Processes (or threads) that train together, each on its part of every batch. A single process is the case of one.
+/// Processes (or threads) that train together, each on its part of every batch. A single process is
+/// the case of one.
 ///
-/// All ranks call the same operations in the same order, each with as many values as the others, and all of them
-/// get the same result, bit for bit. What cannot be completed, since a rank is gone, ends the process: there is
-/// nothing that the others could go on with.
+/// All ranks call the same operations in the same order, each with as many values as the others,
+/// and all of them get the same result, bit for bit. What cannot be completed, since a rank is
+/// gone, ends the process: there is nothing that the others could go on with.
 pub trait Ranks: Debug + Send + Sync {
     /// Which one this is, from 0.
     fn rank(&self) -> usize;
@@ -33,20 +34,23 @@ pub trait Ranks: Debug + Send + Sync {
     /// Replaces everyone's bytes by those of rank 0.
     fn broadcast(&self, bytes: &mut [u8]);
 
-    /// How tensors are summed over ranks without leaving their devices; `None` where they go through the host's memory.
+    /// How tensors are summed over ranks without leaving their devices; `None` where they go
+    /// through the host's memory.
     fn device_sums(&self) -> Option<&dyn DeviceSums> {
         None
     }
 }
 
-/// `count` ranks for as many threads of this process, each with a device or a share of the cores of its own.
+/// `count` ranks for as many threads of this process, each with a device or a share of the cores of
+/// its own.
 ///
 /// A thread that computes on a CPU needs a `rayon` pool of its own: the ranks wait for each other.
 pub fn thread_ranks(count: usize) -> Vec<Arc<dyn Ranks>> {
     threads(count, None)
 }
 
-/// [`thread_ranks`], one for each of the devices, which [sum tensors between themselves](crate::connected).
+/// [`thread_ranks`], one for each of the devices, which [sum tensors between
+/// themselves](crate::connected).
 pub fn device_ranks(devices: &[Device]) -> Vec<Arc<dyn Ranks>> {
     threads(devices.len(), Some(Collective::new(devices)))
 }
@@ -127,8 +131,8 @@ impl Ranks for Thread {
 pub struct Together {
     /// Who they are.
     pub ranks: Arc<dyn Ranks>,
-    /// Whether batch norm takes its statistics over everyone's part of the batch ("synchronised"), as one process
-    /// with the whole batch would, or over this rank's part alone.
+    /// Whether batch norm takes its statistics over everyone's part of the batch ("synchronised"),
+    /// as one process with the whole batch would, or over this rank's part alone.
     pub batch_norm: bool,
 }
 
@@ -136,8 +140,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Together>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` as one of several ranks: whatever of this crate `f` computes on this thread, and its gradients
-/// whenever they are computed.
+/// Runs `f` as one of several ranks: whatever of this crate `f` computes on this thread, and its
+/// gradients whenever they are computed.
 pub fn together<R>(ranks: Option<Together>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Together>);
     impl Drop for Restore {

@@ -6,8 +6,8 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use crate::workers::is_cpu;
 
-/// A float tensor of any number of dimensions, without gradient. What goes element by element needs no rank, and a
-/// list of all parameters of a network has several.
+/// A float tensor of any number of dimensions, without gradient. What goes element by element needs
+/// no rank, and a list of all parameters of a network has several.
 ///
 /// It keeps the order in memory that the tensor has: nothing is flattened or copied.
 #[derive(Debug, Clone)]

@@ -151,12 +151,12 @@ pub struct AdamWRule {
     pub rates: Vec<[f32; 9]>,
 }
 
-/// Updates of lists of f32 tensors. A list holds its jobs' tensors by kind, all parameters first, and so does what is
-/// returned.
+/// Updates of lists of f32 tensors. A list holds its jobs' tensors by kind, all parameters first,
+/// and so does what is returned.
 #[backend_extension(Cube, Fusion)]
 pub trait ListOps: Backend {
-    /// Parameters, gradients and, after the first step with momentum, velocities → parameters and, with momentum,
-    /// velocities. `scales` holds `[n]` or nothing.
+    /// Parameters, gradients and, after the first step with momentum, velocities → parameters and,
+    /// with momentum, velocities. `scales` holds `[n]` or nothing.
     #[fusion(meta = |list, scales, rule| {
         let _ = scales;
         let jobs = rule.rates.len();
@@ -195,7 +195,8 @@ pub trait ListOps: Backend {
     fn list_not_finite(#[extension_type] list: TensorList<Self>) -> FloatTensor<Self>;
 }
 
-/// Whether the tensors of all jobs are f32 on a device of CubeCL's, and those of one job have one shape.
+/// Whether the tensors of all jobs are f32 on a device of CubeCL's, and those of one job have one
+/// shape.
 pub fn takes<'a, T>(mut jobs: impl Iterator<Item = T>) -> bool
 where
     T: Iterator<Item = &'a AnyTensor>,

@@ -1,7 +1,7 @@
 //! Updates of parameters: optimiser steps, moving averages, the search for NaN.
 //!
-//! On a CPU every parameter is a job of its own ([`ops`], with the arithmetic in [`slices`]); on CubeCL's backends one
-//! kernel takes many at once ([`list`], with the kernels in [`cube`]).
+//! On a CPU every parameter is a job of its own ([`ops`], with the arithmetic in [`slices`]); on
+//! CubeCL's backends one kernel takes many at once ([`list`], with the kernels in [`cube`]).
 
 mod adamw;
 mod any;
@@ -26,10 +26,11 @@ use crate::workers::for_each_tensor;
 use any::on_host;
 use ops::UpdateOps;
 
-/// [`moving_average`] of all pairs in one go: `τ average + (1 − τ) value`, in the order of the pairs.
+/// [`moving_average`] of all pairs in one go: `τ average + (1 − τ) value`, in the order of the
+/// pairs.
 ///
-/// What [`sgd_all`] says of threads, launches and memory holds here too; an average comes out in the order in memory
-/// that the value has.
+/// What [`sgd_all`] says of threads, launches and memory holds here too; an average comes out in
+/// the order in memory that the value has.
 pub fn moving_average_all(
     device: &Device,
     pairs: Vec<(AnyTensor, AnyTensor)>,
@@ -45,8 +46,8 @@ pub fn moving_average_all(
     })
 }
 
-/// [`update_norms`] of all parameters in one go: `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂`, `[n]` each and in the order of
-/// `(w, g, λ)`. They stay on the device.
+/// [`update_norms`] of all parameters in one go: `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂`, `[n]` each and in
+/// the order of `(w, g, λ)`. They stay on the device.
 ///
 /// Sums are taken in one fixed order: chunks in f64 on a CPU, in f32 on a GPU.
 pub fn update_norms_all(
@@ -66,11 +67,11 @@ pub fn update_norms_all(
     [0, 1, 2].map(|i| Tensor::cat(norms.iter().map(|norms| norms[i].clone()).collect(), 0))
 }
 
-/// The first value of each tensor that is NaN or infinite, or else 0: `[n]`, left on the device. "First" is in the order
-/// of memory on a GPU.
+/// The first value of each tensor that is NaN or infinite, or else 0: `[n]`, left on the device.
+/// "First" is in the order of memory on a GPU.
 ///
-/// On devices without kernels here it is the sum of all of a tensor, which is not finite either, and neither is a sum
-/// beyond the largest float.
+/// On devices without kernels here it is the sum of all of a tensor, which is not finite either,
+/// and neither is a sum beyond the largest float.
 pub fn not_finite_values(device: &Device, tensors: Vec<impl Into<AnyTensor>>) -> Tensor<1> {
     let tensors: Vec<AnyTensor> = tensors.into_iter().map(Into::into).collect();
     if tensors.is_empty() {
@@ -92,8 +93,8 @@ pub fn not_finite_values(device: &Device, tensors: Vec<impl Into<AnyTensor>>) ->
     Tensor::cat(values, 0)
 }
 
-/// The first of the tensors with a value that is NaN or infinite, and what [`not_finite_values`] says of it. All are read
-/// from the device at once.
+/// The first of the tensors with a value that is NaN or infinite, and what [`not_finite_values`]
+/// says of it. All are read from the device at once.
 pub fn not_finite(device: &Device, tensors: Vec<impl Into<AnyTensor>>) -> Option<(usize, f32)> {
     if tensors.is_empty() {
         return None;

@@ -32,11 +32,13 @@ pub struct SgdJob {
     pub step: SgdStep,
 }
 
-/// [`sgd_step`] of all parameters of a network in one go: their new values and velocities, in the order of the jobs.
+/// [`sgd_step`] of all parameters of a network in one go: their new values and velocities, in the
+/// order of the jobs.
 ///
-/// A CPU's threads take one parameter each. On a GPU one kernel updates as many of them as its device allows tensors in
-/// one, so that a network takes a handful of launches; tensors that nobody else holds are updated where they are, and
-/// parameter and velocity come out in the order in memory that the gradient has.
+/// A CPU's threads take one parameter each. On a GPU one kernel updates as many of them as its
+/// device allows tensors in one, so that a network takes a handful of launches; tensors that nobody
+/// else holds are updated where they are, and parameter and velocity come out in the order in
+/// memory that the gradient has.
 ///
 /// - `scales`: `[n]`, r of those parameters whose job names one.
 pub fn sgd_all(

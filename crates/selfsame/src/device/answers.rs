@@ -9,11 +9,13 @@ use {
     burn::tensor::{Device, Tensor},
 };
 
-/// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of file names.
+/// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of
+/// file names.
 const MOST: usize = 160;
 
-/// The device, after it has computed something: a kernel has then been compiled, sent there and run. Burn panics where that
-/// does not work, on a thread of its own. An exponential, since NVIDIA's compiler needs a library for it, not for sums.
+/// The device, after it has computed something: a kernel has then been compiled, sent there and
+/// run. Burn panics where that does not work, on a thread of its own. An exponential, since
+/// NVIDIA's compiler needs a library for it, not for sums.
 ///
 /// # Errors
 /// What it panicked with, and what a device of this kind `needs`.
@@ -32,7 +34,8 @@ pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyh
     Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
 }
 
-/// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and nothing is printed.
+/// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and
+/// nothing is printed.
 pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     /// The hook is the whole process's.
     static ASKING: Mutex<()> = Mutex::new(());
@@ -49,8 +52,8 @@ pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     answer.map_err(|_| cause(&said.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or else the first, which
-/// others come of.
+/// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or
+/// else the first, which others come of.
 pub fn cause(said: &[String]) -> String {
     let chain = said.iter().rev().find_map(|text| Some(text.rsplit_once("Caused by:")?.1));
     let text = chain.or_else(|| said.first().map(String::as_str)).unwrap_or_default();

@@ -70,7 +70,8 @@ impl Job {
         self.ranks.clone()
     }
 
-    /// Ends the job when all have come here. A process that ends without has its launcher end the others.
+    /// Ends the job when all have come here. A process that ends without has its launcher end the
+    /// others.
     pub fn end(self) {
         if let Some(ranks) = &self.ranks {
             ranks.gather(&[0]);
@@ -160,7 +161,8 @@ mod world {
             all
         }
 
-        /// Added at rank 0 and sent from there: `MPI_Allreduce` need not give all ranks the same bits.
+        /// Added at rank 0 and sent from there: `MPI_Allreduce` need not give all ranks the same
+        /// bits.
         fn sum(&self, values: &mut [f32]) {
             let world = SimpleCommunicator::world();
             let root = world.process_at_rank(0);

@@ -10,11 +10,12 @@ use super::answers::caught;
 use crate::error::usage;
 use crate::observer::Voice;
 
-/// NCCL takes seconds to find its ways between eight GPUs. Where one of them fails the others wait for it.
+/// NCCL takes seconds to find its ways between eight GPUs. Where one of them fails the others wait
+/// for it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A rank for each of the devices that `names` names, all threads of this process. GPUs sum by NCCL where it is installed
-/// and `nccl` is set, everything else through the host's memory.
+/// A rank for each of the devices that `names` names, all threads of this process. GPUs sum by NCCL
+/// where it is installed and `nccl` is set, everything else through the host's memory.
 ///
 /// # Errors
 /// NCCL that is installed and does not work.

@@ -7,8 +7,8 @@ use rayon::ThreadPoolBuilder;
 use crate::error::usage;
 use crate::observer::Voice;
 
-/// Threads beyond the cores gain nothing, and thousands of them start no work for minutes. Some more than cores are
-/// allowed, to see that results stay the same.
+/// Threads beyond the cores gain nothing, and thousands of them start no work for minutes. Some
+/// more than cores are allowed, to see that results stay the same.
 fn most() -> usize {
     (4 * cores()).max(16)
 }
@@ -17,8 +17,8 @@ fn cores() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts those of the whole process: as many as `flag` (`--threads`) or else `RAYON_NUM_THREADS` says, or one for each
-/// core. To be called once, before anything computes.
+/// Starts those of the whole process: as many as `flag` (`--threads`) or else `RAYON_NUM_THREADS`
+/// says, or one for each core. To be called once, before anything computes.
 ///
 /// # Errors
 /// `--threads 0`, and a system that starts no thread.
@@ -35,7 +35,8 @@ pub fn start(flag: Option<usize>, voice: &Voice) -> anyhow::Result<()> {
     Ok(ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 
-/// As many of `asked` threads as make sense, and says so where these are fewer. `by`: where the number stands.
+/// As many of `asked` threads as make sense, and says so where these are fewer. `by`: where the
+/// number stands.
 pub fn bounded(asked: usize, by: &str, voice: &Voice) -> usize {
     let threads = asked.min(most());
     if threads < asked {

@@ -1,5 +1,6 @@
-//! How many images each part of an evaluation rests on. What it costs to send an image through the encoder is counted
-//! in multiply-adds, so that the same command takes the same images on every machine.
+//! How many images each part of an evaluation rests on. What it costs to send an image through the
+//! encoder is counted in multiply-adds, so that the same command takes the same images on every
+//! machine.
 
 use selfsame_models::{Architecture, Stem};
 
@@ -30,7 +31,8 @@ pub struct Bounds {
 const TABLE: Size = Size { train: 10_000, test: 5_000 };
 /// Networks trained on more labelled images than this take longer than a coffee.
 const FINETUNED: usize = 10_000;
-/// A linear probe of 32×32 pixels takes half a minute by itself: so many dimensions cannot be preconditioned.
+/// A linear probe of 32×32 pixels takes half a minute by itself: so many dimensions cannot be
+/// preconditioned.
 const QUICK_PIXEL_SIDE: u32 = 16;
 const QUICK_COMPONENTS: usize = 2_000;
 const CORRUPTED: usize = 2_000;
@@ -85,8 +87,9 @@ impl Bounds {
     }
 }
 
-/// About how many multiply-adds an image takes on its way through the encoder: those of the ResNets of base width 64
-/// at 224 pixels (He et al., 2016, table 1), which grow with the area and with the square of the width.
+/// About how many multiply-adds an image takes on its way through the encoder: those of the ResNets
+/// of base width 64 at 224 pixels (He et al., 2016, table 1), which grow with the area and with the
+/// square of the width.
 fn multiply_adds(config: &RunConfig) -> f64 {
     let encoder = config.encoder.resnet();
     let at_224 = match encoder.architecture {

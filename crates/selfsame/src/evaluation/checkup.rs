@@ -1,4 +1,5 @@
-//! The collapse doctor's visit: two views of the same images, the same ones every time, through a method's networks.
+//! The collapse doctor's visit: two views of the same images, the same ones every time, through a
+//! method's networks.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_augment::{RgbSource, ViewPair, render_batch};
@@ -165,8 +166,8 @@ pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
     }
 }
 
-/// What has been found besides the headline, and what to do about it, a line each: `indent` before a finding, more
-/// before its advice. What is as it should be is left out.
+/// What has been found besides the headline, and what to do about it, a line each: `indent` before
+/// a finding, more before its advice. What is as it should be is left out.
 pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
     let mut out = String::new();
     for finding in diagnosis.findings.iter().filter(|f| f.level > Level::Healthy) {
@@ -202,8 +203,8 @@ fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
 }
 
 impl Examination {
-    /// The verdict, with what is known of the encoder's features, of the networks before training, and of how far
-    /// training has come.
+    /// The verdict, with what is known of the encoder's features, of the networks before training,
+    /// and of how far training has come.
     pub fn diagnose(
         &self,
         features: &Evaluation,

@@ -157,7 +157,8 @@ fn count(quick: bool, drawn: bool, train: &Split<'_>, test: Option<&Split<'_>>) 
         phases += 1;
     }
     if !quick {
-        // Corruptions; training on labels, and features on both splits and probes of what comes out.
+        // Corruptions; training on labels, and features on both splits and probes of what comes
+        // out.
         phases += 1 + if train.classes() >= 2 { 4 } else { 0 };
     }
     phases

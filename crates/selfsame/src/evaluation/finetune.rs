@@ -1,5 +1,5 @@
-//! Training on labels, encoder and all: what a pretrained encoder becomes, and, from initial weights,
-//! the supervised baseline of the same size.
+//! Training on labels, encoder and all: what a pretrained encoder becomes, and, from initial
+//! weights, the supervised baseline of the same size.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -117,12 +117,12 @@ pub struct Finetune<'a> {
 impl Finetune<'_> {
     /// Trains a classifier on `train` and tests it on `test`.
     ///
-    /// The seed fixes the head, the order of the images and their views, and the encoder's weights from
-    /// [`Start::Scratch`]; the same seed gives the same result on any number of threads.
+    /// The seed fixes the head, the order of the images and their views, and the encoder's weights
+    /// from [`Start::Scratch`]; the same seed gives the same result on any number of threads.
     ///
     /// # Errors
-    /// Images without a label in training or none with one in the test, settings that make no sense, a
-    /// loss that is not finite, or `progress` saying stop.
+    /// Images without a label in training or none with one in the test, settings that make no
+    /// sense, a loss that is not finite, or `progress` saying stop.
     pub fn run(
         &self,
         start: Start<'_>,

@@ -31,8 +31,8 @@ pub struct Supervised {
     pub correct: Vec<bool>,
 }
 
-/// Fine-tuning from the pretrained encoder beside training from initial weights; from the most labels, the latter is the
-/// supervised encoder.
+/// Fine-tuning from the pretrained encoder beside training from initial weights; from the most
+/// labels, the latter is the supervised encoder.
 pub fn rows(
     setting: &Setting<'_>,
     splits: &Splits<'_>,

@@ -1,5 +1,5 @@
-//! What an encoder has become invariant to: how far each augmentation alone moves an image, and which factors of
-//! `shapes` can still be read.
+//! What an encoder has become invariant to: how far each augmentation alone moves an image, and
+//! which factors of `shapes` can still be read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::settings::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How far one augmentation alone moves an image, over the distance between different images. `None` where all
-/// embeddings are one point.
+/// How far one augmentation alone moves an image, over the distance between different images.
+/// `None` where all embeddings are one point.
 #[derive(Debug, Clone, Serialize)]
 pub struct AugmentationRow {
     pub augmentation: &'static str,
@@ -27,8 +27,8 @@ pub struct AugmentationRow {
 /// Features of some images under the untrained and under the trained encoder.
 pub type BothEncoders<'a> = dyn Fn(&dyn LabelledImages) -> anyhow::Result<[Features; 2]> + 'a;
 
-/// Each augmentation of the canonical pair (BYOL's), alone and always, at the same strength for all runs so that they
-/// can be compared. Those that do nothing to these images are left out.
+/// Each augmentation of the canonical pair (BYOL's), alone and always, at the same strength for all
+/// runs so that they can be compared. Those that do nothing to these images are left out.
 pub fn augmentations(
     config: &RunConfig,
     images: &PlainImages,
@@ -36,7 +36,8 @@ pub fn augmentations(
 ) -> anyhow::Result<Vec<AugmentationRow>> {
     let view = config.views.view(0);
     let pixels = images.pixels()?;
-    // Views that are no larger than what pixels are reduced to are the pixels: nothing is rendered twice.
+    // Views that are no larger than what pixels are reduced to are the pixels: nothing is rendered
+    // twice.
     let small = view.size <= PIXEL_SIDE;
     let seen = |pixels: &Features, whole: &dyn LabelledImages| match small {
         true => both(&Pixels { values: pixels, side: view.size as usize }),
@@ -135,13 +136,15 @@ pub struct FactorRow {
     pub trained: f64,
 }
 
-/// Drawings that a reader learns from, and that it is tested on. Not those of the data set `shapes`.
+/// Drawings that a reader learns from, and that it is tested on. Not those of the data set
+/// `shapes`.
 const LEARN: usize = 4_000;
 const TEST: usize = 1_000;
 const SEED: u64 = 0x5e1f;
 const PIXEL_COMPONENTS: usize = 256;
 
-/// Draws images of `shapes` and says how well each of their factors can be read from raw pixels and from both encoders.
+/// Draws images of `shapes` and says how well each of their factors can be read from raw pixels and
+/// from both encoders.
 pub fn factors(config: &RunConfig, both: &BothEncoders<'_>) -> anyhow::Result<Vec<FactorRow>> {
     let sets = [(0, LEARN), (LEARN as u64, TEST)].map(|(first, len)| {
         let drawn = ShapesDataset::new(SEED, first, len);

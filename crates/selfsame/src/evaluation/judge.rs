@@ -17,7 +17,8 @@ use crate::settings::{EvalSection, RunConfig};
 /// The images that an encoder is judged by.
 pub struct Judge {
     pub train: PlainImages,
-    /// `None` where there is no accuracy (see [`Splits::untested`]); then only collapse can be judged.
+    /// `None` where there is no accuracy (see [`Splits::untested`]); then only collapse can be
+    /// judged.
     pub test: Option<PlainImages>,
     settings: EvalSection,
     device: Device,
@@ -49,8 +50,8 @@ impl Evaluation {
     }
 }
 
-/// The training images that probes learn from: those with a label, as many as the settings allow, or all
-/// where none has one.
+/// The training images that probes learn from: those with a label, as many as the settings allow,
+/// or all where none has one.
 fn known(config: &RunConfig, data: &Splits) -> anyhow::Result<Arc<dyn ImageDataset>> {
     let train = &data.train;
     let budget = config.eval.labels()?;
@@ -104,7 +105,8 @@ impl Judge {
         Ok(SplitFeatures { train: extract(&self.train)?, test })
     }
 
-    /// [`features`](Self::features) that are kept in a run's folder, where `eval` finds them too. `of`: whose they are.
+    /// [`features`](Self::features) that are kept in a run's folder, where `eval` finds them too.
+    /// `of`: whose they are.
     pub fn kept_features(
         &self,
         encoder: &(impl Encoder + Module),

@@ -56,7 +56,8 @@ pub struct Options {
     pub quick: bool,
     /// Use up to so many training and test images, evenly over the classes, for every part.
     pub limit: Option<usize>,
-    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few labels.
+    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few
+    /// labels.
     pub seeds: u64,
     /// Another weight file than the run's own.
     pub weights: Option<PathBuf>,
@@ -189,8 +190,8 @@ fn transfer_to(config: &mut RunConfig, args: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The doctor's verdict: on the features alone, or on the projections too where the run's own networks are judged and
-/// still there.
+/// The doctor's verdict: on the features alone, or on the projections too where the run's own
+/// networks are judged and still there.
 fn diagnose(
     args: &Options,
     config: &RunConfig,

@@ -22,11 +22,13 @@ pub struct Outcome {
     pub set_train_images: usize,
     /// Test images of the whole set.
     pub set_test_images: usize,
-    /// Images that `representations`, `knn_top1_random_init` and `knn_top1_pixels` rest on: of larger sets, some.
+    /// Images that `representations`, `knn_top1_random_init` and `knn_top1_pixels` rest on: of
+    /// larger sets, some.
     pub table_train_images: usize,
     /// Test images behind the table.
     pub table_test_images: usize,
-    /// The side that images are reduced to, where they are larger, before their pixels are features.
+    /// The side that images are reduced to, where they are larger, before their pixels are
+    /// features.
     pub pixel_side: u32,
     /// Whether `linear_top1` rests on the images of `knn_top1`; else on those of the table.
     pub linear_on_all: bool,
@@ -155,7 +157,8 @@ pub struct FinetuneRow {
 pub struct CorruptionRow {
     pub corruption: &'static str,
     pub family: &'static str,
-    /// Top-1 by representation, in the order of `representations`, a value for each severity from 1 to 5.
+    /// Top-1 by representation, in the order of `representations`, a value for each severity from 1
+    /// to 5.
     pub top1: Vec<CorruptionScore>,
 }
 

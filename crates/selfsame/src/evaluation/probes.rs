@@ -31,7 +31,8 @@ pub struct FewLabels {
     same_as: Option<&'static str>,
 }
 
-/// What probes with few labels know, the same for all representations. Budgets that come to all images are left out.
+/// What probes with few labels know, the same for all representations. Budgets that come to all
+/// images are left out.
 pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<Vec<FewLabels>> {
     let images = &splits.train.table;
     let mut budgets: Vec<FewLabels> = Vec::new();
@@ -76,7 +77,8 @@ pub fn scores(
     phases.begin(&format!("probes of {}", subject.name), steps(setting, few));
     let knn = of_knn(setting.config.eval.knn(), train, test)?;
     phases.advance(1);
-    // Of classes with fewer than five images none can be held out, and there is nothing to choose by.
+    // Of classes with fewer than five images none can be held out, and there is nothing to choose
+    // by.
     let chosen = KnnGrid::default().choose(train).ok();
     let knn_chosen = chosen.map(|chosen| of_knn(chosen.best, train, test)).transpose()?;
     phases.advance(1);

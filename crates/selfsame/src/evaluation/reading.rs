@@ -1,4 +1,5 @@
-//! One reading of some images for everybody who wants something of them: features under several encoders, and pixels.
+//! One reading of some images for everybody who wants something of them: features under several
+//! encoders, and pixels.
 
 use std::ops::Range;
 
@@ -16,7 +17,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Wanted<'a> {
     /// Encoders, each with the images whose features are wanted.
     pub encoders: Vec<(&'a ResNet, &'a [usize])>,
-    /// The images whose pixels are wanted, and the side that they are reduced to where it is larger.
+    /// The images whose pixels are wanted, and the side that they are reduced to where it is
+    /// larger.
     pub pixels: &'a [usize],
     pub pixel_side: u32,
 }
@@ -37,8 +39,8 @@ impl Wanted<'_> {
         all
     }
 
-    /// Decodes every image that somebody wants once, `batch` at a time on all threads, and tells `read` how many
-    /// more are done.
+    /// Decodes every image that somebody wants once, `batch` at a time on all threads, and tells
+    /// `read` how many more are done.
     pub fn read(
         &self,
         images: &PlainImages,

@@ -18,7 +18,8 @@ const MOST_COMPONENTS: usize = 256;
 pub const TRAINED: &str = "trained encoder";
 pub const UNTRAINED: &str = "untrained encoder";
 
-/// Something that turns an image into a vector, with the vectors of the images that the table rests on.
+/// Something that turns an image into a vector, with the vectors of the images that the table rests
+/// on.
 pub struct Representation {
     pub name: &'static str,
     pub train: Labelled,
@@ -78,8 +79,9 @@ impl<'a> Split<'a> {
         self.rows.iter().map(|row| self.all.label(*row)).collect()
     }
 
-    /// Features of `encoders`, each of all images or only of the table's, and the table's pixels if they are wanted.
-    /// Features that were kept are not computed again, and the images are read once for all that remains.
+    /// Features of `encoders`, each of all images or only of the table's, and the table's pixels if
+    /// they are wanted. Features that were kept are not computed again, and the images are read
+    /// once for all that remains.
     pub fn read(
         &self,
         setting: &Setting<'_>,

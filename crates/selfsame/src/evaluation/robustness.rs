@@ -26,8 +26,8 @@ pub struct Robustness {
     pub images: usize,
 }
 
-/// The linear probe of each representation, fitted on clean training images, on test images with each of the fifteen
-/// corruptions (Hendrycks & Dietterich, 2019) in five severities.
+/// The linear probe of each representation, fitted on clean training images, on test images with
+/// each of the fifteen corruptions (Hendrycks & Dietterich, 2019) in five severities.
 pub fn robustness(
     setting: &Setting<'_>,
     test: &PlainImages,
@@ -123,7 +123,8 @@ fn features(
     subjects.iter().map(of_subject).collect()
 }
 
-/// All images with one corruption, on all threads. What is drawn for an image depends on its index alone.
+/// All images with one corruption, on all threads. What is drawn for an image depends on its index
+/// alone.
 fn corrupted(
     clean: &dyn ImageDataset,
     labels: &[Option<u32>],

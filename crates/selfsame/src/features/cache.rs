@@ -22,8 +22,8 @@ const FEATURES: &str = "features";
 /// Larger ones are not kept by training: most runs are never evaluated.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Extracts features, and keeps them in a run's folder under a key of everything that they depend on: weights, images,
-/// their size and normalisation.
+/// Extracts features, and keeps them in a run's folder under a key of everything that they depend
+/// on: weights, images, their size and normalisation.
 pub struct FeatureCache {
     folder: PathBuf,
     batch_size: usize,
@@ -49,7 +49,8 @@ impl FeatureCache {
         }
     }
 
-    /// The features of `images` under `encoder`, which lives on a plain device. `name`: what is shown while it lasts.
+    /// The features of `images` under `encoder`, which lives on a plain device. `name`: what is
+    /// shown while it lasts.
     pub fn features<E: Encoder + Module>(
         &self,
         encoder: &E,
@@ -68,7 +69,8 @@ impl FeatureCache {
         Ok(features)
     }
 
-    /// Where features of `rows` images, which `images` is the [key](images_key) of, under `encoder` are kept.
+    /// Where features of `rows` images, which `images` is the [key](images_key) of, under `encoder`
+    /// are kept.
     pub fn place<E: Encoder + Module>(
         &self,
         encoder: &E,
@@ -126,8 +128,8 @@ impl Place {
     }
 }
 
-/// Which images these are: by their files where they come from files, else by their pixels, which are then in memory
-/// or quickly drawn.
+/// Which images these are: by their files where they come from files, else by their pixels, which
+/// are then in memory or quickly drawn.
 pub fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
     if let Some(key) = images.content_key() {
         return Ok(key.0);

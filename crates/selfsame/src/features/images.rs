@@ -39,8 +39,9 @@ impl PlainImages {
         Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
     }
 
-    /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where the views are
-    /// larger, since more pixels only make neighbours of what is aligned by chance, and take gigabytes.
+    /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where
+    /// the views are larger, since more pixels only make neighbours of what is aligned by chance,
+    /// and take gigabytes.
     pub fn pixels(&self) -> anyhow::Result<Features> {
         let (view, dataset) = (self.pixel_view(PIXEL_SIDE)?, self.dataset.clone());
         Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
@@ -127,8 +128,9 @@ impl LabelledImages for Watched<'_> {
     }
 }
 
-/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns the shape of one. Views
-/// are made on all threads; one depends on the image's index and on nothing else.
+/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns
+/// the shape of one. Views are made on all threads; one depends on the image's index and on nothing
+/// else.
 pub fn first_views(
     images: &dyn ImageDataset,
     generator: &dyn ViewGenerator,
@@ -175,7 +177,8 @@ impl ViewSource for LoaderSource {
     }
 }
 
-/// A loader's stream of drawn views as a source of training batches, made on the device that trains.
+/// A loader's stream of drawn views as a source of training batches, made on the device that
+/// trains.
 pub struct DeviceSource {
     pub stream: ViewStream<DrawnBatch>,
     pub views: ViewPair,

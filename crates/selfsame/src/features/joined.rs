@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 pub struct Joined(pub Vec<Arc<dyn ImageDataset>>);
 
 impl Joined {
-    /// The set that an image is in, and its index there; beyond the end, the last set and an index that it refuses.
+    /// The set that an image is in, and its index there; beyond the end, the last set and an index
+    /// that it refuses.
     pub fn place(&self, mut index: usize) -> Option<(usize, usize)> {
         let last = self.0.len().checked_sub(1)?;
         for (part, set) in self.0.iter().enumerate() {

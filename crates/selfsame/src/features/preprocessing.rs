@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::run::folder::{PREPROCESSING, RunFolder};
 use crate::settings::RunConfig;
 
-/// `preprocessing.json` in a run's folder, which is also in the metadata of its weights: what evaluation, `embed` and `search` do
-/// with an image. `docs/PREPROCESSING.md` has the rules, and `docs/preprocess.py` follows them.
+/// `preprocessing.json` in a run's folder, which is also in the metadata of its weights: what
+/// evaluation, `embed` and `search` do with an image. `docs/PREPROCESSING.md` has the rules, and
+/// `docs/preprocess.py` follows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     pub about: String,

@@ -1,4 +1,5 @@
-//! Features of images that are looked at once: decoded, prepared, encoded and forgotten, a batch at a time.
+//! Features of images that are looked at once: decoded, prepared, encoded and forgotten, a batch at
+//! a time.
 
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -37,7 +38,8 @@ pub fn pixel_key(image: &image::RgbImage) -> PixelKey {
 }
 
 /// Reads every image once and keeps its features alone. In memory are one batch of pixels (see
-/// [`selfsame_eval::BATCH_BYTES`]) and one decoded image for each thread. `what` is shown where it takes long.
+/// [`selfsame_eval::BATCH_BYTES`]) and one decoded image for each thread. `what` is shown where it
+/// takes long.
 ///
 /// # Errors
 /// A device that fails, or features that are not finite. An image that cannot be read is none.
@@ -117,7 +119,8 @@ mod tests {
         }
     }
 
-    /// Images that are decoded on demand; every seventh is damaged. Counts how often each way of reading is used.
+    /// Images that are decoded on demand; every seventh is damaged. Counts how often each way of
+    /// reading is used.
     struct OnDemand {
         images: usize,
         decoded: AtomicUsize,

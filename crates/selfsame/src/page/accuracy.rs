@@ -1,4 +1,5 @@
-//! How accurate probes of the frozen features are: beside their baselines, for each class, and how sure that is.
+//! How accurate probes of the frozen features are: beside their baselines, for each class, and how
+//! sure that is.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use super::{Material, percent};
 use crate::evaluation::judge::SplitFeatures;
 use crate::words::count;
 
-/// Baselines of the linear probe are left to `eval` beyond this many images, and this many values to
-/// learn from: both keep them below some ten seconds.
+/// Baselines of the linear probe are left to `eval` beyond this many images, and this many values
+/// to learn from: both keep them below some ten seconds.
 const MOST_IMAGES: usize = 20_000;
 const MOST_VALUES: usize = 10_000_000;
 /// Most classes in a table; of more, the worst.
@@ -180,8 +181,8 @@ pub fn span(top1: f64, images: usize) -> String {
     format!("{:.1}–{:.1}", 100.0 * low, 100.0 * high)
 }
 
-/// The 95 % score interval of a share `p` of `n` (Wilson, 1927): unlike a bootstrap's it says something of a share
-/// of 0 or 1, too.
+/// The 95 % score interval of a share `p` of `n` (Wilson, 1927): unlike a bootstrap's it says
+/// something of a share of 0 or 1, too.
 fn wilson(p: f64, n: usize) -> (f64, f64) {
     let n = n.max(1) as f64;
     let denominator = 1.0 + Z * Z / n;

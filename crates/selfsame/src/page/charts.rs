@@ -176,7 +176,8 @@ fn spectra(material: &Material<'_>) -> Vec<Chart> {
         let relative = |spread: &Spread| {
             let largest = spread.spectrum.first().copied().unwrap_or_default();
             let values = spread.spectrum.iter().map(|v| v / largest.max(f64::MIN_POSITIVE));
-            // What rounding leaves of a direction that is not used would stretch the axis by decades.
+            // What rounding leaves of a direction that is not used would stretch the axis by
+            // decades.
             values.filter(|v| *v > 1e-6).collect()
         };
         charts.push(ranked(

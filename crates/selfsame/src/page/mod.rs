@@ -47,7 +47,8 @@ pub use tables::{add_evaluation, augmentation_table, percent};
 const BANK: usize = 10_000;
 /// Images on a map, and whose augmentations are looked at.
 pub const MAPPED: usize = 1_000;
-/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has a megabyte or two.
+/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has a
+/// megabyte or two.
 const LARGEST_REPORT: u64 = 256 << 20;
 /// Dimensions of a correlation matrix that are drawn.
 const DRAWN_DIMENSIONS: usize = 256;
@@ -73,7 +74,8 @@ pub struct Material<'a> {
     pub voice: &'a Voice,
 }
 
-/// Writes the report's data and its page, and the gallery as a picture of its own, whose bytes are returned.
+/// Writes the report's data and its page, and the gallery as a picture of its own, whose bytes are
+/// returned.
 pub fn write<E: Encoder + Module>(
     material: &Material<'_>,
     untrained: &E,

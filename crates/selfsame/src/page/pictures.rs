@@ -12,13 +12,14 @@ use selfsame_report::{Gallery, GalleryRow, Map, Neighbour, Sprite};
 use crate::features::images::PlainImages;
 use crate::search::gallery::Row;
 
-/// The largest side of a picture in a gallery, and of one on a map, of which there are many more: multiples of
-/// the blocks of a JPEG, so that no picture bleeds into its neighbour.
+/// The largest side of a picture in a gallery, and of one on a map, of which there are many more:
+/// multiples of the blocks of a JPEG, so that no picture bleeds into its neighbour.
 pub const GALLERY_TILE: u32 = 96;
 pub const MAP_TILE: u32 = 40;
 const JPEG_BLOCK: u32 = 8;
 const COLUMNS: u32 = 32;
-/// Up to this many bytes a sheet keeps every pixel as it is; a larger one is a sheet of photographs.
+/// Up to this many bytes a sheet keeps every pixel as it is; a larger one is a sheet of
+/// photographs.
 const MOST_PNG: usize = 1 << 20;
 const JPEG_QUALITY: u8 = 80;
 
@@ -74,7 +75,8 @@ impl<'a> Thumbnails<'a> {
     }
 }
 
-/// The largest square from an image's middle, which is what evaluation sees of it, at a side of `side`.
+/// The largest square from an image's middle, which is what evaluation sees of it, at a side of
+/// `side`.
 pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let square = width.min(height);
@@ -129,8 +131,8 @@ pub fn gallery(
     Ok(Gallery { title: title.into(), caption: caption.into(), rows: shown })
 }
 
-/// Maps of the queries' features, before and after training: PCA and t-SNE. `shown`: how many of which
-/// images there are.
+/// Maps of the queries' features, before and after training: PCA and t-SNE. `shown`: how many of
+/// which images there are.
 pub fn maps(
     before: &Features,
     after: &Features,

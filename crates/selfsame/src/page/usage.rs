@@ -7,8 +7,8 @@ use crate::run::folder::{CONFIG, ENCODER, RunFolder};
 use crate::settings::RunConfig;
 use crate::words::pasted;
 
-/// The command line of this run; of one that was resumed, which says nothing of how it began, the one that takes
-/// its settings from where they were written.
+/// The command line of this run; of one that was resumed, which says nothing of how it began, the
+/// one that takes its settings from where they were written.
 pub fn command(given: Option<&str>, config: &RunConfig, folder: &RunFolder) -> String {
     if let Some(given) = given.filter(|given| !given.contains("--resume")) {
         return given.to_owned();

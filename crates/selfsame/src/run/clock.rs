@@ -43,7 +43,8 @@ impl Phase {
 /// Seconds by phase.
 pub type Seconds = BTreeMap<Phase, f64>;
 
-/// Times the phases. They follow each other without a gap, so that their sum is all the time there was.
+/// Times the phases. They follow each other without a gap, so that their sum is all the time there
+/// was.
 #[derive(Debug, Clone)]
 pub struct Clock {
     spent: Seconds,

@@ -27,14 +27,16 @@ pub struct Record {
     pub state: RunState,
     /// The run's settings, as TOML.
     pub config: String,
-    /// Of those settings that decide the result, see [`RunConfig::sha256`](crate::settings::RunConfig::sha256).
+    /// Of those settings that decide the result, see
+    /// [`RunConfig::sha256`](crate::settings::RunConfig::sha256).
     pub settings_sha256: String,
     /// Of the training images' files, see [`images_key`].
     #[serde(default)]
     pub images_sha256: Option<String>,
 }
 
-/// Hash of the paths, sizes and times of change of the training images' files, where there are such files.
+/// Hash of the paths, sizes and times of change of the training images' files, where there are such
+/// files.
 pub fn images_key(data: &Splits) -> Option<String> {
     data.train.content_key().map(|key| hex(&key.0))
 }
@@ -121,7 +123,8 @@ fn whole_or_part(epoch: f64) -> Value {
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
-    /// Whatever is done with the trainer after a step is done with the figures of all steps before it.
+    /// Whatever is done with the trainer after a step is done with the figures of all steps before
+    /// it.
     fn reads(&self, step: u64) -> bool {
         step.is_multiple_of(self.read_every)
             || self.stops_at(step)
@@ -188,7 +191,8 @@ impl RunHooks<'_> {
         self.state.evaluation_due =
             every > 0 && ended.is_some_and(|epoch| epoch.is_multiple_of(every));
         self.keep(trainer);
-        // What stops here is saved by who called; an evaluation could take longer than there is time.
+        // What stops here is saved by who called; an evaluation could take longer than there is
+        // time.
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
         let checkpoint_every = settings.train.checkpoint_every;
         let epoch_due = ended.is_some_and(|epoch| epoch.is_multiple_of(checkpoint_every));
@@ -236,7 +240,8 @@ impl RunHooks<'_> {
         Ok(())
     }
 
-    /// Has what [`save`](Self::save) would write now at hand for who saves it if there is no next step.
+    /// Has what [`save`](Self::save) would write now at hand for who saves it if there is no next
+    /// step.
     fn keep<M: Method>(&self, trainer: &Trainer<M>) {
         let Some(rescue) = &self.session.place.rescue else { return };
         let (snapshot, checkpoints) = (trainer.snapshot(), self.checkpoints.clone());
@@ -273,7 +278,8 @@ impl RunHooks<'_> {
 }
 
 impl RunHooks<'_> {
-    /// Scores the encoder and has the doctor look; whether training should end because of what was found.
+    /// Scores the encoder and has the doctor look; whether training should end because of what was
+    /// found.
     fn evaluate<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
         let before = self.clock.enter(Phase::Evaluation);
         let method = trainer.method().valid();

@@ -1,8 +1,8 @@
 //! The state after the last step, kept for the case that the next one never ends.
 //!
-//! Ranks wait for each other in the middle of a step. Where one of them is lost, rank 0 does not come back from there:
-//! its launcher ends it, with SIGTERM and, a second (`mpirun`) or thirty (`srun`) later, SIGKILL. In between another
-//! thread writes what the step before has left.
+//! Ranks wait for each other in the middle of a step. Where one of them is lost, rank 0 does not
+//! come back from there: its launcher ends it, with SIGTERM and, a second (`mpirun`) or thirty
+//! (`srun`) later, SIGKILL. In between another thread writes what the step before has left.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,8 @@ pub struct Rescue(Mutex<Option<Save>>);
 impl Rescue {
     /// How often somebody looks whether the run was told to end.
     const LOOK: Duration = Duration::from_millis(20);
-    /// For a run that has all its ranks to end by itself, after its step. `mpirun` leaves a second for everything.
+    /// For a run that has all its ranks to end by itself, after its step. `mpirun` leaves a second
+    /// for everything.
     const PATIENCE: Duration = Duration::from_millis(100);
     /// For saving. A GPU that sums with a lost one never comes to what is to be saved.
     const LIMIT: Duration = Duration::from_secs(120);
@@ -91,8 +92,8 @@ impl Rescue {
         true
     }
 
-    /// From now on, saves what is kept once the run is hurried and has not ended by itself soon after. Whoever observes is
-    /// told that the run is lost.
+    /// From now on, saves what is kept once the run is hurried and has not ended by itself soon
+    /// after. Whoever observes is told that the run is lost.
     pub fn watch(self: Arc<Self>, interrupt: &Interrupt, voice: Voice) {
         let of_watcher = voice.clone();
         self.once(interrupt.hurried(), of_watcher, move || {
@@ -101,8 +102,8 @@ impl Rescue {
         });
     }
 
-    /// [`watch`](Self::watch) with another ending. Where nothing is kept nothing can be lost, and the run ends by itself or by
-    /// its launcher.
+    /// [`watch`](Self::watch) with another ending. Where nothing is kept nothing can be lost, and
+    /// the run ends by itself or by its launcher.
     fn once(
         self: Arc<Self>,
         told: Arc<AtomicBool>,
@@ -125,8 +126,9 @@ impl Rescue {
     }
 }
 
-/// What `run` makes of rank `rank`. Where it panics, as Burn does when a GPU has no memory left, what is kept is saved: the
-/// others would wait for this rank for ever, in this process and in others.
+/// What `run` makes of rank `rank`. Where it panics, as Burn does when a GPU has no memory left,
+/// what is kept is saved: the others would wait for this rank for ever, in this process and in
+/// others.
 ///
 /// # Errors
 /// Its own, and a panic's message.

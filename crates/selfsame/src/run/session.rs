@@ -31,7 +31,8 @@ use crate::run::folder::{ENCODER, RunFolder, SKIPPED, git_commit, peak_rss_bytes
 use crate::settings::RunConfig;
 use crate::words::{count, pasted, reasons};
 
-/// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the report.
+/// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the
+/// report.
 pub struct Session<'a> {
     pub config: &'a RunConfig,
     pub data: &'a Splits,
@@ -281,7 +282,8 @@ impl Session<'_> {
         let examination = doctor.checkup.examine(&method)?;
         let epoch = hooks.epochs(step);
         let diagnosis = hooks.found(trainer, epoch, &evaluation, &examination)?;
-        // A run that goes on later has its best among the evaluations that it would have had anyway.
+        // A run that goes on later has its best among the evaluations that it would have had
+        // anyway.
         if step == training.steps {
             hooks.keep_best(trainer, &evaluation)?;
         }
@@ -418,9 +420,9 @@ impl Session<'_> {
             };
             return anyhow::Error::from(error).context(said);
         }
-        // A batch that cannot be made leaves the trainer as it was after the last step, and so does an evaluation that
-        // cannot read its images. What else a hook fails at may have been half done: then the checkpoint before it
-        // stands.
+        // A batch that cannot be made leaves the trainer as it was after the last step, and so does
+        // an evaluation that cannot read its images. What else a hook fails at may have been half
+        // done: then the checkpoint before it stands.
         let saved = match error {
             TrainError::Source(_) | TrainError::OtherRank { .. } => hooks.save(trainer),
             TrainError::Hook(_) if hooks.state.evaluation_due => hooks.save(trainer),

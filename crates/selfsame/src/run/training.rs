@@ -113,8 +113,8 @@ impl<M: Method> Training<M> {
         Ok(training)
     }
 
-    /// Gives all ranks the weights, the optimiser state and the position of rank 0, which alone may have gone on from
-    /// a checkpoint.
+    /// Gives all ranks the weights, the optimiser state and the position of rank 0, which alone may
+    /// have gone on from a checkpoint.
     pub fn start_as_rank_0(&mut self) -> anyhow::Result<()> {
         let Some(Together { ranks, .. }) = &self.together else { return Ok(()) };
         if ranks.rank() == 0 {

@@ -14,14 +14,15 @@ const NEIGHBOURS: usize = 8;
 const TILE: u32 = 56;
 const GAP: u32 = 4;
 
-/// A query and the images of the bank that are nearest to it, by their indices, with their cosine similarities.
+/// A query and the images of the bank that are nearest to it, by their indices, with their cosine
+/// similarities.
 pub struct Row {
     pub query: usize,
     pub neighbours: Vec<(usize, f32)>,
 }
 
-/// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are in the bank too, where
-/// each is its own nearest.
+/// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are in the bank
+/// too, where each is its own nearest.
 pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Vec<Row>> {
     let chosen = spread(queries.rows(), QUERIES);
     let values = chosen.iter().flat_map(|i| queries.iter().nth(*i).into_iter().flatten().copied());
@@ -34,8 +35,8 @@ pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Ve
     Ok(rows.collect())
 }
 
-/// A sheet of rows as a PNG: a query on the left, its neighbours beside it. A neighbour of another class than the
-/// query's has a red frame.
+/// A sheet of rows as a PNG: a query on the left, its neighbours beside it. A neighbour of another
+/// class than the query's has a red frame.
 pub fn sheet(rows: &[Row], queries: &PlainImages, bank: &PlainImages) -> anyhow::Result<Vec<u8>> {
     let width = (NEIGHBOURS as u32 + 1) * (TILE + GAP) + 3 * GAP;
     let height = rows.len() as u32 * (TILE + GAP) + GAP;

@@ -1,4 +1,5 @@
-//! What a search looks in: the features of a set's images, kept in the run's folder so that a later search reads no image.
+//! What a search looks in: the features of a set's images, kept in the run's folder so that a later
+//! search reads no image.
 
 use std::path::{Path, PathBuf};
 
@@ -39,8 +40,8 @@ struct About {
 
 /// The features of `images`: those that are kept in `run`, or new ones, which are kept then.
 ///
-/// What is kept counts for the same weights, files (path, size, time of change), preparation and device alone. A file
-/// that is damaged, or is not what it should be, is made again.
+/// What is kept counts for the same weights, files (path, size, time of change), preparation and
+/// device alone. A file that is damaged, or is not what it should be, is made again.
 ///
 /// # Errors
 /// As [`stream`].
@@ -107,7 +108,8 @@ fn write(path: &Path, images: usize, found: &Streamed) -> anyhow::Result<()> {
     replace(path, &bytes)
 }
 
-/// What is kept in `path`; `None` if that is not there, damaged, or not of so many images and dimensions.
+/// What is kept in `path`; `None` if that is not there, damaged, or not of so many images and
+/// dimensions.
 fn read(path: &Path, images: usize, dim: usize) -> Option<Streamed> {
     // Features and pixel keys, and as much again for reasons: whatever is larger is not ours.
     let most = (images as u64).checked_mul(4 * dim as u64 + 16 + 1024)?.saturating_add(1 << 20);

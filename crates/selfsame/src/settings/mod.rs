@@ -87,8 +87,8 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// The first of the [`decisive`](Self::decisive) settings that is another one in `now`, in words that go on from "it
-    /// has".
+    /// The first of the [`decisive`](Self::decisive) settings that is another one in `now`, in
+    /// words that go on from "it has".
     pub fn difference(&self, now: &Self) -> anyhow::Result<Option<String>> {
         let table = |config: &Self| {
             let mut config = config.decisive();
@@ -113,8 +113,8 @@ impl RunConfig {
         ))
     }
 
-    /// Only the settings that decide the result: where, how fast and how safely a run is computed may change on the
-    /// way.
+    /// Only the settings that decide the result: where, how fast and how safely a run is computed
+    /// may change on the way.
     pub fn decisive(&self) -> Self {
         let mut config = self.clone();
         config.device.clear();
@@ -131,8 +131,8 @@ impl RunConfig {
         config
     }
 
-    /// `train.read_every`, or what suits the device: a GPU has to wait whenever something is read from it, a CPU has
-    /// nothing to wait for.
+    /// `train.read_every`, or what suits the device: a GPU has to wait whenever something is read
+    /// from it, a CPU has nothing to wait for.
     pub fn read_every(&self) -> u64 {
         let on_cpu = crate::device::have_kernels(&self.device);
         self.train.read_every.unwrap_or(if on_cpu { 1 } else { 16 })
@@ -145,7 +145,8 @@ impl RunConfig {
     }
 }
 
-/// A value as somebody has written it: without the digits that a number gets on its way from f32 to f64.
+/// A value as somebody has written it: without the digits that a number gets on its way from f32 to
+/// f64.
 fn shown(value: &Value) -> String {
     match value {
         Value::Float(long) if f64::from(*long as f32) == *long => (*long as f32).to_string(),

@@ -17,15 +17,17 @@ use crate::places::datasets;
 pub struct Overrides {
     /// Data set: one of `selfsame dataset list` [default: fashion-mini].
     pub dataset: Option<String>,
-    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/ in it, or without any
-    /// sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or Parquet files. `selfsame dataset inspect DIR`
-    /// shows what is found in one.
+    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/
+    /// in it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
+    /// Parquet files. `selfsame dataset inspect DIR` shows what is found in one.
     pub images: Option<PathBuf>,
     /// Leave symbolic links in a folder of images out, in place of following them.
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as cuda:0,cuda:1.
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as
+    /// cuda:0,cuda:1.
     pub device: Option<String>,
-    /// What convolutions and linear layers multiply on a CPU: f32, or bf16 with sums and weights in f32.
+    /// What convolutions and linear layers multiply on a CPU: f32, or bf16 with sums and weights in
+    /// f32.
     pub precision: Option<Precision>,
     /// Fixes initial weights, shuffling and augmentation.
     pub seed: Option<u64>,
@@ -41,7 +43,8 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
-/// What somebody asked for, of the settings of a run of one method; the rest is to come from elsewhere.
+/// What somebody asked for, of the settings of a run of one method; the rest is to come from
+/// elsewhere.
 pub struct Given {
     method: Method,
     table: Table,
@@ -113,8 +116,9 @@ impl Given {
         Ok(config)
     }
 
-    /// With the settings that the run in `folder` was made with, `own`, for what is not given. Where this part of the
-    /// run was to end and on how many threads is not asked of the run: that was meant for the time before.
+    /// With the settings that the run in `folder` was made with, `own`, for what is not given.
+    /// Where this part of the run was to end and on how many threads is not asked of the run: that
+    /// was meant for the time before.
     ///
     /// # Errors
     /// A decisive setting that contradicts the run.
@@ -158,7 +162,8 @@ fn text<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
     table.get("data")?.get(key)?.as_str()
 }
 
-/// Puts `given` into `table`. A folder or a set that is named there replaces what stood here, it does not contradict it.
+/// Puts `given` into `table`. A folder or a set that is named there replaces what stood here, it
+/// does not contradict it.
 fn lay_over(table: &mut Table, given: Table) {
     if text(&given, "images").is_some() {
         remove(table, "data", "dataset");
@@ -168,7 +173,8 @@ fn lay_over(table: &mut Table, given: Table) {
     merge(table, given);
 }
 
-/// The data's name as it stands in the catalogue, their folder wherever the next command is called from.
+/// The data's name as it stands in the catalogue, their folder wherever the next command is called
+/// from.
 fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     if let Some(images) = text(table, "images") {
         let path = images_at(Path::new(images))?;
@@ -183,7 +189,8 @@ fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The whole path of images that were named on the command line: a run is gone on with from anywhere.
+/// The whole path of images that were named on the command line: a run is gone on with from
+/// anywhere.
 ///
 /// # Errors
 /// A single image, where a folder of them is wanted. A shard is many images, and taken.

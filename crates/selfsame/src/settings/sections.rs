@@ -93,7 +93,8 @@ pub struct TrainSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_after: Option<f64>,
     pub batch_size: usize,
-    /// Somebody chose it: a flag, a file, a recipe, or the run that goes on. Else it is a default, which may give way.
+    /// Somebody chose it: a flag, a file, a recipe, or the run that goes on. Else it is a default,
+    /// which may give way.
     #[serde(skip)]
     pub batch_size_given: bool,
     pub accumulation: usize,
@@ -108,7 +109,8 @@ pub struct TrainSection {
     /// Several GPUs of one process sum over NCCL, where it is installed.
     #[serde(default = "defaults::nccl")]
     pub nccl: bool,
-    /// Steps whose figures are read from the device together, see [`RunConfig::read_every`](super::RunConfig::read_every).
+    /// Steps whose figures are read from the device together, see
+    /// [`RunConfig::read_every`](super::RunConfig::read_every).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_every: Option<u64>,
 }

@@ -1,5 +1,5 @@
-//! What is wrong with the value of a setting, in plain words. The parser's words are those of Rust, and where a section is
-//! read in two steps it no longer knows the setting's name.
+//! What is wrong with the value of a setting, in plain words. The parser's words are those of Rust,
+//! and where a section is read in two steps it no longer knows the setting's name.
 
 use toml::{Table, Value};
 
@@ -33,7 +33,8 @@ pub fn explain(table: &Table, method: Method, message: &str) -> String {
     }
 }
 
-/// What the setting can be. `message` is the parser's: `invalid type: string "many", expected usize`.
+/// What the setting can be. `message` is the parser's: `invalid type: string "many", expected
+/// usize`.
 fn wanted(key: &str, value: &Value, message: &str) -> String {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if let (true, [_, known @ ..]) = (message.starts_with("unknown variant"), &names[..]) {

@@ -1,6 +1,7 @@
 //! Whether runs tell two things apart, or chance alone may have made the difference.
 //!
-//! One rule for every word on a study's page (docs/decisions/0014-studies.md): seen, not seen, bold, recommended.
+//! One rule for every word on a study's page (docs/decisions/0014-studies.md): seen, not seen,
+//! bold, recommended.
 
 use std::cmp::Ordering;
 
@@ -10,8 +11,8 @@ use crate::words::count;
 /// Runs of the same settings under different seeds, at the least.
 pub const LEAST_RUNS: usize = 2;
 
-/// Steps of training before accuracies and speeds are compared, at the least. The rate of a shorter run is partly that of
-/// its start.
+/// Steps of training before accuracies and speeds are compared, at the least. The rate of a shorter
+/// run is partly that of its start.
 pub const LEAST_STEPS: u64 = 100;
 
 /// Steps of training before runs count as collapsed or not, at the least. Early verdicts change
@@ -22,7 +23,8 @@ pub const LEAST_STEPS_TO_COLLAPSE: u64 = 300;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     pub value: f64,
-    /// The part of the squared standard error that is due to seeds; `None` if one seed tells nothing of others.
+    /// The part of the squared standard error that is due to seeds; `None` if one seed tells
+    /// nothing of others.
     by_seeds: Option<f64>,
     /// The part that is due to the choice of test images.
     by_images: f64,
@@ -33,13 +35,14 @@ pub struct Estimate {
 impl Estimate {
     /// Of accuracies from 0 to 1, one for each seed, on the same so many test images.
     ///
-    /// The variance has two parts: `s²/n` over the seeds, and `p (1 − p) / images`, since other images would have been
-    /// judged otherwise. The second does not shrink with more seeds.
+    /// The variance has two parts: `s²/n` over the seeds, and `p (1 − p) / images`, since other
+    /// images would have been judged otherwise. The second does not shrink with more seeds.
     pub fn of_accuracies(accuracies: &[f64], images: usize) -> Option<Self> {
         let n = accuracies.len() as f64;
         let mean = selfsame_eval::mean_and_deviation(accuracies)?;
         let images = images as f64;
-        // With one image right and one wrong added, so that 0 and 100 % on few images are not certain.
+        // With one image right and one wrong added, so that 0 and 100 % on few images are not
+        // certain.
         let p = (mean.mean * images + 1.0) / (images + 2.0);
         let by_images = p * (1.0 - p) / images.max(1.0);
         let by_seeds = mean.deviation.map(|deviation| deviation * deviation / n);
@@ -51,8 +54,8 @@ impl Estimate {
         })
     }
 
-    /// The difference. Both are taken for independent: that they were judged on the same images makes the true
-    /// error smaller, so what is told apart here is told apart.
+    /// The difference. Both are taken for independent: that they were judged on the same images
+    /// makes the true error smaller, so what is told apart here is told apart.
     pub fn minus(self, other: Self) -> Self {
         Self {
             value: self.value - other.value,
@@ -89,7 +92,8 @@ impl Estimate {
     }
 }
 
-/// The factor of a two-sided 95 % interval for so many degrees of freedom; fractions are rounded down.
+/// The factor of a two-sided 95 % interval for so many degrees of freedom; fractions are rounded
+/// down.
 fn student(freedom: f64) -> f64 {
     const FEW: [f64; 10] = [12.706, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
     match FEW.get(freedom as usize) {

@@ -43,8 +43,8 @@ pub struct Planned {
     pub config: RunConfig,
 }
 
-/// Trains every method on the same images with the same encoder for the same budget, and writes what
-/// that shows.
+/// Trains every method on the same images with the same encoder for the same budget, and writes
+/// what that shows.
 ///
 /// # Errors
 /// Settings that cannot be used, a study that was interrupted, files that cannot be written.

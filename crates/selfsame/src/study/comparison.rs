@@ -41,8 +41,9 @@ impl<'a> Comparison<'a> {
         self.groups.iter().any(|group| group.repeats.outcomes.len() > 1)
     }
 
-    /// What every method that beats its untrained encoder reaches at its best batch size, on average. `None` if fewer
-    /// than two do: an accuracy that needs no training is reached in no time.
+    /// What every method that beats its untrained encoder reaches at its best batch size, on
+    /// average. `None` if fewer than two do: an accuracy that needs no training is reached in no
+    /// time.
     pub fn common_accuracy(&self) -> Option<f64> {
         let reached = |method: &Method| {
             let repeats = &self.best(*method)?.repeats;

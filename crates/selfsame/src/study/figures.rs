@@ -98,7 +98,8 @@ pub fn accuracy(value: Option<MeanDeviation>) -> String {
     }
 }
 
-/// Which of two has the higher accuracy; `None` where that is within chance, or the runs are too few or too short.
+/// Which of two has the higher accuracy; `None` where that is within chance, or the runs are too
+/// few or too short.
 pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([a, b]) {
         None => a.estimate(&of)?.against(b.estimate(&of)?),
@@ -106,7 +107,8 @@ pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Summary) -> Option<f64>) -
     }
 }
 
-/// The highest accuracy of several, and what cannot be told from it. None at all where nothing is told apart.
+/// The highest accuracy of several, and what cannot be told from it. None at all where nothing is
+/// told apart.
 pub fn leaders(all: &[&Repeats], of: impl Fn(&Summary) -> Option<f64>) -> Vec<bool> {
     let value = |repeats: &Repeats| repeats.mean(&of).map(|v| v.mean);
     let found = all.iter().filter_map(|repeats| Some((value(repeats)?, *repeats)));

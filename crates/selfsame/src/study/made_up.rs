@@ -13,7 +13,8 @@ use crate::settings::Method;
 pub const UNTRAINED: f64 = 0.60;
 pub const PIXELS: f64 = 0.76;
 
-/// A run for each accuracy: 1,000 steps in 100 s, an evaluation after every 10 s, on a straight line to the accuracy.
+/// A run for each accuracy: 1,000 steps in 100 s, an evaluation after every 10 s, on a straight
+/// line to the accuracy.
 pub fn outcomes(accuracies: &[f64], change: impl Fn(&mut Measured)) -> Vec<Outcome> {
     let run = |accuracy: &f64| {
         let at = |i: u32| UNTRAINED + (accuracy - UNTRAINED) * f64::from(i) / 10.0;

@@ -58,8 +58,8 @@ impl Measured {
         at.is_finite().then_some(at)
     }
 
-    /// Between which seconds of training it was reached: those of the evaluation before, and of the first that found
-    /// it; infinity if none did.
+    /// Between which seconds of training it was reached: those of the evaluation before, and of the
+    /// first that found it; infinity if none did.
     pub fn reached(&self, accuracy: f64) -> [f64; 2] {
         let mut before = 0.0;
         for moment in self.curve.iter().filter(|moment| moment.seconds > 0.0) {

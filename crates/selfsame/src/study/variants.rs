@@ -66,7 +66,8 @@ fn mechanisms(settings: &MethodConfig) -> Vec<Variant> {
             ];
             all.extend([0.0, 0.5, 0.9, 0.99, 1.0].map(|tau| {
                 let set = [setting("byol.tau_base", tau), setting("byol.tau_schedule", "constant")];
-                // Nothing is expected of τ = 0: BYOL's table 5a has 0.3 % for it, and SimSiam learns without.
+                // Nothing is expected of τ = 0: BYOL's table 5a has 0.3 % for it, and SimSiam
+                // learns without.
                 variant(MOMENTUM, format!("τ = {tau}"), &set)
             }));
             let heads = [byol.projector_hidden, byol.projector_dim].map(|width| width * 2);

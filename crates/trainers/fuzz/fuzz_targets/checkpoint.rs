@@ -1,4 +1,5 @@
-//! Weight files and checkpoints are read or refused, whatever the bytes, and what is read fits a module or does not.
+//! Weight files and checkpoints are read or refused, whatever the bytes, and what is read fits a
+//! module or does not.
 #![no_main]
 
 use std::path::Path;

@@ -57,8 +57,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes `state` to `path`: to a temporary file beside it first, flushed to disk, then renamed, so
-    /// that `path` is never half written.
+    /// Writes `state` to `path`: to a temporary file beside it first, flushed to disk, then
+    /// renamed, so that `path` is never half written.
     ///
     /// # Errors
     /// The file system's, with the path; what was at `path` before is then still there.
@@ -125,8 +125,8 @@ impl Checkpoint {
         let read = contents(&bytes).map_err(|e| damaged(&e))?;
         let metadata = read.metadata.ok_or_else(|| damaged(&"not a checkpoint of a run"))?;
         let header: CheckpointHeader = serde_json::from_str(&metadata).map_err(|e| damaged(&e))?;
-        // Format 1 had no checksum; in all later ones it is this, so that a flipped bit in the number is told from
-        // another format.
+        // Format 1 had no checksum; in all later ones it is this, so that a flipped bit in the
+        // number is told from another format.
         let first = header.format == 1 && header.sha256.is_empty();
         if !first && !intact(bytes, &header.sha256) {
             return Err(damaged(&"its checksum is not that of its bytes"));
@@ -183,7 +183,8 @@ impl Checkpoint {
     }
 }
 
-/// Replaces `path` by `bytes` as a whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
+/// Replaces `path` by `bytes` as a whole or not at all: written to a temporary file beside it,
+/// flushed to disk, renamed.
 ///
 /// # Errors
 /// The file system's; what was at `path` is then still there.

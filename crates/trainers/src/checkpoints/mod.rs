@@ -20,8 +20,8 @@ const DAMAGED: &str = ".damaged";
 /// The checkpoints of one run in a folder: the newest few, by the step that they were written after
 /// (`step-0000000780.safetensors`), and the best (`best.safetensors`).
 ///
-/// A new one never takes the place of an older one. Should the newest be damaged, the run goes on from the one
-/// before it.
+/// A new one never takes the place of an older one. Should the newest be damaged, the run goes on
+/// from the one before it.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
@@ -79,8 +79,9 @@ impl Checkpoints {
         self.newest_first().ok()?.into_iter().next()
     }
 
-    /// The newest one that is intact, `None` if there is none, and those that are not, which get another name
-    /// (`….damaged`) for the user to look at. Also deletes what a killed process left half written.
+    /// The newest one that is intact, `None` if there is none, and those that are not, which get
+    /// another name (`….damaged`) for the user to look at. Also deletes what a killed process left
+    /// half written.
     ///
     /// Only for the process that writes there.
     ///

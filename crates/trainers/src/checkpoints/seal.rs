@@ -1,7 +1,7 @@
 //! A checksum of a whole file that stands inside the file.
 //!
-//! The file is written with zeros where the checksum belongs, hashed, and the zeros are replaced. Every byte is
-//! covered, those that say what the file is included.
+//! The file is written with zeros where the checksum belongs, hashed, and the zeros are replaced.
+//! Every byte is covered, those that say what the file is included.
 
 use sha2::{Digest, Sha256};
 

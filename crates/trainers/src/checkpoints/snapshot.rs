@@ -1,9 +1,10 @@
 use crate::{Method, Optimizer};
 
-/// A trainer's state after one step, which later steps leave as it is: what a [`Checkpoint`](crate::Checkpoint) holds, to be
-/// written now or later, here or by another thread.
+/// A trainer's state after one step, which later steps leave as it is: what a
+/// [`Checkpoint`](crate::Checkpoint) holds, to be written now or later, here or by another thread.
 ///
-/// It shares the trainer's tensors for as long as they are the same, and keeps them in memory for as long as it lives.
+/// It shares the trainer's tensors for as long as they are the same, and keeps them in memory for
+/// as long as it lives.
 #[derive(Debug)]
 pub struct Snapshot<M: Method> {
     /// As [`valid`](burn::module::Module::valid) makes it, so with running statistics of its own.

@@ -23,8 +23,9 @@ pub struct BarlowTwinsConfig {
     /// Without batch norm in the projector.
     #[serde(default = "yes")]
     pub head_norm: bool,
-    /// Without standardisation, C is the plain second moment `z_aᵀ z_b / N` of the projections, as an
-    /// experiment: its diagonal can reach 1 through the mean alone, with all images at one point.
+    /// Without standardisation, C is the plain second moment `z_aᵀ z_b / N` of the projections, as
+    /// an experiment: its diagonal can reach 1 through the mean alone, with all images at one
+    /// point.
     #[serde(default = "yes")]
     pub standardize: bool,
 }

@@ -27,15 +27,15 @@ pub struct ByolConfig {
     /// How τ goes on from there.
     #[serde(default)]
     pub tau_schedule: TauSchedule,
-    /// Without the predictor, targets are matched by the projections themselves, which ends in one point
-    /// (Grill et al., 2020, table 5b).
+    /// Without the predictor, targets are matched by the projections themselves, which ends in one
+    /// point (Grill et al., 2020, table 5b).
     #[serde(default = "yes")]
     pub predictor: bool,
     /// Without batch norm in projector and predictor.
     #[serde(default = "yes")]
     pub head_norm: bool,
-    /// Without stop-gradient, the target network is the online network and the gradient flows through
-    /// it, which ends in one point (Chen & He, 2021, section 4.1).
+    /// Without stop-gradient, the target network is the online network and the gradient flows
+    /// through it, which ends in one point (Chen & He, 2021, section 4.1).
     #[serde(default = "yes")]
     pub stop_gradient: bool,
 }

@@ -36,8 +36,8 @@ impl NamedVisitor for Collect {
     }
 }
 
-/// Takes the tensors to be averaged out of the target, so that nobody else holds them and they can be updated where they
-/// are.
+/// Takes the tensors to be averaged out of the target, so that nobody else holds them and they can
+/// be updated where they are.
 struct TakeOut {
     online: BTreeMap<String, AnyTensor>,
     paths: Vec<String>,

@@ -73,8 +73,9 @@ impl MocoV3Config {
     }
 }
 
-/// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder and the
-/// other images of the batch as negatives; there is no queue any more. Built by [`MocoV3Config::init`].
+/// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder and
+/// the other images of the batch as negatives; there is no queue any more. Built by
+/// [`MocoV3Config::init`].
 #[derive(Module, Debug)]
 pub struct MocoV3<E: Module> {
     /// f_q without its predictor: backbone and projector.

@@ -38,8 +38,8 @@ pub trait Method: Module + 'static {
     fn encoder(&self) -> &Self::Encoder;
 
     /// What the networks make of two views, `[batch, 3, height, width]` each: what a diagnosis of
-    /// collapse looks at. To be asked of a validation snapshot (`valid()`), whose batch norm uses running
-    /// statistics; nothing here is differentiated.
+    /// collapse looks at. To be asked of a validation snapshot (`valid()`), whose batch norm uses
+    /// running statistics; nothing here is differentiated.
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
 }
 

@@ -55,10 +55,11 @@ impl SimClrConfig {
     }
 }
 
-/// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline, where every other image of the
-/// batch is a negative. Built by [`SimClrConfig::init`].
+/// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline, where every other image of
+/// the batch is a negative. Built by [`SimClrConfig::init`].
 ///
-/// The projector has batch norm in its hidden layer, as the authors' code has and equation 1 does not show.
+/// The projector has batch norm in its hidden layer, as the authors' code has and equation 1 does
+/// not show.
 #[derive(Module, Debug)]
 pub struct SimClr<E: Module> {
     /// f

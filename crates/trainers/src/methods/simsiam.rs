@@ -64,7 +64,8 @@ impl SimSiamConfig {
     }
 }
 
-/// SimSiam (Chen & He, 2021, algorithm 1): BYOL without the momentum. Built by [`SimSiamConfig::init`].
+/// SimSiam (Chen & He, 2021, algorithm 1): BYOL without the momentum. Built by
+/// [`SimSiamConfig::init`].
 #[derive(Module, Debug)]
 pub struct SimSiam<E: Module> {
     /// The backbone of f.

@@ -13,7 +13,8 @@ use crate::{Method, MethodLoss, Position, Projections, TrainError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VicRegConfig {
-    /// Widths of the projector's layers, which the paper calls an expander: `[8192, 8192, 8192]` there.
+    /// Widths of the projector's layers, which the paper calls an expander: `[8192, 8192, 8192]`
+    /// there.
     pub projector: Vec<usize>,
     /// λ, of the distance between the views: 25 in the paper.
     pub invariance: f64,

@@ -19,8 +19,8 @@ pub struct Lars {
     pub eta: f64,
     /// Which of the two ratios in use.
     pub trust_ratio: TrustRatio,
-    /// Limit the ratio so that `lr · r ≤ lr`-scaled steps never exceed plain SGD's: `r ← min(r / lr, 1)`
-    /// ("LARC", as solo-learn's CIFAR recipes run it).
+    /// Limit the ratio so that `lr · r ≤ lr`-scaled steps never exceed plain SGD's: `r ← min(r /
+    /// lr, 1)` ("LARC", as solo-learn's CIFAR recipes run it).
     pub clip: bool,
 }
 

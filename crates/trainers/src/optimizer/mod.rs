@@ -269,8 +269,8 @@ struct Trained {
     gradient: AnyTensor,
 }
 
-/// Takes all parameters that have a gradient out of a module, so that nobody else holds them and they can be updated
-/// where they are.
+/// Takes all parameters that have a gradient out of a module, so that nobody else holds them and
+/// they can be updated where they are.
 struct TakeOut {
     gradients: GradientsParams,
     parameters: Vec<Trained>,

@@ -43,7 +43,8 @@ const KNOWN: u64 = WARM + 2;
 /// Steps that are timed.
 const TIMED: u64 = 3;
 
-/// Steps that are to be made under a [`Counter`], whose `before_step` is to be called before each and once after the last.
+/// Steps that are to be made under a [`Counter`], whose `before_step` is to be called before each
+/// and once after the last.
 pub const STEPS: u64 = KNOWN + TIMED;
 
 /// Counts one step of many: the first that is like all that follow.

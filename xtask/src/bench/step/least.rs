@@ -17,9 +17,10 @@ pub struct Work {
 /// Bytes of a weight, of its gradient.
 const WEIGHT: u64 = 4;
 
-/// Every layer reads each of its inputs once and writes each of its outputs once, forward and backward: a convolution's output,
-/// its two gradients, and batch norm with the ReLU and the residual that belong to it as one layer. Batch norm reads what it
-/// normalises twice forward, for the statistics and for the result, and twice backward. Then SGD without momentum. The head is
+/// Every layer reads each of its inputs once and writes each of its outputs once, forward and
+/// backward: a convolution's output, its two gradients, and batch norm with the ReLU and the
+/// residual that belong to it as one layer. Batch norm reads what it normalises twice forward, for
+/// the statistics and for the result, and twice backward. Then SGD without momentum. The head is
 /// left out: it is small.
 pub fn least_bytes(work: &Work) -> u64 {
     let mut sum = Sum { work, bytes: 0 };
@@ -97,7 +98,8 @@ impl Sum<'_> {
 
     fn norm(&mut self, map: Map, residual: bool) {
         let y = self.activations(map);
-        // Forward y twice and the result; backward twice y and the result's gradient, and y's gradient.
+        // Forward y twice and the result; backward twice y and the result's gradient, and y's
+        // gradient.
         self.bytes += (3 + 5) * y;
         if residual {
             // In forward; its gradient out backward.
@@ -128,7 +130,8 @@ mod tests {
         let of = |batch| least_bytes(&Work { batch, ..WORK });
         let (one, two, three) = (of(1), of(2), of(3));
         assert_eq!(two - one, three - two);
-        // ResNet-18 without its head: 11.17 million weights, each touched six times, the first layer's five times.
+        // ResNet-18 without its head: 11.17 million weights, each touched six times, the first
+        // layer's five times.
         let weights = one - (two - one);
         assert!((weights as f64 / (6.0 * 4.0 * 11.16e6) - 1.0).abs() < 0.01, "{weights}");
     }

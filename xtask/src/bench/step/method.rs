@@ -1,4 +1,5 @@
-//! A whole step of a method: two views, forward, backward, optimiser, and what the method does after that.
+//! A whole step of a method: two views, forward, backward, optimiser, and what the method does
+//! after that.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -80,7 +81,8 @@ impl MethodTask for Steps<'_> {
     }
 }
 
-/// Hears of every step before it is computed, and reads no figures, as `pretrain` does for most of its steps on a GPU.
+/// Hears of every step before it is computed, and reads no figures, as `pretrain` does for most of
+/// its steps on a GPU.
 struct Boundaries(Mutex<Counter>);
 
 impl<M: Method> Hooks<M> for Boundaries {

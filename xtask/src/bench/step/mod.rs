@@ -41,7 +41,8 @@ use selfsame::workshop::usage;
 /// long they take, and how many bytes Burn's operations read and write.
 #[derive(Args)]
 pub struct StepArgs {
-    /// resnet18, resnet34 or resnet50; up to 64 pixels with the stem for CIFAR, beyond with the one for ImageNet.
+    /// resnet18, resnet34 or resnet50; up to 64 pixels with the stem for CIFAR, beyond with the one
+    /// for ImageNet.
     #[arg(long, default_value = "resnet18", value_name = "NAME", value_parser = architecture)]
     architecture: Architecture,
     /// Channels of the first stage: 64 in the paper.
@@ -59,20 +60,22 @@ pub struct StepArgs {
     /// Rounds; with --peer each one runs this program's steps and then the peer's.
     #[arg(long, default_value_t = 1, value_name = "N")]
     rounds: usize,
-    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) and wgpu where the build has them.
+    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) and wgpu where the build
+    /// has them.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
-    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE, and with ARCHITECTURE and SIZE behind that
-    /// if they are not the defaults, and prints `median N images/s`.
+    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE, and with ARCHITECTURE
+    /// and SIZE behind that if they are not the defaults, and prints `median N images/s`.
     #[arg(long, value_name = "COMMAND")]
     peer: Option<String>,
     /// What to give the peer for MODE; several run one after the other, and the best counts.
     #[arg(long, value_delimiter = ',', default_value = "f32,f32-cl", value_name = "MODES")]
     peer_modes: Vec<String>,
-    /// On a GPU: count the launches of one step by kernel, and the bytes that operations read and write.
+    /// On a GPU: count the launches of one step by kernel, and the bytes that operations read and
+    /// write.
     #[arg(long, conflicts_with_all = ["peer", "rounds"])]
     count: bool,
     /// On a GPU: the same, with the time that each kind of kernel takes.

@@ -1,23 +1,25 @@
 //! Bytes that a step moves, of the operations that Burn logs as it runs them.
 //!
-//! No interface of CubeCL's says which buffers a launch was given. Burn's layer for fusion logs every operation with the shape
-//! and the type of what goes in and comes out, and which of them became one kernel; the bytes are counted from that. A kernel
-//! that was written as an extension is one operation there.
+//! No interface of CubeCL's says which buffers a launch was given. Burn's layer for fusion logs
+//! every operation with the shape and the type of what goes in and comes out, and which of them
+//! became one kernel; the bytes are counted from that. A kernel that was written as an extension is
+//! one operation there.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-/// Each operation, or group of operations that is one kernel, reads its inputs once and writes its outputs once. What it copies
-/// within itself is not in that: such copies are kernels of their own, and are seen among the launches.
+/// Each operation, or group of operations that is one kernel, reads its inputs once and writes its
+/// outputs once. What it copies within itself is not in that: such copies are kernels of their own,
+/// and are seen among the launches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     pub read: u64,
     pub written: u64,
 }
 
-/// Of a step whose operations were logged as `step`; `next` are those of the one after it, which tell what was kept.
-/// `None` where the log is not of the form that Burn 0.22 writes.
+/// Of a step whose operations were logged as `step`; `next` are those of the one after it, which
+/// tell what was kept. `None` where the log is not of the form that Burn 0.22 writes.
 pub fn traffic(step: &[String], next: &[String]) -> Option<Traffic> {
     let blocks = blocks(step)?;
     let counted = blocks.len();

@@ -17,10 +17,10 @@ const CLASSES: usize = 8;
 
 /// Show what a folder of images would be used as, before anything is trained.
 ///
-/// Says which images would be trained on and tested on, which classes they have, how large they are, whether accuracy
-/// can be measured, and what is passed over and why. FOLDER is what you would give to --images: class folders; train/
-/// and test/ or val/ with class folders; images without any label; WebDataset shards; Parquet files. The name of a data
-/// set works too.
+/// Says which images would be trained on and tested on, which classes they have, how large they
+/// are, whether accuracy can be measured, and what is passed over and why. FOLDER is what you would
+/// give to --images: class folders; train/ and test/ or val/ with class folders; images without any
+/// label; WebDataset shards; Parquet files. The name of a data set works too.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame dataset inspect my-photos/
@@ -29,7 +29,8 @@ pub struct InspectArgs {
     /// The folder, or the name of a data set.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// Also decode every image of a large set, to find those that cannot be read. Small sets are always decoded.
+    /// Also decode every image of a large set, to find those that cannot be read. Small sets are
+    /// always decoded.
     #[arg(long)]
     decode: bool,
     /// Leave out symbolic links in the folder.

@@ -11,7 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use super::kernels::{Place, PlaceLaunch, UNITS};
 use super::layout::extent;
 
-/// Tensors that a launch gets at most, whatever the device allows: every job adds to the kernel's code.
+/// Tensors that a launch gets at most, whatever the device allows: every job adds to the kernel's
+/// code.
 const MOST: usize = 128;
 
 /// Elements that are read and written at once where a tensor's length allows.

@@ -1,14 +1,14 @@
 //! The order of tensors in memory.
 //!
-//! What goes element by element needs no particular order, only the same one for all tensors of a job: convolution
-//! weights may lie channels-last, and rows may be padded.
+//! What goes element by element needs no particular order, only the same one for all tensors of a
+//! job: convolution weights may lie channels-last, and rows may be padded.
 
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::permute;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Splits a list into columns of `jobs` tensors, and gives all tensors of a job the order of the one in column
-/// `reference`: without gaps if they have to be `dense`.
+/// Splits a list into columns of `jobs` tensors, and gives all tensors of a job the order of the
+/// one in column `reference`: without gaps if they have to be `dense`.
 pub fn columns(
     list: Vec<CubeTensor>,
     jobs: usize,

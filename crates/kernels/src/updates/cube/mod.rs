@@ -35,8 +35,8 @@ impl ListOps for CubeBackend {
             let new_velocities = launch.outputs.get_mut(1).map(|v| v.take()).unwrap_or_default();
             let scales: Vec<BufferArg> =
                 scale.iter().map(|scale| scale.clone().into_buffer_arg()).collect();
-            // SAFETY: the kernel reads and writes below each job's length, which all its tensors have, and the table
-            // gives it only jobs and scales that there are.
+            // SAFETY: the kernel reads and writes below each job's length, which all its tensors
+            // have, and the table gives it only jobs and scales that there are.
             unsafe {
                 kernels::sgd::launch_unchecked(
                     &client,

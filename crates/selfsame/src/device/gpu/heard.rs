@@ -1,4 +1,5 @@
-//! What CubeCL and Burn log that this program listens to: kernels that are compiled, and operations that run.
+//! What CubeCL and Burn log that this program listens to: kernels that are compiled, and operations
+//! that run.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +19,8 @@ static COMPILED: AtomicU64 = AtomicU64::new(0);
 static KEPT: AtomicBool = AtomicBool::new(false);
 static RAN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// How many kernels have been compiled since the program began; one that was read from the cache is none.
+/// How many kernels have been compiled since the program began; one that was read from the cache is
+/// none.
 pub fn compiled() -> u64 {
     COMPILED.load(Ordering::Relaxed)
 }

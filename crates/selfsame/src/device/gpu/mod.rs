@@ -1,7 +1,8 @@
-//! What is settled before the first GPU is used: where compiled kernels are kept, and what is heard of them.
+//! What is settled before the first GPU is used: where compiled kernels are kept, and what is heard
+//! of them.
 //!
-//! CubeCL compiles every kernel when it is first launched and finds the fastest of several by trying. Its settings can be
-//! given until the first device is made, and never after.
+//! CubeCL compiles every kernel when it is first launched and finds the fastest of several by
+//! trying. Its settings can be given until the first device is made, and never after.
 
 mod place;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 const DRIVER: &str = "/proc/driver/nvidia/version";
 
-/// The folder of this program and this driver, none where nothing is to be kept or no place is known.
+/// The folder of this program and this driver, none where nothing is to be kept or no place is
+/// known.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn folder() -> Option<PathBuf> {
     let driver = std::fs::read_to_string(DRIVER).ok();
@@ -15,7 +16,8 @@ pub fn folder() -> Option<PathBuf> {
     Some(root(|name| std::env::var_os(name))?.join(name(env!("CARGO_PKG_VERSION"), driver)))
 }
 
-/// `SELFSAME_CACHE`, else the user's folder for what can be made again. `off` and nothing are no folder.
+/// `SELFSAME_CACHE`, else the user's folder for what can be made again. `off` and nothing are no
+/// folder.
 fn root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(chosen) = variable("SELFSAME_CACHE") {
         let off = chosen.is_empty() || chosen.eq_ignore_ascii_case("off");
@@ -27,8 +29,9 @@ fn root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     Some(caches.join(Path::new("selfsame").join("kernels")))
 }
 
-/// CubeCL tells its own version, the GPU's architecture, and one build of this program from another by what it writes
-/// there. Which kernel is the fastest also depends on the driver, which it does not ask for.
+/// CubeCL tells its own version, the GPU's architecture, and one build of this program from another
+/// by what it writes there. Which kernel is the fastest also depends on the driver, which it does
+/// not ask for.
 fn name(program: &str, driver: Option<&str>) -> String {
     match driver {
         Some(driver) => format!("{program}-nvidia-{driver}"),

@@ -31,8 +31,8 @@ pub fn also_hear_operations() {
 
 /// To be called before a GPU is made; all calls but the first do nothing.
 ///
-/// A `cubecl.toml` of the user's, or a `burn.toml` with a part for CubeCL, is taken as it is and replaces what is said here;
-/// the variables `CUBECL_…` count in any case.
+/// A `cubecl.toml` of the user's, or a `burn.toml` with a part for CubeCL, is taken as it is and
+/// replaces what is said here; the variables `CUBECL_…` count in any case.
 pub fn start(runtime: Runtime) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -70,7 +70,8 @@ fn from_file() -> Option<CubeClRuntimeConfig> {
     (text(&found) != text(&CubeClRuntimeConfig::default())).then_some(found)
 }
 
-/// Keeps everything there, or nothing anywhere: by itself CubeCL writes to `target` or the user's cache.
+/// Keeps everything there, or nothing anywhere: by itself CubeCL writes to `target` or the user's
+/// cache.
 fn keeping(folder: Option<PathBuf>) -> CubeClRuntimeConfig {
     let mut config = CubeClRuntimeConfig::default();
     config.compilation.cache = folder.is_some();

@@ -119,7 +119,8 @@ fn what_cannot_be_learned_from_is_refused() {
     assert!(tune().run(Start::Scratch, 0, &mut stop).is_err());
 }
 
-/// The table of `docs/decisions/0010-finetuning.md`, with the encoder of the run that `SELFSAME_RUN` names.
+/// The table of `docs/decisions/0010-finetuning.md`, with the encoder of the run that
+/// `SELFSAME_RUN` names.
 #[expect(clippy::print_stdout, reason = "a table for whoever runs it by hand")]
 #[test]
 #[ignore = "trains for minutes"]

@@ -1,4 +1,5 @@
-//! What a run leaves behind when its loss or a gradient is no longer finite: enough to see it again.
+//! What a run leaves behind when its loss or a gradient is no longer finite: enough to see it
+//! again.
 
 use std::path::Path;
 
@@ -38,8 +39,8 @@ impl Failure {
         }
     }
 
-    /// Writes the failure, the batch that it happened on, made again by `source`, and the state of `trainer`, whose
-    /// parameters and optimiser are those from before the step.
+    /// Writes the failure, the batch that it happened on, made again by `source`, and the state of
+    /// `trainer`, whose parameters and optimiser are those from before the step.
     pub fn save<M: Method>(
         &self,
         trainer: &Trainer<M>,

@@ -16,7 +16,8 @@ use crate::run::hooks::images_key;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
-/// Evaluations that a run which is resumed need not repeat. As TOML, which gives every figure back bit for bit.
+/// Evaluations that a run which is resumed need not repeat. As TOML, which gives every figure back
+/// bit for bit.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
     /// Of everything that the figures depend on, but for the step.
@@ -88,8 +89,8 @@ impl std::io::Write for HashOf<'_> {
 }
 
 impl Judged {
-    /// What is known of the run in `folder`: nothing where its file is missing, damaged, or about other settings, images or
-    /// another version of this program.
+    /// What is known of the run in `folder`: nothing where its file is missing, damaged, or about
+    /// other settings, images or another version of this program.
     pub fn read(folder: &RunFolder, config: &RunConfig, data: &Splits) -> anyhow::Result<Self> {
         let key = key(config, data)?;
         let text = std::fs::read_to_string(folder.file(JUDGED)).unwrap_or_default();
@@ -99,8 +100,8 @@ impl Judged {
         Ok(kept.unwrap_or(Self { key, ..Self::default() }))
     }
 
-    /// Keeps what is known of a run that stands at `step`, with the time that it has taken. No run ends because it cannot:
-    /// then a resume evaluates again.
+    /// Keeps what is known of a run that stands at `step`, with the time that it has taken. No run
+    /// ends because it cannot: then a resume evaluates again.
     pub fn keep(&mut self, folder: &RunFolder, step: u64, seconds: Seconds, voice: &Voice) {
         (self.step, self.seconds) = (step, seconds);
         if let Err(error) = self.write(folder) {

@@ -16,7 +16,8 @@ use crate::run::folder::{METRICS, RunFolder};
 /// Steps of an epoch that TensorBoard is told of; `metrics.jsonl` has all of them.
 const EVENTS_PER_EPOCH: u64 = 50;
 
-/// How many times smaller a log can become. Ours shrink to a fifth; beyond this it is a trap for who unpacks it.
+/// How many times smaller a log can become. Ours shrink to a fifth; beyond this it is a trap for
+/// who unpacks it.
 const MAX_RATIO: u64 = 100;
 
 /// Both logs, opened to append.
@@ -30,8 +31,8 @@ pub struct Metrics {
     history: History,
 }
 
-/// All lines so far, as checkpoints keep them: gzip members one after another, one per checkpoint, so that each
-/// checkpoint compresses only what is new.
+/// All lines so far, as checkpoints keep them: gzip members one after another, one per checkpoint,
+/// so that each checkpoint compresses only what is new.
 #[derive(Debug, Default)]
 struct History {
     compressed: Vec<u8>,
@@ -69,7 +70,8 @@ impl History {
 }
 
 impl Metrics {
-    /// Goes on after optimiser step `step` with the lines that its checkpoint kept, whatever the file holds by now.
+    /// Goes on after optimiser step `step` with the lines that its checkpoint kept, whatever the
+    /// file holds by now.
     pub fn open(
         folder: &RunFolder,
         step: u64,

@@ -73,8 +73,8 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// A new folder: `out`, or the next free name under `runs/`. Where `out` holds a run already, it is deleted if
-    /// `force` says so, and an error otherwise.
+    /// A new folder: `out`, or the next free name under `runs/`. Where `out` holds a run already,
+    /// it is deleted if `force` says so, and an error otherwise.
     pub fn create(
         out: Option<&Path>,
         config: &RunConfig,
@@ -210,7 +210,8 @@ pub fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
     Checkpoints::new(folder.join(CHECKPOINTS), 1).newest_file()
 }
 
-/// Makes the next free folder under `runs/`; of several processes that ask at once, each gets its own.
+/// Makes the next free folder under `runs/`; of several processes that ask at once, each gets its
+/// own.
 fn free_name(config: &RunConfig) -> anyhow::Result<PathBuf> {
     for path in default_names(config.method, &config.data.name()) {
         if let Some(parent) = path.parent() {

@@ -20,8 +20,9 @@ pub struct Saved {
     pub history: Vec<u8>,
 }
 
-/// The settings that the run in `folder` was made with: those in its newest checkpoint, or else those in its file, which
-/// may have been changed. `None` where neither can be read; [`Saved::recover`] says why.
+/// The settings that the run in `folder` was made with: those in its newest checkpoint, or else
+/// those in its file, which may have been changed. `None` where neither can be read;
+/// [`Saved::recover`] says why.
 pub fn settings(folder: &Path) -> Option<RunConfig> {
     let path = folder.join(CONFIG);
     let recorded = || {
@@ -33,9 +34,9 @@ pub fn settings(folder: &Path) -> Option<RunConfig> {
 }
 
 impl Saved {
-    /// The newest state of the run in `folder` that is intact; `None` where it has to start anew, because it was
-    /// interrupted before the first checkpoint or because no checkpoint is intact. Puts the settings back in place if
-    /// they are lost.
+    /// The newest state of the run in `folder` that is intact; `None` where it has to start anew,
+    /// because it was interrupted before the first checkpoint or because no checkpoint is intact.
+    /// Puts the settings back in place if they are lost.
     ///
     /// # Errors
     /// A run with other settings than `asked`.

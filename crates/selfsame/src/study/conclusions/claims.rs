@@ -14,8 +14,8 @@ use crate::study::comparison::{Comparison, Group};
 use crate::study::figures::{Repeats, accuracy};
 use crate::words::count;
 
-/// Runs of one method must all be faster than those of the other by this factor: the same run again, on a machine that
-/// does nothing else, was up to 1.16 times as fast (docs/results).
+/// Runs of one method must all be faster than those of the other by this factor: the same run
+/// again, on a machine that does nothing else, was up to 1.16 times as fast (docs/results).
 const FASTER: f64 = 1.05;
 
 /// Whether it is so, or why that is undecided.

@@ -1,4 +1,5 @@
-//! Which method to choose, in words that follow from the figures; or why none, and what would show more.
+//! Which method to choose, in words that follow from the figures; or why none, and what would show
+//! more.
 
 use std::cmp::Ordering;
 
@@ -86,7 +87,8 @@ pub fn advice(repeats: &Repeats, budget: &Budget) -> String {
     }
 }
 
-/// How runs stand to a baseline of their own; `None` within chance, and where there is no such baseline.
+/// How runs stand to a baseline of their own; `None` within chance, and where there is no such
+/// baseline.
 pub fn beats(repeats: &Repeats, baseline: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([repeats]) {
         None => repeats.estimate(|f| f.knn_top1)?.against(repeats.estimate(baseline)?),
@@ -94,7 +96,8 @@ pub fn beats(repeats: &Repeats, baseline: impl Fn(&Summary) -> Option<f64>) -> O
     }
 }
 
-/// `the untrained encoder has 62.7 %, raw pixels have 76.1 %`, of what there is; `group` is the most accurate.
+/// `the untrained encoder has 62.7 %, raw pixels have 76.1 %`, of what there is; `group` is the
+/// most accurate.
 fn baselines(group: &Group) -> String {
     let mut said = Vec::new();
     if let Some(value) = group.repeats.untrained() {
@@ -219,7 +222,8 @@ fn left_out(comparison: &Comparison) -> Option<String> {
     (!all.is_empty()).then(|| format!("Left out of this: {}.", all.join(", ")))
 }
 
-/// The first at an accuracy that takes training: above what the untrained encoder and raw pixels have.
+/// The first at an accuracy that takes training: above what the untrained encoder and raw pixels
+/// have.
 fn first_at(first: &Group, others: &[&Group], target: Option<f64>) -> Option<String> {
     let target = target?;
     let free =
@@ -227,7 +231,8 @@ fn first_at(first: &Group, others: &[&Group], target: Option<f64>) -> Option<Str
     if free.fold(0.0, f64::max) >= target || others.is_empty() {
         return None;
     }
-    // The span in which all of a method's runs reach it: not before the first of them, there with the last.
+    // The span in which all of a method's runs reach it: not before the first of them, there with
+    // the last.
     let span = |group: &Group| {
         let all = || group.repeats.measured().map(|m| m.reached(target));
         let from = all().map(|span| span[0]).fold(f64::INFINITY, f64::min);

@@ -198,7 +198,8 @@ fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
     }
 }
 
-/// A row each of the untrained encoder and raw pixels, below columns of names, runs, something and k-NN.
+/// A row each of the untrained encoder and raw pixels, below columns of names, runs, something and
+/// k-NN.
 pub fn baselines(repeats: &Repeats) -> Vec<Vec<Cell>> {
     let row = |name: &str, runs: String, value: Option<MeanDeviation>| -> Vec<Cell> {
         vec![name.into(), runs.into(), Cell::default(), accuracy(value).into()]
