@@ -1,3 +1,5 @@
+//! `cargo xtask fidelity`: how far our numbers are from the references.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -1,3 +1,5 @@
+//! The precision of products, and the scope that it holds for.
+
 use std::cell::Cell;
 
 /// What convolutions and linear layers multiply. Weights, sums and statistics stay f32.

@@ -1,3 +1,5 @@
+//! Runs work on the threads that compute.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

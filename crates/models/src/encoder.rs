@@ -1,3 +1,5 @@
+//! What all backbones have in common.
+
 use burn::tensor::Tensor;
 
 /// A backbone: images in, one feature vector per image out.

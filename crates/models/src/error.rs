@@ -1,3 +1,5 @@
+//! What can be wrong with a model or its weights.
+
 use std::path::PathBuf;
 
 /// What can be wrong with a model's configuration or its weight file.

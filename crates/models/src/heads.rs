@@ -1,3 +1,5 @@
+//! Projectors and predictors.
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;

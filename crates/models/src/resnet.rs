@@ -1,3 +1,5 @@
+//! ResNet encoders (He et al., 2016).
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Indices spread evenly over a set.
+
 /// `count` indices evenly over `0..len`, or all.
 pub fn spread(len: usize, count: usize) -> Vec<usize> {
     let count = count.min(len);

@@ -1,3 +1,5 @@
+//! What can go wrong in training.
+
 use std::path::PathBuf;
 
 use selfsame_models::ModelError;

@@ -1,3 +1,5 @@
+//! The search for NaN and infinity before weights change.
+
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};

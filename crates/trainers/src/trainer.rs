@@ -1,3 +1,5 @@
+//! The training loop: views, loss, gradient, update, and the method's say after it.
+
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};

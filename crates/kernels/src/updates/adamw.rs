@@ -1,3 +1,5 @@
+//! The update of AdamW on CPUs.
+
 use burn::tensor::{Device, Tensor};
 
 use super::AnyTensor;

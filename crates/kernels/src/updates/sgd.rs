@@ -1,3 +1,5 @@
+//! The update of SGD with momentum on CPUs.
+
 use burn::tensor::{Device, Tensor};
 
 use super::AnyTensor;

@@ -1,3 +1,5 @@
+//! What is scored: features of an encoder, pixels, or their principal components.
+
 use std::sync::Arc;
 
 use selfsame_data::{ImageDataset, Subset};

@@ -1,3 +1,5 @@
+//! Several data sets as one.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What happens between steps: logs, evaluations, the doctor, checkpoints.
+
 use selfsame_data::Splits;
 use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};

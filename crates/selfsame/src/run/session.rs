@@ -1,3 +1,5 @@
+//! A run from its first step, or where it stands, to its report.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! One checkpoint: a file with everything that a resume needs.
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;

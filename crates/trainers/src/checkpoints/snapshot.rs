@@ -1,3 +1,5 @@
+//! A state of the trainer that later steps leave alone.
+
 use crate::{Method, Optimizer};
 
 /// A trainer's state after one step, which later steps leave as it is: what a

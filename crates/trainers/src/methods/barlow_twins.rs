@@ -1,3 +1,5 @@
+//! Barlow Twins (Zbontar et al., 2021).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::BarlowTwinsLoss;

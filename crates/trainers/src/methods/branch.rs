@@ -1,3 +1,5 @@
+//! What an online and a target network have in common.
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use selfsame_models::{Encoder, Mlp};

@@ -1,3 +1,5 @@
+//! BYOL (Grill et al., 2020).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{ByolLoss, normalized_distance};

@@ -1,3 +1,5 @@
+//! DINO (Caron et al., 2021).
+
 use burn::module::{Module, ModuleDisplay, RunningState};
 use burn::tensor::{Device, Tensor};
 use selfsame_kernels::moving_average;

@@ -1,3 +1,5 @@
+//! The moving average that target networks are.
+
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param};

@@ -1,3 +1,5 @@
+//! LeJEPA (Balestriero & LeCun, 2025).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{LeJepaLoss, SigReg};

@@ -1,3 +1,5 @@
+//! MoCo v3 (Chen et al., 2021).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::MocoV3Loss;

@@ -1,3 +1,5 @@
+//! SimSiam (Chen & He, 2021).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{SimSiamLoss, negative_cosine};

@@ -1,3 +1,5 @@
+//! VICReg (Bardes et al., 2022).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::VicRegLoss;

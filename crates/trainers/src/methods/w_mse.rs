@@ -1,3 +1,5 @@
+//! W-MSE (Ermolov et al., 2021).
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{JointEmbeddingLoss, WMseLoss};

@@ -1,3 +1,5 @@
+//! AdamW.
+
 use burn::tensor::Device;
 use selfsame_kernels::{AdamWJob, AdamWStep, adamw_all};
 

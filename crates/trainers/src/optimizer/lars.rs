@@ -1,3 +1,5 @@
+//! LARS.
+
 use burn::tensor::{Device, Tensor};
 use selfsame_kernels::{SgdJob, SgdStep, sgd_all, update_norms_all};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! SGD with momentum.
+
 use burn::tensor::Device;
 use selfsame_kernels::{SgdJob, SgdStep, sgd_all};
 

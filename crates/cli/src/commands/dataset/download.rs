@@ -1,3 +1,5 @@
+//! `selfsame dataset download`
+
 use std::path::Path;
 
 use clap::Args;

@@ -1,3 +1,5 @@
+//! `selfsame dataset info`
+
 use std::path::Path;
 
 use selfsame::data::info;

@@ -1,3 +1,5 @@
+//! `selfsame dataset inspect`
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;

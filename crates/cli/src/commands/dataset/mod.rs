@@ -1,3 +1,5 @@
+//! `selfsame dataset`
+
 mod download;
 mod info;
 mod inspect;

@@ -1,3 +1,5 @@
+//! `selfsame dataset verify`
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 

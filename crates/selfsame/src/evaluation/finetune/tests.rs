@@ -1,3 +1,5 @@
+//! Tests of fine-tuning.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use image::RgbImage;
