@@ -46,7 +46,6 @@ mod autodiff;
 mod conv;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod cube;
-#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 mod host;
 mod linear;
 mod machine;

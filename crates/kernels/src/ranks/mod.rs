@@ -1,6 +1,7 @@
 //! Several processes or threads that train one network on parts of a batch.
 
 pub(crate) mod collective;
+#[cfg_attr(feature = "ndarray", expect(deprecated, reason = "supported until Burn removes it"))]
 pub(crate) mod exchange;
 
 use std::cell::RefCell;

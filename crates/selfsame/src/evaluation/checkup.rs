@@ -10,9 +10,9 @@ use selfsame_eval::{
 };
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
-use serde_json::{Value, json};
 
 use crate::evaluation::judge::Evaluation;
+use crate::run::folder::record::DoctorFigures;
 use crate::run::trainer_config;
 use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
@@ -226,25 +226,20 @@ impl Examination {
         .diagnose()
     }
 
-    /// The figures by name, for `metrics.jsonl`.
-    pub fn figures(&self) -> Value {
-        let mut figures = json!({
-            "projection_std": self.projections.mean_std,
-            "projection_rank": self.projections.effective_rank,
-            "projection_directions": self.projections.directions,
-            "alignment": self.pair.alignment,
-            "uniformity": self.pair.uniformity,
-            "on_diagonal": self.pair.on_diagonal,
-            "off_diagonal": self.pair.off_diagonal,
-        });
-        if let Some(predictor) = &self.predictor {
-            figures["predictor_rank"] = json!(predictor.effective_rank);
+    /// The figures, for `metrics.jsonl`.
+    pub fn figures(&self) -> DoctorFigures {
+        DoctorFigures {
+            projection_std: self.projections.mean_std,
+            projection_rank: self.projections.effective_rank,
+            projection_directions: self.projections.directions,
+            alignment: self.pair.alignment,
+            uniformity: self.pair.uniformity,
+            on_diagonal: self.pair.on_diagonal,
+            off_diagonal: self.pair.off_diagonal,
+            predictor_rank: self.predictor.as_ref().map(|predictor| predictor.effective_rank),
+            target_weight_distance: self.target.map(|target| target.weights),
+            target_projection_distance: self.target.map(|target| target.projections),
         }
-        if let Some(target) = self.target {
-            figures["target_weight_distance"] = json!(target.weights);
-            figures["target_projection_distance"] = json!(target.projections);
-        }
-        figures
     }
 }
 

@@ -2,33 +2,36 @@
 
 use selfsame_eval::Spread;
 use selfsame_report::{Chart, Line};
-use serde_json::Value;
 
 use super::Material;
+use crate::run::folder::record::{EvaluationLine, Log, StepLine};
 use crate::words::count;
 
 /// Points that a curve of single steps is thinned to.
 const POINTS: usize = 400;
 
 /// Everything that is drawn over training, and the spectra.
-pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
+pub fn charts(material: &Material<'_>, log: &Log) -> Vec<Chart> {
     let summary = material.summary;
     let mut charts = vec![chart(
         "Loss",
         "Of single steps, thinned to some hundred points by taking means.",
         "loss",
-        vec![line("loss", thinned(series(lines, "loss")))],
+        vec![line("loss", thinned(of_steps(log, |step| Some(step.loss.into()))))],
     )];
-    let of_steps = TERMS.iter().filter(|term| term.0 == material.config.method.name());
-    for (_, name, title, caption) in of_steps.chain(&SCHEDULES) {
-        let points = thinned(series(lines, name));
+    let own = TERMS.iter().filter(|term| term.0 == material.config.method.name());
+    for (_, name, title, caption) in own.chain(&SCHEDULES) {
+        let points = thinned(of_steps(log, |step| match *name {
+            LEARNING_RATE => Some(step.learning_rate),
+            term => step.terms.get(term).map(|value| f64::from(*value)),
+        }));
         if !points.is_empty() {
             let label = name.replace('_', " ").replace("tau", "τ");
             charts.push(chart(title, caption, &label, vec![line(&label, points)]));
         }
     }
 
-    let mut knn = series(lines, "knn_top1");
+    let mut knn = of_evaluations(log, |found| found.knn_top1);
     // The untrained encoder is where the curve begins.
     knn.splice(0..0, summary.knn_top1_random_init.map(|start| [0.0, start]));
     if !knn.is_empty() {
@@ -44,10 +47,10 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
         charts.push(chart("k-NN accuracy", &caption, "top-1", lines));
     }
 
-    for (title, caption, label, names) in COLLAPSE {
-        let lines: Vec<Line> = names
+    for (title, caption, label, watched) in COLLAPSE {
+        let lines: Vec<Line> = watched
             .iter()
-            .map(|(key, name)| line(name, series(lines, key)))
+            .map(|(of, name)| line(name, of_evaluations(log, of)))
             .filter(|line| !line.points.is_empty())
             .collect();
         if !lines.is_empty() {
@@ -107,11 +110,14 @@ const TERMS: [OfSteps; 7] = [
     ),
 ];
 
+/// What is a field of every step.
+const LEARNING_RATE: &str = "learning_rate";
+
 /// What the settings plan for each step, of any method.
 const SCHEDULES: [OfSteps; 2] = [
     (
         "",
-        "learning_rate",
+        LEARNING_RATE,
         "Learning rate",
         "What each step was taken with: warm-up, then half a cosine.",
     ),
@@ -123,24 +129,30 @@ const SCHEDULES: [OfSteps; 2] = [
     ),
 ];
 
-/// Title, caption, what is measured, and the lines by their names in the metrics.
-type Watched = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// A figure of an evaluation.
+type Of = fn(&EvaluationLine) -> Option<f64>;
+
+/// Title, caption, what is measured, and the lines.
+type Watched = (&'static str, &'static str, &'static str, &'static [(Of, &'static str)]);
 
 const COLLAPSE: [Watched; 5] = [
     (
         "Spread",
         "Standard deviation of the l2-normalised embeddings times √dim: 0 is one point, 1 is spread evenly.",
         "std × √dim",
-        &[("feature_std", "features"), ("projection_std", "projections")],
+        &[
+            (|found| Some(found.feature_std), "features"),
+            (|found| Some(found.doctor.projection_std), "projections"),
+        ],
     ),
     (
         "Effective rank",
         "RankMe: how many directions the embeddings fill, were they all equal.",
         "effective rank",
         &[
-            ("effective_rank", "features"),
-            ("projection_rank", "projections"),
-            ("predictor_rank", "predictor"),
+            (|found| Some(found.effective_rank), "features"),
+            (|found| Some(found.doctor.projection_rank), "projections"),
+            (|found| found.doctor.predictor_rank, "predictor"),
         ],
     ),
     (
@@ -148,19 +160,22 @@ const COLLAPSE: [Watched; 5] = [
         "Mean squared distance of the two views of an image on the sphere: lower is more invariant, 0 of \
          everything is collapse.",
         "alignment",
-        &[("alignment", "projections")],
+        &[(|found| Some(found.doctor.alignment), "projections")],
     ),
     (
         "Uniformity",
         "log E exp(−2 d²) over pairs of images: lower is more evenly spread, 0 is one point.",
         "uniformity",
-        &[("uniformity", "projections")],
+        &[(|found| Some(found.doctor.uniformity), "projections")],
     ),
     (
         "Online and target network",
         "1 − mean cosine of their projections of the same images, and the relative distance of their weights.",
         "distance",
-        &[("target_projection_distance", "projections"), ("target_weight_distance", "weights")],
+        &[
+            (|found| found.doctor.target_projection_distance, "projections"),
+            (|found| found.doctor.target_weight_distance, "weights"),
+        ],
     ),
 ];
 
@@ -249,9 +264,14 @@ fn line(name: &str, points: Vec<[f64; 2]>) -> Line {
     Line::measured(name, points)
 }
 
-/// One value of each line that has it, against the epoch.
-fn series(lines: &[Value], key: &str) -> Vec<[f64; 2]> {
-    lines.iter().filter_map(|l| Some([l["epoch"].as_f64()?, l[key].as_f64()?])).collect()
+/// One value of each step that has it, against the epoch.
+fn of_steps(log: &Log, value: impl Fn(&StepLine) -> Option<f64>) -> Vec<[f64; 2]> {
+    log.steps.iter().filter_map(|step| Some([step.epoch, value(step)?])).collect()
+}
+
+/// One figure of each evaluation that has it, against the epoch.
+fn of_evaluations(log: &Log, value: impl Fn(&EvaluationLine) -> Option<f64>) -> Vec<[f64; 2]> {
+    log.evaluations.iter().filter_map(|found| Some([found.epoch, value(found)?])).collect()
 }
 
 /// Means of as many neighbouring points as leave [`POINTS`] of them.

@@ -21,7 +21,6 @@ use selfsame_data::{ImageDataset, Splits, Subset};
 use selfsame_eval::{Features, LabelledImages, extract};
 use selfsame_models::Encoder;
 use selfsame_report::{Heatmap, RunReport, page};
-use serde_json::Value;
 
 use crate::error::usage;
 use crate::evaluation::checkup::Examination;
@@ -31,6 +30,7 @@ use crate::features::cache::FeatureCache;
 use crate::features::images::PlainImages;
 use crate::observer::{Unit, Voice};
 use crate::page::machine::describe;
+use crate::run::folder::record::Log;
 use crate::run::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
 use crate::run::{Doctor, Summary};
 use crate::search::gallery::{rows, sheet};
@@ -83,8 +83,7 @@ pub fn write<E: Encoder + Module>(
 ) -> anyhow::Result<Vec<u8>> {
     let Material { folder, config, data, summary, .. } = material;
     let metrics = std::fs::read_to_string(folder.file(METRICS))?;
-    let lines: Vec<Value> =
-        metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let log = Log::parse(&metrics);
 
     // Features, galleries, maps, accuracies, and each augmentation.
     let (parts, done) = (5 + AUGMENTATIONS.len() as u64, Cell::new(0));
@@ -153,7 +152,7 @@ pub fn write<E: Encoder + Module>(
         verdict: Some(tables::verdict(&summary.diagnosis)),
         figures: tables::figures(summary, &accuracy),
         tables,
-        charts: charts::charts(material, &lines),
+        charts: charts::charts(material, &log),
         galleries,
         maps: drawn,
         heatmaps: vec![correlation(material.examination)],

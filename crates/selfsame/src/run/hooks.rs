@@ -5,7 +5,6 @@ use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};
 use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::evaluation::checkup::{self, Examination};
 use crate::evaluation::judge::{Evaluation, Judge};
@@ -16,6 +15,7 @@ use crate::run::folder::peak_rss_bytes;
 use crate::settings::RunConfig;
 
 use super::clock::{Clock, Phase, Seconds};
+use super::folder::record::{EvaluationLine, StepLine};
 use super::pace::Pace;
 use super::progress::Progress;
 use super::session::{Doctor, Session};
@@ -119,11 +119,6 @@ pub struct RunHooks<'a> {
     pub images_sha256: Option<String>,
 }
 
-/// An epoch in a log: 3, or 3.5 in the middle of the fourth.
-fn whole_or_part(epoch: f64) -> Value {
-    if epoch.fract() == 0.0 { json!(epoch as u64) } else { json!(epoch) }
-}
-
 impl<M: Method> Hooks<M> for RunHooks<'_> {
     /// Whatever is done with the trainer after a step is done with the figures of all steps before
     /// it.
@@ -170,13 +165,14 @@ impl RunHooks<'_> {
         self.state.embedding_std = report.embedding_std;
         self.state.images += report.images as u64;
         self.state.waited_seconds += report.waited.as_secs_f64();
-        let mut line = json!({
-            "step": report.step, "epoch": self.epochs(report.step), "loss": report.loss,
-            "learning_rate": report.learning_rate, "embedding_std": report.embedding_std,
-        });
-        for (name, value) in &report.terms {
-            line[*name] = json!(value);
-        }
+        let line = StepLine {
+            step: report.step,
+            epoch: self.epochs(report.step),
+            loss: report.loss,
+            learning_rate: report.learning_rate,
+            embedding_std: report.embedding_std,
+            terms: report.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
         self.metrics.step(&line)?;
         let trained = self.clock.of(Phase::Training) - self.trained_before;
         self.progress.step(report, trained);
@@ -337,19 +333,17 @@ impl RunHooks<'_> {
             feature_std: spread.mean_std,
             effective_rank: spread.effective_rank,
         });
-        let mut line = json!({
-            "step": step, "epoch": whole_or_part(epoch), "knn_top1": evaluation.knn_top1,
-            "train_seconds": self.clock.of(Phase::Training),
-            "feature_std": spread.mean_std, "effective_rank": spread.effective_rank,
-            "diagnosis": diagnosis.headline,
-        });
-        if let Some(linear) = evaluation.linear_top1 {
-            line["linear_top1"] = json!(linear);
-        }
-        if let (Some(line), Value::Object(figures)) = (line.as_object_mut(), examination.figures())
-        {
-            line.extend(figures);
-        }
+        let line = EvaluationLine {
+            step,
+            epoch,
+            knn_top1: evaluation.knn_top1,
+            linear_top1: evaluation.linear_top1,
+            train_seconds: self.clock.of(Phase::Training),
+            feature_std: spread.mean_std,
+            effective_rank: spread.effective_rank,
+            diagnosis: diagnosis.headline.clone(),
+            doctor: examination.figures(),
+        };
         self.metrics.evaluation(&line)?;
         Ok(diagnosis)
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::run::Summary;
 use crate::run::folder::METRICS;
+use crate::run::folder::record::Log;
 
 /// A state of training.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -34,15 +34,10 @@ impl Measured {
         if let Some(knn_top1) = summary.knn_top1_random_init {
             curve.push(Moment { epoch: 0.0, seconds: 0.0, knn_top1 });
         }
-        for line in metrics.lines() {
-            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-            let number = |key: &str| line[key].as_f64();
-            if let (Some(epoch), Some(seconds), Some(knn_top1)) =
-                (number("epoch"), number("train_seconds"), number("knn_top1"))
-            {
-                curve.push(Moment { epoch, seconds, knn_top1 });
-            }
-        }
+        curve.extend(Log::parse(&metrics).evaluations.into_iter().filter_map(|line| {
+            let (epoch, seconds) = (line.epoch, line.train_seconds);
+            line.knn_top1.map(|knn_top1| Moment { epoch, seconds, knn_top1 })
+        }));
         // Of runs from before the metrics had the last evaluation.
         let before_the_end = curve.last().is_none_or(|last| last.epoch < summary.epochs);
         if let Some(knn_top1) = summary.knn_top1.filter(|_| before_the_end) {

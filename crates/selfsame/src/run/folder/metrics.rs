@@ -9,8 +9,9 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use selfsame_report::{EventWriter, code_block};
-use serde_json::Value;
+use serde::Serialize;
 
+use crate::run::folder::record::{EvaluationLine, StepLine};
 use crate::run::folder::{METRICS, RunFolder};
 
 /// Steps of an epoch that TensorBoard is told of; `metrics.jsonl` has all of them.
@@ -114,19 +115,18 @@ impl Metrics {
     }
 
     /// Logs an optimiser step.
-    pub fn step(&mut self, line: &Value) -> anyhow::Result<()> {
+    pub fn step(&mut self, line: &StepLine) -> anyhow::Result<()> {
         self.line(line)?;
-        match line["step"].as_u64() {
-            Some(step) if step.is_multiple_of(self.every) => self.scalars("training", step, line),
-            _ => Ok(()),
+        match line.step.is_multiple_of(self.every) {
+            true => self.scalars("training", line.step, line),
+            false => Ok(()),
         }
     }
 
     /// Logs an evaluation.
-    pub fn evaluation(&mut self, line: &Value) -> anyhow::Result<()> {
+    pub fn evaluation(&mut self, line: &EvaluationLine) -> anyhow::Result<()> {
         self.line(line)?;
-        let step = line["step"].as_u64().unwrap_or_default();
-        self.scalars("evaluation", step, line)?;
+        self.scalars("evaluation", line.step, line)?;
         Ok(self.events.flush()?)
     }
 
@@ -135,7 +135,7 @@ impl Metrics {
         Ok(self.events.image_png(name, step, png)?)
     }
 
-    fn line(&mut self, line: &Value) -> anyhow::Result<()> {
+    fn line(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         // First, so that a checkpoint has the line even where the disk is full.
@@ -149,7 +149,8 @@ impl Metrics {
     }
 
     /// Every number of a line, each under its name.
-    fn scalars(&mut self, group: &str, step: u64, line: &Value) -> anyhow::Result<()> {
+    fn scalars(&mut self, group: &str, step: u64, line: &impl Serialize) -> anyhow::Result<()> {
+        let line = serde_json::to_value(line)?;
         for (name, value) in line.as_object().into_iter().flatten() {
             if let Some(value) = value.as_f64().filter(|_| name != "step") {
                 self.events.scalar(&format!("{group}/{name}"), step, value as f32)?;

@@ -4,6 +4,7 @@ pub mod failure;
 pub mod judged;
 pub mod metrics;
 pub mod origin;
+pub mod record;
 pub mod saved;
 pub mod summary;
 
