@@ -1,132 +1,43 @@
 //! What happens between steps: logs, evaluations, the doctor, checkpoints.
 
-use selfsame_data::Splits;
 use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};
-use selfsame_trainers::{Checkpoints, Flow, Hooks, Method, RunRecord, StepReport, Trainer};
-use serde::{Deserialize, Serialize};
+use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
 
+use super::clock::{Clock, Phase};
+use super::folder::metrics::Metrics;
+use super::folder::peak_rss_bytes;
+use super::folder::record::{EvaluationLine, StepLine};
+use super::folder::state::RunState;
+use super::plan::Plan;
+use super::progress::Progress;
+use super::saver::Saver;
+use super::session::{Doctor, Session};
 use crate::evaluation::checkup::{self, Examination};
 use crate::evaluation::judge::{Evaluation, Judge};
-use crate::hex::hex;
 use crate::observer::{Evaluated, Voice};
-use crate::run::folder::metrics::Metrics;
-use crate::run::folder::peak_rss_bytes;
-use crate::settings::RunConfig;
 
-use super::clock::{Clock, Phase, Seconds};
-use super::folder::record::{EvaluationLine, StepLine};
-use super::pace::Pace;
-use super::progress::Progress;
-use super::session::{Doctor, Session};
-
-/// The attachment of a checkpoint that holds the lines of `metrics.jsonl` up to it.
-pub const HISTORY: &str = "metrics.jsonl.gz";
-
-/// What a checkpoint keeps of the run besides the trainer and the metrics.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Record {
-    pub state: RunState,
-    /// The run's settings, as TOML.
-    pub config: String,
-    /// Of those settings that decide the result, see
-    /// [`RunConfig::sha256`](crate::settings::RunConfig::sha256).
-    pub settings_sha256: String,
-    /// Of the training images' files, see [`images_key`].
-    #[serde(default)]
-    pub images_sha256: Option<String>,
-}
-
-/// Hash of the paths, sizes and times of change of the training images' files, where there are such
-/// files.
-pub fn images_key(data: &Splits) -> Option<String> {
-    data.train.content_key().map(|key| hex(&key.0))
-}
-
-/// How far the run has come.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct RunState {
-    /// Over the epoch so far.
-    pub loss_sum: f64,
-    pub loss_count: u64,
-    pub epoch_ended: bool,
-    pub embedding_std: f32,
-    pub images: u64,
-    /// By phase.
-    #[serde(default)]
-    pub seconds: Seconds,
-    /// What checkpoints kept before they kept all phases.
-    #[serde(default, skip_serializing)]
-    train_seconds: f64,
-    pub waited_seconds: f64,
-    /// Of the largest of the processes so far.
-    #[serde(default)]
-    pub peak_rss_bytes: Option<u64>,
-    pub best_knn: Option<f64>,
-    /// Of collapsed diagnoses.
-    #[serde(default)]
-    pub watch: Option<Watch>,
-    /// The doctor's last headline, so that it is not said again.
-    #[serde(default)]
-    pub said: Option<String>,
-    /// The doctor ended the run here.
-    #[serde(default)]
-    pub collapsed: bool,
-    /// The run was stopped where an evaluation was to come.
-    #[serde(default)]
-    pub evaluation_due: bool,
-}
-
-impl RunState {
-    fn add_loss(&mut self, loss: f32) {
-        if std::mem::take(&mut self.epoch_ended) {
-            (self.loss_sum, self.loss_count) = (0.0, 0);
-        }
-        self.loss_sum += f64::from(loss);
-        self.loss_count += 1;
-    }
-
-    /// By phase, also of a state that knows only how long it trained.
-    pub fn spent(&self) -> Seconds {
-        let mut seconds = self.seconds.clone();
-        seconds.entry(Phase::Training).or_insert(self.train_seconds);
-        seconds
-    }
-
-    /// Over the last epoch.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss_sum / self.loss_count.max(1) as f64
-    }
-}
-
+/// What a run does between its steps.
 pub struct RunHooks<'a> {
     pub session: &'a Session<'a>,
     pub judge: &'a Judge,
     pub doctor: &'a Doctor,
+    pub plan: Plan,
+    pub saver: Saver<'a>,
     pub metrics: Metrics,
     pub progress: Progress,
-    /// Of the whole run.
-    pub steps: u64,
-    pub last_step: u64,
-    /// Steps that are read from the device together.
-    pub read_every: u64,
     pub clock: Clock,
-    /// Seconds of training before this part of the run.
-    pub trained_before: f64,
     pub state: RunState,
-    pub checkpoints: &'a Checkpoints,
-    pub pace: Pace,
-    pub images_sha256: Option<String>,
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
     /// Whatever is done with the trainer after a step is done with the figures of all steps before
     /// it.
     fn reads(&self, step: u64) -> bool {
-        step.is_multiple_of(self.read_every)
+        self.plan.reads(step)
             || self.stops_at(step)
-            || self.ended_epoch(step).is_some()
-            || self.pace.due()
+            || self.plan.ended_epoch(step).is_some()
+            || self.saver.due()
     }
 
     fn after_step(
@@ -136,23 +47,6 @@ impl<M: Method> Hooks<M> for RunHooks<'_> {
     ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
         self.step(trainer, report).map_err(Into::into)
     }
-}
-
-/// What a checkpoint keeps of a run in `state`; `history`: see [`HISTORY`].
-fn run_record(
-    state: RunState,
-    config: &RunConfig,
-    images_sha256: Option<String>,
-    history: Vec<u8>,
-) -> anyhow::Result<RunRecord> {
-    let record = Record {
-        state,
-        config: toml::to_string(config)?,
-        settings_sha256: config.sha256()?,
-        images_sha256,
-    };
-    let attachments = [(HISTORY.to_owned(), history)].into();
-    Ok(RunRecord { state: serde_json::to_value(record)?, attachments })
 }
 
 impl RunHooks<'_> {
@@ -167,22 +61,21 @@ impl RunHooks<'_> {
         self.state.waited_seconds += report.waited.as_secs_f64();
         let line = StepLine {
             step: report.step,
-            epoch: self.epochs(report.step),
+            epoch: self.plan.epochs(report.step),
             loss: report.loss,
             learning_rate: report.learning_rate,
             embedding_std: report.embedding_std,
             terms: report.terms.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         };
         self.metrics.step(&line)?;
-        let trained = self.clock.of(Phase::Training) - self.trained_before;
-        self.progress.step(report, trained);
+        self.progress.step(report, self.clock.of(Phase::Training));
 
         // The trainer is further on: whatever is due after a step is read at once, see `reads`.
         if report.step < trainer.steps_done() {
             return Ok(Flow::Continue);
         }
         let stop = self.stops_at(report.step);
-        let ended = self.ended_epoch(report.step);
+        let ended = self.plan.ended_epoch(report.step);
         self.state.epoch_ended = ended.is_some();
         let settings = &self.session.config;
         let every = settings.eval.every;
@@ -194,7 +87,7 @@ impl RunHooks<'_> {
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
         let checkpoint_every = settings.train.checkpoint_every;
         let epoch_due = ended.is_some_and(|epoch| epoch.is_multiple_of(checkpoint_every));
-        if !stop && (epoch_due || self.pace.due()) {
+        if !stop && (epoch_due || self.saver.due()) {
             self.save(trainer)?;
         }
         Ok(if stop || collapsed { Flow::Stop } else { Flow::Continue })
@@ -205,65 +98,29 @@ impl RunHooks<'_> {
     }
 
     fn stops_at(&self, step: u64) -> bool {
-        self.session.place.interrupt.told() || step >= self.last_step
-    }
-
-    /// Epochs after `step`, with the part of the last one.
-    pub fn epochs(&self, step: u64) -> f64 {
-        step as f64 * self.session.config.train.epochs as f64 / self.steps as f64
-    }
-
-    /// Whole epochs after `step`.
-    fn whole_epochs(&self, step: u64) -> u64 {
-        let epochs = u128::from(step) * u128::from(self.session.config.train.epochs);
-        (epochs / u128::from(self.steps)) as u64
-    }
-
-    /// The epoch, counted from 1, whose last step that does not go beyond it is `step`.
-    fn ended_epoch(&self, step: u64) -> Option<u64> {
-        let whole = |step| self.whole_epochs(step);
-        Some(whole(step)).filter(|epoch| *epoch > whole(step - 1))
+        self.session.place.interrupt.told() || step >= self.plan.last_step
     }
 
     /// Everything that a resume needs, as of the last step.
     pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
         let before = self.clock.enter(Phase::Saving);
-        let record = self.record()?;
-        self.checkpoints.save(&trainer.snapshot(), &record)?;
-        self.pace.saved();
+        let state = self.now();
+        self.saver.save(trainer, state, self.metrics.history()?)?;
         self.clock.enter(before);
-        if let Some(rescue) = &self.session.place.rescue {
-            rescue.forget();
-        }
         Ok(())
     }
 
-    /// Has what [`save`](Self::save) would write now at hand for who saves it if there is no next
-    /// step.
+    /// Keeps the state after the last step in memory, for the case that the next never ends.
     fn keep<M: Method>(&self, trainer: &Trainer<M>) {
-        let Some(rescue) = &self.session.place.rescue else { return };
-        let (snapshot, checkpoints) = (trainer.snapshot(), self.checkpoints.clone());
-        let (log, config) = (self.metrics.so_far(), self.session.config.clone());
-        let (state, images_sha256) = (self.now(), self.images_sha256.clone());
-        rescue.keep(move || {
-            let record = run_record(state, &config, images_sha256, log.packed()?)?;
-            checkpoints.save(&snapshot, &record)?;
-            Ok(snapshot.step())
-        });
-    }
-
-    fn record(&mut self) -> anyhow::Result<RunRecord> {
-        let history = self.metrics.history()?;
-        run_record(self.now(), self.session.config, self.images_sha256.clone(), history)
+        self.saver.keep(trainer, || (self.now(), self.metrics.so_far()));
     }
 
     /// The state with the time and the memory that it has taken.
     pub fn now(&self) -> RunState {
-        RunState {
-            seconds: self.clock.seconds(),
-            peak_rss_bytes: self.state.peak_rss_bytes.max(peak_rss_bytes()),
-            ..self.state.clone()
-        }
+        let mut state = self.state.clone();
+        state.seconds = self.clock.seconds();
+        state.peak_rss_bytes = state.peak_rss_bytes.max(peak_rss_bytes());
+        state
     }
 
     /// Whether training should end because of what an evaluation found that is due.
@@ -291,7 +148,7 @@ impl RunHooks<'_> {
         })?;
         // Only now: an evaluation that fails, for images that have vanished say, stays due.
         self.state.evaluation_due = false;
-        let epoch = self.whole_epochs(trainer.steps_done());
+        let epoch = self.plan.whole_epochs(trainer.steps_done());
         let diagnosis = self.found(trainer, epoch as f64, &evaluation, &examination)?;
         self.keep_best(trainer, &evaluation)?;
         if diagnosis.level >= Level::Warning
@@ -324,7 +181,7 @@ impl RunHooks<'_> {
         examination: &Examination,
     ) -> anyhow::Result<Diagnosis> {
         let step = trainer.steps_done();
-        let training = checkup::training(self.session.config, step, self.steps);
+        let training = checkup::training(self.session.config, step, self.plan.steps);
         let diagnosis = self.doctor.diagnose(examination, evaluation, training);
         let spread = &evaluation.spread;
         self.progress.evaluated(Evaluated {
@@ -356,8 +213,8 @@ impl RunHooks<'_> {
     ) -> anyhow::Result<()> {
         if evaluation.knn_top1 > self.state.best_knn {
             self.state.best_knn = evaluation.knn_top1;
-            let record = self.record()?;
-            self.checkpoints.save_best(&trainer.snapshot(), &record)?;
+            let state = self.now();
+            self.saver.save_best(trainer, state, self.metrics.history()?)?;
         }
         Ok(())
     }

@@ -6,10 +6,12 @@ mod follower;
 mod hooks;
 mod interrupt;
 mod pace;
+mod plan;
 mod progress;
 mod replay;
 mod request;
 mod rescue;
+mod saver;
 mod session;
 mod training;
 

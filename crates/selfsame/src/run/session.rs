@@ -15,10 +15,13 @@ use super::Summary;
 use super::clock::{Clock, Phase, Seconds};
 use super::folder::judged::{After, Baselines, Ended, Judged};
 use super::folder::saved::Saved;
+use super::folder::state::{RunState, images_key};
 use super::follower::all_skipped;
-use super::hooks::{RunHooks, RunState, images_key};
+use super::hooks::RunHooks;
 use super::pace::Pace;
+use super::plan::Plan;
 use super::progress::Progress;
+use super::saver::Saver;
 use super::training::{OnDevice, Place, Training, loader, source};
 use crate::error::Interrupted;
 use crate::evaluation::checkup::{Checkup, Examination, Untrained};
@@ -128,33 +131,11 @@ impl Session<'_> {
         training.start_as_rank_0()?;
 
         self.clock.enter(Phase::Training);
-        let (first_step, last_step) = (training.trainer.steps_done(), training.last_step);
-        let (steps, steps_per_epoch) = (training.steps, training.steps_per_epoch);
-        let checkpoints = folder.checkpoints(config.train.keep_checkpoints);
-        let mut hooks = RunHooks {
-            session: self,
-            judge: &judge,
-            doctor: &doctor,
-            metrics: Metrics::open(folder, first_step, history, steps_per_epoch)?,
-            progress: Progress::new(
-                self.place.voice.clone(),
-                first_step,
-                steps,
-                steps_per_epoch.round() as u64,
-            ),
-            steps,
-            last_step,
-            read_every: config.read_every(),
-            clock: self.clock.clone(),
-            trained_before: self.clock.of(Phase::Training),
-            state,
-            checkpoints: &checkpoints,
-            pace: Pace::new(config.train.checkpoint_minutes),
-            images_sha256: images_key(self.data),
-        };
+        let first_step = training.trainer.steps_done();
+        let mut hooks = self.hooks(&training, &judge, &doctor, state, history)?;
         let mut skipped = BTreeMap::new();
         self.place.interrupt.training_begins();
-        let due = first_step < last_step && !hooks.evaluate_if_due(&training.trainer)?;
+        let due = first_step < training.last_step && !hooks.evaluate_if_due(&training.trainer)?;
         if training.as_rank_0(due) {
             let result = training.fit(&mut hooks);
             skipped = all_skipped(&self.place, training.loader.skipped());
@@ -170,6 +151,39 @@ impl Session<'_> {
         self.write_encoder(training.trainer.method().valid().encoder())?;
         self.place.interrupt.training_is_saved(self.go_on());
         self.conclude(&training, &untrained, hooks, judged, skipped.len())
+    }
+
+    /// What happens between steps, from where the run stands.
+    fn hooks<'a, M: Method>(
+        &'a self,
+        training: &Training<M>,
+        judge: &'a Judge,
+        doctor: &'a Doctor,
+        state: RunState,
+        history: Vec<u8>,
+    ) -> anyhow::Result<RunHooks<'a>> {
+        let (config, folder, place) = (self.config, self.folder, &self.place);
+        let (first_step, steps) = (training.trainer.steps_done(), training.steps);
+        let per_epoch = training.steps_per_epoch;
+        let trained = self.clock.of(Phase::Training);
+        let voice = place.voice.clone();
+        Ok(RunHooks {
+            session: self,
+            judge,
+            doctor,
+            plan: Plan::new(config, steps, training.last_step),
+            saver: Saver {
+                config,
+                checkpoints: folder.checkpoints(config.train.keep_checkpoints),
+                pace: Pace::new(config.train.checkpoint_minutes),
+                rescue: place.rescue.as_deref(),
+                images_sha256: images_key(self.data),
+            },
+            metrics: Metrics::open(folder, first_step, history, per_epoch)?,
+            progress: Progress::new(voice, first_step, steps, per_epoch.round() as u64, trained),
+            clock: self.clock.clone(),
+            state,
+        })
     }
 
     /// Puts the trainer where the run was interrupted, if it was.
@@ -249,8 +263,8 @@ impl Session<'_> {
         trainer: &Trainer<M>,
         hooks: &RunHooks<'_>,
     ) -> anyhow::Result<()> {
-        let (done, steps) = (trainer.steps_done(), hooks.steps);
-        let cut = done < hooks.last_step && !hooks.state.collapsed;
+        let (done, steps) = (trainer.steps_done(), hooks.plan.steps);
+        let cut = done < hooks.plan.last_step && !hooks.state.collapsed;
         if !cut && !self.place.interrupt.told() {
             return Ok(());
         }
@@ -282,7 +296,7 @@ impl Session<'_> {
             None => judge.evaluate(&features, self.config.eval.linear_probe)?,
         };
         let examination = doctor.checkup.examine(&method)?;
-        let epoch = hooks.epochs(step);
+        let epoch = hooks.plan.epochs(step);
         let diagnosis = hooks.found(trainer, epoch, &evaluation, &examination)?;
         // A run that goes on later has its best among the evaluations that it would have had
         // anyway.

@@ -9,10 +9,10 @@ use crate::evaluation::judge::Evaluation;
 use crate::hex::hex;
 use crate::observer::Voice;
 use crate::run::clock::Seconds;
+use crate::run::folder::state::images_key;
 use crate::run::folder::{
     ENCODER, JUDGED, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, SUMMARY,
 };
-use crate::run::hooks::images_key;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 

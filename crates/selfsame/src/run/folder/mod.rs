@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod origin;
 pub mod record;
 pub mod saved;
+pub mod state;
 pub mod summary;
 
 use std::fs::{File, OpenOptions, TryLockError};

@@ -7,8 +7,8 @@ use selfsame_data::Splits;
 use selfsame_trainers::Checkpoint;
 
 use crate::observer::Voice;
+use crate::run::folder::state::{HISTORY, Record, RunState, images_key};
 use crate::run::folder::{CONFIG, RunFolder, newest_checkpoint};
-use crate::run::hooks::{HISTORY, Record, RunState, images_key};
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
