@@ -17,22 +17,23 @@ use super::step::median;
 use selfsame::datasets;
 use selfsame::workshop::usage;
 
-/// Two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
+/// Measure two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
 #[derive(Args)]
 pub struct AugmentArgs {
-    /// A folder of JPEG photographs to take the large views of [default: drawn by the program].
+    /// A folder of JPEG photographs for the large views [default: drawn by the program].
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Seconds that each measurement takes.
+    /// Seconds per measurement.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     seconds: f64,
-    /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
+    /// Number of rounds. The median counts. With --peer, each round runs all measurements, then the
+    /// peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with, that keeps to one thread. DIR in it becomes a folder with the
-    /// same images: small/*.png and photographs/*.jpg. It prints lines of `LABEL: N images/s` with
-    /// the labels of the table. On all threads, as many of it run at once, as the workers of a data
-    /// loader do. May be given several times.
+    /// A command to compare with. It must use one thread. DIR in it becomes a folder with the same
+    /// images: small/*.png and photographs/*.jpg. The command prints lines of `LABEL: N images/s`,
+    /// with the labels of the table. For all threads, one copy of it runs per thread, like the
+    /// workers of a data loader. May be repeated.
     #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
