@@ -67,7 +67,10 @@ fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     }
     // Cargo sets variables for this program that do not hold for the other build.
     maturin.env_remove("CARGO_MANIFEST_DIR");
-    let status = maturin.status().context("cannot run maturin; `pip install maturin ziglang`")?;
+    let status = maturin.status().context(
+        "cannot run maturin; install it with `pip install \
+         maturin ziglang`",
+    )?;
     ensure!(status.success(), "maturin has not made a wheel");
     let made = fs::read_dir(fresh.path())?.collect::<std::io::Result<Vec<_>>>()?;
     let [made] = made.as_slice() else { bail!("maturin has made {} files", made.len()) };

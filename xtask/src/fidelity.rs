@@ -78,7 +78,7 @@ pub fn run(args: &FidelityArgs) -> anyhow::Result<()> {
     std::fs::write(&out, page).with_context(|| out.display().to_string())?;
     println!("{}", out.display());
     if !success {
-        bail!("some references were missed; the page shows by how much");
+        bail!("some values differ from their references; the page shows by how much");
     }
     Ok(())
 }

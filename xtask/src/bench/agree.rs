@@ -151,7 +151,10 @@ pub fn run(args: &AgreeArgs) -> anyhow::Result<()> {
         .map(|row| row.method)
         .collect();
     if !far.is_empty() {
-        bail!("further apart than {tolerance} (gradients: {of_gradients}): {}", far.join(", "));
+        bail!(
+            "the difference is above {tolerance} (gradients: {of_gradients}): {}",
+            far.join(", ")
+        );
     }
     Ok(())
 }

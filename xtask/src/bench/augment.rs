@@ -163,7 +163,7 @@ impl Work {
 
 pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
     if args.rounds == 0 || !(0.01..=60.0).contains(&args.seconds) {
-        return Err(usage("--rounds starts at 1, and --seconds is from 0.01 to 60"));
+        return Err(usage("--rounds must be at least 1, and --seconds from 0.01 to 60"));
     }
     let folder = tempfile::tempdir()?;
     let (works, photographs) = works(args, folder.path())?;
@@ -291,7 +291,7 @@ fn photographs(own: Option<&Path>, folder: &Path) -> anyhow::Result<Vec<PathBuf>
 fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
-    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let folder = folder.to_str().context("the name of the temporary folder is not Unicode")?;
     let words: Vec<&str> = words.map(|word| if word == "DIR" { folder } else { word }).collect();
     let running = (0..count)
         .map(|_| {

@@ -93,7 +93,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let counts = [args.train, args.test, args.dim, args.classes, args.rounds];
     if counts.contains(&0) || !(args.c > 0.0 && args.c.is_finite()) {
         return Err(usage(
-            "--train, --test, --dim, --classes and --rounds start at 1, and --c is above 0",
+            "--train, --test, --dim, --classes and --rounds must be at least 1, and --c above 0",
         ));
     }
     let mut mixture = Mixture::new(args);
@@ -234,7 +234,7 @@ fn array<T: npyz::Serialize + npyz::AutoSerialize>(
 }
 
 fn output(command: &str, folder: &Path) -> anyhow::Result<String> {
-    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let folder = folder.to_str().context("the name of the temporary folder is not Unicode")?;
     let mut words = command.split_whitespace();
     let program = words.next().context("--peer is empty")?;
     let output = Command::new(program)

@@ -102,7 +102,7 @@ struct Layer {
 
 pub fn run(args: &KernelArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.runs == 0 || args.width == 0 || args.size < 8 {
-        return Err(usage("--width, --batch and --runs start at 1, and --size at 8"));
+        return Err(usage("--width, --batch and --runs must be at least 1, and --size at least 8"));
     }
     let mut bench = Bench {
         args,

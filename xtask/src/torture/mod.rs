@@ -57,10 +57,10 @@ pub struct TortureArgs {
 
 pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     if !cfg!(unix) {
-        bail!("torture needs signals, which this system does not have");
+        bail!("torture needs signals, and this system has none");
     }
     if args.kills + args.faults == 0 && args.soak <= 0.0 {
-        return Err(usage("--kills, --faults, --soak: at least one of them above 0"));
+        return Err(usage("--kills, --faults, --soak: at least one must be above 0"));
     }
     if args.soak > 0.0 && args.soak < 1.0 {
         return Err(usage("--soak: at least a minute"));
@@ -98,7 +98,7 @@ pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     let bad = campaign.bad();
     if bad > 0 {
         campaign.complaints().for_each(|complaint| eprintln!("{complaint}"));
-        bail!("{bad} runs were lost or ended otherwise; they are in {}", torture.out.display());
+        bail!("{bad} runs were lost or ended differently; they are in {}", torture.out.display());
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ impl Torture {
                 bail!("an undisturbed run fails: {}", victim::last_words(&folder));
             }
             let took = began.elapsed();
-            let newest = newest_checkpoint(&folder).context("it left no checkpoint")?;
+            let newest = newest_checkpoint(&folder).context("it wrote no checkpoint")?;
             let checkpoint_bytes = fs::metadata(newest)?.len();
             let memory_bytes = victim::peak_bytes(&folder)?;
             let needs = Needs { checkpoint_bytes, memory_bytes };

@@ -136,13 +136,15 @@ struct Results {
 
 pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.steps == 0 || args.rounds == 0 || args.size < 8 {
-        return Err(usage("--batch, --steps and --rounds start at 1, and --size at 8"));
+        return Err(usage(
+            "--batch, --steps and --rounds must be at least 1, and --size at least 8",
+        ));
     }
     if args.count || args.profile {
         return count_launches(args);
     }
     if args.method.is_some() {
-        return Err(usage("--method: a method's step is only counted, with --count or --profile"));
+        return Err(usage("--method: add --count or --profile"));
     }
     let start = Instant::now();
     let device = workshop::parse(&args.device)?.autodiff();
@@ -250,9 +252,7 @@ impl Training {
 
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 fn count_launches(_: &StepArgs) -> anyhow::Result<()> {
-    Err(usage(
-        "--count and --profile are for GPUs (--device cuda or wgpu), and this build has none",
-    ))
+    Err(usage("--count and --profile need a GPU (--device cuda or wgpu), and this build has none"))
 }
 
 fn stem(args: &StepArgs) -> Stem {
