@@ -8,18 +8,18 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use clap::Args;
 
-/// Run a fast part of CI: format, Clippy, and the tests of what has changed.
+/// Run a fast part of CI: format, Clippy, and the tests of changed packages.
 ///
-/// Tests are those of the packages with files that differ from BASE, committed or not. Where the
-/// workspace itself has changed, it is the tests of all libraries. `.ci/run` runs everything.
+/// A package is changed if one of its files differs from BASE, committed or not. If the workspace
+/// itself has changed, the tests of all libraries run. `.ci/run` runs everything.
 #[derive(Args)]
 pub struct CheckArgs {
-    /// What to compare with.
+    /// The commit to compare with.
     #[arg(long, value_name = "COMMIT", default_value = "HEAD")]
     base: String,
 }
 
-/// Runs the parts one after another, and stops at the first that fails.
+/// Runs the parts one after another, and stops at the first failure.
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().context("xtask has no parent folder")?;
@@ -45,7 +45,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     step(root, &format!("tests of {}", names.join(", ")), &tests)
 }
 
-/// Folder and name of each package.
+/// The folder and the name of each package.
 const PACKAGES: [(&str, &str); 13] = [
     ("benches", "selfsame-benches"),
     ("crates/augment", "selfsame-augment"),
@@ -62,7 +62,7 @@ const PACKAGES: [(&str, &str); 13] = [
     ("xtask", "xtask"),
 ];
 
-/// The packages that files belong to; all of them where the workspace's own files are among them.
+/// The packages of `files`. All packages if a file of the workspace itself is among them.
 fn packages(files: &[String]) -> BTreeSet<&'static str> {
     let of = |file: &str| {
         let inside = |folder: &str| file.strip_prefix(folder).is_some_and(|f| f.starts_with('/'));
@@ -74,7 +74,7 @@ fn packages(files: &[String]) -> BTreeSet<&'static str> {
     files.iter().filter_map(|file| of(file)).collect()
 }
 
-/// Files that differ from `base`, and new ones.
+/// Files that differ from `base`, and new files.
 fn changed(root: &Path, base: &str) -> anyhow::Result<Vec<String>> {
     let lines = |args: &[&str]| -> anyhow::Result<Vec<String>> {
         let out = Command::new("git").args(args).current_dir(root).output();

@@ -11,28 +11,28 @@ use clap_complete::Shell;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// The C library that the program needs at least, of the year 2018.
+/// The oldest C library that the program works with, from 2018.
 const OLDEST: &str = "manylinux_2_28";
 
 /// Make a wheel and an archive of the program `selfsame` for Linux.
 ///
-/// Both hold the same file. It needs glibc 2.28 (Debian 10, RHEL 8, Ubuntu 18.10) and nothing else.
-/// maturin builds it with zig as the linker: `pip install maturin ziglang`. The archive also has
-/// completions for shells, a man page and the licences.
+/// Both hold the same file. It needs only glibc 2.28 (Debian 10, RHEL 8, Ubuntu 18.10). maturin
+/// builds it with zig as the linker: `pip install maturin ziglang`. The archive also has shell
+/// completions, a man page and the licences.
 #[derive(Args)]
 pub struct DistArgs {
-    /// Where to.
+    /// The folder to write to.
     #[arg(long, value_name = "DIR", default_value = "dist")]
     out: PathBuf,
-    /// Another target than this machine's, such as aarch64-unknown-linux-gnu.
+    /// The target, if it is not this machine's, such as aarch64-unknown-linux-gnu.
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
-    /// Link with the system's linker; the program then needs this system's glibc.
+    /// Link with the system's linker. The program then needs this system's glibc.
     #[arg(long)]
     native: bool,
 }
 
-/// Builds the wheel, makes the archive of it, and prints where they are.
+/// Builds the wheel, makes the archive from it, and prints where they are.
 pub fn run(args: &DistArgs) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = root.parent().context("xtask has no parent folder")?;
@@ -52,7 +52,7 @@ fn this_triple() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-/// The newest wheel that maturin has made.
+/// The newest wheel of maturin.
 fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     // A folder of its own: wheels of earlier calls are not mistaken for this one.
     let fresh = tempfile::tempdir_in(out)?;
@@ -67,7 +67,10 @@ fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     }
     // Cargo sets variables for this program that do not hold for the other build.
     maturin.env_remove("CARGO_MANIFEST_DIR");
-    let status = maturin.status().context("cannot run maturin; `pip install maturin ziglang`")?;
+    let status = maturin.status().context(
+        "cannot run maturin; install it with `pip install \
+         maturin ziglang`",
+    )?;
     ensure!(status.success(), "maturin has not made a wheel");
     let made = fs::read_dir(fresh.path())?.collect::<std::io::Result<Vec<_>>>()?;
     let [made] = made.as_slice() else { bail!("maturin has made {} files", made.len()) };
@@ -76,7 +79,7 @@ fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     Ok(place)
 }
 
-/// The program of `wheel` with what a package manager would install beside it.
+/// An archive of the program in `wheel`, with the files that a package manager installs beside it.
 fn archive(wheel: &Path, root: &Path, out: &Path, triple: &str) -> anyhow::Result<PathBuf> {
     let name = format!("selfsame-{}-{triple}", env!("CARGO_PKG_VERSION"));
     let path = out.join(&name).with_added_extension("tar.gz");

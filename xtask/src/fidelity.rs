@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
 
-/// Run the reference tests and write what they measured to docs/FIDELITY.md.
+/// Run the reference tests and write their measurements to docs/FIDELITY.md.
 ///
-/// For those who work on Selfsame itself; it needs the source tree and no Python.
+/// This is for work on Selfsame itself. It needs the source tree and no Python.
 #[derive(Args)]
 pub struct FidelityArgs {
-    /// Write the page here instead.
+    /// Write the page here.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -78,7 +78,7 @@ pub fn run(args: &FidelityArgs) -> anyhow::Result<()> {
     std::fs::write(&out, page).with_context(|| out.display().to_string())?;
     println!("{}", out.display());
     if !success {
-        bail!("some references were missed; the page shows by how much");
+        bail!("some values differ from their references; the page shows by how much");
     }
     Ok(())
 }

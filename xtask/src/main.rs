@@ -13,17 +13,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// A training step takes and frees the same megabytes again and again; the system's allocator would
-/// hand them back to the kernel each time and have them zeroed anew.
+/// A training step allocates and frees the same megabytes again and again. The system's allocator
+/// would return them to the kernel each time, and the kernel would zero them again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Self-supervised visual representation learning: pretrain an image encoder without labels,
 /// evaluate it, and use it. From a checkout.
 ///
-/// Start with `cargo xtask pretrain byol`: it needs no download, trains for a few minutes on a
-/// CPU, and leaves weights and a report under runs/. Installed, the program is called `selfsame`;
-/// bench, check, dist, fidelity and torture are for those who work on it.
+/// Start with `cargo xtask pretrain byol`. It needs no download, trains for a few minutes on a CPU,
+/// and writes weights and a report under runs/. The installed program is called `selfsame`. The
+/// commands bench, check, dist, fidelity and torture are for work on Selfsame itself.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
 struct Cli {

@@ -1,4 +1,4 @@
-//! Command lines that cannot be understood, and what was probably meant.
+//! Wrong command lines, and suggestions for them.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use selfsame::workshop::known;
 
 use crate::output::named;
 
-/// Flags that other programs have, and ours that do the same.
+/// Flags of other programs, and our flags that do the same.
 const ELSEWHERE: [(&str, &str, &str); 22] = [
     ("workers", "threads", "--threads N"),
     ("num-workers", "threads", "--threads N"),
@@ -35,7 +35,7 @@ const ELSEWHERE: [(&str, &str, &str); 22] = [
     ("overwrite", "force", "--force"),
 ];
 
-/// The number parsers' words, and ours.
+/// The messages of the number parsers, and ours.
 const PLAIN: [(&str, &str); 5] = [
     ("invalid digit found in string", "a whole number is wanted"),
     ("cannot parse integer from empty string", "a whole number is wanted"),
@@ -44,8 +44,7 @@ const PLAIN: [(&str, &str); 5] = [
     ("cannot parse float from empty string", "a number is wanted"),
 ];
 
-/// The command line of this process. Ends the process where it asks for help or cannot be
-/// understood.
+/// The command line of this process. Ends the process on a request for help and on an error.
 pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
     let words: Vec<OsString> = std::env::args_os().collect();
     let program = in_own_words(P::command());
@@ -61,7 +60,7 @@ pub fn parse<P: CommandFactory + FromArgMatches>() -> P {
     })
 }
 
-/// The help with this program's name in the commands that it shows.
+/// Puts this program's name into the commands of the help texts.
 fn in_own_words(command: Command) -> Command {
     let own = |text: Option<&StyledStr>| text.map(|t| named(&t.to_string()).into_owned());
     let (about, long) = (own(command.get_about()), own(command.get_long_about()));
@@ -78,7 +77,7 @@ fn in_own_words(command: Command) -> Command {
     command.mut_args(argument).mut_subcommands(in_own_words)
 }
 
-/// Better words than clap's, where we have some.
+/// Our message for an error, if it is better than clap's.
 fn explained(error: &clap::Error, program: &Command, words: &[OsString]) -> Option<String> {
     match error.kind() {
         ErrorKind::UnknownArgument => {
@@ -96,21 +95,21 @@ fn explained(error: &clap::Error, program: &Command, words: &[OsString]) -> Opti
     }
 }
 
-/// What to write instead of `flag`, which the command does not have.
+/// A replacement for `flag`, which the command does not have.
 fn instead(flag: &str, program: &Command, words: &[OsString]) -> Option<String> {
     let name = flag.strip_prefix("--")?;
     let command = words.iter().skip(1).find_map(|word| program.find_subcommand(word))?;
     let has = |id: &str| command.get_arguments().any(|own| own.get_id() == id);
     let elsewhere = ELSEWHERE.iter().find(|(other, own, _)| *other == name && has(own));
     if let Some((.., ours)) = elsewhere {
-        return Some(format!("there is no {flag}; what does it here is {ours}"));
+        return Some(format!("there is no {flag}; use {ours}"));
     }
     let key = known::named(&name.replace('-', "_")).filter(|_| has("set"))?;
     let value = value(flag, words);
     Some(format!("there is no {flag}; it is a setting: --set {key}={value}"))
 }
 
-/// What was given with `flag`.
+/// The value after `flag`.
 fn value(flag: &str, words: &[OsString]) -> String {
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let with = format!("{flag}=");

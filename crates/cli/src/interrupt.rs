@@ -1,26 +1,26 @@
-//! Signals that ask a run to end.
+//! The signals that ask a run to end.
 
 use selfsame::{Asked, Interrupt};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::exit;
 
-/// The status of a run that was interrupted and has saved everything, so that a job script can tell
-/// it from a finished run and from a failed one. `EX_TEMPFAIL` of `sysexits.h`: not done, ask
-/// again.
+/// The status of an interrupted run that has saved everything. A job script can tell it from a
+/// finished run and from a failed one. It is `EX_TEMPFAIL` of `sysexits.h`: not done, ask again.
 pub const INTERRUPTED: u8 = 75;
 
-/// Has Ctrl-C, SIGTERM, SLURM's SIGUSR1, and SIGHUP when a terminal is closed, ask a run to end.
+/// Makes signals ask a run to end: Ctrl-C, SIGTERM, SIGUSR1 from SLURM, and SIGHUP from a closed
+/// terminal.
 ///
-/// In training, a second one ends the process at once, with the status that shells give; but for
-/// SIGHUP, which a terminal that is closed may send several times.
+/// In training, a second signal ends the process at once, with the status that shells give. SIGHUP
+/// does not: a closed terminal may send it several times.
 ///
 /// # Errors
-/// Signals that cannot be waited for.
+/// The system refuses the signal handlers.
 pub fn watch() -> anyhow::Result<Interrupt> {
     let interrupt = Interrupt::new();
     let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
-    // `nohup` starts us with SIGHUP ignored, so that the run goes on.
+    // `nohup` starts us with SIGHUP ignored. Then the run goes on.
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
     }
@@ -44,7 +44,7 @@ fn heard(interrupt: &Interrupt, signal: i32) {
     }
 }
 
-/// Whether this process was started to ignore a signal, where the system tells.
+/// Whether this process was started to ignore a signal. False if the system does not tell.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

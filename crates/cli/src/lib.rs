@@ -1,9 +1,9 @@
 //! The command line of Selfsame. Every command is one module of `commands`.
 //!
-//! The programs are thin: `selfsame` is [`main`] with [`Command`]; `cargo xtask` adds what those
-//! need who work on Selfsame itself.
+//! The programs are thin: `selfsame` is [`main`] with [`Command`]. `cargo xtask` adds the commands
+//! for work on Selfsame itself.
 
-// First: its macros take the place of the standard library's in all that follow.
+// This module is first, because its macros replace the standard library's in all later modules.
 #[macro_use]
 mod output;
 
@@ -23,9 +23,9 @@ pub use interrupt::INTERRUPTED;
 pub use output::{aside, result};
 pub use terminal::Terminal;
 
-/// What users of Selfsame do.
+/// The commands for users of Selfsame.
 #[derive(Subcommand)]
-#[expect(missing_docs, reason = "clap would print it in place of what the arguments say")]
+#[expect(missing_docs, reason = "clap would print it in place of the help of the arguments")]
 pub enum Command {
     Pretrain(commands::pretrain::PretrainArgs),
     Eval(commands::eval::EvalArgs),
@@ -43,10 +43,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does what was asked for.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever the command cannot do.
+    /// The command failed.
     pub fn run(&self) -> anyhow::Result<()> {
         let threads = match self {
             Self::Pretrain(args) => args.threads,
@@ -77,8 +77,8 @@ impl Command {
 /// Self-supervised visual representation learning: pretrain an image encoder without labels,
 /// evaluate it, and use it.
 ///
-/// Start with `selfsame pretrain byol`: it needs no download and no GPU, trains for a few minutes,
-/// and leaves weights and a report under runs/.
+/// Start with `selfsame pretrain byol`. It needs no download and no GPU, trains for a few minutes,
+/// and writes weights and a report under runs/.
 #[derive(Parser)]
 #[command(name = "selfsame", version, max_term_width = 100)]
 pub struct Selfsame {
@@ -92,16 +92,16 @@ pub fn program() -> clap::Command {
     Selfsame::command()
 }
 
-/// A whole program: reads the command line, does what it asks for, and says how that went.
+/// A whole program: reads the command line, runs the command, and reports errors.
 ///
-/// `program`: what a person types to call it; texts that show a command name it. The status is 0 on
-/// success, 2 for a request that cannot work, 75 for a run that was interrupted and has saved
-/// everything, and 1 for any other error.
+/// `program` is the name that a person types. Texts with commands show it. The status is 0 on
+/// success, 2 for a request that cannot work, 75 for an interrupted run with everything saved, and
+/// 1 for any other error.
 pub fn main<P: CommandFactory + FromArgMatches>(
     program: &'static str,
     run: impl FnOnce(P) -> anyhow::Result<()>,
 ) -> ExitCode {
-    // A panic is a defect of ours; the user gets one line about it, not a backtrace.
+    // A panic is our defect. The user gets one line about it, not a backtrace.
     std::panic::set_hook(Box::new(|info| eprintln!("internal error: {info}")));
     output::call(program);
     match run(arguments::parse()).and_then(|()| output::finish()) {
@@ -110,7 +110,7 @@ pub fn main<P: CommandFactory + FromArgMatches>(
     }
 }
 
-/// Says what went wrong; the status that the program ends with.
+/// Prints the error. Returns the exit status.
 fn told(error: &selfsame::Error) -> u8 {
     let (words, kind) = (causes(error), error.kind());
     match kind {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use selfsame_cli::Selfsame;
 
-/// A training step takes and frees the same megabytes again and again; the system's allocator would
-/// hand them back to the kernel each time and have them zeroed anew.
+/// A training step allocates and frees the same megabytes again and again. The system's allocator
+/// would return them to the kernel each time, and the kernel would zero them again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

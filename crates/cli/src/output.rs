@@ -1,24 +1,23 @@
-//! What the program says.
+//! The output of the program.
 //!
-//! Whoever reads it may stop at any time: `| head -1`, a terminal that is closed. That is no error
-//! of ours, and a run of some days must not end by it. The standard library's `println!` and
-//! `eprintln!` panic then; both programs use those of this file, which have the same names. What
-//! nobody reads is not written, and the command goes on.
+//! The reader may go away at any time: `| head -1`, or a closed terminal. This is no error, and
+//! must not end a run of several days. The standard library's `println!` and `eprintln!` panic in
+//! this case. So both programs use the macros of this file, with the same names. They drop the
+//! text, and the command goes on.
 
 use std::borrow::Cow;
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::sync::OnceLock;
 
-/// Why results could not be written though somebody wants them: they go to a file, and its disk is
-/// full.
+/// Why results are lost: they go to a file, and its disk is full.
 static LOST: OnceLock<String> = OnceLock::new();
-/// What a person types to call this program.
+/// The name that a person types to call this program.
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
-/// What the library's texts call it.
+/// The name of the program in the library's texts.
 const OWN_NAME: &str = "selfsame";
-/// The commands that its texts show.
+/// The commands in the library's texts.
 const COMMANDS: [&str; 13] = [
     "<command>",
     "ablate",
@@ -35,31 +34,31 @@ const COMMANDS: [&str; 13] = [
     "search",
 ];
 
-/// As the standard library's, on stdout.
+/// Like the standard library's `print!`, but never panics.
 #[macro_export]
 macro_rules! print {
     ($($what:tt)*) => { $crate::result(format_args!($($what)*)) };
 }
 
-/// As the standard library's, on stdout.
+/// Like the standard library's `println!`, but never panics.
 #[macro_export]
 macro_rules! println {
     () => { $crate::result(format_args!("\n")) };
     ($($what:tt)*) => { $crate::result(format_args!("{}\n", format_args!($($what)*))) };
 }
 
-/// As the standard library's, on stderr.
+/// Like the standard library's `eprintln!`, but never panics.
 #[macro_export]
 macro_rules! eprintln {
     ($($what:tt)*) => { $crate::aside(format_args!("{}\n", format_args!($($what)*))) };
 }
 
-/// Has texts that show a command call this program so.
+/// Sets the name of this program for texts that show a command.
 pub(crate) fn call(program: &'static str) {
     PROGRAM.get_or_init(|| program);
 }
 
-/// `text` with this program's name in the commands that it shows.
+/// `text`, with this program's name in its commands.
 pub(crate) fn named(text: &str) -> Cow<'_, str> {
     match PROGRAM.get() {
         Some(program) if *program != OWN_NAME => Cow::Owned(with_name(text, program)),
@@ -89,15 +88,15 @@ pub fn result(text: Arguments<'_>) {
     note(stdout().lock().write_all(named(&text.to_string()).as_bytes()));
 }
 
-/// Writes to stderr. Nothing can be done where that fails, and nothing has to be.
+/// Writes to stderr. A failure is ignored.
 pub fn aside(text: Arguments<'_>) {
     let _ = stderr().lock().write_all(named(&text.to_string()).as_bytes());
 }
 
-/// At the end of a command.
+/// Flushes stdout at the end of a command.
 ///
 /// # Errors
-/// Results that were wanted and are lost.
+/// Results are lost because a disk is full.
 pub(crate) fn finish() -> anyhow::Result<()> {
     note(stdout().lock().flush());
     match LOST.get() {

@@ -1,5 +1,5 @@
-//! What a person sees of long work: bars on a terminal, plain lines elsewhere. All of it goes to
-//! stderr; stdout is for results.
+//! The progress of long work: bars on a terminal, plain lines elsewhere. All of it goes to stderr;
+//! stdout is for results.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -10,22 +10,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use selfsame::workshop::Voice;
 use selfsame::{EvaluatedEpoch, Event, Observer, Progress, Step, Unit};
 
-/// Lines are no closer together than this where there is no terminal.
+/// Without a terminal, at least this much time passes between two lines.
 const LINE_EVERY: Duration = Duration::from_secs(15);
-/// Brief work that takes less long is not mentioned.
+/// Brief work is shown only if it takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Shows what happens. Clones show it in the same place.
+/// Shows progress and messages. Clones show them in the same place.
 #[derive(Clone)]
 pub struct Terminal(Arc<Shown>);
 
 struct Shown {
-    /// Whether somebody looks, who likes bars.
+    /// Whether stderr is a terminal, so that bars are shown.
     watched: bool,
     now: Mutex<Now>,
 }
 
-/// What is shown at this moment.
+/// The bars and lines that are shown at this moment.
 #[derive(Default)]
 struct Now {
     steps: Option<ProgressBar>,
@@ -33,7 +33,7 @@ struct Now {
     works: HashMap<String, Work>,
 }
 
-/// Some work that is under way.
+/// Work in progress.
 struct Work {
     bar: Option<ProgressBar>,
     since: Instant,
@@ -41,18 +41,18 @@ struct Work {
 }
 
 impl Terminal {
-    /// On this process's stderr.
+    /// A terminal on the stderr of this process.
     pub fn new() -> Self {
         let watched = std::io::stderr().is_terminal();
         Self(Arc::new(Shown { watched, now: Mutex::default() }))
     }
 
-    /// To be handed to what takes an observer.
+    /// This terminal as an observer.
     pub fn observer(&self) -> Arc<dyn Observer> {
         self.0.clone()
     }
 
-    /// To be handed to what the other packages of this repository share.
+    /// This terminal as a voice, for the other packages of this repository.
     pub fn voice(&self) -> Voice {
         Voice::new(self.observer())
     }
@@ -84,7 +84,8 @@ impl Observer for Shown {
             }
             Event::Evaluated(found) => now.say(&evaluated(found)),
             Event::Lost(error) => {
-                // Before anything is waited for: whoever is lost may hold it.
+                // Release the lock and end first. The lost part may hold whatever we would wait
+                // for.
                 drop(now);
                 std::process::exit(crate::told(error).into());
             }
@@ -94,7 +95,7 @@ impl Observer for Shown {
 }
 
 impl Now {
-    /// A line of its own, above the bar where there is one.
+    /// Prints a line, above the bar if there is one.
     fn say(&self, line: &str) {
         let mut bars = self.steps.iter().chain(self.works.values().filter_map(|w| w.bar.as_ref()));
         match bars.next() {
@@ -175,14 +176,14 @@ fn evaluated(found: &EvaluatedEpoch) -> String {
     let knn = found.knn_top1.map_or("no accuracy".into(), |k| format!("k-NN {:.2} %", 100.0 * k));
     format!(
         "after epoch {}: {knn} · feature std {:.2} · effective rank {:.1}",
-        // 3, or 3.58 within the fourth.
+        // 3 after the third epoch, or 3.58 within the fourth.
         (100.0 * found.epoch).round() / 100.0,
         found.feature_std,
         found.effective_rank
     )
 }
 
-/// How much is done, and about how long the rest takes at the same pace.
+/// The progress so far, and the time that the rest takes at the same pace.
 fn line(name: &str, unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let count = |n: u64| match unit {
         Unit::Bytes => format!("{:.1} MB", n as f64 / 1e6),

@@ -226,7 +226,7 @@ fn what_is_wrong_with_a_value_is_said_in_plain_words() {
         ("views.crop_scale=0.5", "views.crop_scale = 0.5: a list of two numbers"),
         ("views.crop_scale=[0.5]", "a list of two numbers"),
         ("views.mean=[1, 2]", "a list of three numbers"),
-        ("eval.labels=[1]", "eval.labels = [1]: it is: labels that the probes know"),
+        ("eval.labels=[1]", "eval.labels = [1]: it is: labels for the probes"),
         ("device=3", "device = 3: a name or text"),
         ("precision=f16", "f32 or bf16 is wanted"),
         ("data.pack=maybe", "auto, on or off is wanted"),

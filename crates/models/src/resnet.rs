@@ -83,7 +83,7 @@ impl ResNetConfig {
             return Err(ModelError::Config {
                 field: "base_width",
                 reason: format!(
-                    "{} is out of range, allowed are 1 to {} (64 in the paper)",
+                    "{} is out of range; it must be from 1 to {} (64 in the paper)",
                     self.base_width,
                     Self::MAX_BASE_WIDTH
                 ),

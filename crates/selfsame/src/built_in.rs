@@ -39,7 +39,7 @@ fn unpack(name: &str) -> anyhow::Result<()> {
     let root = datasets();
     unpack_to(&root).with_context(|| {
         format!(
-            "cannot write {name} to {}; SELFSAME_DATA names another folder for data sets",
+            "cannot write {name} to {}; set SELFSAME_DATA to use another folder for data sets",
             root.display()
         )
     })

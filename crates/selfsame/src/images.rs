@@ -86,7 +86,7 @@ pub fn tell_left_out(data: &Splits, all_in: Option<&Path>, voice: &Voice) {
 }
 
 fn too_few(images: usize) -> String {
-    format!("{}, and at least 2 are needed; add images", count(images, "training image"))
+    format!("{}, but training needs at least 2; add images", count(images, "training image"))
 }
 
 /// The same without the images that cannot be read, which are listed. Of large sets every image is
@@ -150,9 +150,11 @@ impl Sides {
         let looked_at = count(self.seen, "image");
         let sides = format!("the median shorter side of {looked_at} is {median} pixels");
         match *median {
-            0..LEAST_SIDE => format!("the least there is; {sides}"),
+            0..LEAST_SIDE => format!("the smallest size; {sides}"),
             LEAST_SIDE..=SMALL_SIDE => sides,
-            _ => format!("as for photographs; {sides}; another size with --set views.size=N"),
+            _ => {
+                format!("as for photographs; {sides}; choose another size with --set views.size=N")
+            }
         }
     }
 }
@@ -182,16 +184,17 @@ pub fn settle_batch(
     };
     let largest = (1..32).rev().map(|power| 1 << power).find(|size| *size <= usable && fits(size));
     let Some(largest) = largest else {
-        return Err(usage(format!("{there}, too few for a batch of at least 2; add images")));
+        return Err(usage(format!("{there}, but a batch needs at least 2; add images")));
     };
     if config.train.batch_size_given {
         return Err(usage(format!(
-            "train.batch_size: {wanted}, and {there}; make it smaller, such as --set train.batch_size={largest}"
+            "train.batch_size: {wanted}, but {there}; use a smaller batch, such as --set \
+             train.batch_size={largest}"
         )));
     }
     config.train.batch_size = largest;
     config.validate()?;
-    Ok(Some(format!("batches of {largest} instead of {wanted}, since {there}")))
+    Ok(Some(format!("batches of {largest} instead of {wanted}, because {there}")))
 }
 
 /// Decides what the settings leave to the size of the images: view size, stem, blur.
@@ -225,8 +228,8 @@ fn packed(
         }
         if sizes.packed > LARGEST_PACK {
             voice.note(format_args!(
-                "{what}: about {} GB when decoded, so they are decoded anew in every epoch; a pack with a \
-                 shorter side of {side} pixels would take {} GB on disk, ask for it with --set data.pack=on",
+                "{what}: about {} GB when decoded, so every epoch decodes them again; --set \
+                 data.pack=on avoids this with a pack (shorter side {side} pixels, {} GB on disk)",
                 sizes.whole >> 30,
                 sizes.packed >> 30
             ));
@@ -236,9 +239,7 @@ fn packed(
     // Last, since it asks for every file's size and time.
     if set.content_key().is_none() {
         if pack == Pack::On {
-            voice.note(format_args!(
-                "{what}: in memory already, so that a pack would spare nothing"
-            ));
+            voice.note(format_args!("{what}: already in memory, so a pack would save nothing"));
         }
         return Ok(set);
     }

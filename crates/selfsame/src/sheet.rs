@@ -96,13 +96,13 @@ fn run(args: &SheetOptions) -> anyhow::Result<Vec<String>> {
     let kind = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
     if !["png", "html"].contains(&kind) {
         let out = args.out.display();
-        return Err(usage(format!("--out {out}: a name that ends in .png or .html")));
+        return Err(usage(format!("--out {out}: the name must end in .png or .html")));
     }
     let configs = configs(args)?;
     let tiles = args.count.saturating_mul(args.draws).saturating_mul(configs.len());
     if !(1..=MAX_TILES).contains(&tiles) {
         return Err(usage(format!(
-            "--count and --draws ask for {tiles} views; from 1 to {MAX_TILES} make a sheet"
+            "--count and --draws ask for {tiles} views; a sheet has from 1 to {MAX_TILES}"
         )));
     }
     let source = match (&args.images, &args.dataset) {

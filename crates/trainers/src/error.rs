@@ -25,7 +25,7 @@ pub enum TrainError {
     #[error(transparent)]
     Hook(Box<dyn std::error::Error + Send + Sync>),
     /// Another of the ranks that train together cannot go on.
-    #[error("rank {rank} stopped with an error, which it has said itself")]
+    #[error("rank {rank} stopped with an error and has reported it")]
     OtherRank {
         /// Which one.
         rank: usize,
@@ -61,7 +61,10 @@ pub enum TrainError {
     #[error("batch: {0}")]
     Batch(String),
     /// A class out of range.
-    #[error("a label is {label}, but there are {classes} classes, numbered from 0")]
+    #[error(
+        "a label is {label}, but labels go from 0 to one less than {classes}, the number of \
+         classes"
+    )]
     Label {
         /// The label.
         label: u32,

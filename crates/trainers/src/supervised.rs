@@ -37,7 +37,7 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
     /// Fewer than two classes.
     pub fn new(encoder: &E, classes: usize, seed: u64) -> Result<Self, TrainError> {
         if classes < 2 {
-            let reason = format!("{classes} leave nothing to tell apart, at least 2 do");
+            let reason = format!("{classes} is too few; classification needs at least 2");
             return Err(TrainError::config("classes", reason));
         }
         let device = encoder.devices().into_iter().next().unwrap_or_default().inner().autodiff();

@@ -24,31 +24,32 @@ use selfsame::workshop::{MethodTask, with_method};
 use selfsame::workshop::{Place, Training, loader, open};
 use selfsame_cli::Terminal;
 
-/// Train the same few steps on a device and on the CPU, with every method, and show how far their
-/// losses are apart, and the gradients of the first.
+/// Train a few steps on a device and on the CPU, with every method, and compare their losses and
+/// the gradients of the first step.
 ///
-/// From the same weights on the same views, at a learning rate so small that rounding errors are
-/// not blown up. What is wrong in a device, its driver or its compiler shows within a few steps;
-/// over many, losses part in any case. Gradients of a parameter may differ by some per cent of
-/// their length: an activation that a rounding error puts on the other side of a ReLU is enough.
-/// "By rounding" is how far apart the CPU's own are where pixels differ by a millionth. More than
-/// 10 % (50 % in bf16) is an error.
+/// Both start from the same weights and see the same views. The learning rate is so small that
+/// rounding errors do not grow. An error in a device, its driver or its compiler shows within a few
+/// steps. Over many steps, losses differ in any case.
+///
+/// Gradients of a parameter may differ by some per cent of their length. A rounding error can move
+/// an activation to the other side of a ReLU, and this is enough. "By rounding" is the difference
+/// on the CPU alone if pixels change by a millionth. More than 10 % (50 % in bf16) is an error.
 #[derive(Args)]
 pub struct AgreeArgs {
-    /// Which methods [default: all].
+    /// The methods to check [default: all].
     #[arg(value_parser = Name::parse, value_name = "METHOD")]
     methods: Vec<Name>,
-    /// What to check: cuda, cuda:N, wgpu or ndarray.
+    /// The device to check: cuda, cuda:N, wgpu or ndarray.
     #[arg(long, value_name = "DEVICE")]
     device: String,
-    /// What the device multiplies; the CPU keeps to f32.
+    /// What the device multiplies: f32 or bf16. The CPU uses f32.
     #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     #[arg(long, default_value_t = 3, value_name = "N")]
     steps: u64,
-    /// Fail where losses are further apart than this, as a share of those above 1 [default: 0.001,
-    /// or 0.05 in bf16].
+    /// Fail if losses differ by more than this, as a share of a loss above 1 [default: 0.001, or
+    /// 0.05 in bf16].
     #[arg(long, value_name = "DIFFERENCE")]
     tolerance: Option<f64>,
     /// Print one JSON object instead of a table.
@@ -150,7 +151,10 @@ pub fn run(args: &AgreeArgs) -> anyhow::Result<()> {
         .map(|row| row.method)
         .collect();
     if !far.is_empty() {
-        bail!("further apart than {tolerance} (gradients: {of_gradients}): {}", far.join(", "));
+        bail!(
+            "the difference is above {tolerance} (gradients: {of_gradients}): {}",
+            far.join(", ")
+        );
     }
     Ok(())
 }

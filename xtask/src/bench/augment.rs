@@ -17,22 +17,23 @@ use super::step::median;
 use selfsame::datasets;
 use selfsame::workshop::usage;
 
-/// Two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
+/// Measure two BYOL views of an image, from pixels and from JPEG files, on one thread and on all.
 #[derive(Args)]
 pub struct AugmentArgs {
-    /// A folder of JPEG photographs to take the large views of [default: drawn by the program].
+    /// A folder of JPEG photographs for the large views [default: drawn by the program].
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Seconds that each measurement takes.
+    /// Seconds per measurement.
     #[arg(long, default_value_t = 1.0, value_name = "S")]
     seconds: f64,
-    /// Rounds, whose median counts; with --peer each one runs all measurements and then the peers.
+    /// Number of rounds. The median counts. With --peer, each round runs all measurements, then the
+    /// peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with, that keeps to one thread. DIR in it becomes a folder with the
-    /// same images: small/*.png and photographs/*.jpg. It prints lines of `LABEL: N images/s` with
-    /// the labels of the table. On all threads, as many of it run at once, as the workers of a data
-    /// loader do. May be given several times.
+    /// A command to compare with. It must use one thread. DIR in it becomes a folder with the same
+    /// images: small/*.png and photographs/*.jpg. The command prints lines of `LABEL: N images/s`,
+    /// with the labels of the table. For all threads, one copy of it runs per thread, like the
+    /// workers of a data loader. May be repeated.
     #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
@@ -162,7 +163,7 @@ impl Work {
 
 pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
     if args.rounds == 0 || !(0.01..=60.0).contains(&args.seconds) {
-        return Err(usage("--rounds starts at 1, and --seconds is from 0.01 to 60"));
+        return Err(usage("--rounds must be at least 1, and --seconds from 0.01 to 60"));
     }
     let folder = tempfile::tempdir()?;
     let (works, photographs) = works(args, folder.path())?;
@@ -290,7 +291,7 @@ fn photographs(own: Option<&Path>, folder: &Path) -> anyhow::Result<Vec<PathBuf>
 fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
-    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let folder = folder.to_str().context("the name of the temporary folder is not Unicode")?;
     let words: Vec<&str> = words.map(|word| if word == "DIR" { folder } else { word }).collect();
     let running = (0..count)
         .map(|_| {

@@ -15,34 +15,34 @@ use serde::Serialize;
 use super::step::median;
 use selfsame::workshop::usage;
 
-/// Weighted k-NN (k = 200, T = 0.1) and a linear probe with one C, on features drawn around a
-/// centre per class.
+/// Measure weighted k-NN (k = 200, T = 0.1) and a linear probe with one C, on features drawn around
+/// one centre per class.
 #[derive(Args)]
 pub struct EvalArgs {
-    /// Features to learn from.
+    /// Number of training features.
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     train: usize,
-    /// Features to predict.
+    /// Number of test features.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     test: usize,
-    /// Length of a feature.
+    /// Dimension of a feature.
     #[arg(long, default_value_t = 512, value_name = "N")]
     dim: usize,
-    /// Classes.
+    /// Number of classes.
     #[arg(long, default_value_t = 10, value_name = "N")]
     classes: usize,
-    /// Distance of the centres: the larger, the easier.
+    /// Distance between the centres. A larger one is easier.
     #[arg(long, default_value_t = 4.0, value_name = "D")]
     distance: f32,
     /// C of the linear probe.
     #[arg(long, default_value_t = 0.01, value_name = "C")]
     c: f64,
-    /// Rounds, whose median counts; each one runs both measurements and then the peers.
+    /// Number of rounds. The median counts. Each round runs both measurements, then the peers.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
-    /// A command to compare with. DIR in it becomes a folder of train.npy, train_labels.npy,
-    /// test.npy and test_labels.npy; it prints lines of `LABEL: N s` with the labels of the table.
-    /// May be given several times.
+    /// A command to compare with. DIR in it becomes a folder with train.npy, train_labels.npy,
+    /// test.npy and test_labels.npy. The command prints lines of `LABEL: N s`, with the labels of
+    /// the table. May be repeated.
     #[arg(long, value_name = "COMMAND")]
     peer: Vec<String>,
     /// Print one JSON object instead of a table.
@@ -93,7 +93,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let counts = [args.train, args.test, args.dim, args.classes, args.rounds];
     if counts.contains(&0) || !(args.c > 0.0 && args.c.is_finite()) {
         return Err(usage(
-            "--train, --test, --dim, --classes and --rounds start at 1, and --c is above 0",
+            "--train, --test, --dim, --classes and --rounds must be at least 1, and --c above 0",
         ));
     }
     let mut mixture = Mixture::new(args);
@@ -234,7 +234,7 @@ fn array<T: npyz::Serialize + npyz::AutoSerialize>(
 }
 
 fn output(command: &str, folder: &Path) -> anyhow::Result<String> {
-    let folder = folder.to_str().context("the temporary folder's name is no text")?;
+    let folder = folder.to_str().context("the name of the temporary folder is not Unicode")?;
     let mut words = command.split_whitespace();
     let program = words.next().context("--peer is empty")?;
     let output = Command::new(program)

@@ -15,7 +15,7 @@ use serde::Serialize;
 use selfsame::settings::Precision;
 use selfsame::workshop::usage;
 
-/// Batch norm in train mode as a layer of an encoder computes it.
+/// Batch norm in train mode, as in a layer of an encoder.
 fn norm(
     x: &Tensor<4>,
     [gamma, beta]: [&Tensor<1>; 2],
@@ -27,7 +27,7 @@ fn norm(
     batch_norm(x.clone(), gamma.clone(), beta.clone(), residual.cloned(), running, &options).output
 }
 
-/// Each kernel of a training step of a CIFAR ResNet-18, alone, beside the limits of this machine
+/// Measure each kernel of a training step of a CIFAR ResNet-18, beside the limits of this machine
 /// (a roofline): the fastest multiply-adds and the fastest copy through memory.
 #[derive(Args)]
 pub struct KernelArgs {
@@ -40,10 +40,10 @@ pub struct KernelArgs {
     /// Height and width of the images, in pixels.
     #[arg(long, default_value_t = 32, value_name = "PIXELS")]
     size: usize,
-    /// What convolutions and linear layers multiply.
+    /// What convolutions and linear layers multiply: f32 or bf16.
     #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
-    /// Runs of each kernel, of which the median counts.
+    /// Runs of each kernel. The median counts.
     #[arg(long, default_value_t = 15, value_name = "N")]
     runs: usize,
     /// Print one JSON object instead of a Markdown table.
@@ -102,7 +102,7 @@ struct Layer {
 
 pub fn run(args: &KernelArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.runs == 0 || args.width == 0 || args.size < 8 {
-        return Err(usage("--width, --batch and --runs start at 1, and --size at 8"));
+        return Err(usage("--width, --batch and --runs must be at least 1, and --size at least 8"));
     }
     let mut bench = Bench {
         args,

@@ -25,42 +25,42 @@ use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 use soak::Soak;
 use victim::{End, VICTIMS};
 
-/// Kill runs, break their files, fail their writes and take their memory, resume them, and compare
-/// how they end.
+/// Disturb runs, resume them, and compare their results.
 ///
-/// Small runs of BYOL and Barlow Twins on both CPU backends are disturbed, then resumed on one or
-/// two threads. Each has to end in the same bits as a run that nobody disturbed: encoder, all
-/// networks, optimiser, metrics. Prints the report as Markdown. Status 1 if a run was lost or ended
-/// otherwise. Full disks and read-only folders need Linux and the right to mount in a namespace of
-/// one's own (`unshare -rm`).
+/// The command kills small runs of BYOL and Barlow Twins on both CPU backends, damages their files,
+/// fails their writes and limits their memory. Then it resumes them on one or two threads. Each run
+/// must end in the same bits as an undisturbed run: encoder, all networks, optimiser, metrics.
+/// Prints the report as Markdown. The status is 1 if a run was lost or ended differently. Full
+/// disks and read-only folders need Linux and the right to mount in a new namespace (`unshare
+/// -rm`).
 #[derive(Args)]
 pub struct TortureArgs {
-    /// Times that a run is killed.
+    /// Number of kills.
     #[arg(long, value_name = "N", default_value_t = 200)]
     kills: usize,
-    /// Times that a file is damaged, writes fail or memory runs out.
+    /// Number of faults: a damaged file, failed writes, or no memory.
     #[arg(long, value_name = "N", default_value_t = 50)]
     faults: usize,
-    /// After that, let a run go on for so many minutes and watch its memory and open files.
+    /// Then let a run train for this many minutes, and watch its memory and open files.
     #[arg(long, value_name = "MINUTES", default_value_t = 0.0)]
     soak: f64,
-    /// Of the moments, files and bits.
+    /// Seed of the moments, files and bits.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Where the runs lie meanwhile; those that end well are deleted.
+    /// The folder for the runs. Runs that end well are deleted.
     #[arg(long, value_name = "DIR", default_value = "runs/torture")]
     out: PathBuf,
-    /// Write the report here as well.
+    /// Also write the report to this file.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
 pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     if !cfg!(unix) {
-        bail!("torture needs signals, which this system does not have");
+        bail!("torture needs signals, and this system has none");
     }
     if args.kills + args.faults == 0 && args.soak <= 0.0 {
-        return Err(usage("--kills, --faults, --soak: at least one of them above 0"));
+        return Err(usage("--kills, --faults, --soak: at least one must be above 0"));
     }
     if args.soak > 0.0 && args.soak < 1.0 {
         return Err(usage("--soak: at least a minute"));
@@ -98,7 +98,7 @@ pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     let bad = campaign.bad();
     if bad > 0 {
         campaign.complaints().for_each(|complaint| eprintln!("{complaint}"));
-        bail!("{bad} runs were lost or ended otherwise; they are in {}", torture.out.display());
+        bail!("{bad} runs were lost or ended differently; they are in {}", torture.out.display());
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ impl Torture {
                 bail!("an undisturbed run fails: {}", victim::last_words(&folder));
             }
             let took = began.elapsed();
-            let newest = newest_checkpoint(&folder).context("it left no checkpoint")?;
+            let newest = newest_checkpoint(&folder).context("it wrote no checkpoint")?;
             let checkpoint_bytes = fs::metadata(newest)?.len();
             let memory_bytes = victim::peak_bytes(&folder)?;
             let needs = Needs { checkpoint_bytes, memory_bytes };

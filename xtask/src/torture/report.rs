@@ -59,8 +59,8 @@ impl Campaign {
 
     pub fn to_markdown(&self) -> String {
         let mut out = String::from(
-            "| what happens to a run | times | hits | runs | lost | ended otherwise |\n\
-             | --- | --: | --: | --: | --: | --: |\n",
+            "| what happens to a run | times | hits | runs | lost | ended differently |\n| --- | \
+             --: | --: | --: | --: | --: |\n",
         );
         let mut total = [0; 5];
         for row in &self.rows {

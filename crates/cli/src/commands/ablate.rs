@@ -10,13 +10,15 @@ use super::compare::{show, study};
 use super::settings::SettingsArgs;
 use crate::Terminal;
 
-/// Take the parts of a method away, one at a time, and see what each is for.
+/// Remove the parts of a method, one at a time, and measure what each part does.
 ///
-/// Trains the method as it is, and without each of its parts: predictor, stop-gradient, momentum
-/// and batch norm of the heads for BYOL; λ, standardisation and projector for Barlow Twins; what
-/// stands against collapse in the other methods; and every augmentation. Writes a page, Markdown
-/// and JSON with the collapse doctor's verdict on each. A study that was cut off goes on with the
-/// same command.
+/// Trains the complete method, then the method without each part. The parts of BYOL: predictor,
+/// stop-gradient, momentum and batch norm of the heads. The parts of Barlow Twins: λ,
+/// standardisation and projector. The parts of the other methods: those that prevent collapse. Each
+/// augmentation is a part, too.
+///
+/// Writes a page, Markdown and JSON, with the collapse doctor's verdict on each run. The same
+/// command resumes an interrupted study.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame ablate byol
@@ -28,19 +30,19 @@ pub struct AblateArgs {
     method: Method,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Only what belongs to this: mechanism, momentum, loss, heads or augmentation; may be
-    /// repeated.
+    /// Remove the parts of this group only: mechanism, momentum, loss, heads or augmentation. May
+    /// be repeated.
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
-    /// Runs of each, with seeds that follow on --seed. One run of each is quick, and decides
+    /// Runs of each variant, with the seeds from --seed on. One run of each is quick but decides
     /// nothing.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
     /// The study's folder [default: runs/ablate-METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Runs at a time, each on its share of the cores. On small networks that is quicker as a
-    /// whole, and the speed measured is that of the share.
+    /// Runs at a time, each on its share of the cores. This makes a study of small networks
+    /// faster. The measured speed is then that of the share.
     #[arg(long, value_name = "N", default_value = "1", value_parser = Jobs::parse)]
     jobs: Jobs,
     /// Print the figures of all runs as JSON on stdout.
@@ -48,7 +50,7 @@ pub struct AblateArgs {
     json: bool,
 }
 
-/// Makes the runs, and prints what they show.
+/// Makes the runs and prints the results.
 pub fn run(args: &AblateArgs, terminal: Terminal) -> anyhow::Result<()> {
     let options = AblateOptions {
         method: args.method,

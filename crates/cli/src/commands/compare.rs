@@ -12,15 +12,14 @@ use crate::Terminal;
 
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
-/// Trains every method on the same images with the same encoder for the same budget, for each batch
-/// size and seed, each run in a process of its own, and writes one page, Markdown and JSON: tables,
-/// curves, what is said of the methods and whether these runs show it, and which to choose, if they
-/// can tell. A comparison that was cut off goes on with the same command.
+/// Trains every method for each batch size and seed, with the same images, encoder and budget. Each
+/// run has its own process. Writes one page, Markdown and JSON. They hold tables and curves. They
+/// say which common claims about the methods these runs confirm, and which method to choose if the
+/// runs can tell. The same command resumes an interrupted comparison.
 ///
-/// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate grows with
-/// the square root of the batch size, from the batch size that it was chosen for, unless
-/// optimizer.scaling says otherwise. A setting of one method, such as `--set byol.tau_base=0.99`,
-/// leaves the others alone.
+/// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate scales with
+/// the square root of the batch size, unless optimizer.scaling says otherwise. A setting of one
+/// method, such as `--set byol.tau_base=0.99`, does not change the others.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame compare byol barlow-twins
@@ -32,28 +31,28 @@ pub struct CompareArgs {
     methods: Vec<Method>,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Images in a step, as many as are to be compared [default: each method's own].
+    /// Batch sizes to compare [default: that of each method].
     #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
     batch_sizes: Vec<usize>,
-    /// Runs of each, with seeds that follow on --seed.
+    /// Runs of each method and batch size, with the seeds from --seed on.
     #[arg(long, value_name = "N", default_value_t = 3)]
     seeds: u64,
-    /// Passes over the training images, the same for all, as --set train.epochs=N [default: 10].
+    /// Epochs of every run, as with --set train.epochs=N [default: 10].
     #[arg(long, value_name = "N", conflicts_with = "minutes")]
     epochs: Option<u64>,
-    /// Train each run for about so many minutes instead; a short run first measures how fast each
-    /// is.
+    /// Train each run for about this many minutes, in place of --epochs. A short run first measures
+    /// the speed of each.
     #[arg(long, value_name = "MINUTES")]
     minutes: Option<f64>,
-    /// Report the time to this k-NN accuracy, from 0 to 1 [default: what every method reaches that
-    /// beats the untrained encoder].
+    /// Report the time to this k-NN accuracy, from 0 to 1 [default: the highest accuracy that all
+    /// methods above the untrained encoder reach].
     #[arg(long, value_name = "ACCURACY")]
     accuracy: Option<f64>,
     /// The comparison's folder [default: runs/compare-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Runs at a time, each on its share of the cores. On small networks that is quicker as a
-    /// whole, and the speed measured is that of the share.
+    /// Runs at a time, each on its share of the cores. This makes a study of small networks
+    /// faster. The measured speed is then that of the share.
     #[arg(long, value_name = "N", default_value = "1", value_parser = Jobs::parse)]
     jobs: Jobs,
     /// Print the figures of all runs as JSON on stdout.
@@ -61,7 +60,7 @@ pub struct CompareArgs {
     json: bool,
 }
 
-/// Makes the runs, and prints what they show.
+/// Makes the runs and prints the results.
 pub fn run(args: &CompareArgs, terminal: Terminal) -> anyhow::Result<()> {
     let options = CompareOptions {
         methods: args.methods.clone(),
@@ -75,7 +74,7 @@ pub fn run(args: &CompareArgs, terminal: Terminal) -> anyhow::Result<()> {
     show(&compare(&options, terminal.observer())?, args.json)
 }
 
-/// A study whose runs this very program makes.
+/// The options of a study. This same program makes its runs.
 pub(super) fn study(seeds: u64, out: Option<&PathBuf>, jobs: Jobs) -> anyhow::Result<StudyOptions> {
     let program = std::env::current_exe()?;
     Ok(StudyOptions { seeds, out: out.cloned(), jobs, program, command: Some(command_line()) })

@@ -5,7 +5,7 @@ use selfsame::settings::Method;
 
 use super::settings::SettingsArgs;
 
-/// Print the settings that a run would have, with their meaning.
+/// Print the settings of a run, with the meaning of each.
 #[derive(Args)]
 pub struct ConfigArgs {
     /// The method.

@@ -7,16 +7,16 @@ use selfsame::{EmbedOptions, Part, embed};
 
 use crate::Terminal;
 
-/// Features of a folder of images, or of a data set, under the encoder of a run.
+/// Compute the features of images with the encoder of a run.
 ///
-/// Each image is read once and forgotten, so that a folder may be larger than memory: what is held
-/// is its features, one batch of at most 16 MB of pixels, and what the encoder makes of that. How
-/// an image is prepared says preprocessing.json in the run's folder.
+/// Each image is read once and not kept, so a folder may be larger than memory. Memory holds the
+/// features, one batch of at most 16 MB of pixels, and the activations of that batch.
+/// preprocessing.json in the run's folder says how an image is prepared.
 ///
-/// FILE.safetensors holds `features` of images × dim (f32) and `labels` (i64, −1 for
-/// none); FILE.npy holds the features, and FILE.labels.npy the labels. FILE.txt names the image
-/// of each row. Images that cannot be read, and those that training
-/// would pass over, have no row; FILE.skipped.jsonl names them.
+/// FILE.safetensors holds `features`, images × dim (f32), and `labels` (i64, −1 for none). FILE.npy
+/// holds the features, and FILE.labels.npy the labels. FILE.txt names the image of each row. An
+/// image has no row if it cannot be read or training would skip it. FILE.skipped.jsonl names these
+/// images.
 #[derive(Args)]
 pub struct EmbedArgs {
     /// The run's folder.
@@ -27,24 +27,24 @@ pub struct EmbedArgs {
     /// Leave out symbolic links in the folder.
     #[arg(long)]
     no_follow_links: bool,
-    /// A data set instead.
+    /// A data set, in place of a folder.
     #[arg(long, value_name = "NAME", conflicts_with = "images")]
     dataset: Option<String>,
-    /// Which part of it, where there are two.
+    /// Which split of the images to use, if there are two.
     #[arg(long, value_parser = ["train", "test", "all"], default_value = "all")]
     split: String,
-    /// Where to: a name that ends in .safetensors or .npy.
+    /// The file to write: .safetensors or .npy.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Another weight file than the run's own.
+    /// A weight file, in place of the run's own.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Where to compute [default: as the run].
+    /// Where to compute [default: the device of the run].
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 }
 
-/// Writes the features, and says where.
+/// Writes the features and prints where they are.
 pub fn run(args: &EmbedArgs, terminal: Terminal) -> anyhow::Result<()> {
     let options = EmbedOptions {
         run: args.run.clone(),

@@ -15,7 +15,7 @@ pub mod report;
 pub mod search;
 pub mod settings;
 
-/// The command that is running, as one would type it for the program `selfsame`.
+/// The command that is running, as a person types it for the program `selfsame`.
 fn command_line() -> String {
     let words = std::env::args().skip(1).map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:+@%".contains(c);

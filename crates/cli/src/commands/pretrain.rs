@@ -12,20 +12,19 @@ use crate::{Terminal, interrupt};
 
 /// Train an encoder on images without their labels.
 ///
-/// Trains on the data set that comes with the program unless --dataset or --images says otherwise,
-/// evaluates on images never trained on, and leaves weights, metrics and a report in the run's
-/// folder.
+/// Trains on the data set that comes with the program, or on that of --dataset or --images.
+/// Evaluates on images never trained on. Writes weights, metrics and a report to the run's folder.
 ///
 /// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a
-/// closed terminal) and SIGUSR1 (which SLURM sends ahead with --signal=USR1@60). Before and after
-/// training the run ends at once. A second signal ends it at once, too.
+/// closed terminal) and SIGUSR1 (SLURM sends it early with --signal=USR1@60). Before and after
+/// training the run ends at once. A second signal also ends it at once.
 ///
-/// `--resume auto --out RUN` goes on from there, to the same weights bit for bit. After a crash or
-/// a power cut it goes on from the newest checkpoint that is intact. The settings are in the run
-/// and need not be given again. Status 1 is an error, 2 a request that cannot work.
+/// `--resume auto --out RUN` resumes the run, to the same weights bit for bit. After a crash or a
+/// power cut it resumes from the newest intact checkpoint. The run's folder has the settings, so
+/// they need not be given again. Status 1 is an error, 2 a request that cannot work.
 ///
-/// Several devices (--device cuda:0,cuda:1) divide every batch among them and train what one would.
-/// So do several processes that mpirun or srun starts, in a build with --features mpi.
+/// Several devices (--device cuda:0,cuda:1) share every batch and train the same network as one
+/// device. So do several processes of mpirun or srun, in a build with --features mpi.
 #[derive(Args, Clone)]
 #[command(after_help = "Examples:
   selfsame pretrain byol
@@ -42,11 +41,11 @@ pub struct PretrainArgs {
     /// The run's folder [default: the next free runs/METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with an interrupted run: the one in --out, or the latest of the default name. Starts
-    /// anew where there is none.
+    /// Resume an interrupted run: the one in --out, or the latest with the default name. Without
+    /// one, start a new run.
     #[arg(long, value_name = "auto", value_parser = ["auto"])]
     resume: Option<String>,
-    /// Delete the run that --out holds and start anew.
+    /// Delete the run in --out and start a new one.
     #[arg(long, conflicts_with = "resume", requires = "out")]
     force: bool,
     /// Threads to compute with [default: one per core].
@@ -57,7 +56,7 @@ pub struct PretrainArgs {
     json: bool,
 }
 
-/// Trains, and prints the summary.
+/// Trains and prints the summary.
 pub fn run(args: &PretrainArgs, terminal: Terminal) -> anyhow::Result<()> {
     let interrupt = interrupt::watch()?;
     let mut run = Run::of(args.method)
@@ -76,7 +75,7 @@ pub fn run(args: &PretrainArgs, terminal: Terminal) -> anyhow::Result<()> {
     if args.threads.is_some() {
         run = run.threads(rayon::current_num_threads());
     }
-    // Only the first rank has something to show.
+    // Only the first rank prints the summary.
     let Some(finished) = run.start_rank()? else { return Ok(()) };
     if args.json {
         println!("{}", serde_json::to_string_pretty(finished.summary())?);

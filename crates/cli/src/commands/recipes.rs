@@ -3,14 +3,14 @@
 use clap::Args;
 use selfsame::settings::{Method, Recipe, recipes};
 
-/// List the recipes: settings that were published, and our own for small budgets.
+/// List the recipes: published settings, and our own for small budgets.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame recipes
   selfsame config byol --recipe cifar10-1000ep
   selfsame pretrain byol --recipe cifar10-1000ep --set train.epochs=100")]
 pub struct RecipesArgs {
-    /// Of this method only.
+    /// Only the recipes of this method.
     #[arg(value_parser = Method::parse)]
     method: Option<Method>,
 }

@@ -7,22 +7,22 @@ use selfsame::replay;
 
 /// Repeat the step at which a run's loss or gradient became NaN or infinite.
 ///
-/// Such a run stops and leaves its batch and its state under failure/ in its folder. This repeats
-/// that step, says whether the same happens again, and shows what went into it: the pixels of the
-/// views and the largest weights. With --device it tells whether the device has a part in it.
+/// Such a run stops and saves its batch and its state under failure/ in its folder. This command
+/// repeats the step and says whether it fails in the same way. It shows the input: the pixels of
+/// the views and the largest weights. Use --device to find out whether the device is the cause.
 #[derive(Args)]
 pub struct ReplayArgs {
     /// The run's folder.
     run: PathBuf,
-    /// Where to compute [default: as the run].
+    /// Where to compute [default: the device of the run].
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 }
 
-/// Repeats the step, and prints what went into it.
+/// Repeats the step and prints its input.
 ///
 /// # Errors
-/// Also a step that does not fail as it did.
+/// Among others: the step does not fail in the same way.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     let again = replay(&args.run, args.device.as_deref())?;
     println!("the run said: {}", again.then.message);
@@ -34,7 +34,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         println!("    {size:<12.4e} {name}");
     }
     match &again.now {
-        _ if again.reproduced() => println!("reproduced: the same happens again"),
+        _ if again.reproduced() => println!("reproduced: the step fails in the same way"),
         Some(failure) => anyhow::bail!("not reproduced: now {}", failure.message),
         None => anyhow::bail!("not reproduced: the step succeeds now"),
     }

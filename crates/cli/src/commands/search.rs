@@ -7,13 +7,14 @@ use selfsame::{SearchOptions, search};
 
 use crate::Terminal;
 
-/// Find the images that the encoder of a run takes to be most like another one.
+/// Find the images most similar to a query image, under the encoder of a run.
 ///
-/// Searches all images of the run's data set, test images too, or those of any folder. Their
-/// features are computed the first time and kept in the run's folder, so that later searches read
-/// no image; `features/` there may be deleted. Prints a line for each image found: its cosine
-/// similarity, from −1 to 1, and its name. An image with the same pixels as the query is left out,
-/// and named.
+/// Searches all images of the run's data set, test images too, or those of any folder. The first
+/// search computes their features and keeps them in the run's folder. Later searches read no image.
+/// You may delete `features/` there.
+///
+/// Prints a line for each image found: its cosine similarity, from −1 to 1, and its name. An image
+/// with the same pixels as the query is left out and named.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame search runs/photos --query photo.jpg
@@ -21,25 +22,25 @@ use crate::Terminal;
 pub struct SearchArgs {
     /// The run's folder.
     run: PathBuf,
-    /// The image to look for; may be given several times.
+    /// The query image. May be repeated.
     #[arg(long, value_name = "FILE", required = true)]
     query: Vec<PathBuf>,
     /// Search this folder of images [default: the images of the run].
     #[arg(long, value_name = "DIR", conflicts_with = "dataset")]
     images: Option<PathBuf>,
-    /// Search a data set.
+    /// Search this data set.
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// How many images to find for each query.
+    /// Number of images to find for each query.
     #[arg(short = 'k', long, value_name = "N", default_value_t = 10)]
     count: usize,
-    /// Also show what was found in a picture: a name that ends in .png.
+    /// Also draw the images found, in a .png file.
     #[arg(long, value_name = "FILE.png")]
     out: Option<PathBuf>,
-    /// Another weight file than the run's own.
+    /// A weight file, in place of the run's own.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Where to compute [default: as the run].
+    /// Where to compute [default: the device of the run].
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Print JSON.
@@ -47,7 +48,7 @@ pub struct SearchArgs {
     json: bool,
 }
 
-/// Searches, and prints a line for each image found.
+/// Searches and prints a line for each image found.
 pub fn run(args: &SearchArgs, terminal: Terminal) -> anyhow::Result<()> {
     let options = SearchOptions {
         run: args.run.clone(),
@@ -61,7 +62,7 @@ pub fn run(args: &SearchArgs, terminal: Terminal) -> anyhow::Result<()> {
     };
     let found = search(&options, terminal.observer())?;
     for of_query in found.iter().filter(|of_query| !of_query.itself.is_empty()) {
-        eprintln!("left out, since it is the query itself: {}", of_query.itself.join(", "));
+        eprintln!("left out, because it is the query itself: {}", of_query.itself.join(", "));
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -76,7 +77,7 @@ pub fn run(args: &SearchArgs, terminal: Terminal) -> anyhow::Result<()> {
         }
     }
     if let Some(out) = &args.out {
-        eprintln!("a picture of them: {}", out.display());
+        eprintln!("wrote {}", out.display());
     }
     Ok(())
 }

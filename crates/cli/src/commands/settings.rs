@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use clap::Args;
 use selfsame::settings::{Overrides, Precision};
 
-/// Where settings can come from besides the defaults.
+/// The settings that the command line gives, over the defaults.
 #[derive(Args, Debug, Clone, Default)]
 pub struct SettingsArgs {
     /// Data set: one of `selfsame dataset list` [default: fashion-mini].
     #[arg(long, value_name = "NAME", conflicts_with = "images")]
     pub dataset: Option<String>,
-    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/
-    /// in it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
-    /// Parquet files. `selfsame dataset inspect DIR` shows what is found in one.
+    /// A folder of your own images. It may have a sub-folder for each class, train/ and test/ or
+    /// val/ with these, images without labels, shards of a WebDataset (.tar, .tar.gz), or Parquet
+    /// files. `selfsame dataset inspect DIR` shows what the program finds in it.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Leave symbolic links in a folder of images out, in place of following them.
+    /// Do not follow symbolic links in a folder of images. Leave them out.
     #[arg(long)]
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as
-    /// cuda:0,cuda:1.
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N. Several devices train together
+    /// with cuda:0,cuda:1.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
@@ -29,19 +29,19 @@ pub struct SettingsArgs {
     /// Fixes initial weights, shuffling and augmentation.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Train on the first N images only, evenly across the classes where there are labels.
+    /// Train on the first N images only, evenly across the classes if there are labels.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Train on a share of the images only, from 0 to 1, drawn evenly from the classes.
+    /// Train on this share of the images only, from 0 to 1, drawn evenly from the classes.
     #[arg(long, value_name = "SHARE")]
     pub fraction: Option<f64>,
-    /// Settings that have been published or chosen for a budget: one of `selfsame recipes`.
+    /// A recipe: one of `selfsame recipes`.
     #[arg(long, value_name = "NAME")]
     pub recipe: Option<String>,
-    /// Settings in a TOML file, of the form that `selfsame config` prints; any part of it.
+    /// A TOML file with settings: any part of what `selfsame config` prints.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// One setting, such as `--set train.epochs=20`; may be repeated.
+    /// One setting, such as `--set train.epochs=20`. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

@@ -46,14 +46,15 @@ fn one(name: &str) -> anyhow::Result<Device> {
         ("cuda", index) => cuda(index),
         ("wgpu", "") => wgpu(),
         _ => Err(usage(format!(
-            "there is no device {name:?}; there are flex, ndarray, cuda[:N] and wgpu"
+            "there is no device {name:?}; the devices are flex, ndarray, cuda[:N] and wgpu"
         ))),
     }
 }
 
 #[cfg(feature = "cuda")]
-const NEEDS: &str = "CUDA needs NVIDIA's driver, of which `nvidia-smi` lists the GPUs, and libdevice.10.bc: of the CUDA toolkit in \
-    /usr/local/cuda, or of `pip install nvidia-cuda-nvcc-cu12` with CUDA_PATH=…/site-packages/nvidia/cuda_nvcc";
+const NEEDS: &str = "CUDA needs NVIDIA's driver (`nvidia-smi` lists its GPUs) and libdevice.10.bc, \
+     from the CUDA toolkit in /usr/local/cuda, or from `pip install nvidia-cuda-nvcc-cu12` with \
+     CUDA_PATH=…/site-packages/nvidia/cuda_nvcc";
 
 #[cfg(feature = "cuda")]
 fn cuda(index: &str) -> anyhow::Result<Device> {
@@ -65,7 +66,7 @@ fn cuda(index: &str) -> anyhow::Result<Device> {
     }
     let index: usize = index
         .parse()
-        .map_err(|_| usage(format!("cuda:{index}: the part after the colon is a number")))?;
+        .map_err(|_| usage(format!("cuda:{index}: the part after the colon must be a number")))?;
     answers::checked(&format!("cuda:{index}"), NEEDS, || Device::cuda(index))
 }
 
@@ -77,7 +78,8 @@ fn cuda(_index: &str) -> anyhow::Result<Device> {
 #[cfg(feature = "wgpu")]
 fn wgpu() -> anyhow::Result<Device> {
     gpu::start(gpu::Runtime::Wgpu);
-    let needs = "WGPU needs a driver for Vulkan, Metal or DirectX, of which `vulkaninfo --summary` lists the GPUs on Linux";
+    let needs = "WGPU needs a driver for Vulkan, Metal or DirectX; on Linux, `vulkaninfo \
+         --summary` lists the GPUs";
     answers::checked("wgpu", needs, || Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
 }
 

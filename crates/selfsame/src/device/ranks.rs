@@ -41,8 +41,8 @@ impl Job {
     #[cfg(not(feature = "mpi"))]
     fn meet(processes: usize, _: &Voice) -> anyhow::Result<Self> {
         Err(usage(format!(
-            "{processes} processes were started together, and this build has no MPI for them to work together with; \
-             build one with `--features mpi`, or start one process"
+            "{processes} processes were started together, but this build has no MPI; build one \
+             with `--features mpi`, or start one process"
         )))
     }
 
@@ -57,7 +57,8 @@ impl Job {
         let ranks = world::World::new();
         if ranks.count() != processes {
             voice.warn(format_args!(
-                "the launcher speaks of {processes} processes and MPI of {}: is it the launcher of this MPI?",
+                "the launcher started {processes} processes, but MPI has {}; use the launcher of \
+                 this MPI",
                 ranks.count()
             ));
         }

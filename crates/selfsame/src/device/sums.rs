@@ -28,8 +28,8 @@ pub fn ranks_on(
     if !nccl || !connected(devices) {
         if nccl && names.contains("cuda") {
             voice.note(
-                "no NCCL between these GPUs (it takes a libnccl.so that the loader finds, and each GPU named once): \
-                 they exchange through the host's memory"
+                "no NCCL between these GPUs; they exchange through the host's memory (NCCL needs a \
+                 libnccl.so in the loader's path, and different GPUs)",
             );
         }
         return Ok(thread_ranks(devices.len()));
@@ -37,8 +37,8 @@ pub fn ranks_on(
     let ranks = device_ranks(devices);
     agree_on_sum(&ranks, devices).map_err(|why| {
         usage(format!(
-            "--device {names}: NCCL does not sum between these GPUs ({why}); NCCL_DEBUG=INFO in the environment makes it \
-             say more, and --set train.nccl=false does without"
+            "--device {names}: NCCL cannot sum between these GPUs ({why}); set NCCL_DEBUG=INFO in \
+             the environment for details, or use --set train.nccl=false"
         ))
     })?;
     Ok(ranks)
@@ -69,7 +69,7 @@ fn agree_on_sum(ranks: &[Arc<dyn Ranks>], devices: &[Device]) -> Result<(), Stri
     let sum = n * (n + 1.0) / 2.0;
     let expected = [sum, 10.0 * sum, -sum, 0.5 * n];
     match sums.iter().find(|sums| **sums != expected) {
-        Some(wrong) => Err(format!("they make {wrong:?} of what is {expected:?}")),
+        Some(wrong) => Err(format!("the sum is {wrong:?}, but should be {expected:?}")),
         None => Ok(()),
     }
 }

@@ -130,8 +130,8 @@ impl Finetune<'_> {
         progress: &mut dyn FnMut(&SupervisedReport) -> Flow,
     ) -> anyhow::Result<FinetuneResult> {
         let settings = &self.settings;
-        ensure!(settings.batch_size >= 2, "fine-tuning: batch_size is at least 2");
-        ensure!((0.0..=1.0).contains(&settings.warmup), "fine-tuning: warmup is from 0 to 1");
+        ensure!(settings.batch_size >= 2, "fine-tuning: batch_size must be at least 2");
+        ensure!((0.0..=1.0).contains(&settings.warmup), "fine-tuning: warmup must be from 0 to 1");
         if let Some(index) = (0..self.train.len()).find(|i| self.train.label(*i).is_none()) {
             bail!("fine-tuning needs labels: training image {index} has none");
         }

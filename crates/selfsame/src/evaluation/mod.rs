@@ -249,7 +249,7 @@ pub fn run_config(folder: &Path) -> anyhow::Result<RunConfig> {
     let path = folder.join(CONFIG);
     if !path.is_file() {
         return Err(usage(format!(
-            "{} is not the folder of a run: it has no {CONFIG}",
+            "{} is not the folder of a run: {CONFIG} is missing",
             folder.display()
         )));
     }

@@ -110,7 +110,7 @@ impl<'a> Split<'a> {
         };
         match wanted.images().len() {
             0 => {
-                phases.begin(&format!("{what}, whose features were kept"), 1);
+                phases.begin(&format!("{what}, from the kept features"), 1);
                 phases.advance(1);
             }
             images => phases.begin(what, images),

@@ -77,9 +77,9 @@ impl Outcome {
         ]);
         let side = self.pixel_side;
         let mut caption = format!(
-            "Top-1 on {} from {}, the same for all rows; ± is half the 95 % bootstrap interval over the test images. \
-             k, T and C are chosen on training images. Larger images are reduced to {side}×{side} before their pixels are \
-             features.",
+            "Top-1 on {} from {}, the same for all rows; ± is half the 95 % bootstrap interval \
+             over the test images. k, T and C are chosen on training images. For pixel features, \
+             larger images are reduced to {side}×{side}.",
             self.test(self.table_test_images),
             self.train(self.table_train_images),
         );
@@ -132,7 +132,7 @@ impl Outcome {
         Table {
             title: format!("Linear probe with few labels{on}"),
             caption: format!(
-                "Top-1 on {}, {draws}{of_draws}; in brackets, how many labels there are.{}",
+                "Top-1 on {}, {draws}{of_draws}; in brackets, the number of labels.{}",
                 self.test(self.table_test_images),
                 match self.representations.iter().any(|scores| scores.classifier.is_some()) {
                     true => " The supervised encoder has seen more.",
@@ -161,9 +161,10 @@ impl Outcome {
         Table {
             title: format!("Fine-tuning{on}"),
             caption: format!(
-                "Top-1 on {} of the whole network trained on labels, from the pretrained encoder and from initial weights, \
-                 by one recipe. Few labels are drawn anew for each seed: mean ± standard deviation. The most are trained on \
-                 once: ± half the 95 % interval over the test images.",
+                "Top-1 on {} of the whole network trained on labels, from the pretrained encoder \
+                 and from initial weights, by one recipe. Few labels are drawn again for each \
+                 seed: mean ± standard deviation. The largest number is trained on once: ± half \
+                 the 95 % interval over the test images.",
                 self.test(test_images)
             ),
             header: names(&["labels", "pretrained", "from scratch", "epochs", "steps"]),
@@ -209,9 +210,10 @@ impl Outcome {
         });
         Table {
             title: "What can still be read".into(),
-            caption: "How well a linear model reads each factor of newly drawn shapes from the features: accuracy for shape and \
-                      texture, R² for the others (below 0 is worse than guessing the mean). What training makes \
-                      unreadable, the encoder has become invariant to. Pixels are reduced to 256 components."
+            caption: "How well a linear model reads each factor of newly drawn shapes from the \
+                 features: accuracy for shape and texture, R² for the others (below 0 is worse \
+                 than guessing the mean). The encoder is invariant to a factor that training made \
+                 unreadable. Pixels are reduced to 256 components."
                 .into(),
             header: names(&["factor", "guessing", "raw pixels", "untrained", "trained"]),
             rows: rows.collect(),
@@ -221,7 +223,7 @@ impl Outcome {
     /// For a terminal.
     pub fn text(&self) -> String {
         let judged = match self.transfer {
-            true => format!("judged on {}, which it was not trained on", self.dataset),
+            true => format!("judged on {}, not its training data", self.dataset),
             false => format!("judged on {}, the data set that it was trained on", self.dataset),
         };
         let mut out = format!("encoder of the run {}, {judged}\n", self.run);
@@ -234,7 +236,7 @@ impl Outcome {
             100.0 * self.effective_rank_share
         );
         if let Some(cause) = &self.untested {
-            out += &format!("  no accuracy, only the collapse signals: {cause}\n");
+            out += &format!("  no accuracy, only the signals of collapse: {cause}\n");
         }
         let images =
             format!("{} from {}", self.test(self.test_images), self.train(self.train_images));

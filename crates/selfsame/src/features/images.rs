@@ -166,7 +166,7 @@ impl ViewSource for LoaderSource {
     fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
         Some(self.0.next()?.map_err(Into::into).and_then(|batch| {
             let pixels: [Vec<f32>; 2] =
-                batch.views.try_into().map_err(|_| "the loader did not make two views")?;
+                batch.views.try_into().map_err(|_| "the loader must make two views")?;
             let [size, other] = [batch.sizes[0], batch.sizes[1]];
             if size != other {
                 return Err(format!("views of {size} and of {other} pixels").into());
@@ -191,7 +191,7 @@ impl ViewSource for DeviceSource {
         Some(self.stream.next()?.map_err(Into::into).and_then(|batch| {
             let DrawnBatch { pixels, shape, drawn, .. } = batch;
             let [first, second] = drawn.as_slice() else {
-                return Err("the loader did not draw two views".into());
+                return Err("the loader must draw two views".into());
             };
             let images = images_on_device(pixels, shape, &self.device);
             let [of_first, of_second] = self.views.configs();

@@ -38,9 +38,9 @@ impl Preprocessing {
             |values: [f32; 3]| values.map(|v| v.to_string().parse().unwrap_or(f64::from(v)));
         Self {
             about: text(
-                "what evaluation, embed and search do with an image, in this order; \
-                 training views are random and have settings of their own in config.toml; \
-                 rules and a program in Python: docs/PREPROCESSING.md",
+                "how evaluation, embed and search prepare an image, in this order; training views \
+                 are random, their settings are in config.toml; rules and a program in Python: \
+                 docs/PREPROCESSING.md",
             ),
             decoder: text(
                 "Pillow's pixels (JPEG as libjpeg-turbo); colour profiles are not applied; \

@@ -86,7 +86,7 @@ impl Accuracy {
         let linear = match (config.eval.linear_probe, self.linear_untrained, self.linear_pixels) {
             (false, ..) => " The linear probe was switched off (eval.linear_probe).",
             (true, Some(_), Some(_)) => "",
-            _ => " What is not measured here, `selfsame eval` measures: it would take long.",
+            _ => " `selfsame eval` measures the rest. It takes longer.",
         };
         Table {
             // As in an evaluation, whose table takes the place of this one.

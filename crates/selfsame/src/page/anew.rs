@@ -22,7 +22,7 @@ pub fn report(runs: &[PathBuf], out: Option<&Path>) -> Result<PathBuf> {
 fn pages(runs: &[PathBuf], out: Option<&Path>) -> anyhow::Result<PathBuf> {
     let reports = runs.iter().map(|run| load(run)).collect::<anyhow::Result<Vec<_>>>()?;
     let page = match (reports.as_slice(), runs) {
-        ([], _) => return Err(usage("report needs a run")),
+        ([], _) => return Err(usage("report needs at least one run")),
         ([report], [run]) if out.is_none() => {
             save(run, report)?;
             return Ok(run.join(REPORT));

@@ -15,7 +15,7 @@ pub fn charts(material: &Material<'_>, log: &Log) -> Vec<Chart> {
     let summary = material.summary;
     let mut charts = vec![chart(
         "Loss",
-        "Of single steps, thinned to some hundred points by taking means.",
+        "Of single steps, averaged to some hundred points.",
         "loss",
         vec![line("loss", thinned(of_steps(log, |step| Some(step.loss.into()))))],
     )];
@@ -76,7 +76,7 @@ const TERMS: [OfSteps; 7] = [
         "barlow-twins",
         "redundancy",
         "Redundancy term",
-        "Barlow Twins' second term before λ, Σ C_ij²: what the dimensions repeat of each other.",
+        "Barlow Twins' second term before λ, Σ C_ij²: the redundancy between dimensions.",
     ),
     (
         "vicreg",
@@ -88,13 +88,14 @@ const TERMS: [OfSteps; 7] = [
         "vicreg",
         "variance",
         "Variance term of VICReg",
-        "How far the deviations of the dimensions are below 1, before its weight: 0 is no collapse.",
+        "How far the standard deviations of the dimensions are below 1, before its weight: 0 is no \
+         collapse.",
     ),
     (
         "vicreg",
         "covariance",
         "Covariance term of VICReg",
-        "What the dimensions repeat of each other, before its weight.",
+        "The redundancy between dimensions, before its weight.",
     ),
     (
         "lejepa",
@@ -119,7 +120,7 @@ const SCHEDULES: [OfSteps; 2] = [
         "",
         LEARNING_RATE,
         "Learning rate",
-        "What each step was taken with: warm-up, then half a cosine.",
+        "The learning rate of each step: warm-up, then half a cosine.",
     ),
     (
         "",
@@ -147,7 +148,7 @@ const COLLAPSE: [Watched; 5] = [
     ),
     (
         "Effective rank",
-        "RankMe: how many directions the embeddings fill, were they all equal.",
+        "RankMe: the number of equally strong directions that would spread the embeddings as much.",
         "effective rank",
         &[
             (|found| Some(found.effective_rank), "features"),
@@ -157,8 +158,8 @@ const COLLAPSE: [Watched; 5] = [
     ),
     (
         "Alignment",
-        "Mean squared distance of the two views of an image on the sphere: lower is more invariant, 0 of \
-         everything is collapse.",
+        "Mean squared distance of the two views of an image on the sphere: lower is more \
+         invariant, 0 for all images is collapse.",
         "alignment",
         &[(|found| Some(found.doctor.alignment), "projections")],
     ),
@@ -207,8 +208,8 @@ fn spectra(material: &Material<'_>) -> Vec<Chart> {
         let kept = |values: &[f64]| values.iter().copied().filter(|v| *v > 1e-6).collect();
         charts.push(ranked(
             "Singular values of the predictor",
-            "Of the linear map that comes nearest to it, largest first, over the largest. What it does not pass, \
-             projections lose.",
+            "Of the nearest linear map, largest first, over the largest. Projections lose the \
+             directions that it does not pass.",
             ["direction", "relative size"],
             [kept(&before.singular_values), kept(&after.singular_values)],
         ));

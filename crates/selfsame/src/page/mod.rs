@@ -205,8 +205,9 @@ fn correlation(examination: &Examination) -> Heatmap {
     Heatmap {
         title: "Cross-correlation of the views".into(),
         caption: format!(
-            "Of the projections of two views of the same images, dimension by dimension. A bright diagonal: the \
-             views agree. Anything off it: dimensions that repeat each other.{some}"
+            "Of the projections of two views of the same images, dimension by dimension. A bright \
+             diagonal: the views agree. Other bright places: dimensions that repeat each \
+             other.{some}"
         ),
         rows: side,
         columns: side,
@@ -234,7 +235,7 @@ pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
     let path = folder.join(REPORT_DATA);
     let reading = || {
         format!(
-            "cannot read {}; a run has it when it has ended, and runs from before there was one do not",
+            "cannot read {}; a run writes it at its end, and runs of earlier versions have none",
             path.display()
         )
     };

@@ -156,7 +156,8 @@ pub fn maps(
         if unit.rows() > 2 && unit.dim() >= 2 {
             let (points, share) = plane(unit)?;
             let caption = format!(
-                "The plane of the largest variance of the normalised features of {shown}; it holds {:.0} % of it.",
+                "The plane of the largest variance of the normalised features of {shown}; it holds \
+                 {:.0} % of the variance.",
                 100.0 * share
             );
             maps.push(map(format!("PCA, {side}"), caption, points));

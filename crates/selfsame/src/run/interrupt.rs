@@ -48,8 +48,8 @@ impl Interrupt {
         let again = self.told.swap(true, Ordering::Relaxed);
         let stage = self.stage.load(Ordering::Relaxed);
         if stage == Stage::Starting as u8 {
-            let line = "interrupted before training began; nothing is lost, start it again with \
-                        --resume auto";
+            let line = "interrupted before training began; nothing is lost, start the run again \
+                 with --resume auto";
             Asked::NothingToLose(line.into())
         } else if stage == Stage::Trained as u8 {
             let go_on = self.go_on.get().map_or("--resume auto", String::as_str);

@@ -59,7 +59,7 @@ fn start(run: &Run, voice: &Voice) -> anyhow::Result<Option<Finished>> {
     if devices.len() > 1 {
         if job.ranks().is_some() {
             return Err(usage(
-                "--device: several processes were started together; give each of them one device",
+                "--device: several processes were started together; give each process one device",
             ));
         }
         return on_devices(run, &config, devices, clock, voice);
@@ -121,7 +121,7 @@ fn on_devices(
         clock: clock.clone(),
         voice: voice.clone(),
     });
-    let first = ranks.next().ok_or_else(|| usage("--device: none is named"))?;
+    let first = ranks.next().ok_or_else(|| usage("--device: name a device"))?;
     for (number, rank) in (1..).zip(ranks) {
         let (run, config, rescue) = (run.clone(), config.clone(), rescue.clone());
         let voice = voice.clone();
@@ -188,7 +188,7 @@ fn run_rank(run: &Run, mut config: RunConfig, rank: Rank) -> anyhow::Result<Opti
     if let Some(Together { ranks, .. }) = &place.together {
         let over_nccl = if ranks.device_sums().is_some() { "; they sum over NCCL" } else { "" };
         let ranks = count(ranks.count(), "rank");
-        voice.note(format_args!("{ranks}, each with its part of every batch{over_nccl}"));
+        voice.note(format_args!("{ranks}, each with a part of every batch{over_nccl}"));
     }
 
     let command = run.command.as_deref();
@@ -205,9 +205,7 @@ fn check_out(run: &Run, config: &RunConfig) -> anyhow::Result<()> {
     let same = std::fs::canonicalize(out)
         .is_ok_and(|out| std::fs::canonicalize(images).is_ok_and(|images| images == out));
     match same {
-        true => {
-            Err(usage("--out is the folder of images itself; give the run a folder of its own"))
-        }
+        true => Err(usage("--out is the folder of the images; give the run another folder")),
         false => Ok(()),
     }
 }
@@ -226,7 +224,7 @@ fn open_folder(
     };
     if let (true, None, Some(out)) = (run.resume, &existing, out) {
         let out = out.display();
-        voice.note(format_args!("there is no run in {out} to go on with: it starts anew"));
+        voice.note(format_args!("there is no run in {out} to resume: a new run starts anew"));
     }
     match existing {
         Some(folder) => {

@@ -151,7 +151,7 @@ impl Run {
     /// was asked to end and has saved its state ([`Interrupted`](crate::ErrorKind::Interrupted));
     /// training that fails, a disk that is full.
     pub fn start(&self) -> Result<Finished> {
-        let other = || usage("this process is not the first rank of its job: use `start_rank`");
+        let other = || usage("this process is not the first rank of its job; use `start_rank`");
         Ok(self.start_rank()?.ok_or_else(other)?)
     }
 

@@ -79,7 +79,7 @@ impl Rescue {
             Err(error) => {
                 let reason = match error {
                     RecvTimeoutError::Timeout => {
-                        format!("in {limit:?}: its GPU may wait for a lost one")
+                        format!("in {limit:?}: its GPU may wait for a lost rank")
                     }
                     RecvTimeoutError::Disconnected => "from a device that has failed".to_owned(),
                 };

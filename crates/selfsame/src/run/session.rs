@@ -217,7 +217,7 @@ impl Session<'_> {
         }
         let summary = Summary::read(self.folder.path()).ok()?;
         let voice = &self.place.voice;
-        voice.note("the run has ended, and its report is written: nothing is left to do");
+        voice.note("the run has ended and its report is written: nothing is left to do");
         Some(summary)
     }
 
@@ -410,8 +410,9 @@ impl Session<'_> {
                 format!("{} is intact", newest.display())
             });
             let said = format!(
-                "training stopped after step {step}, when the figures of step {} were read: the state before it is gone; \
-                 {newest}; to have it saved with its batch, go on with `{}` and --set train.read_every=1",
+                "training stopped after step {step}, when the figures of step {} were read: the \
+                 state before that step is gone; {newest}; to save the state and the batch, go on \
+                 with `{}` and --set train.read_every=1",
                 failure.step + 1,
                 self.go_on()
             );
@@ -427,7 +428,8 @@ impl Session<'_> {
             });
             let said = match saved {
                 Ok(()) => format!(
-                    "training stopped; the batch and the state are saved, see them again with `selfsame replay {run}`"
+                    "training stopped; the batch and the state are saved, repeat the step with \
+                     `selfsame replay {run}`"
                 ),
                 Err(saving) => {
                     let why = reasons(&saving);
@@ -451,7 +453,8 @@ impl Session<'_> {
             }
             (Ok(()), None) => format!("training stopped after step {step}; nothing was saved yet"),
             (Ok(()), Some(newest)) => format!(
-                "training stopped after step {step}; {} is intact; once the cause is gone, go on with `{}`",
+                "training stopped after step {step}; {} is intact; remove the cause, then go on \
+                 with `{}`",
                 newest.display(),
                 self.go_on()
             ),

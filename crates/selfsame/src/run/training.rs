@@ -87,7 +87,7 @@ impl<M: Method> Training<M> {
         let accumulation = train.accumulation as u64;
         let steps = train.epochs * loader.batches_per_epoch() / accumulation;
         if steps == 0 {
-            return Err(usage("the training images do not fill a single step"));
+            return Err(usage("the training images do not fill one step"));
         }
         let steps_per_epoch = steps as f64 / train.epochs as f64;
         let last_step = match train.stop_after {

@@ -83,7 +83,7 @@ fn run(args: &EmbedOptions, voice: &Voice) -> anyhow::Result<Embedded> {
     let kind = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
     if !["safetensors", "npy"].contains(&kind) {
         let out = args.out.display();
-        return Err(usage(format!("--out {out}: a name that ends in .safetensors or .npy")));
+        return Err(usage(format!("--out {out}: the name must end in .safetensors or .npy")));
     }
     let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
@@ -156,7 +156,7 @@ fn list_left_out(data: &Splits, out: &Path, voice: &Voice) -> anyhow::Result<Opt
     let context = || format!("cannot write {}", list.display());
     write_skipped(&left_out, File::create(&list).with_context(context)?).with_context(context)?;
     let rows = count(left_out.len(), "line");
-    voice.note(format_args!("what has no row is in {}: {rows}", list.display()));
+    voice.note(format_args!("images without a row are listed in {}: {rows}", list.display()));
     Ok(Some(list))
 }
 

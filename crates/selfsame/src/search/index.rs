@@ -61,10 +61,7 @@ pub fn features<E: Encoder + Module>(
     let found = stream(encoder, images, batch, device, "features of the images", voice)?;
     // A folder that cannot be written to is no reason not to search.
     if let Err(error) = write(&path, images.len(), &found) {
-        voice.warn(format_args!(
-            "the next search has to read the images again: {}",
-            reasons(&error)
-        ));
+        voice.warn(format_args!("the next search will read the images again: {}", reasons(&error)));
     }
     Ok(found)
 }

@@ -16,7 +16,8 @@ impl RunConfig {
         if self.settings.method() != self.method {
             let name = self.method.name();
             return Err(usage(format!(
-                "settings: a run of {name} has the section of that method and of no other"
+                "settings: a run of {name} must have the section of its method and of no other \
+                 method"
             )));
         }
         self.settings.validate().map_err(|e| wrong(&e))?;
@@ -36,8 +37,8 @@ impl RunConfig {
         check(
             micro.is_some_and(|m| m >= 2),
             format!(
-                "train.batch_size: {} in {} parts leaves fewer than 2 images in a batch; batch \
-                 statistics need at least 2",
+                "train.batch_size: {} in {} parts is too few; each part needs at least 2 images \
+                 for its batch statistics",
                 train.batch_size, train.accumulation
             ),
         )?;
@@ -70,12 +71,11 @@ impl RunConfig {
         check(self.doctor.images >= 2, "doctor.images: at least 2".into())?;
         check(
             self.doctor.stop_after != Some(0),
-            "doctor.stop_after: at least 1; leave it out to never stop".into(),
+            "doctor.stop_after: at least 1; leave it out to train to the end".into(),
         )?;
         check(
             self.doctor.stop_after.is_none() || self.eval.every > 0,
-            "doctor.stop_after: the doctor comes with the evaluations, and eval.every = 0 has none"
-                .into(),
+            "doctor.stop_after: the doctor runs at evaluations, but eval.every = 0 has none".into(),
         )?;
         check(train.checkpoint_every >= 1, "train.checkpoint_every: at least 1 epoch".into())?;
         check(

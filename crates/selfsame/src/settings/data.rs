@@ -108,7 +108,8 @@ impl LabelBudget {
     pub fn labels(&self) -> anyhow::Result<Labels> {
         let wrong = |text: &str| {
             usage(format!(
-                "settings: eval.labels = {text}: a share such as \"1%\" or a number for each class such as 10"
+                "settings: eval.labels = {text}: write a share such as \"1%\" or a number for each \
+                 class such as 10"
             ))
         };
         match self {

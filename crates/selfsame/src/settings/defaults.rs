@@ -15,10 +15,10 @@ use crate::settings::{
 };
 use crate::settings::{Method, MethodConfig};
 
-/// Comes with the repository.
+/// The data set that comes with the repository.
 pub const DATASET: &str = "fashion-mini";
 
-/// Sets whose images are grayscale, so that colour jitter has nothing but lightness to change.
+/// Data sets of grayscale images. Colour jitter can only change their lightness.
 const GRAYSCALE: [&str; 3] = ["fashion-mini", "fashion-mnist", "mnist"];
 
 /// What differs between the methods.
@@ -26,7 +26,7 @@ struct Own {
     settings: MethodConfig,
     epochs: u64,
     batch_size: usize,
-    /// Losses that are sums over dimensions want a smaller one than means over images.
+    /// A loss that sums over dimensions needs a smaller rate than a mean over images.
     learning_rate: f64,
     weight_decay: f64,
 }
@@ -123,9 +123,9 @@ fn own(method: Method) -> Own {
     }
 }
 
-/// A run of some minutes on two cores with the default data set.
+/// The default settings: a run of a few minutes on two cores with the default data set.
 ///
-/// Chosen on the last 1,500 of `fashion-mini`'s training images; see
+/// They were chosen on the last 1,500 training images of `fashion-mini`; see
 /// `docs/decisions/0003-default-recipe.md`.
 pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     let grayscale = dataset.is_some_and(|name| GRAYSCALE.contains(&name));
@@ -202,7 +202,7 @@ pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
 fn grayscale_views() -> ViewsConfig {
     ViewsConfig {
         crop_scale: [0.5, 1.0],
-        // Lightness is the shortcut on grayscale images, so it varies strongly.
+        // Lightness is the shortcut on grayscale images. So it varies strongly.
         jitter_probability: 1.0,
         brightness: 0.8,
         contrast: 0.8,
@@ -217,7 +217,7 @@ fn grayscale_views() -> ViewsConfig {
     }
 }
 
-/// The pair of BYOL and Barlow Twins; whether it blurs depends on the size.
+/// The pair of views of BYOL and Barlow Twins. Blur depends on the size of a view.
 fn color_views() -> ViewsConfig {
     ViewsConfig {
         size: None,
@@ -242,70 +242,73 @@ fn color_views() -> ViewsConfig {
 
 /// What each setting means, in the words of `selfsame config`.
 pub const COMMENTS: &[(&str, &str)] = &[
-    ("method", "which of `selfsame pretrain --help`"),
+    ("method", "one of those that `selfsame pretrain --help` lists"),
     ("seed", "fixes initial weights, shuffling and augmentation"),
-    ("precision", "f32, or bf16: what convolutions and linear layers multiply on a CPU"),
-    ("device", "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA, needs a build with --features cuda)"),
+    (
+        "precision",
+        "what convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32",
+    ),
+    (
+        "device",
+        "flex (CPU), ndarray (CPU) or cuda[:N] (NVIDIA; needs a build with --features cuda)",
+    ),
     ("data.dataset", "a name from `selfsame dataset list`"),
-    ("data.images", "a folder of images instead of a data set"),
+    ("data.images", "a folder of images, in place of a data set"),
     (
         "data.follow_links",
-        "symbolic links in a folder of images are followed; false: they are left out and listed",
+        "true: follow symbolic links in a folder of images; false: leave them out and list them",
     ),
-    (
-        "data.limit",
-        "train on the first so many images only, evenly across the classes; all if unset",
-    ),
-    (
-        "data.test_limit",
-        "test on the first so many images only, evenly across the classes; all if unset",
-    ),
+    ("data.limit", "train on the first N images only, evenly across the classes; unset: all"),
+    ("data.test_limit", "test on the first N images only, evenly across the classes; unset: all"),
     (
         "data.fraction",
-        "train on this share of the images only, drawn evenly from the classes; all if unset",
+        "train on this share of the images only, drawn evenly from the classes; unset: all",
     ),
     (
         "data.validation",
-        "hold this share of the training images out and test on them in place of the test images, to choose settings by",
+        "hold out this share of the training images and test on it, to choose settings",
     ),
     ("data.split_seed", "fixes what data.fraction, data.validation and eval.labels draw"),
     (
         "data.pack",
-        "auto, on or off: decode once into a file that later epochs and runs read; auto if the images do not fit into memory",
+        "decode images once into a file for later epochs and runs: auto, on or off; auto: if they do not fit into memory",
     ),
     (
         "data.pack_side",
-        "packed images are reduced to this shorter side, 0 keeps their size; twice views.size if unset",
+        "shorter side of packed images; 0: keep their size; unset: twice views.size",
     ),
-    ("data.threads", "threads that decode and augment; one per core if unset"),
-    ("data.prefetch", "batches kept ready ahead of the trainer"),
-    ("views.size", "side of a view in pixels; if unset, the images' own up to 64, else 96"),
+    ("data.threads", "threads that decode and augment; unset: one per core"),
+    ("data.prefetch", "batches prepared ahead of training"),
+    ("views.size", "side of a view in pixels; unset: that of the images up to 64, else 96"),
     ("views.crop_scale", "smallest and largest share of the image's area in a crop"),
     ("views.crop_ratio", "smallest and largest width over height of a crop"),
     ("views.interpolation", "bilinear or bicubic, both antialiased"),
-    ("views.flip_probability", "of a horizontal flip"),
-    ("views.jitter_probability", "of colour jitter"),
+    ("views.flip_probability", "probability of a horizontal flip"),
+    ("views.jitter_probability", "probability of colour jitter"),
     ("views.brightness", "strength of the brightness jitter"),
     ("views.contrast", "strength of the contrast jitter"),
     ("views.saturation", "strength of the saturation jitter"),
     ("views.hue", "strength of the hue jitter in turns, at most 0.5"),
-    ("views.grayscale_probability", "of losing all colour"),
+    ("views.grayscale_probability", "probability of grayscale"),
     (
         "views.blur_probability",
-        "of Gaussian blur in view 1 and 2; if unset, [1.0, 0.1] above 64 pixels, else none",
+        "probability of Gaussian blur in views 1 and 2; unset: [1.0, 0.1] above 64 pixels, else none",
     ),
     ("views.blur_sigma", "smallest and largest standard deviation of the blur in pixels"),
-    ("views.solarize_probability", "of inverting light pixels, in view 1 and 2"),
-    ("views.mean", "subtracted per channel; the training images' own if unset"),
-    ("views.std", "divides per channel; the training images' own if unset"),
+    (
+        "views.solarize_probability",
+        "probability of solarization (light pixels are inverted) in views 1 and 2",
+    ),
+    ("views.mean", "subtracted per channel; unset: the mean of the training images"),
+    ("views.std", "divides each channel; unset: the standard deviation of the training images"),
     (
         "views.on_device",
-        "true: made on the device that trains, for a GPU that the CPU cannot keep up with; if unset, on the CPU",
+        "true: make views on the GPU, for a GPU that waits for the CPU; unset: on the CPU",
     ),
     ("encoder.architecture", "resnet18, resnet34 or resnet50"),
     (
         "encoder.stem",
-        "cifar (3×3, stride 1) or imagenet (7×7, stride 2, pooling); by the view's size if unset",
+        "cifar (3×3, stride 1) or imagenet (7×7, stride 2, pooling); unset: by the size of a view",
     ),
     ("encoder.base_width", "channels of the first stage: 64 in the paper, 8 or 16 for CPUs"),
     ("encoder.zero_init_residual", "start every residual block as the identity"),
@@ -313,147 +316,162 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ("byol.projector_dim", "dimension of the embedding: 256 in the paper"),
     ("byol.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
     ("byol.tau_base", "momentum τ of the target at the first step"),
-    ("byol.tau_schedule", "cosine: τ is raised to 1 along a cosine; constant: it stays"),
-    ("byol.predictor", "false takes the predictor away, as an experiment: it collapses"),
-    (
-        "byol.stop_gradient",
-        "false lets the gradient into the target, as an experiment: it collapses",
-    ),
-    ("byol.head_norm", "false takes batch norm out of projector and predictor, as an experiment"),
+    ("byol.tau_schedule", "cosine: τ rises to 1 along a cosine; constant: τ stays"),
+    ("byol.predictor", "false removes the predictor; an experiment that collapses"),
+    ("byol.stop_gradient", "false lets the gradient into the target; an experiment that collapses"),
+    ("byol.head_norm", "false removes batch norm from projector and predictor; an experiment"),
     ("barlow_twins.projector", "widths of the projector: three of 8192 in the paper"),
     ("barlow_twins.lambda", "weight of the redundancy-reduction term: 0.0051 in the paper"),
     ("barlow_twins.loss_scale", "factor on the whole loss"),
-    ("barlow_twins.head_norm", "false takes batch norm out of the projector, as an experiment"),
+    ("barlow_twins.head_norm", "false removes batch norm from the projector; an experiment"),
     (
         "barlow_twins.standardize",
-        "false leaves embeddings as they are before their correlation, as an experiment: it collapses",
+        "false correlates embeddings without standardising them; an experiment that collapses",
     ),
     ("simclr.projector_hidden", "hidden width of the projector: 2048 in the paper"),
     ("simclr.projector_dim", "dimension of the embedding: 128 in the paper"),
     (
         "simclr.temperature",
-        "0.1 on ImageNet, 0.5 on CIFAR-10 in the paper; smaller looks at hard negatives",
+        "0.1 on ImageNet and 0.5 on CIFAR-10 in the paper; the smaller, the more hard negatives count",
     ),
     ("moco_v3.projector_hidden", "hidden width of the projector: 4096 in the paper"),
     ("moco_v3.projector_dim", "dimension of the embedding: 256 in the paper"),
     ("moco_v3.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
     ("moco_v3.temperature", "1.0 for ResNet-50 in the authors' code"),
     ("moco_v3.tau_base", "momentum of the key encoder at the first step: 0.99 in the paper"),
-    ("moco_v3.tau_schedule", "cosine: it is raised to 1 along a cosine; constant: it stays"),
+    ("moco_v3.tau_schedule", "cosine: the momentum rises to 1 along a cosine; constant: it stays"),
     ("simsiam.projector_dim", "width of all layers of the projector: 2048 in the paper"),
     ("simsiam.predictor_hidden", "hidden width of the predictor, a bottleneck: 512 in the paper"),
-    ("simsiam.predictor", "false takes the predictor away, as an experiment: it collapses"),
+    ("simsiam.predictor", "false removes the predictor; an experiment that collapses"),
     (
         "simsiam.stop_gradient",
-        "false lets the gradient into both sides, as an experiment: it collapses",
+        "false lets the gradient into both sides; an experiment that collapses",
     ),
     ("vicreg.projector", "widths of the projector: three of 8192 in the paper"),
     ("vicreg.invariance", "weight of the distance between views: 25 in the paper"),
-    ("vicreg.variance", "weight of the hinge on the deviations: 25 in the paper"),
+    ("vicreg.variance", "weight of the hinge on the standard deviations: 25 in the paper"),
     ("vicreg.covariance", "weight of the covariances: 1 in the paper"),
     ("w_mse.projector_hidden", "hidden width of the projector: 1024 in the paper"),
     ("w_mse.projector_dim", "dimension of the embedding: 64 on CIFAR in the paper"),
     (
         "w_mse.sub_batch",
-        "images that are whitened together; more than half of projector_dim, better twice of it",
+        "images that are whitened together; more than half of projector_dim, better twice projector_dim",
     ),
     ("w_mse.epsilon", "added to the variances before whitening"),
     ("dino.projector_hidden", "width of the head's hidden layers: 2048 in the paper"),
-    ("dino.bottleneck", "dimension that is normalised before the prototypes: 256 in the paper"),
+    (
+        "dino.bottleneck",
+        "dimension of the normalised layer before the prototypes: 256 in the paper",
+    ),
     ("dino.prototypes", "outputs of the head: 65536 in the paper, 4096 on CIFAR"),
-    ("dino.student_temperature", "0.1 in the paper"),
-    ("dino.teacher_temperature", "after its warm-up: 0.04 to 0.07 in the paper"),
-    ("dino.teacher_temperature_start", "at the first step: 0.04 in the paper"),
-    ("dino.teacher_warmup", "share of the run in which it gets there"),
-    ("dino.center_momentum", "how long the centre remembers: 0.9 in the paper"),
+    ("dino.student_temperature", "temperature of the student: 0.1 in the paper"),
+    (
+        "dino.teacher_temperature",
+        "temperature of the teacher after its warm-up: 0.04 to 0.07 in the paper",
+    ),
+    (
+        "dino.teacher_temperature_start",
+        "temperature of the teacher at the first step: 0.04 in the paper",
+    ),
+    ("dino.teacher_warmup", "share of the run for the warm-up of the teacher's temperature"),
+    ("dino.center_momentum", "momentum of the centre: 0.9 in the paper"),
     ("dino.tau_base", "momentum of the teacher at the first step: 0.996 in the paper"),
-    ("dino.tau_schedule", "cosine: it is raised to 1 along a cosine; constant: it stays"),
+    ("dino.tau_schedule", "cosine: the momentum rises to 1 along a cosine; constant: it stays"),
     ("lejepa.projector", "widths of the projector"),
-    ("lejepa.lambda", "share of SIGReg in the loss: 0.05 in the paper"),
-    ("lejepa.slices", "random directions that are looked along in each step: 1024 in the paper"),
-    ("train.epochs", "passes over the training images; the schedules end with them"),
+    ("lejepa.lambda", "weight of SIGReg in the loss, 0 to 1: 0.05 in the paper"),
+    ("lejepa.slices", "random directions in each step: 1024 in the paper"),
+    ("train.epochs", "passes over the training images; schedules end with the last"),
     (
         "train.stop_after",
-        "stop after so many epochs of the schedule, fractions allowed; unset: never",
+        "stop after this many epochs of the schedule, fractions allowed; unset: never",
     ),
     ("train.batch_size", "images in an optimiser step"),
-    ("train.accumulation", "parts that a step is computed in; divides batch_size"),
+    (
+        "train.accumulation",
+        "parts of a batch that are computed one after another; must divide batch_size",
+    ),
     ("train.warmup_epochs", "epochs of linear warm-up of the learning rate, fractions allowed"),
     ("train.checkpoint_every", "epochs between checkpoints"),
-    ("train.checkpoint_minutes", "of training, after which there is one within an epoch too"),
-    ("train.keep_checkpoints", "so many of the newest; the best is kept besides"),
+    ("train.checkpoint_minutes", "at most this many minutes of training between two checkpoints"),
+    (
+        "train.keep_checkpoints",
+        "how many of the newest checkpoints to keep; the best is always kept",
+    ),
     (
         "train.sync_batch_norm",
-        "with several processes: batch norm over all their images, as in one; false: each over its own",
+        "with several processes: true: batch norm over the whole batch, as in one process; false: over each process's part",
     ),
     (
         "train.nccl",
-        "with several GPUs in one process: they sum over NCCL where it is installed; false: through the host's memory",
+        "with several GPUs in one process: true: sum with NCCL if it is installed; false: through host memory",
     ),
     (
         "train.read_every",
-        "steps whose losses are read together, since a GPU has to wait for it; unset: 1 on a CPU, 16 on a GPU",
+        "steps between reads of the loss, since each read makes a GPU wait; unset: 1 on a CPU, 16 on a GPU",
     ),
     ("optimizer.name", "sgd, adamw or lars"),
-    ("optimizer.learning_rate", "at the end of the warm-up"),
+    ("optimizer.learning_rate", "learning rate at the end of the warm-up"),
     (
         "optimizer.scaling",
-        "none; or linear256 or sqrt256: learning_rate is for 256 images and scales with batch_size or its root",
+        "none: learning_rate as given; linear256 or sqrt256: learning_rate is for 256 images and scales with batch_size or its square root",
     ),
-    ("optimizer.final_fraction", "share of the learning rate that the cosine ends at"),
-    ("optimizer.weight_decay", "λ"),
+    ("optimizer.final_fraction", "share of the learning rate at the end of the cosine"),
+    ("optimizer.weight_decay", "weight decay λ"),
     (
         "optimizer.exclude_bias_and_norm",
-        "leave biases and batch norm out of weight decay and LARS scaling",
+        "no weight decay and no LARS scaling for biases and batch norm",
     ),
-    ("optimizer.momentum", "of sgd and lars"),
-    ("optimizer.nesterov", "of sgd"),
-    ("optimizer.beta1", "of adamw"),
-    ("optimizer.beta2", "of adamw"),
-    ("optimizer.epsilon", "of adamw"),
-    ("optimizer.eta", "trust coefficient of lars"),
+    ("optimizer.momentum", "momentum, for sgd and lars"),
+    ("optimizer.nesterov", "Nesterov momentum, for sgd"),
+    ("optimizer.beta1", "β₁, for adamw"),
+    ("optimizer.beta2", "β₂, for adamw"),
+    ("optimizer.epsilon", "ε, for adamw"),
+    ("optimizer.eta", "trust coefficient η, for lars"),
     (
         "optimizer.trust_ratio",
-        "of lars: combined (η‖w‖/‖g + λw‖, the papers' codes) or separate (η‖w‖/(‖g‖ + λ‖w‖))",
+        "for lars: combined, η‖w‖/‖g + λw‖, as in the authors' code; or separate, η‖w‖/(‖g‖ + λ‖w‖)",
     ),
-    ("optimizer.clip", "of lars: never step further than sgd would"),
-    ("eval.every", "epochs between evaluations during training; 0: only at the end"),
-    ("eval.knn_k", "neighbours that vote"),
-    ("eval.knn_temperature", "the smaller, the more the nearest neighbours count"),
-    ("eval.linear_probe", "fit a linear probe at the end"),
+    ("optimizer.clip", "for lars: never a longer step than sgd"),
+    ("eval.every", "epochs between evaluations in training; 0: only at the end"),
+    ("eval.knn_k", "neighbours that vote in k-NN"),
+    (
+        "eval.knn_temperature",
+        "temperature of k-NN: the smaller, the more the nearest neighbours count",
+    ),
+    ("eval.linear_probe", "true: fit a linear probe at the end"),
     (
         "eval.labels",
-        "labels that the probes know: a share such as \"1%\", or a number for each class such as 10; all if unset",
+        "labels for the probes: a share such as \"1%\", or a number per class such as 10; unset: all",
     ),
-    ("eval.batch_size", "images at a time through the frozen encoder"),
-    ("doctor.images", "images whose two views are looked at for collapse, at every evaluation"),
+    ("eval.batch_size", "images in a batch through the frozen encoder"),
+    ("doctor.images", "images whose views the doctor checks for collapse, at every evaluation"),
     (
         "doctor.stop_after",
-        "stop training when so many evaluations in a row, the first not counted, find a collapse; never if unset",
+        "stop training after this many collapsed evaluations in a row, the first not counted; unset: never",
     ),
 ];
 
-/// What a crash costs at most.
+/// A crash loses at most this much training.
 pub fn checkpoint_minutes() -> f64 {
     10.0
 }
 
-/// The newest, and the one before for when the newest is damaged.
+/// The newest checkpoint, and the one before it in case the newest is damaged.
 pub fn keep_checkpoints() -> usize {
     2
 }
 
-/// Data sets are often folders of links to images that lie elsewhere.
+/// Data sets are often folders of links to images in other places.
 pub fn follow_links() -> bool {
     true
 }
 
-/// Whoever has it installed wants it.
+/// NCCL is used where it is installed.
 pub fn nccl() -> bool {
     true
 }
 
-/// Several processes are to train what one would.
+/// Several processes train the same network as one process.
 pub fn sync_batch_norm() -> bool {
     true
 }

@@ -73,7 +73,7 @@ pub fn check(table: &Table, method: Method) -> Result<(), String> {
         && Method::parse(other) != Ok(method)
     {
         let asked = method.name();
-        return Err(format!("the settings are for {other}, and {asked} was asked for"));
+        return Err(format!("the settings are for {other}, but {asked} was asked for"));
     }
     for (key, value) in leaves(table) {
         let own = key.split('.').next().unwrap_or_default();
@@ -81,7 +81,7 @@ pub fn check(table: &Table, method: Method) -> Result<(), String> {
         let of = method.name();
         if let Some(other) = other.filter(|_| own != section) {
             let other = other.name();
-            return Err(format!("{key}: it is a setting of {other}, and this is a run of {of}"));
+            return Err(format!("{key}: this is a setting of {other}, not of {of}"));
         }
         // An empty section, or a value in a section's place, which is said where it is read.
         let is_section =
@@ -93,9 +93,9 @@ pub fn check(table: &Table, method: Method) -> Result<(), String> {
             |known: &&str| !is_of_a_method(known) || known.starts_with(&format!("{section}."));
         let hint = match probably(&key).filter(own_or_common) {
             Some(known) => format!("did you mean --set {known}={}?", plain(value)),
-            None => format!("`selfsame config {of}` prints those there are"),
+            None => format!("`selfsame config {of}` prints all settings"),
         };
-        return Err(format!("{key}: there is no such setting in a run of {of}; {hint}"));
+        return Err(format!("{key}: a run of {of} has no such setting; {hint}"));
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Overrides {
         for assignment in &self.set {
             let (key, value) = assignment
                 .split_once('=')
-                .ok_or_else(|| usage(format!("--set {assignment}: KEY=VALUE is the form")))?;
+                .ok_or_else(|| usage(format!("--set {assignment}: write it as KEY=VALUE")))?;
             let key = exact(key.trim()).unwrap_or(key.trim());
             insert(&mut flags, key, parse_value(value.trim()))?;
         }
@@ -136,8 +136,8 @@ impl Given {
         config.train.batch_size_given = true;
         if let Some(what) = own.difference(&config)? {
             return Err(usage(format!(
-                "the run in {folder} has {what}; leave that setting out to go on with the run, or begin another one \
-                 with another --out"
+                "the run in {folder} has {what}; leave that setting out to resume the run, or \
+                 start a new run with another --out"
             )));
         }
         // The same folder: by the path that its files were first seen under.
@@ -201,7 +201,8 @@ pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
     if path.to_str().is_none() {
         let path = path.display();
         return Err(usage(format!(
-            "{path}: settings hold text, and this name is not Unicode; rename the folder, or link to it"
+            "{path}: the name is not Unicode, so settings cannot hold it; rename the folder, or \
+             link to it"
         )));
     }
     Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))

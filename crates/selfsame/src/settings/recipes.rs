@@ -48,7 +48,7 @@ pub(super) fn read(method: Method, name: &str) -> anyhow::Result<Table> {
     let meant = names::meant(name, known.iter().copied());
     let Some(recipe) = own.clone().find(|recipe| Some(recipe.name) == meant) else {
         return Err(usage(format!(
-            "--recipe {name}: {} has none of that name; {}its recipes are: {}",
+            "--recipe {name}: {} has no such recipe; {}its recipes are: {}",
             method.name(),
             names::did_you_mean(name, known.iter().copied()),
             if known.is_empty() { "none at all".into() } else { known.join(", ") }

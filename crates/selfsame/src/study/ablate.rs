@@ -139,7 +139,7 @@ fn lead(
     let base = &groups[0].1;
     let Some(knn) = base.knn() else {
         return vec![format!(
-            "{} gave no accuracy as it is, so there is nothing to compare with.",
+            "The complete {} gave no accuracy, so there is nothing to compare with.",
             method.title()
         )];
     };
@@ -160,7 +160,7 @@ fn lead(
     });
     let unfinished = names(&|own| own.measured().count() == 0);
     if !unfinished.is_empty() {
-        lead.push(format!("No run came to its end with: {}.", unfinished.join("; ")));
+        lead.push(format!("No run finished with: {}.", unfinished.join("; ")));
     }
     let mut worse: Vec<(f64, &str)> = groups[1..]
         .iter()
@@ -175,10 +175,10 @@ fn lead(
         .map(|(change, label)| format!("{label} ({:+.1} points)", 100.0 * change))
         .collect();
     lead.push(match worst.is_empty() {
-        true => {
-            "Of the others, none is told apart from the method as it is by its accuracy.".into()
-        }
-        false => format!("Of the others, these cost most: {}.", worst.join(", ")),
+        true => "The accuracy of the others does not differ measurably from that of the complete \
+             method."
+            .into(),
+        false => format!("Of the others, these lose most: {}.", worst.join(", ")),
     });
     lead.extend(base.measured().next().map(|m| circumstances(&m.summary, outcomes, budget)));
     lead
@@ -188,7 +188,7 @@ fn lead(
 fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
     let untrained = base.untrained();
     let percent = |value| format!("{} %", accuracy(value));
-    let own = format!("As it is, {} has {} under k-NN", method.title(), percent(base.knn()));
+    let own = format!("The complete {} has {} under k-NN", method.title(), percent(base.knn()));
     let pixels =
         base.pixels().map_or(String::new(), |v| format!(", raw pixels {}", percent(Some(v))));
     let baselines = format!("the untrained encoder has {}{pixels}", percent(untrained));
@@ -202,7 +202,8 @@ fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
         Some(_) => return vec![format!("{own}: {baselines}."), advice(base, budget)],
     };
     let all = format!(
-        "{} {how} within this budget of {}, so its accuracy shows little of what its parts are for. {own}: {baselines}.",
+        "{} {how} within this budget of {}, so its accuracy says little about its parts. {own}: \
+         {baselines}.",
         method.title(),
         budget.words
     );
@@ -221,7 +222,7 @@ fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
             (None, 0) if collapsed == runs => Ok(collapses),
             (None, 0) if collapsed == 0 && level != Level::Unknown => Ok(!collapses),
             (None, 0) => Err("the runs disagree, or have too few images to tell".into()),
-            (None, _) => Err("it collapses as it is, too".into()),
+            (None, _) => Err("the complete method collapses, too".into()),
         }
     };
     let (says, outcome) = match expected {

@@ -48,14 +48,15 @@ impl Budget {
         };
         let limit =
             if self.limited { ", with all images (without --limit or --fraction)" } else { "" };
-        format!("To see more, try {option}{seeds}{limit} and another --out: {why}.")
+        format!("For clearer results, try {option}{seeds}{limit} and another --out: {why}.")
     }
 
     /// What to try where runs disagree.
     pub fn more_seeds(&self) -> String {
         let seeds = if self.seeds < GOOD_SEEDS { GOOD_SEEDS } else { 2 * self.seeds };
         format!(
-            "To see more, try the same command with --seeds {seeds}: the runs made so far are kept."
+            "For clearer results, try the same command with --seeds {seeds}: finished runs are \
+             kept."
         )
     }
 }

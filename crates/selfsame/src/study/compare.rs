@@ -58,8 +58,8 @@ fn run(args: &CompareOptions, voice: &Voice) -> anyhow::Result<Studied> {
     if let [method] = methods[..] {
         let other = Method::ALL.into_iter().find(|other| *other != method).unwrap_or(method);
         return Err(usage(format!(
-            "{0} alone has nothing to be compared with: name two methods or more, as in `selfsame compare {0} {1}`; \
-             `selfsame ablate {0}` shows what each part of {0} is for",
+            "{0} alone has nothing to be compared with: name two methods or more, such as \
+             `selfsame compare {0} {1}`; `selfsame ablate {0}` shows what each part of {0} is for",
             method.name(),
             other.name()
         )));

@@ -43,7 +43,7 @@ impl Jobs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match text.parse() {
             Ok(jobs) if (1..=cores).contains(&jobs) => Ok(Self(jobs)),
-            _ => Err(format!("a number from 1 to that of the cores, {cores}")),
+            _ => Err(format!("a number from 1 to {cores}, the number of cores")),
         }
     }
 
@@ -141,8 +141,8 @@ impl StudyFolder {
         if settings.exists() {
             if let Some(what) = RunConfig::read(&settings)?.difference(config)? {
                 bail!(
-                    "{} has this run with other settings ({what}); give the command that the study \
-                     began with, or another --out",
+                    "{} has this run with other settings ({what}); repeat the first command of the \
+                     study, or choose another --out",
                     self.path.display()
                 );
             }
@@ -170,7 +170,7 @@ impl StudyFolder {
         let status = command.status().context("cannot start a run")?;
         // One that was interrupted has saved its state.
         if status.code() == Some(INTERRUPTED) {
-            bail!("interrupted in {name}; the same command goes on from there");
+            bail!("interrupted in {name}; the same command resumes the study");
         }
         if status.success() {
             return Ok((Ok(Measured::read(&run)?), true));

@@ -131,11 +131,13 @@ impl Checkpoint {
         // number is told from another format.
         let first = header.format == 1 && header.sha256.is_empty();
         if !first && !intact(bytes, &header.sha256) {
-            return Err(damaged(&"its checksum is not that of its bytes"));
+            return Err(damaged(&"its checksum does not match its bytes"));
         }
         if header.format != FORMAT {
-            let reason =
-                format!("format {} is not the one this version reads ({FORMAT})", header.format);
+            let reason = format!(
+                "format {} cannot be read by this version (it reads {FORMAT})",
+                header.format
+            );
             return Err(failed(path, &reason));
         }
         let named = read.attachments.into_iter();
@@ -155,8 +157,8 @@ impl Checkpoint {
             return Err(TrainError::config(
                 "train.epochs",
                 format!(
-                    "the checkpoint belongs to a run of {} steps and this one has {}; its schedules \
-                     would not continue",
+                    "the checkpoint is from a run of {} steps, but this run has {}; the schedules \
+                     would not fit",
                     self.header.steps,
                     trainer.steps()
                 ),

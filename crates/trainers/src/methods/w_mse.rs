@@ -39,8 +39,8 @@ impl WMseConfig {
         check::positive(&[("w_mse.epsilon", self.epsilon)])?;
         if 2 * self.sub_batch <= self.projector_dim {
             let reason = format!(
-                "{} images have {} views, which cannot be white in {} dimensions: more than half as many \
-                 images as dimensions are needed",
+                "{} images have {} views, too few to whiten {} dimensions; use more than half as \
+                 many images as dimensions",
                 self.sub_batch,
                 2 * self.sub_batch,
                 self.projector_dim

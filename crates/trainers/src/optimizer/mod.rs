@@ -72,8 +72,8 @@ impl OptimizerConfig {
         if self.exclude_bias_and_norm && self.weight_decay == 0.0 && !scales {
             return Err(TrainError::config(
                 "optimizer.exclude_bias_and_norm",
-                "has nothing to exclude from: weight_decay is 0 and the rule is not lars; \
-                 set exclude_bias_and_norm = false or a weight decay above 0",
+                "has no effect: weight_decay is 0 and the rule is not lars; set \
+                 exclude_bias_and_norm = false or a weight decay above 0",
             ));
         }
         match &self.rule {
@@ -250,8 +250,8 @@ impl Optimizer {
             return Err(TrainError::config(
                 "optimizer",
                 format!(
-                    "the checkpoint holds {} state tensors and this optimiser takes {used}: \
-                     another rule or another model",
+                    "the checkpoint holds {} state tensors, but this optimiser needs {used}: it \
+                     has another rule or model",
                     dict.len()
                 ),
             ));

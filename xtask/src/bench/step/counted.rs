@@ -26,7 +26,7 @@ struct Counted<'a> {
 pub fn count_launches(args: &StepArgs) -> anyhow::Result<()> {
     if !workshop::is_gpu(&args.device) {
         return Err(usage(
-            "--count and --profile are for GPUs: --device cuda or wgpu, where the build has them",
+            "--count and --profile need a GPU: --device cuda or wgpu, if the build has them",
         ));
     }
     selfsame::workshop::gpu::also_hear_operations();

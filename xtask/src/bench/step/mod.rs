@@ -34,15 +34,17 @@ use selfsame::settings::Precision;
 use selfsame::workshop;
 use selfsame::workshop::usage;
 
-/// Training steps of a ResNet: forward, backward and SGD on one batch, with a linear layer of
-/// 256 outputs whose mean square is the loss. No data is read and nothing is learnt.
+/// Measure training steps of a ResNet: forward, backward and SGD on one batch.
 ///
-/// --count and --profile say what a GPU does in such a step, or in one of a method: which kernels are launched how often, how
-/// long they take, and how many bytes Burn's operations read and write.
+/// A linear layer follows the ResNet. The loss is the mean square of its 256 outputs. No data is
+/// read and nothing is learnt.
+///
+/// --count and --profile show what a GPU does in such a step, or in a step of a method: how often
+/// each kernel is launched, how long it takes, and how many bytes Burn's operations read and write.
 #[derive(Args)]
 pub struct StepArgs {
-    /// resnet18, resnet34 or resnet50; up to 64 pixels with the stem for CIFAR, beyond with the one
-    /// for ImageNet.
+    /// resnet18, resnet34 or resnet50. Up to 64 pixels it has the stem for CIFAR, above that the
+    /// stem for ImageNet.
     #[arg(long, default_value = "resnet18", value_name = "NAME", value_parser = architecture)]
     architecture: Architecture,
     /// Channels of the first stage: 64 in the paper.
@@ -54,34 +56,34 @@ pub struct StepArgs {
     /// Height and width of the images, in pixels.
     #[arg(long, default_value_t = 32, value_name = "PIXELS")]
     size: usize,
-    /// Measured steps of a round, after two that are not counted.
+    /// Measured steps of a round, after two steps of warm-up.
     #[arg(long, default_value_t = 20, value_name = "N")]
     steps: usize,
-    /// Rounds; with --peer each one runs this program's steps and then the peer's.
+    /// Number of rounds. With --peer, each round runs the steps of this program, then the peer's.
     #[arg(long, default_value_t = 1, value_name = "N")]
     rounds: usize,
-    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second one) and wgpu where the build
+    /// Where to compute: flex, ndarray, or cuda (cuda:1 is the second GPU) and wgpu, if the build
     /// has them.
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     device: String,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     precision: Precision,
-    /// A command to compare with. It is called with WIDTH BATCH STEPS MODE, and with ARCHITECTURE
-    /// and SIZE behind that if they are not the defaults, and prints `median N images/s`.
+    /// A command to compare with. Its arguments are WIDTH BATCH STEPS MODE. ARCHITECTURE and SIZE
+    /// follow if they are not the defaults. It prints `median N images/s`.
     #[arg(long, value_name = "COMMAND")]
     peer: Option<String>,
-    /// What to give the peer for MODE; several run one after the other, and the best counts.
+    /// MODE for the peer. Several modes run one after the other, and the best counts.
     #[arg(long, value_delimiter = ',', default_value = "f32,f32-cl", value_name = "MODES")]
     peer_modes: Vec<String>,
-    /// On a GPU: count the launches of one step by kernel, and the bytes that operations read and
-    /// write.
+    /// On a GPU: count the launches of each kernel in one step, and the bytes that operations read
+    /// and write.
     #[arg(long, conflicts_with_all = ["peer", "rounds"])]
     count: bool,
-    /// On a GPU: the same, with the time that each kind of kernel takes.
+    /// On a GPU: the same, with the time of each kernel.
     #[arg(long, conflicts_with_all = ["peer", "rounds"])]
     profile: bool,
-    /// With --count or --profile: a whole step of this method in place of the bare network.
+    /// With --count or --profile: measure a whole step of this method, not the bare network.
     #[arg(long, value_parser = Name::parse, value_name = "METHOD")]
     method: Option<Name>,
     /// Print one JSON object instead of a table.
@@ -134,13 +136,15 @@ struct Results {
 
 pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     if args.batch == 0 || args.steps == 0 || args.rounds == 0 || args.size < 8 {
-        return Err(usage("--batch, --steps and --rounds start at 1, and --size at 8"));
+        return Err(usage(
+            "--batch, --steps and --rounds must be at least 1, and --size at least 8",
+        ));
     }
     if args.count || args.profile {
         return count_launches(args);
     }
     if args.method.is_some() {
-        return Err(usage("--method: a method's step is only counted, with --count or --profile"));
+        return Err(usage("--method: add --count or --profile"));
     }
     let start = Instant::now();
     let device = workshop::parse(&args.device)?.autodiff();
@@ -248,9 +252,7 @@ impl Training {
 
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 fn count_launches(_: &StepArgs) -> anyhow::Result<()> {
-    Err(usage(
-        "--count and --profile are for GPUs (--device cuda or wgpu), and this build has none",
-    ))
+    Err(usage("--count and --profile need a GPU (--device cuda or wgpu), and this build has none"))
 }
 
 fn stem(args: &StepArgs) -> Stem {

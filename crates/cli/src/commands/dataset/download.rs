@@ -11,21 +11,21 @@ use crate::Terminal;
 
 /// Download a data set of the catalogue to datasets/NAME.
 ///
-/// Each file is fetched from the first address that has it, going on from where an earlier
-/// download stopped, and is unpacked only when its size and SHA-256 are those of
-/// datasets/NAME.toml. datasets/NAME appears when everything is there, or not at all. Proxies are
-/// taken from ALL_PROXY, HTTPS_PROXY or HTTP_PROXY, and NO_PROXY.
+/// Each file comes from the first address that has it. A stopped download continues where it
+/// stopped. A file is unpacked only if its size and SHA-256 match datasets/NAME.toml. datasets/NAME
+/// appears when all files are complete, not before. Proxies are taken from ALL_PROXY, HTTPS_PROXY
+/// or HTTP_PROXY, and NO_PROXY.
 ///
-/// Mind the licence and whom to cite: `dataset info NAME`.
+/// `dataset info NAME` shows the licence and whom to cite.
 #[derive(Args)]
 pub struct DownloadArgs {
     /// A name that `dataset list` shows.
     name: String,
-    /// Ask no server. Files are taken from datasets/.downloads/NAME or from a --mirror folder;
-    /// what is missing is listed, with the address of each file.
+    /// Ask no server. Files are taken from datasets/.downloads/NAME or from a --mirror folder.
+    /// Missing files are listed with their addresses.
     #[arg(long)]
     offline: bool,
-    /// A URL or a folder that has copies of the files under their own names; it is tried first.
+    /// A URL or a folder with copies of the files under their own names. It is tried first.
     #[arg(long, value_name = "URL|PATH")]
     mirror: Option<String>,
 }

@@ -12,17 +12,17 @@ use selfsame::workshop::{Sides, readable, usage};
 
 use crate::Terminal;
 
-/// Images that are named before the rest is only counted.
+/// The most images that are named. The rest are counted.
 const SHOWN: usize = 10;
-/// Classes that are named.
+/// The most classes that are named.
 const CLASSES: usize = 8;
 
-/// Show what a folder of images would be used as, before anything is trained.
+/// Show how training would use a folder of images.
 ///
-/// Says which images would be trained on and tested on, which classes they have, how large they
-/// are, whether accuracy can be measured, and what is passed over and why. FOLDER is what you would
-/// give to --images: class folders; train/ and test/ or val/ with class folders; images without any
-/// label; WebDataset shards; Parquet files. The name of a data set works too.
+/// Shows the training and test images, their classes and sizes, and whether accuracy can be
+/// measured. Lists the files that are left out, with the reason. FOLDER is what you would give to
+/// --images: class folders; train/ and test/ or val/ with class folders; images without labels;
+/// WebDataset shards; Parquet files. The name of a data set works, too.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame dataset inspect my-photos/
@@ -31,8 +31,8 @@ pub struct InspectArgs {
     /// The folder, or the name of a data set.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// Also decode every image of a large set, to find those that cannot be read. Small sets are
-    /// always decoded.
+    /// Decode every image of a large set, too, to find unreadable images. Small sets are always
+    /// decoded.
     #[arg(long)]
     decode: bool,
     /// Leave out symbolic links in the folder.
@@ -55,7 +55,7 @@ pub fn run(args: &InspectArgs, root: &Path) -> anyhow::Result<()> {
         && !folder.exists()
     {
         let name = folder.display();
-        return Err(usage(format!("there is no folder {name}, and no data set is called so")));
+        return Err(usage(format!("there is no folder and no data set {name}")));
     }
     if let Source::Named(name) = &source {
         selfsame::unpack_built_in(name)?;
@@ -138,7 +138,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
             }
         );
         if unknown > 0 {
-            text += &format!(", {unknown} of classes that training lacks");
+            text += &format!(", {unknown} of classes without training images");
         }
         if unlabelled > 0 {
             text += &format!(", {unlabelled} without a label");
@@ -171,7 +171,7 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
         true => format!("{smallest} pixels"),
         false => format!("from {smallest} to {largest} pixels"),
     };
-    line("sizes", &format!("shorter sides are {range} ({} looked at)", images(sides.seen)));
+    line("sizes", &format!("shorter sides are {range} (checked: {})", images(sides.seen)));
     line("views", &format!("{0}×{0}: {1}", sides.view(), sides.reason()));
     match data.untested() {
         None => line("accuracy", "can be measured"),
@@ -193,7 +193,9 @@ fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String 
     }
     let state = match decoded {
         true => "every image was decoded once",
-        false => "not yet, since the set is large; --decode does, and finds what cannot be read",
+        false => {
+            "not yet, because the set is large; --decode decodes it and finds unreadable images"
+        }
     };
     line("decoded", state);
     if data.train.len() < 2 {

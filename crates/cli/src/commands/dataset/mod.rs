@@ -22,13 +22,13 @@ pub struct DatasetArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// All data sets that can be named, and whether their files are here.
+    /// List all known data sets, and whether their files are here.
     List {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// All that is known of one data set: what it is, its licence, whom to cite, what is here.
+    /// Describe one data set: content, licence, whom to cite, which files are here.
     Info {
         /// A name that `dataset list` shows.
         name: String,
@@ -41,11 +41,11 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to datasets/NAME.
     ///
-    /// A SHA256SUMS of all files is written, so that `dataset verify NAME` can tell later whether
-    /// they are still the same. For a data set of the catalogue that cannot be downloaded, such
-    /// as imagenet-1k, give its name, so that its licence and image counts are known.
+    /// Writes a SHA256SUMS of all files. `dataset verify NAME` later uses it to find changes. Some
+    /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Give such a name, so
+    /// that the program knows licence and image counts.
     Import {
-        /// What to call it: lower-case letters, digits and dashes.
+        /// The name of the data set: lower-case letters, digits and dashes.
         name: String,
         /// A folder or an archive.
         path: PathBuf,

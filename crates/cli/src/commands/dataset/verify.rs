@@ -12,14 +12,14 @@ use selfsame::Unit;
 
 use crate::Terminal;
 
-/// Names of one kind that are printed before the rest is only counted.
+/// The most names of one kind that are printed. The rest are counted.
 const SHOWN: usize = 20;
 
-/// Check a data set: its files against its SHA256SUMS, its image counts against its manifest, and
-/// that every image can be decoded.
+/// Check a data set: checksums of its files, numbers of images, and whether every image decodes.
 ///
-/// Downloads and imports write datasets/NAME/SHA256SUMS; `sha256sum -c SHA256SUMS` reads it, too.
-/// The exit status is 1 if anything is wrong.
+/// The checksums are in datasets/NAME/SHA256SUMS. Downloads and imports write it, and
+/// `sha256sum -c SHA256SUMS` reads it, too. The expected numbers of images are in the manifest. The
+/// exit status is 1 if anything is wrong.
 #[derive(Args)]
 pub struct VerifyArgs {
     /// A name that `dataset list` shows.
@@ -32,7 +32,7 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs, root: &Path) -> anyhow::Result<()> {
     selfsame::unpack_built_in(&args.name)?;
     let tally = Mutex::new(Terminal::new().voice().tally(Unit::Items));
-    // A thread that panicked while it counted leaves nothing that matters here.
+    // It does not matter here if a thread panicked while it counted.
     let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
     let report = verify(&args.name, root, &|event| match event {
         VerifyEvent::Files { done, total } => lock().show("sums", done, Some(total)),
@@ -46,7 +46,7 @@ pub fn run(args: &VerifyArgs, root: &Path) -> anyhow::Result<()> {
         print(&report);
     }
     if !report.is_right() {
-        bail!("{} is not as it should be", args.name);
+        bail!("{} has errors", args.name);
     }
     Ok(())
 }
@@ -76,9 +76,9 @@ fn to_json(name: &str, report: &VerifyReport) -> serde_json::Value {
 
 fn print(report: &VerifyReport) {
     match &report.files {
-        None => println!("files   not checked: there is no SHA256SUMS"),
+        None => println!("files   not checked: SHA256SUMS is missing"),
         Some(files) => {
-            println!("files   {} are as they were", files.right);
+            println!("files   {} unchanged", files.right);
             for (what, paths) in
                 [("missing", &files.missing), ("changed", &files.changed), ("extra", &files.extra)]
             {
@@ -91,7 +91,7 @@ fn print(report: &VerifyReport) {
             Some(expected) if expected != count.found => {
                 format!(", but there should be {expected}")
             }
-            Some(_) => ", as there should be".into(),
+            Some(_) => ", as expected".into(),
             None => String::new(),
         };
         println!("{split:<7} {} images{verdict}", count.found);

@@ -92,8 +92,8 @@ fn usable(folder: PathBuf) -> Option<PathBuf> {
         Err(error) => {
             super::told(|voice| {
                 voice.warn(format_args!(
-                    "kernels for the GPU are compiled anew each time: {error:#}; SELFSAME_CACHE \
-                     names another folder, or is `off`"
+                    "GPU kernels are compiled again in every process: {error:#}; set \
+                     SELFSAME_CACHE to another folder, or to `off`"
                 ));
             });
             None

@@ -53,8 +53,7 @@ impl Failure {
         let mut batch = StateDict::new();
         let mut micro = 0;
         while let Some(views) = source.next_views() {
-            let views =
-                views.map_err(|e| anyhow::anyhow!("the batch cannot be made again: {e}"))?;
+            let views = views.map_err(|e| anyhow::anyhow!("the batch cannot be rebuilt: {e}"))?;
             let (pixels, shape) = views.into_host();
             for (view, values) in pixels.into_iter().enumerate() {
                 let array = Array { shape: shape.to_vec(), values };
@@ -99,9 +98,13 @@ pub fn read(folder: &Path) -> anyhow::Result<Saved> {
         let second = arrays
             .remove(&name(batch.len(), 1))
             .filter(|second| second.shape == first.shape)
-            .with_context(|| format!("{}: two views belong together", path.display()))?;
+            .with_context(|| format!("{}: a pair of views is incomplete", path.display()))?;
         let shape = first.shape.as_slice().try_into().map_err(|_| {
-            anyhow::anyhow!("{}: {:?} is not the shape of a batch", path.display(), first.shape)
+            anyhow::anyhow!(
+                "{}: the shape {:?} is not that of a batch",
+                path.display(),
+                first.shape
+            )
         })?;
         batch.push(Views::OnHost { pixels: [first.values, second.values], shape });
     }

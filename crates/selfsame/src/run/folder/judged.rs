@@ -105,7 +105,10 @@ impl Judged {
     pub fn keep(&mut self, folder: &RunFolder, step: u64, seconds: Seconds, voice: &Voice) {
         (self.step, self.seconds) = (step, seconds);
         if let Err(error) = self.write(folder) {
-            voice.warn(format_args!("a resume would evaluate again: {}", reasons(&error)));
+            voice.warn(format_args!(
+                "a resumed run would repeat the evaluation: {}",
+                reasons(&error)
+            ));
         }
     }
 

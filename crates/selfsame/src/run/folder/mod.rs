@@ -91,7 +91,8 @@ impl RunFolder {
         if holds_run(&run.path) {
             if !force {
                 bail!(
-                    "{} holds a run already; continue it with --resume auto, replace it with --force, or choose another --out",
+                    "{} already holds a run; resume it with --resume auto, replace it with \
+                     --force, or choose another --out",
                     run.path.display()
                 );
             }

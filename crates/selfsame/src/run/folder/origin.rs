@@ -52,7 +52,7 @@ impl Origin {
                 format!("{} to train on, {} to test on", origin.train_images, origin.test_images)
             };
             format!(
-                "the images in {} are not those that the run was made with ({} then; {} now)",
+                "the images in {} are not the images of the run ({} then; {} now)",
                 now.root.display(),
                 count(&then),
                 count(&now)

@@ -53,13 +53,14 @@ impl Saved {
         let path = folder.file(CONFIG);
         let Some(mut checkpoint) = newest else {
             if !damaged.is_empty() {
-                voice.warn("no checkpoint of this run is intact; it starts anew");
+                voice.warn("no checkpoint of this run is intact; the run starts anew");
             }
             match RunConfig::read(&path) {
                 Ok(config) => check_same(&config, asked)?,
                 Err(error) => {
                     let why = reasons(&error);
-                    voice.warn(format_args!("{why}; nothing was saved yet, so it starts anew"));
+                    voice
+                        .warn(format_args!("{why}; nothing was saved yet, so the run starts anew"));
                 }
             }
             folder.write(CONFIG, asked.to_commented_toml()?.as_bytes())?;
@@ -73,7 +74,7 @@ impl Saved {
             Ok(found) if found.decisive() == config.decisive() => {}
             found => {
                 let what = match found {
-                    Ok(_) => "it is not what the run was made with".to_owned(),
+                    Ok(_) => "it differs from the settings of the run".to_owned(),
                     Err(error) => reasons(&error),
                 };
                 let path = path.display();
@@ -83,7 +84,8 @@ impl Saved {
         }
         if record.images_sha256 != images_key(data) {
             voice.warn(
-                "the files of the training images have changed since; from here on this is not the run that it was"
+                "the files of the training images have changed since; from here on the run is not \
+                 the same",
             );
         }
         let mut state = record.state;
@@ -100,6 +102,7 @@ impl Saved {
 fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     let Some(what) = saved.difference(asked)? else { return Ok(()) };
     anyhow::bail!(
-        "the run to resume has {what}; give it the same settings, or start anew with another --out"
+        "the run to resume has {what}; give the same settings, or start a new run with another \
+         --out"
     )
 }

@@ -131,7 +131,7 @@ impl Summary {
             (
                 "training",
                 format!(
-                    "{} in {:.0} s, {:.0} images/s, {:.1} s ({:.1} %) waiting for data",
+                    "{} in {:.0} s, {:.0} images/s, waited {:.1} s ({:.1} %) for data",
                     count(self.steps, "step"),
                     self.train_seconds,
                     self.images_per_second,
@@ -172,7 +172,7 @@ impl Summary {
             out += &format!("\n  what the doctor found, and what to do\n{found}");
         }
         if let Some(cause) = &self.untested {
-            out += &format!("\n  no accuracy, only the collapse signals: {cause}\n");
+            out += &format!("\n  no accuracy, only the signals of collapse: {cause}\n");
         }
         out + &format!(
             "\n  weights {}\n  report  {}\n",

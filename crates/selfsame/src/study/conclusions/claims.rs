@@ -68,7 +68,7 @@ fn above_zero(difference: Estimate) -> Judged {
     }
     match difference.sign() {
         Some(order) => Ok(order == Ordering::Greater),
-        None => Err(format!("less than the {points:.1} points that chance may make")),
+        None => Err(format!("less than the {points:.1} points that chance can explain")),
     }
 }
 
@@ -149,7 +149,7 @@ fn depends_less_on_batch_size(
         than.title()
     );
     let evidence = format!(
-        "from batch {} to {}, k-NN changes by {} points for {}, {} for {}",
+        "from batch {} to {}, k-NN changes by {} points for {} and by {} for {}",
         own.large,
         own.small,
         own.points,

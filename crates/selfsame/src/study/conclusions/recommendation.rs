@@ -150,15 +150,15 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
         let above = first.repeats.pixels().is_some_and(|value| knn(first) > value.mean);
         let how = if above { "beyond chance within" } else { "within" };
         lead.push(format!(
-            "No method beat raw pixels ({} under k-NN) {how} this budget of {}: so far, comparing the images pixel by \
-             pixel does as well as any encoder here.",
+            "No method beat raw pixels ({} under k-NN) {how} this budget of {}: so far, comparing \
+             the images pixel by pixel works as well as any encoder here.",
             percent(first.repeats.pixels()),
             budget.words
         ));
     }
     if others.is_empty() {
         lead.push(format!(
-            "{} has {own} under k-NN, and there is no other method to choose it over; {}.",
+            "{} has {own} under k-NN, and there is no other method to compare with; {}.",
             name(first),
             known
         ));
@@ -219,7 +219,7 @@ fn left_out(comparison: &Comparison) -> Option<String> {
         Some(_) => None,
     };
     let all: Vec<String> = comparison.methods.iter().filter_map(why).collect();
-    (!all.is_empty()).then(|| format!("Left out of this: {}.", all.join(", ")))
+    (!all.is_empty()).then(|| format!("Left out: {}.", all.join(", ")))
 }
 
 /// The first at an accuracy that takes training: above what the untrained encoder and raw pixels
