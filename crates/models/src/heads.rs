@@ -38,9 +38,11 @@ impl MlpConfig {
         }
     }
 
-    /// Barlow Twins' projector (Zbontar et al., 2021, section 2.2): linear layers without bias,
-    /// batch norm and ReLU after all but the last. The paper has three layers of 8192.
-    pub fn barlow_twins(input: usize, widths: &[usize]) -> Self {
+    /// Linear layers without bias, batch norm and ReLU after all but the last.
+    ///
+    /// The projector of Barlow Twins (Zbontar et al., 2021, section 2.2), with three layers of 8192
+    /// there, and of most methods since.
+    pub fn without_bias(input: usize, widths: &[usize]) -> Self {
         let dims = std::iter::once(input).chain(widths.iter().copied()).collect();
         Self { dims, hidden_bias: false, output_bias: false, hidden_norm: true, output_norm: false }
     }
@@ -48,20 +50,20 @@ impl MlpConfig {
     /// SimSiam's projector (Chen & He, 2021, section 3): three layers of one width without bias,
     /// each with batch norm, the last one too and without an affine map there.
     pub fn simsiam(input: usize, width: usize) -> Self {
-        Self { output_norm: true, ..Self::barlow_twins(input, &[width; 3]) }
+        Self { output_norm: true, ..Self::without_bias(input, &[width; 3]) }
     }
 
     /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck, whose output has a bias and
     /// no norm.
     pub fn simsiam_predictor(width: usize, bottleneck: usize) -> Self {
-        Self { output_bias: true, ..Self::barlow_twins(width, &[bottleneck, width]) }
+        Self { output_bias: true, ..Self::without_bias(width, &[bottleneck, width]) }
     }
 
     /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 5, and the authors' code):
     /// no biases, batch norm after both layers, the last one without an affine map. Its predictor
     /// is the same without the last norm, [`barlow_twins`](Self::barlow_twins).
     pub fn moco_v3(input: usize, hidden: usize, output: usize) -> Self {
-        Self { output_norm: true, ..Self::barlow_twins(input, &[hidden, output]) }
+        Self { output_norm: true, ..Self::without_bias(input, &[hidden, output]) }
     }
 
     /// Builds the head.
@@ -140,7 +142,7 @@ mod tests {
         let mut init = WeightInit::new(0, 0, &device);
         let byol = MlpConfig::byol(8, 16, 4).init(&mut init).unwrap();
         assert!(byol.layers[0].linear.bias.is_some() && byol.layers[1].linear.bias.is_none());
-        let barlow = MlpConfig::barlow_twins(8, &[16, 16, 12]).init(&mut init).unwrap();
+        let barlow = MlpConfig::without_bias(8, &[16, 16, 12]).init(&mut init).unwrap();
         assert!(barlow.layers.iter().all(|l| l.linear.bias.is_none()));
         assert_eq!(barlow.layers.iter().filter(|l| l.norm.is_some()).count(), 2);
 
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn widths_are_checked() {
         let mut init = WeightInit::new(0, 0, &Device::flex());
-        assert!(MlpConfig::barlow_twins(8, &[]).init(&mut init).is_err());
+        assert!(MlpConfig::without_bias(8, &[]).init(&mut init).is_err());
         assert!(MlpConfig::byol(8, 0, 4).init(&mut init).is_err());
     }
 }

@@ -9,10 +9,10 @@ use selfsame_models::Stem;
 
 use crate::built_in;
 use crate::error::usage;
+use crate::evenly::evenly;
 use crate::observer::{Tally, Unit, Voice};
 use crate::places::datasets;
 use crate::settings::{Pack, RunConfig};
-use crate::spread::spread;
 use crate::words::{count, shown};
 
 /// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
@@ -124,7 +124,7 @@ impl Sides {
         let images = &*data.train;
         let side = |index: usize| images.image(index).ok().map(|i| i.width().min(i.height()));
         let mut sides: Vec<u32> =
-            spread(images.len(), SIDES).into_par_iter().filter_map(side).collect();
+            evenly(images.len(), SIDES).into_par_iter().filter_map(side).collect();
         if sides.is_empty() {
             sides.extend((0..images.len()).find_map(side));
         }

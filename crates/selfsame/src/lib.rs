@@ -19,6 +19,7 @@ mod built_in;
 mod device;
 mod error;
 mod evaluation;
+mod evenly;
 mod features;
 mod hex;
 mod images;
@@ -31,7 +32,6 @@ mod run;
 mod search;
 pub mod settings;
 mod sheet;
-mod spread;
 mod study;
 mod words;
 

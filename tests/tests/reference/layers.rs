@@ -119,7 +119,7 @@ fn projector_and_predictor() {
     );
     for (name, config) in [
         ("byol", MlpConfig::byol(24, 48, 16)),
-        ("barlow-twins", MlpConfig::barlow_twins(24, &[40, 40, 40])),
+        ("barlow-twins", MlpConfig::without_bias(24, &[40, 40, 40])),
     ] {
         let head = config.init(&mut WeightInit::new(0, 0, &device)).unwrap();
         let head = fill(head, str::to_owned);

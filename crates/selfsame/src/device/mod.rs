@@ -7,7 +7,7 @@ use crate::error::usage;
 mod answers;
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
 pub mod gpu;
-pub(crate) mod ranks;
+pub(crate) mod job;
 mod sums;
 pub mod threads;
 

@@ -12,11 +12,11 @@ use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
 
 use crate::evaluation::judge::Evaluation;
+use crate::evenly::evenly;
 use crate::run::folder::record::DoctorFigures;
 use crate::run::trainer_config;
 use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
-use crate::spread::spread;
 
 /// Not an epoch of any training run, so that nobody trains on these very views.
 const EPOCH: u64 = u64::MAX - 1;
@@ -67,7 +67,7 @@ impl Checkup {
         device: &Device,
     ) -> anyhow::Result<Self> {
         let pair = ViewPair::new(config.views.view(0), config.views.view(1))?;
-        let chosen = spread(images.len(), count);
+        let chosen = evenly(images.len(), count);
         // A file that cannot be read is skipped, as in training.
         let read: Vec<_> = chosen
             .into_iter()

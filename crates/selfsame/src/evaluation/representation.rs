@@ -170,7 +170,7 @@ impl Splits<'_> {
         phases: &mut Phases,
     ) -> anyhow::Result<[Representation; 2]> {
         phases.begin("principal components of pixels", 1);
-        let some = crate::spread::spread(pixels.rows(), most);
+        let some = crate::evenly::evenly(pixels.rows(), most);
         let components = MOST_COMPONENTS.min(some.len()).min(pixels.dim());
         let pca = Pca::fit(&pixels.select(&some), components)?;
         let reduced = [pca.transform(&pixels)?, pca.transform(&test)?];

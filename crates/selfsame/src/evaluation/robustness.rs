@@ -12,8 +12,8 @@ use super::outcome::{CorruptedMean, CorruptionRow, CorruptionScore};
 use super::phases::Phases;
 use super::reading::Wanted;
 use super::representation::{Embed, Representation};
+use crate::evenly::evenly;
 use crate::features::images::PlainImages;
-use crate::spread::spread;
 
 const SEED: u64 = 0;
 
@@ -38,7 +38,7 @@ pub fn robustness(
     let known: Vec<u32> =
         (0..test.len()).filter(|i| test.label(*i).is_some()).map(|i| i as u32).collect();
     let most = setting.bounds.corrupted;
-    let chosen = spread(known.len(), most).into_iter().map(|i| known[i]).collect();
+    let chosen = evenly(known.len(), most).into_iter().map(|i| known[i]).collect();
     let clean: Arc<dyn ImageDataset> = Arc::new(Subset::new(test.shared(), chosen));
     let labels: Vec<Option<u32>> = (0..clean.len()).map(|i| clean.label(i)).collect();
 

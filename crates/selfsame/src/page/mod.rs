@@ -26,6 +26,7 @@ use crate::error::usage;
 use crate::evaluation::checkup::Examination;
 use crate::evaluation::invariance::{AUGMENTATIONS, augmentations};
 use crate::evaluation::judge::{Evaluation, Judge, SplitFeatures};
+use crate::evenly::evenly;
 use crate::features::cache::FeatureCache;
 use crate::features::images::PlainImages;
 use crate::observer::{Unit, Voice};
@@ -35,7 +36,6 @@ use crate::run::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, re
 use crate::run::{Doctor, Summary};
 use crate::search::gallery::{rows, sheet};
 use crate::settings::RunConfig;
-use crate::spread::spread;
 use crate::words::count;
 use pictures::{GALLERY_TILE, MAP_TILE, Thumbnails, gallery, maps};
 
@@ -104,7 +104,7 @@ pub fn write<E: Encoder + Module>(
     // Of the features that were judged, where those are of all images.
     let some = |encoder: &E, known: &SplitFeatures| -> anyhow::Result<[Features; 2]> {
         let of = |all: usize, images: &PlainImages, known: Option<&Features>| match known {
-            Some(known) if known.rows() == all => Ok(known.select(&spread(all, images.len()))),
+            Some(known) if known.rows() == all => Ok(known.select(&evenly(all, images.len()))),
             _ => features(encoder, images),
         };
         let train = Some(&known.train);
@@ -188,7 +188,7 @@ pub fn sample(
     count: usize,
     config: &RunConfig,
 ) -> anyhow::Result<PlainImages> {
-    let chosen = spread(images.len(), count).into_iter().map(|i| i as u32).collect();
+    let chosen = evenly(images.len(), count).into_iter().map(|i| i as u32).collect();
     PlainImages::new(Arc::new(Subset::new(images.clone(), chosen)), config)
 }
 

@@ -7,8 +7,8 @@ use selfsame_data::Splits;
 use selfsame_report::ViewSheet;
 
 use super::pictures::Thumbnails;
+use crate::evenly::evenly;
 use crate::settings::RunConfig;
-use crate::spread::spread;
 
 /// Images whose views are shown.
 const SHOWN: usize = 8;
@@ -21,7 +21,7 @@ pub fn sheet(
 ) -> anyhow::Result<ViewSheet> {
     let configs = [config.views.view(0), config.views.view(1)];
     let mut rows = Vec::new();
-    for index in spread(data.train.len(), SHOWN) {
+    for index in evenly(data.train.len(), SHOWN) {
         let image = data.train.image(index).with_context(|| format!("image {index}"))?;
         let source = RgbSource::try_from(&*image)?;
         let mut row = vec![thumbnails.add(&image)];

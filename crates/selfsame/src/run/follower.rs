@@ -8,7 +8,7 @@ use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
 
 use super::interrupt::Interrupt;
 use super::training::{Place, Training};
-use crate::device::ranks::gather_bytes;
+use crate::device::job::gather_bytes;
 use crate::methods::MethodTask;
 use crate::settings::RunConfig;
 

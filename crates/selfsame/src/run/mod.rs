@@ -21,7 +21,7 @@ use burn::tensor::Device;
 use selfsame_data::Splits;
 use selfsame_kernels::{Ranks, Together};
 
-use crate::device::ranks::Job;
+use crate::device::job::Job;
 use crate::device::ranks_on;
 use crate::device::threads::bounded;
 use crate::error::{Error, Interrupted, usage};

@@ -15,7 +15,7 @@ use selfsame_trainers::{
 
 use super::interrupt::Interrupt;
 use super::rescue::Rescue;
-use crate::device::ranks::share;
+use crate::device::job::share;
 use crate::device::threads::of_loader;
 use crate::error::usage;
 use crate::features::images::{DeviceSource, LoaderSource};

@@ -5,9 +5,9 @@ use std::io::Cursor;
 use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_eval::{Features, nearest};
 
+use crate::evenly::evenly;
 use crate::features::images::PlainImages;
 use crate::page::thumbnail;
-use crate::spread::spread;
 
 const QUERIES: usize = 10;
 const NEIGHBOURS: usize = 8;
@@ -24,7 +24,7 @@ pub struct Row {
 /// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are in the bank
 /// too, where each is its own nearest.
 pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Vec<Row>> {
-    let chosen = spread(queries.rows(), QUERIES);
+    let chosen = evenly(queries.rows(), QUERIES);
     let values = chosen.iter().flat_map(|i| queries.iter().nth(*i).into_iter().flatten().copied());
     let some = Features::new(values.collect(), chosen.len(), queries.dim())?;
     let found = nearest(bank, &some, NEIGHBOURS + usize::from(own))?;

@@ -22,7 +22,7 @@ pub const DATASET: &str = "fashion-mini";
 const GRAYSCALE: [&str; 3] = ["fashion-mini", "fashion-mnist", "mnist"];
 
 /// What differs between the methods.
-struct Own {
+struct Preset {
     settings: MethodConfig,
     epochs: u64,
     batch_size: usize,
@@ -31,8 +31,8 @@ struct Own {
     weight_decay: f64,
 }
 
-fn own(method: Method) -> Own {
-    let run = |settings, epochs, batch_size, learning_rate, weight_decay| Own {
+fn preset(method: Method) -> Preset {
+    let run = |settings, epochs, batch_size, learning_rate, weight_decay| Preset {
         settings,
         epochs,
         batch_size,
@@ -129,7 +129,7 @@ fn own(method: Method) -> Own {
 /// `docs/decisions/0003-default-recipe.md`.
 pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     let grayscale = dataset.is_some_and(|name| GRAYSCALE.contains(&name));
-    let own = own(method);
+    let own = preset(method);
     RunConfig {
         method,
         seed: 0,

@@ -74,7 +74,7 @@ impl BarlowTwinsConfig {
         self.validate()?;
         let projector = MlpConfig {
             hidden_norm: self.head_norm,
-            ..MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+            ..MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
         };
         Ok(BarlowTwins {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,

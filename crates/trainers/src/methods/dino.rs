@@ -86,7 +86,7 @@ impl DinoConfig {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig {
                 output_bias: true,
-                ..MlpConfig::barlow_twins(encoder.feature_dim(), &widths)
+                ..MlpConfig::without_bias(encoder.feature_dim(), &widths)
             }
             .init(&mut WeightInit::new(seed, 1, device))?,
             prototypes: Linear::new([self.bottleneck, self.prototypes], false, &mut init),

@@ -47,7 +47,7 @@ impl LeJepaConfig {
         self.validate()?;
         Ok(LeJepa {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+            projector: MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
                 .init(&mut WeightInit::new(seed, 1, device))?,
             lambda: self.lambda,
             slices: self.slices,

@@ -67,7 +67,7 @@ impl MocoV3Config {
             projector: MlpConfig::moco_v3(encoder.feature_dim(), hidden, dim)
                 .init(&mut WeightInit::new(seed, 1, device))?,
         };
-        let predictor = MlpConfig::barlow_twins(dim, &[self.predictor_hidden, dim])
+        let predictor = MlpConfig::without_bias(dim, &[self.predictor_hidden, dim])
             .init(&mut WeightInit::new(seed, 2, device))?;
         let target = momentum_copy(&online);
         let tau = MomentumTau::new(self.tau_base, self.tau_schedule)?;

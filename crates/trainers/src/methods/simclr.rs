@@ -50,7 +50,7 @@ impl SimClrConfig {
         let widths = [self.projector_hidden, self.projector_dim];
         Ok(SimClr {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &widths)
+            projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
                 .init(&mut WeightInit::new(seed, 1, device))?,
             temperature: self.temperature,
         })

@@ -53,7 +53,7 @@ impl VicRegConfig {
         self.validate()?;
         Ok(VicReg {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &self.projector)
+            projector: MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
                 .init(&mut WeightInit::new(seed, 1, device))?,
             invariance: self.invariance,
             variance: self.variance,

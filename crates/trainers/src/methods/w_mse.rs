@@ -64,7 +64,7 @@ impl WMseConfig {
         let widths = [self.projector_hidden, self.projector_dim];
         Ok(WMse {
             encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: MlpConfig::barlow_twins(encoder.feature_dim(), &widths)
+            projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
                 .init(&mut WeightInit::new(seed, 1, device))?,
             sub_batch: self.sub_batch,
             epsilon: self.epsilon,
