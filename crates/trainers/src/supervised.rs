@@ -78,8 +78,8 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
 /// `L = −mean_i Σ_k t_ik · log softmax(logits_i)_k`, where `t_ik = (1 − s) · [k = label_i] + s / K`
 /// (label smoothing: Szegedy et al., 2016, section 7).
 ///
-/// - `logits`: `[batch, K]`, any float type; computed in f32 at least, in the log domain, so that no
-///   logit is too large.
+/// - `logits`: `[batch, K]`, any float type; computed in f32 at least, in the log domain, so that
+///   no logit is too large.
 /// - `labels`: `batch` of them.
 /// - `smoothing`: s, in `[0, 1)`; 0 for none.
 /// - returns a scalar `[1]`, differentiable in `logits`.

@@ -1,4 +1,4 @@
-//! What happens between steps: logs, evaluations, the doctor, checkpoints.
+//! The work between steps: logs, evaluations, the doctor, checkpoints.
 
 use selfsame_data::Splits;
 use selfsame_eval::{Diagnosis, Level, Watch};
@@ -20,7 +20,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::session::{Doctor, Session};
 
-/// The attachment of a checkpoint that holds the lines of `metrics.jsonl` up to it.
+/// The attachment of a checkpoint with the lines of `metrics.jsonl` so far.
 pub const HISTORY: &str = "metrics.jsonl.gz";
 
 /// What a checkpoint keeps of the run besides the trainer and the metrics.
@@ -29,50 +29,49 @@ pub struct Record {
     pub state: RunState,
     /// The run's settings, as TOML.
     pub config: String,
-    /// Of those settings that decide the result, see
+    /// Hash of the settings that decide the result, see
     /// [`RunConfig::sha256`](crate::settings::RunConfig::sha256).
     pub settings_sha256: String,
-    /// Of the training images' files, see [`images_key`].
+    /// Hash of the files of the training images, see [`images_key`].
     #[serde(default)]
     pub images_sha256: Option<String>,
 }
 
-/// Hash of the paths, sizes and times of change of the training images' files, where there are such
-/// files.
+/// Hash of the paths, sizes and modification times of the training images, if they are files.
 pub fn images_key(data: &Splits) -> Option<String> {
     data.train.content_key().map(|key| hex(&key.0))
 }
 
-/// How far the run has come.
+/// The progress of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RunState {
-    /// Over the epoch so far.
+    /// Sums over the epoch so far.
     pub loss_sum: f64,
     pub loss_count: u64,
     pub epoch_ended: bool,
     pub embedding_std: f32,
     pub images: u64,
-    /// By phase.
+    /// Seconds by phase.
     #[serde(default)]
     pub seconds: Seconds,
-    /// What checkpoints kept before they kept all phases.
+    /// The time in checkpoints of earlier versions, which did not keep all phases.
     #[serde(default, skip_serializing)]
     train_seconds: f64,
     pub waited_seconds: f64,
-    /// Of the largest of the processes so far.
+    /// Peak memory of the largest process so far.
     #[serde(default)]
     pub peak_rss_bytes: Option<u64>,
     pub best_knn: Option<f64>,
-    /// Of collapsed diagnoses.
+    /// Collapsed diagnoses in a row.
     #[serde(default)]
     pub watch: Option<Watch>,
-    /// The doctor's last headline, so that it is not said again.
+    /// The doctor's last headline. It is not repeated.
     #[serde(default)]
     pub said: Option<String>,
-    /// The doctor ended the run here.
+    /// The step at which the doctor ended the run.
     #[serde(default)]
     pub collapsed: bool,
-    /// The run was stopped where an evaluation was to come.
+    /// Whether the run was stopped before a due evaluation.
     #[serde(default)]
     pub evaluation_due: bool,
 }
@@ -86,14 +85,14 @@ impl RunState {
         self.loss_count += 1;
     }
 
-    /// By phase, also of a state that knows only how long it trained.
+    /// Seconds by phase. Also works for a state with only the training time.
     pub fn spent(&self) -> Seconds {
         let mut seconds = self.seconds.clone();
         seconds.entry(Phase::Training).or_insert(self.train_seconds);
         seconds
     }
 
-    /// Over the last epoch.
+    /// Mean over the last epoch.
     pub fn mean_loss(&self) -> f64 {
         self.loss_sum / self.loss_count.max(1) as f64
     }
@@ -105,10 +104,10 @@ pub struct RunHooks<'a> {
     pub doctor: &'a Doctor,
     pub metrics: Metrics,
     pub progress: Progress,
-    /// Of the whole run.
+    /// Steps of the whole run.
     pub steps: u64,
     pub last_step: u64,
-    /// Steps that are read from the device together.
+    /// The number of steps between reads from the device.
     pub read_every: u64,
     pub clock: Clock,
     /// Seconds of training before this part of the run.
@@ -125,8 +124,8 @@ fn whole_or_part(epoch: f64) -> Value {
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
-    /// Whatever is done with the trainer after a step is done with the figures of all steps before
-    /// it.
+    /// Whether the figures are read after this step. Other work after a step needs the figures of
+    /// all steps before it.
     fn reads(&self, step: u64) -> bool {
         step.is_multiple_of(self.read_every)
             || self.stops_at(step)
@@ -143,7 +142,7 @@ impl<M: Method> Hooks<M> for RunHooks<'_> {
     }
 }
 
-/// What a checkpoint keeps of a run in `state`; `history`: see [`HISTORY`].
+/// The attachments of a checkpoint. `history`: see [`HISTORY`].
 fn run_record(
     state: RunState,
     config: &RunConfig,
@@ -181,7 +180,7 @@ impl RunHooks<'_> {
         let trained = self.clock.of(Phase::Training) - self.trained_before;
         self.progress.step(report, trained);
 
-        // The trainer is further on: whatever is due after a step is read at once, see `reads`.
+        // The trainer is further on. A step with due work is read at once, see `reads`.
         if report.step < trainer.steps_done() {
             return Ok(Flow::Continue);
         }
@@ -193,8 +192,7 @@ impl RunHooks<'_> {
         self.state.evaluation_due =
             every > 0 && ended.is_some_and(|epoch| epoch.is_multiple_of(every));
         self.keep(trainer);
-        // What stops here is saved by who called; an evaluation could take longer than there is
-        // time.
+        // The caller saves a run that stops here. An evaluation could take too long.
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
         let checkpoint_every = settings.train.checkpoint_every;
         let epoch_due = ended.is_some_and(|epoch| epoch.is_multiple_of(checkpoint_every));
@@ -212,7 +210,7 @@ impl RunHooks<'_> {
         self.session.place.interrupt.told() || step >= self.last_step
     }
 
-    /// Epochs after `step`, with the part of the last one.
+    /// Epochs after `step`, with the fraction of the last one.
     pub fn epochs(&self, step: u64) -> f64 {
         step as f64 * self.session.config.train.epochs as f64 / self.steps as f64
     }
@@ -223,13 +221,13 @@ impl RunHooks<'_> {
         (epochs / u128::from(self.steps)) as u64
     }
 
-    /// The epoch, counted from 1, whose last step that does not go beyond it is `step`.
+    /// The epoch, counted from 1, if `step` is its last complete step.
     fn ended_epoch(&self, step: u64) -> Option<u64> {
         let whole = |step| self.whole_epochs(step);
         Some(whole(step)).filter(|epoch| *epoch > whole(step - 1))
     }
 
-    /// Everything that a resume needs, as of the last step.
+    /// Saves everything that a resumed run needs, as of the last step.
     pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
         let before = self.clock.enter(Phase::Saving);
         let record = self.record()?;
@@ -242,8 +240,8 @@ impl RunHooks<'_> {
         Ok(())
     }
 
-    /// Has what [`save`](Self::save) would write now at hand for who saves it if there is no next
-    /// step.
+    /// Prepares a checkpoint of this step, as [`save`](Self::save) would write it. It is saved if
+    /// the next step fails.
     fn keep<M: Method>(&self, trainer: &Trainer<M>) {
         let Some(rescue) = &self.session.place.rescue else { return };
         let (snapshot, checkpoints) = (trainer.snapshot(), self.checkpoints.clone());
@@ -261,7 +259,7 @@ impl RunHooks<'_> {
         run_record(self.now(), self.session.config, self.images_sha256.clone(), history)
     }
 
-    /// The state with the time and the memory that it has taken.
+    /// The state, with the time and the memory so far.
     pub fn now(&self) -> RunState {
         RunState {
             seconds: self.clock.seconds(),
@@ -270,7 +268,7 @@ impl RunHooks<'_> {
         }
     }
 
-    /// Whether training should end because of what an evaluation found that is due.
+    /// Evaluates if it is due. Returns whether the result should end training.
     pub fn evaluate_if_due<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
         if !self.state.evaluation_due {
             return Ok(false);
@@ -280,12 +278,11 @@ impl RunHooks<'_> {
 }
 
 impl RunHooks<'_> {
-    /// Scores the encoder and has the doctor look; whether training should end because of what was
-    /// found.
+    /// Scores the encoder and calls the doctor. Returns whether the result should end training.
     fn evaluate<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
         let before = self.clock.enter(Phase::Evaluation);
         let method = trainer.method().valid();
-        // What is measured does not depend on how it was trained, nor on who else trains.
+        // The measurement does not depend on the precision of training, nor on other ranks.
         let (evaluation, examination) = together(None, || {
             autocast(Precision::F32, || {
                 let features = self.judge.features(method.encoder())?;
@@ -293,7 +290,7 @@ impl RunHooks<'_> {
                 anyhow::Ok((evaluation, self.doctor.checkup.examine(&method)?))
             })
         })?;
-        // Only now: an evaluation that fails, for images that have vanished say, stays due.
+        // Only now. A failed evaluation, for example because images are missing, stays due.
         self.state.evaluation_due = false;
         let epoch = self.whole_epochs(trainer.steps_done());
         let diagnosis = self.found(trainer, epoch as f64, &evaluation, &examination)?;
@@ -309,7 +306,7 @@ impl RunHooks<'_> {
         self.state.collapsed = watch.observe(&diagnosis);
         if self.state.collapsed {
             self.voice().note(format_args!("stopped after epoch {epoch}: {}", diagnosis.headline));
-            // The first finding is the one that the headline tells.
+            // The headline already tells the first finding.
             for finding in diagnosis.findings.iter().take(1) {
                 self.voice().note(checkup::advice(finding, "").trim_end());
             }
@@ -319,7 +316,7 @@ impl RunHooks<'_> {
         Ok(self.state.collapsed)
     }
 
-    /// Says and logs what an evaluation of `trainer` found, after so many epochs.
+    /// Reports and logs the evaluation of `trainer` after this many epochs.
     pub fn found<M: Method>(
         &mut self,
         trainer: &Trainer<M>,
@@ -354,7 +351,7 @@ impl RunHooks<'_> {
         Ok(diagnosis)
     }
 
-    /// Keeps `trainer` if it is the best so far.
+    /// Saves `trainer` if it is the best so far.
     pub fn keep_best<M: Method>(
         &mut self,
         trainer: &Trainer<M>,

@@ -1,4 +1,4 @@
-//! What observers hear of the steps of a run.
+//! The events about the steps of a run.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use selfsame_trainers::StepReport;
 
 use crate::observer::{Evaluated, Event, Step, Voice};
 
-/// Tells of steps as they are done.
+/// Reports every step.
 pub struct Progress {
     voice: Voice,
     /// Of the whole run.

@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(words(beats(&[0.54, 0.55, 0.54], 1000)), [NotSeen, NotSeen]);
         let [close, _] = beats(&[0.60, 0.61, 0.60], 1000);
         assert_eq!(close.0, Undecided);
-        assert!(close.1.contains("points that chance may make"), "{}", close.1);
+        assert!(close.1.contains("points that chance can explain"), "{}", close.1);
         // However far apart they are.
         for (found, reason) in
             [(beats(&[0.99], 1000), "one run"), (beats(&[0.99, 0.98], 15), "15 steps")]

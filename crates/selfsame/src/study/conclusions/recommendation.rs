@@ -430,7 +430,7 @@ mod tests {
         let budget = Budget::minutes(1.0).with(3, false);
         let lead = recommendation(&comparison(&pairs), None, &budget);
         assert!(lead[0].starts_with("BYOL at batch 64 has 80.0"), "{lead:?}");
-        assert!(lead[0].contains("no other method to choose it over"), "{lead:?}");
+        assert!(lead[0].contains("no other method to compare with"), "{lead:?}");
         let left_out = "SimCLR at batch 64 (collapsed), Barlow Twins (no accuracy from any run)";
         assert!(lead[1].contains(left_out), "{lead:?}");
         nothing_chosen(&lead[1..]);
