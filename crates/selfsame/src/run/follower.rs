@@ -45,7 +45,7 @@ struct Interruptible {
 }
 
 impl<M: Method> Hooks<M> for Interruptible {
-    /// Rank 0 decides when to save.
+    /// Rank 0 decides when to read.
     fn reads(&self, _: u64) -> bool {
         false
     }

@@ -137,7 +137,7 @@ impl<M: Method> Training<M> {
         answer == [1]
     }
 
-    /// Batches from the position of the trainer on.
+    /// Trains from the current position of the trainer on.
     pub fn fit(&mut self, hooks: &mut (dyn Hooks<M> + Send)) -> Result<Outcome, TrainError> {
         let first = self.trainer.steps_done();
         let batches = first * self.accumulation..self.last_step * self.accumulation;
@@ -161,7 +161,7 @@ pub struct OnDevice {
 }
 
 impl OnDevice {
-    /// The optimiser in the settings.
+    /// The views on the device, if the settings ask for them.
     pub fn of(config: &RunConfig, device: &Device) -> anyhow::Result<Option<Self>> {
         let pair = || ViewPair::new(config.views.view(0), config.views.view(1));
         let device = device.clone().inner();
