@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::Material;
 use crate::words::count;
 
-/// Points that a curve of single steps is thinned to.
+/// The number of points in a curve of single steps.
 const POINTS: usize = 400;
 
-/// Everything that is drawn over training, and the spectra.
+/// All curves over training, and the spectra.
 pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     let summary = material.summary;
     let mut charts = vec![chart(
@@ -29,7 +29,7 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     }
 
     let mut knn = series(lines, "knn_top1");
-    // The untrained encoder is where the curve begins.
+    // The curve begins with the untrained encoder.
     knn.splice(0..0, summary.knn_top1_random_init.map(|start| [0.0, start]));
     if !knn.is_empty() {
         let level = |name: &str, value: Option<f64>| {
@@ -58,10 +58,10 @@ pub fn charts(material: &Material<'_>, lines: &[Value]) -> Vec<Chart> {
     charts
 }
 
-/// A method's name, a value of single steps by its name in the metrics, title and caption.
+/// Name of the method, name of the value in the metrics, title and caption.
 type OfSteps = (&'static str, &'static str, &'static str, &'static str);
 
-/// Parts of the losses that have parts.
+/// The parts of losses with several parts.
 const TERMS: [OfSteps; 7] = [
     (
         "barlow-twins",
@@ -108,7 +108,7 @@ const TERMS: [OfSteps; 7] = [
     ),
 ];
 
-/// What the settings plan for each step, of any method.
+/// The schedules of any method.
 const SCHEDULES: [OfSteps; 2] = [
     (
         "",
@@ -124,7 +124,7 @@ const SCHEDULES: [OfSteps; 2] = [
     ),
 ];
 
-/// Title, caption, what is measured, and the lines by their names in the metrics.
+/// Title, caption, axis, and the names of the lines in the metrics.
 type Watched = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const COLLAPSE: [Watched; 5] = [
@@ -165,7 +165,7 @@ const COLLAPSE: [Watched; 5] = [
     ),
 ];
 
-/// Singular values, and the deviation of every dimension, of features and projections.
+/// Singular values and standard deviations of the dimensions, for features and projections.
 fn spectra(material: &Material<'_>) -> Vec<Chart> {
     let (examination, evaluation) = &material.doctor.untrained;
     let both = [
@@ -177,8 +177,7 @@ fn spectra(material: &Material<'_>) -> Vec<Chart> {
         let relative = |spread: &Spread| {
             let largest = spread.spectrum.first().copied().unwrap_or_default();
             let values = spread.spectrum.iter().map(|v| v / largest.max(f64::MIN_POSITIVE));
-            // What rounding leaves of a direction that is not used would stretch the axis by
-            // decades.
+            // Rounding errors in an unused direction would stretch the axis by decades.
             values.filter(|v| *v > 1e-6).collect()
         };
         charts.push(ranked(
@@ -250,12 +249,12 @@ fn line(name: &str, points: Vec<[f64; 2]>) -> Line {
     Line::measured(name, points)
 }
 
-/// One value of each line that has it, against the epoch.
+/// One value against the epoch, from all lines with this value.
 fn series(lines: &[Value], key: &str) -> Vec<[f64; 2]> {
     lines.iter().filter_map(|l| Some([l["epoch"].as_f64()?, l[key].as_f64()?])).collect()
 }
 
-/// Means of as many neighbouring points as leave [`POINTS`] of them.
+/// Means of neighbouring points, so that about [`POINTS`] remain.
 fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     let size = points.len().div_ceil(POINTS).max(1);
     let mean =
