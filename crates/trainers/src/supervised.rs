@@ -28,9 +28,10 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
     /// The stream of [`WeightInit`] for heads. The methods' networks have the streams 0 to 2.
     const HEAD_STREAM: u64 = 3;
 
-    /// A copy of `encoder`, on a plain device or an autodiff one, under a new head, ready to train.
+    /// A copy of `encoder` with a new head, ready to train. `encoder` may be on a plain or an
+    /// autodiff device.
     ///
-    /// `encoder` stays as it is: parameters and running statistics are copied.
+    /// `encoder` does not change: parameters and running statistics are copied.
     ///
     /// # Errors
     /// Fewer than two classes.

@@ -3,10 +3,9 @@
 use std::env::consts;
 use std::fs;
 
-/// Name and value of everything that is known; what the operating system does not tell is left out.
+/// Name and value of each known fact. Unknown facts are left out.
 ///
-/// `git_commit` is what the program was built from. Beyond the standard library only Linux is
-/// asked.
+/// `git_commit` is the commit of the program. Some facts are only known on Linux.
 pub fn describe(git_commit: Option<&str>) -> Vec<(String, String)> {
     let program = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
     let program = git_commit.map_or(program.to_owned(), |commit| format!("{program} ({commit})"));

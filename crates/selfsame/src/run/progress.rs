@@ -9,7 +9,7 @@ use crate::observer::{Evaluated, Event, Step, Voice};
 /// Reports every step.
 pub struct Progress {
     voice: Voice,
-    /// Of the whole run.
+    /// Steps of the whole run.
     steps: u64,
     steps_per_epoch: u64,
     /// Done before this process began.
