@@ -14,7 +14,7 @@ use super::layout::extent;
 /// The most tensors of a launch, on any device: every job adds to the kernel's code.
 const MOST: usize = 128;
 
-/// Elements that are read and written at once where a tensor's length allows.
+/// Elements that are read and written at once, if a tensor's length allows it.
 const VECTOR: usize = 4;
 
 /// What a kernel writes for each job.
@@ -183,7 +183,8 @@ impl Groups {
         ends
     }
 
-    /// Hands every launch to `f`, and returns the outputs: all jobs' first ones first.
+    /// Passes every launch to `f`. Returns the outputs: first those of the first kind, for all
+    /// jobs.
     pub fn launch(self, mut f: impl FnMut(&mut Launch)) -> Vec<CubeTensor> {
         let mut offset = 0;
         for (vector, places) in &self.groups {
