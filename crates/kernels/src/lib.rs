@@ -92,11 +92,10 @@ use ops::{Conv, KernelOps, Norm, Pool};
 /// - `x`: `[batch, height, width, channels_in]`,
 ///   `weight`: `[channels_out, channels_in / groups, k, k]`.
 /// - `options`: stride s and padding p as for Burn's own [`conv2d`](burn::tensor::module::conv2d).
-///   There are kernels for square kernels with the same stride and the same padding, below the
-///   kernel's size, in both directions and without dilation; whatever else is asked for goes to
-///   Burn.
-/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`, bf16
-///   where a GPU convolves under [`autocast`] in bf16.
+///   There are kernels for square windows without dilation, with the same stride and padding in
+///   both directions, and with padding below the window's size. Burn computes everything else.
+/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`, bf16 on
+///   a GPU under [`autocast`] in bf16.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
     let [_, height, width, channels_in] = x.dims();
     let [channels_out, group_in, kernel, kernel_width] = weight.dims();

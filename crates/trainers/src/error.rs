@@ -61,10 +61,7 @@ pub enum TrainError {
     #[error("batch: {0}")]
     Batch(String),
     /// A label is out of range.
-    #[error(
-        "a label is {label}, but labels go from 0 to one less than {classes}, the number of \
-         classes"
-    )]
+    #[error("the label {label} is out of range: there are {classes} classes, numbered from 0")]
     Label {
         /// The label.
         label: u32,

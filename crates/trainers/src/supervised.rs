@@ -78,7 +78,7 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
 /// `L = −mean_i Σ_k t_ik · log softmax(logits_i)_k`, where `t_ik = (1 − s) · [k = label_i] + s / K`
 /// (label smoothing: Szegedy et al., 2016, section 7).
 ///
-/// - `logits`: `[batch, K]`, any float type; computed in f32 or better, in the log domain, so no
+/// - `logits`: `[batch, K]`, any float type; computed at least in f32 and in the log domain, so no
 ///   logit is too large.
 /// - `labels`: `batch` of them.
 /// - `smoothing`: s, in `[0, 1)`; 0 for none.

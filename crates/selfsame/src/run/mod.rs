@@ -222,7 +222,7 @@ fn open_folder(
     };
     if let (true, None, Some(out)) = (run.resume, &existing, out) {
         let out = out.display();
-        voice.note(format_args!("there is no run in {out} to resume: a new run starts anew"));
+        voice.note(format_args!("there is no run in {out} to resume: the run starts anew"));
     }
     match existing {
         Some(folder) => {
