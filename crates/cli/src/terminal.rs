@@ -84,8 +84,7 @@ impl Observer for Shown {
             }
             Event::Evaluated(found) => now.say(&evaluated(found)),
             Event::Lost(error) => {
-                // Release the lock and end first. The lost part may hold whatever we would wait
-                // for.
+                // Release the lock and end first. The lost rank may hold the lock.
                 drop(now);
                 std::process::exit(crate::told(error).into());
             }
