@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what to run before a commit.
+//! `cargo xtask check`: checks to run before a commit.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     step(root, "Clippy", &clippy)?;
     let changed = changed(root, &args.base)?;
     let packages = packages(&changed);
-    // Of the whole workspace in any case, so that its dependencies are not compiled once more.
+    // Always for the whole workspace, so that dependencies are not compiled twice.
     let mut tests = vec!["test", "--release", "--workspace", "--quiet"];
     let others: Vec<&str> = PACKAGES
         .iter()

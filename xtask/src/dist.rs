@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what people download who compile nothing.
+//! `cargo xtask dist`: makes the binary downloads.
 
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Write};
@@ -54,7 +54,7 @@ fn this_triple() -> String {
 
 /// The newest wheel of maturin.
 fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
-    // A folder of its own: wheels of earlier calls are not mistaken for this one.
+    // A separate folder, so that older wheels are not mistaken for this one.
     let fresh = tempfile::tempdir_in(out)?;
     let mut maturin = Command::new("maturin");
     maturin.current_dir(root.join("crates/cli"));
@@ -65,7 +65,7 @@ fn wheel(args: &DistArgs, root: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     if let Some(target) = &args.target {
         maturin.args(["--target", target]);
     }
-    // Cargo sets variables for this program that do not hold for the other build.
+    // Cargo sets variables for this program. They are wrong for the other build.
     maturin.env_remove("CARGO_MANIFEST_DIR");
     let status = maturin.status().context(
         "cannot run maturin; install it with `pip install \
@@ -89,7 +89,7 @@ fn archive(wheel: &Path, root: &Path, out: &Path, triple: &str) -> anyhow::Resul
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(mode);
-        // The same content is the same archive.
+        // The same content gives the same archive.
         header.set_mtime(0);
         Ok(tar.append_data(&mut header, format!("{name}/{place}"), bytes)?)
     };

@@ -1,4 +1,4 @@
-//! `cargo xtask fidelity`: how far our numbers are from the references.
+//! `cargo xtask fidelity`: measures how far our numbers are from the references.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,7 @@ pub struct FidelityArgs {
 /// The test programs that measure.
 const TESTS: [&str; 3] = ["reference", "reference_f64", "torchvision"];
 
-/// One measurement, as `tests/src/fidelity.rs` writes it.
+/// One measurement, in the format of `tests/src/fidelity.rs`.
 #[derive(Deserialize)]
 struct Item {
     name: String,
@@ -56,7 +56,7 @@ pub fn run(args: &FidelityArgs) -> anyhow::Result<()> {
     TESTS.iter().for_each(|test| {
         command.args(["--test", test]);
     });
-    // A project of its own, so that no other crate gives Burn more features.
+    // A separate project, so that no other crate adds features to Burn.
     let mut bare = Command::new(command.get_program());
     bare.current_dir(root)
         .args([

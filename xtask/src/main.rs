@@ -1,4 +1,4 @@
-//! `cargo xtask`: every command of the program `selfsame`, and what those need who work on it.
+//! `cargo xtask`: every command of the program `selfsame`, and commands for its development.
 
 #[macro_use(eprintln, print, println)]
 extern crate selfsame_cli;

@@ -84,8 +84,7 @@ impl Observer for Shown {
             }
             Event::Evaluated(found) => now.say(&evaluated(found)),
             Event::Lost(error) => {
-                // Release the lock and end first. The lost part may hold whatever we would wait
-                // for.
+                // End without waiting for anything: the lost rank may hold it.
                 drop(now);
                 std::process::exit(crate::told(error).into());
             }

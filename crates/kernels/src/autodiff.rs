@@ -16,8 +16,8 @@ use crate::shared::Parameter;
 #[derive(Debug)]
 struct ConvNode;
 
-/// Input and weight as the kernels read them, the weight's own place in the graph, and the type
-/// that the gradient of the input is to have.
+/// Input and weight in the kernels' form, the weight's node in the graph, and the type of the
+/// input's gradient.
 type ConvState<B> = (FloatTensor<B>, FloatTensor<B>, Parameter<B>, Conv, DType);
 
 impl<B: Backend + KernelOps> Backward<B, 2> for ConvNode {
@@ -61,14 +61,14 @@ impl<B: Backend + KernelOps> Backward<B, 2> for LinearNode {
     }
 }
 
-/// A gradient in the type of what it is the gradient of.
+/// A gradient in the type of its tensor.
 fn of_type<B: Backend>(gradient: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
     if gradient.dtype() == dtype { gradient } else { B::float_cast(gradient, dtype.into()) }
 }
 
 struct NormState<B: Backend> {
     x: FloatTensor<B>,
-    /// The output, where the backward pass has to know it: with ReLU and a residual; else anything.
+    /// The output, if the backward pass needs it: with ReLU and a residual. Otherwise any tensor.
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
@@ -305,7 +305,7 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         (output, mean, variance, running_mean, running_variance)
     }
 
-    // Nobody differentiates a gradient again, so these need no graph.
+    // Gradients are not differentiated again, so these need no graph.
 
     fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
         Self::from_inner(B::kernel_operand(x.into_primitive(), precision))

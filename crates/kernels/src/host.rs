@@ -4,7 +4,7 @@ use burn::backend::tensor::{Device, FloatTensor};
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{Shape, TensorData};
 
-/// A backend whose tensors lie in this process's memory.
+/// A backend with tensors in this process's memory.
 pub trait HostBackend: Backend {
     /// The elements in row-major order, copied only if the tensor's memory has another order.
     fn host<R>(tensor: FloatTensor<Self>, read: impl FnOnce(&[f32]) -> R) -> R;
@@ -12,7 +12,7 @@ pub trait HostBackend: Backend {
     /// The same values in row-major order, so that reading them again needs no copy.
     fn row_major(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// A tensor that takes the memory over.
+    /// A tensor that owns the given memory.
     fn from_host(values: Vec<f32>, shape: Shape, device: &Device<Self>) -> FloatTensor<Self> {
         Self::float_from_data(TensorData::new(values, shape), device)
     }

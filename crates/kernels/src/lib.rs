@@ -1,32 +1,31 @@
-//! The operations that a convolutional encoder trains with, forward and backward, in fewer passes
-//! over memory than Burn's backends have them: on CPUs, and on GPUs through CubeCL.
+//! The operations of a convolutional encoder in training, forward and backward, on CPUs and,
+//! through CubeCL, on GPUs. They need fewer passes over memory than those of Burn's backends.
 //!
 //! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`], [`scale_shift`],
 //! [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`], [`update_norms`] and
 //! [`moving_average`], on all parameters at once [`sgd_all`], [`adamw_all`], [`update_norms_all`]
 //! and [`moving_average_all`]. On an f32 tensor of a backend whose feature is on (`flex`,
 //! `ndarray`, `cuda`, `wgpu`) they run the kernels of this crate, and on anything else the plain
-//! Burn operations, so a model can call them unconditionally. Gradients flow through either way.
+//! Burn operations, so a model can always call them. Gradients flow in both cases.
 //!
-//! Images are `[batch, height, width, channels]` here ("channels last"), since the kernels are
-//! fastest, and Burn adds gradients fastest, when the channels of a position lie next to each
-//! other; `permute([0, 2, 3, 1])` makes that of Burn's usual `[batch, channels, height, width]`.
+//! Images are `[batch, height, width, channels]` here ("channels last"), because this order is the
+//! fastest for the kernels and for Burn's sums of gradients. `permute([0, 2, 3, 1])` makes it from
+//! Burn's usual `[batch, channels, height, width]`.
 //!
-//! [`autocast`] makes convolutions and linear layers multiply in bf16 (on a GPU images between them
-//! are bf16 then), [`on_workers`] saves small networks most of the waiting for threads, and
+//! [`autocast`] makes convolutions and linear layers multiply in bf16. On a GPU, images between
+//! them are then bf16, too. [`on_workers`] saves small networks most of the waiting for threads.
 //! [`together`] takes batch norm's statistics over several processes, devices or threads
-//! ([`Ranks`]), which [`all_gather`] and [`all_sum`] exchange tensors between.
+//! ([`Ranks`]). [`all_gather`] and [`all_sum`] exchange tensors between them.
 //!
-//! [`sharing_weights`] spares GPUs the addition of gradients where two views go through the same
+//! [`sharing_weights`] saves GPUs the addition of gradients if two views go through the same
 //! weights.
 //!
-//! Results do not depend on the number of threads: every sum is taken in one fixed order, on a GPU
-//! in one for each kind of GPU.
+//! Results do not depend on the number of threads: every sum has a fixed order. On a GPU, the order
+//! depends on the kind of GPU.
 //!
-//! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found when the program runs,
-//! and nothing has to be set when it is compiled. The environment variable `SELFSAME_MAX_ISA`
-//! (`portable`, `avx2`, `avx512`: without BF16) keeps to older ones, to test them or to compare
-//! machines.
+//! The processor's instructions (AVX-512, its BF16, AVX2, NEON) are found at run time. The build
+//! needs no setting. The environment variable `SELFSAME_MAX_ISA` (`portable`, `avx2`, `avx512`:
+//! without BF16) limits them to older ones, for tests or to compare machines.
 //!
 //! ```
 //! use burn::tensor::ops::ConvOptions;
@@ -91,12 +90,11 @@ use ops::{Conv, KernelOps, Norm, Pool};
 ///
 /// - `x`: `[batch, height, width, channels_in]`,
 ///   `weight`: `[channels_out, channels_in / groups, k, k]`.
-/// - `options`: stride s and padding p as for Burn's own
-///   [`conv2d`](burn::tensor::module::conv2d). There are kernels for square kernels with the same
-///   stride and the same padding, below the kernel's size, in both directions and without dilation; whatever
-///   else is asked for goes to Burn.
-/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`, bf16 where a GPU convolves
-///   under [`autocast`] in bf16.
+/// - `options`: stride s and padding p as for Burn's own [`conv2d`](burn::tensor::module::conv2d).
+///   There are kernels for square windows without dilation, with the same stride and padding in
+///   both directions, and with padding below the window's size. Burn computes everything else.
+/// - returns `[batch, (height + 2p − k) / s + 1, (width + 2p − k) / s + 1, channels_out]`, bf16 on
+///   a GPU under [`autocast`] in bf16.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
     let [_, height, width, channels_in] = x.dims();
     let [channels_out, group_in, kernel, kernel_width] = weight.dims();
@@ -105,8 +103,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
     let square =
         kernel == kernel_width && stride == stride_x && [below, left, right] == [padding; 3];
     let common = options.dilation == [1, 1] && stride > 0 && padding < kernel;
-    // What does not fit together is Burn's to complain about.
-    // GPUs have kernels for one group.
+    // Burn reports arguments that do not fit together. GPUs have kernels for one group.
     let grouped = groups > 1 && !workers::is_cpu(&x.device());
     let sound = groups > 0
         && !grouped
@@ -148,7 +145,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
 }
 
-/// Running statistics, which batch norm normalises with when it is evaluated; without gradient.
+/// Running statistics, for batch norm in evaluation; without gradient.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// `[features]`
@@ -158,7 +155,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Of no batch yet: mean 0, variance 1.
+    /// Initial statistics: mean 0, variance 1.
     pub fn new(features: usize, device: &Device) -> Self {
         Self { mean: Tensor::zeros([features], device), variance: Tensor::ones([features], device) }
     }
@@ -171,7 +168,7 @@ pub struct BatchNormOptions {
     pub epsilon: f64,
     /// The batch's share in new running statistics.
     pub momentum: f64,
-    /// Whether ReLU comes last.
+    /// Whether ReLU follows.
     pub relu: bool,
 }
 
@@ -191,7 +188,7 @@ pub struct BatchNormOutput {
     pub mean: Tensor<1>,
     /// Biased, of the batch, without gradient: `[features]`.
     pub variance: Tensor<1>,
-    /// The running statistics with this batch in them.
+    /// The running statistics, with this batch.
     pub running: Running,
 }
 
@@ -199,14 +196,15 @@ pub struct BatchNormOutput {
 /// then ReLU if wanted: `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own
 /// mean and **biased** variance.
 ///
-/// One pass over memory for the statistics, one for the result, and as many backward; the
-/// intermediate results are never written.
+/// It needs one pass over memory for the statistics and one for the result, and as many backward.
+/// Intermediate results are never written.
 ///
 /// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
-/// - The new running statistics are `(1 − momentum) · running + momentum · batch`, the variance unbiased.
+/// - The new running statistics are `(1 − momentum) · running + momentum · batch`, the variance
+///   unbiased.
 ///
-/// Under [`together`] the batch may be that of all ranks, each of which then has as many images as
-/// the others.
+/// Under [`together`] the batch may be that of all ranks. Each rank then has the same number of
+/// images.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -217,7 +215,7 @@ pub fn batch_norm(
 ) -> BatchNormOutput {
     let BatchNormOptions { epsilon, momentum, relu } = *options;
     let norm = Norm { epsilon, relu, momentum, ranks: ranks::of_batch_norm() };
-    // What the devices of several ranks exchange are Burn's tensors.
+    // The devices of several ranks exchange Burn's tensors.
     let elsewhere = norm.ranks.is_some() && workers::is_gpu(&x.device());
     let images = [&x].into_iter().chain(&residual).all(has_kernels);
     let vectors = [&weight, &bias, &running.mean, &running.variance].into_iter().all(has_kernels);
@@ -282,8 +280,8 @@ fn plain_batch_norm(
 
 /// Batch norm over the images of all ranks, in Burn's operations: output, mean and variance.
 ///
-/// Ranks have equally many values, so the mean is that of their means, and the variance that of
-/// their variances and of the squares by which their means differ from it.
+/// Ranks have equally many values. So the mean is the mean of their means. The variance is the mean
+/// of their variances plus the mean squared deviation of their means.
 fn normalize_together(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -306,12 +304,11 @@ fn normalize_together(
     (output.reshape(shape), mean.squeeze_dim(0), variance.squeeze_dim(0))
 }
 
-/// Batch norm as it is evaluated, with statistics that are constants: `scale · x + shift +
-/// residual` in one pass, then ReLU if wanted. The kernels let no gradient through and leave
-/// tensors that are tracked to Burn.
+/// Batch norm in evaluation, with constant statistics: `scale · x + shift + residual` in one pass,
+/// then ReLU if wanted. The kernels have no gradient. Burn handles tracked tensors.
 ///
-/// - `x` and `residual`: `[batch, height, width, features]`; `scale` γ / √(variance + ε) and `shift`
-///   β − mean · scale: `[features]`.
+/// - `x` and `residual`: `[batch, height, width, features]`; `scale` γ / √(variance + ε) and
+///   `shift` β − mean · scale: `[features]`.
 pub fn scale_shift(
     x: Tensor<4>,
     scale: Tensor<1>,
@@ -351,8 +348,9 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
 /// Max pooling over square windows, padded with −∞.
 ///
 /// - `x`: `[batch, height, width, channels]`; `padding` at most half of `kernel`.
-/// - returns `[batch, (height + 2 padding − kernel) / stride + 1, (width + …) / stride + 1, channels]`; NaN if
-///   there is one in the window. The gradient goes to the first of the largest values.
+/// - returns `[batch, (height + 2 padding − kernel) / stride + 1, (width + …) / stride + 1,
+///   channels]`; NaN if there is one in the window. The gradient goes to the first of the largest
+///   values.
 pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
     let [_, height, width, _] = x.dims();
     let sound = stride > 0 && 2 * padding <= kernel && height.min(width) + 2 * padding >= kernel;
@@ -365,8 +363,8 @@ pub fn max_pool2d(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) ->
     Tensor::from_dispatch(<Dispatch as KernelOps>::kernel_max_pool(x.into_dispatch(), pool))
 }
 
-/// A product by Burn's own operation `f`. Under [`autocast`] a GPU that has bf16 multiplies in it;
-/// weights stay f32, and results and gradients are f32 again.
+/// A product by Burn's own operation `f`. Under [`autocast`] a GPU with bf16 multiplies in bf16.
+/// Weights stay f32. Results and gradients are f32.
 fn elsewhere<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<D>,
@@ -382,12 +380,12 @@ fn elsewhere<const D: usize>(
     f(x.cast(FloatDType::BF16), weight.cast(FloatDType::BF16)).cast(FloatDType::F32)
 }
 
-/// What is bf16 as f32, for Burn's operations to sum up.
+/// Converts bf16 to f32, for sums in Burn's operations.
 fn summable(x: Tensor<4>) -> Tensor<4> {
     if x.dtype() == DType::BF16 { x.cast(FloatDType::F32) } else { x }
 }
 
-/// What was bf16 as that again.
+/// Converts back to bf16, if the input was bf16.
 fn as_before(x: Tensor<4>, dtype: DType) -> Tensor<4> {
     if dtype == DType::BF16 { x.cast(FloatDType::BF16) } else { x }
 }
@@ -407,14 +405,14 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     let device = x.device();
     match x.dtype() {
         DType::F32 => workers::is_cpu(&device) || workers::is_gpu(&device),
-        // What lies between the layers under `autocast`.
+        // The type between the layers under `autocast`.
         DType::BF16 => workers::is_gpu(&device),
         _ => false,
     }
 }
 
-/// The precision of products with `x`: that of [`autocast`] where the device has it. CPUs emulate
-/// what they have not.
+/// The precision of products with `x`: that of [`autocast`], if the device has it. CPUs emulate a
+/// missing precision.
 fn precision_of<const D: usize>(x: &Tensor<D>) -> Precision {
     let device = x.device();
     match precision::current() {

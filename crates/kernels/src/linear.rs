@@ -1,9 +1,9 @@
 //! Products of matrices for linear layers, on slices: inputs are `[rows, features_in]`, weights
 //! `[features_out, features_in]`.
 //!
-//! In all three products the weight, or its gradient, is by far the largest matrix. It is read, or
-//! written, once, block by block, each by one thread; the few rows of the batch are packed before
-//! and shared. Every sum is taken in one order, whatever the number of threads.
+//! In all three products the weight, or its gradient, is by far the largest matrix. It is read or
+//! written once, in blocks, each by one thread. The few rows of the batch are packed first and
+//! shared. Every sum has one order, for any number of threads.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub struct Sizes {
     pub features_out: usize,
 }
 
-/// Rows of the result that one thread computes at a time: at least, and where there are many.
+/// Rows of the result that one thread computes at a time: the least, and the usual number.
 const ROWS: Range<usize> = 2 * BLOCK..8 * BLOCK;
 /// Results that stay in the second-level cache until they are complete.
 const OUTPUTS: usize = 1 << 17;
@@ -31,7 +31,7 @@ const PANEL: usize = 32;
 /// Blocks of units that are summed before the next panel: as much of a panel as stays in the
 /// first-level cache.
 const CHUNK: usize = 8;
-/// Blocks of units that are packed at once. Memory is fastest where it is read in long runs.
+/// Blocks of units that are packed at once. Memory is fastest in long runs.
 const PACKED: usize = 4 * CHUNK;
 
 /// `y = x wᵀ`

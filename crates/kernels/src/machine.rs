@@ -1,4 +1,4 @@
-//! What this machine can do at most: what kernels are measured by.
+//! The limits of this machine, to compare kernels with.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,8 +7,8 @@ use crate::Precision;
 use crate::arithmetic::{Bfloat16, Precision as Format, Single, Vectors, Work};
 use rayon::prelude::*;
 
-/// The most multiplications and additions that all threads reach together, per second: chains of
-/// multiply-adds that touch no memory, with the instructions that the convolutions use.
+/// The most multiplications and additions per second of all threads together. It is measured with
+/// chains of multiply-adds without memory access, with the instructions of the convolutions.
 pub fn peak_flops(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => peak::<Single>(),
@@ -36,7 +36,7 @@ fn highest(mut rate: impl FnMut() -> f64) -> f64 {
     best
 }
 
-/// Enough chains to hide the latency of an instruction; returns what was computed, in operations.
+/// Enough chains to hide the latency of an instruction. Returns the number of operations.
 struct Chains {
     rounds: usize,
 }
@@ -64,8 +64,8 @@ impl<P: Format> Work<P> for Chains {
     }
 }
 
-/// The most bytes that all threads together read and write per second: copies between buffers that
-/// no cache holds. What the processor reads of a line before it writes it is not counted.
+/// The most bytes per second that all threads together read and write, in copies between buffers
+/// larger than any cache. The read of a line before its write is not counted.
 pub fn peak_bandwidth() -> f64 {
     const LEN: usize = 1 << 25;
     const CHUNK: usize = 1 << 16;

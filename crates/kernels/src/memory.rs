@@ -7,9 +7,9 @@ use rayon::prelude::*;
 /// `len` zeros, of which `work` gets one chunk of `chunk` elements after the other, with its
 /// number; the last chunk may be shorter.
 ///
-/// Each thread sets its own chunk to zero just before the work on it, so that no pass over memory
-/// goes into it, and pages are claimed by the thread that uses them. `scratch` makes what one
-/// thread keeps from chunk to chunk.
+/// Each thread zeroes its own chunk just before the work on it. This saves a pass over memory, and
+/// each thread claims the pages that it uses. `scratch` makes the data that a thread keeps between
+/// chunks.
 pub fn build_with<S>(
     len: usize,
     chunk: usize,
@@ -36,7 +36,7 @@ pub fn build(len: usize, chunk: usize, work: impl Fn(usize, &mut [f32]) + Send +
     build_with(len, chunk, || (), |(), i, values| work(i, values))
 }
 
-/// A part of a result that is not zero first, but written from its start to its end.
+/// A part of a result that is written from start to end, without zeroing.
 pub struct Writer<'a> {
     values: &'a mut [MaybeUninit<f32>],
     written: usize,
@@ -81,7 +81,7 @@ impl Writer<'_> {
         second.written += written;
     }
 
-    /// What nobody has written becomes 0.
+    /// Sets the rest to 0.
     fn finish(self) {
         self.values[self.written..].fill(MaybeUninit::new(0.0));
     }

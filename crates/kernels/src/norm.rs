@@ -9,7 +9,7 @@ use crate::memory::{self, Writer};
 use crate::ranks::{Ranks, gather_f64};
 use crate::simd::vectorized;
 
-/// What the forward pass finds out about each channel.
+/// The statistics of each channel from the forward pass.
 #[derive(Debug, Clone)]
 pub struct Statistics {
     pub mean: Vec<f32>,
@@ -17,7 +17,7 @@ pub struct Statistics {
     pub variance: Vec<f32>,
 }
 
-/// What is known of some positions: of each channel the mean and the squares about it.
+/// The statistics of some positions: for each channel the mean and the squares about it.
 struct Moments {
     count: f64,
     mean: Vec<f64>,
@@ -29,7 +29,7 @@ impl Moments {
         Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
     }
 
-    /// Takes more positions in (Chan et al., 1979).
+    /// Adds more positions (Chan et al., 1979).
     fn join(&mut self, count: f64, mean: &[f64], squares: &[f64]) {
         let all = self.count + count;
         for (c, (mean, squares)) in mean.iter().zip(squares).enumerate() {
@@ -52,10 +52,10 @@ impl Moments {
     }
 }
 
-/// Elements of which sums are taken in f32, before f64 takes over; few enough to stay in the
-/// second-level cache, and a fixed number, so that sums do not depend on the number of threads.
+/// Number of elements that are summed in f32 before f64. They fit in the second-level cache. The
+/// number is fixed, so sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
-/// Elements that are worked on at once: some positions, all channels.
+/// Number of elements per task: some positions, all channels.
 const ROW: usize = 256;
 
 /// Positions in a row and in a chunk.
@@ -159,7 +159,7 @@ fn repeat(values: &[f32], times: usize) -> Vec<f32> {
     values.iter().copied().cycle().take(values.len() * times).collect()
 }
 
-/// Unlike `max(0)`, lets NaN through, so that a broken run is seen and not trained on.
+/// Unlike `max(0)`, it keeps NaN, so that a broken run is noticed.
 #[inline(always)]
 fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
@@ -180,13 +180,13 @@ fn scale_rows(
     }
 }
 
-/// What flows back through batch norm, residual and ReLU.
+/// The gradients of batch norm, residual and ReLU.
 #[derive(Debug)]
 pub struct Gradients {
     pub x: Vec<f32>,
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,
-    /// What the ReLU let through; empty unless asked for.
+    /// The gradient after the ReLU. Empty unless requested.
     pub residual: Vec<f32>,
 }
 
@@ -198,19 +198,19 @@ pub struct Saved {
     pub mean: Vec<f32>,
     /// 1 / √(variance + ε)
     pub inverse: Vec<f32>,
-    /// Those whose positions the statistics are of, if there are others.
+    /// The ranks of the statistics, if there are several.
     pub ranks: Option<Arc<dyn Ranks>>,
 }
 
-/// Where the backward pass learns what the ReLU let through.
+/// How the backward pass finds the mask of the ReLU.
 #[derive(Debug, Clone, Copy)]
 pub enum Mask<'a> {
-    /// There was none.
+    /// There was no ReLU.
     Everything,
     /// From the output.
     Output(&'a [f32]),
-    /// From the input and β: without a residual the output is computed again, exactly as it was,
-    /// which is quicker than reading it.
+    /// From the input and β. Without a residual the output is computed again, with the same bits.
+    /// This is faster than reading it.
     Bias(&'a [f32]),
 }
 
@@ -255,7 +255,7 @@ pub fn backward(
     }
 }
 
-/// What the backward pass sums over positions.
+/// The sums of the backward pass over positions.
 struct Sums {
     count: f64,
     /// Σ g

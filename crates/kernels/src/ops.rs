@@ -41,14 +41,14 @@ pub struct Norm {
     pub relu: bool,
     /// The batch's share in the running statistics.
     pub momentum: f64,
-    /// Those whose batches count too.
+    /// The ranks of the batch, if there are several.
     pub ranks: Option<Arc<dyn Ranks>>,
 }
 
 /// Kernels on f32 tensors; images are `[batch, height, width, channels]`.
 ///
-/// On GPUs what lies between the layers has the type that products of a precision read: bf16 under
-/// [`Precision::Bf16`]. Means, variances, gradients of parameters, and vectors are f32 there too.
+/// On GPUs, tensors between the layers have the type of the products: bf16 under
+/// [`Precision::Bf16`]. Means, variances, gradients of parameters, and vectors are f32 there, too.
 #[backend_extension(
     Flex: cfg(feature = "flex"),
     NdArray: cfg(feature = "ndarray"),
@@ -62,8 +62,7 @@ pub trait KernelOps: Backend {
     #[fusion(dtype = spec::product(precision), shape = x)]
     fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
-    /// A convolution's weight as the kernels read it, where that is not as it is kept; without
-    /// gradient.
+    /// A convolution's weight in the kernels' order, if it differs; without gradient.
     #[fusion(dtype = spec::product(precision), shape = weight)]
     fn kernel_filter(weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
@@ -280,7 +279,7 @@ mod spec {
 
     use super::*;
 
-    /// What products of a precision read, and what lies between the layers.
+    /// The type of products, and of tensors between the layers.
     pub fn product(precision: &Precision) -> DType {
         match precision {
             Precision::F32 => DType::F32,
@@ -288,7 +287,7 @@ mod spec {
         }
     }
 
-    /// What is summed up.
+    /// The type of sums.
     pub fn sum(_: DType) -> DType {
         DType::F32
     }

@@ -58,7 +58,7 @@ impl Windows {
         (input, self.height_out() * self.width_out() * self.channels)
     }
 
-    /// What output (i, j) sees of an image, position by position: where each starts.
+    /// The start of each position of an image that output (i, j) sees.
     #[inline(always)]
     fn seen(&self, i: usize, j: usize) -> impl Iterator<Item = usize> {
         let Self { height, width, channels, pool, .. } = *self;
@@ -82,7 +82,7 @@ impl Pool {
     }
 }
 
-/// Whether `x` takes the place of the largest value so far: NaN does, and keeps it.
+/// Whether `x` replaces the largest value so far. NaN does, and then stays.
 #[inline(always)]
 fn beats(x: f32, largest: f32) -> bool {
     x > largest || x.is_nan()
@@ -106,8 +106,8 @@ pub fn max(x: &[f32], w: &Windows) -> Vec<f32> {
     })
 }
 
-/// The gradient of [`max`]: to the first of the largest values of each window, as in PyTorch. Which
-/// one it was is found out again: quicker than reading it.
+/// The gradient of [`max`]: to the first of the largest values of each window, as in PyTorch. The
+/// position is computed again. This is faster than reading it.
 pub fn max_gradient(x: &[f32], dy: &[f32], w: &Windows) -> Vec<f32> {
     let (input, output) = w.sizes();
     memory::build(w.batch * input, input, |n, dx| {

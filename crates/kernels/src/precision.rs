@@ -1,4 +1,4 @@
-//! The precision of products, and the scope that it holds for.
+//! The precision of products, and its scope.
 
 use std::cell::Cell;
 
@@ -8,10 +8,10 @@ pub enum Precision {
     /// 24 bits of precision.
     #[default]
     F32,
-    /// 8 bits: inputs, weights and gradients are rounded when they are multiplied, and only then.
-    /// Up to twice as fast on processors with AVX-512 BF16; on others it is emulated. On a GPU that
-    /// has bf16, images come out of a convolution as bf16 and stay so up to the pooling; on one
-    /// that has not, everything is f32.
+    /// 8 bits of precision. Inputs, weights and gradients are rounded only when they are
+    /// multiplied. Up to twice as fast on processors with AVX-512 BF16. Other processors emulate
+    /// it. On a GPU with bf16, images are bf16 from the first convolution to the pooling. On a GPU
+    /// without it, everything is f32.
     Bf16,
 }
 
@@ -19,8 +19,8 @@ thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 
-/// Runs `f` with convolutions and linear layers of this precision: those that `f` computes on this
-/// thread, and their gradients whenever they are computed.
+/// Runs `f` with this precision for convolutions and linear layers on this thread. It also holds
+/// for their gradients, even if they are computed later.
 ///
 /// ```
 /// use burn::tensor::ops::ConvOptions;

@@ -1,4 +1,4 @@
-//! Memory that threads work in, and keep for the next kernel.
+//! Working memory of threads, kept for the next kernel.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -9,15 +9,15 @@ use bytemuck::Pod;
 use crate::arithmetic::{Units, zeroed};
 
 thread_local! {
-    /// What this thread does not use at the moment.
+    /// The free buffers of this thread.
     static KEPT: RefCell<Vec<Units<u32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Buffers that a thread keeps: about as many as a kernel uses at once.
 const BUFFERS: usize = 8;
 
-/// Some units of 4 bytes, given back to the thread in the end. To have them new from the allocator
-/// each time, and zero, would take as long as a small kernel.
+/// A buffer of 4-byte units. It returns to the thread at the end. New zeroed memory from the
+/// allocator would take as long as a small kernel.
 #[derive(Debug)]
 pub struct Scratch<U> {
     buffer: Units<u32>,
@@ -30,7 +30,7 @@ impl<U: Pod> Scratch<U> {
     pub fn new(len: usize) -> Self {
         const { assert!(size_of::<U>() == size_of::<u32>()) };
         let kept = KEPT.with_borrow_mut(|kept| {
-            // The smallest that will do, else the one that needs to grow least.
+            // The smallest sufficient buffer, or else the largest.
             let fits = |buffer: &Units<u32>| (buffer.len() < len, buffer.len().abs_diff(len));
             let best = (0..kept.len()).min_by_key(|i| fits(&kept[*i]));
             best.map(|best| kept.swap_remove(best))
@@ -67,7 +67,7 @@ impl<U: Pod> DerefMut for Scratch<U> {
 impl<U> Drop for Scratch<U> {
     fn drop(&mut self) {
         let buffer = std::mem::replace(&mut self.buffer, zeroed(0));
-        // A thread that ends has nothing to keep it for.
+        // An ending thread does not keep it.
         let _ = KEPT.try_with(|kept| {
             let mut kept = kept.borrow_mut();
             if kept.len() < BUFFERS {

@@ -1,4 +1,4 @@
-//! Weights that several batches go through before one backward pass.
+//! Weights that several batches use before one backward pass.
 
 use std::cell::Cell;
 
@@ -10,21 +10,20 @@ thread_local! {
     static SHARED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a forward pass in which several batches go through the same weights, two views say: on a
-/// GPU their second gradients are then added to the first by the kernels that compute them, and not
-/// by Burn in a pass of its own. Gradients are the same.
+/// Runs a forward pass in which several batches use the same weights, for example two views. On a
+/// GPU, the kernels then add the second gradient to the first. Otherwise, Burn adds them in a
+/// separate pass. Gradients are the same.
 ///
-/// What `f` computes on this thread **has to be differentiated**, or the graph may keep it until
-/// the weights are differentiated by something else.
+/// The results of `f` on this thread **must be differentiated**. Otherwise the graph may keep them
+/// until the weights are differentiated elsewhere.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use selfsame_kernels::{linear, sharing_weights};
 ///
-/// let device = Device::flex().autodiff();
-/// let w = Tensor::<2>::ones([2, 2], &device).require_grad();
-/// let view = || Tensor::<2>::ones([3, 2], &device);
-/// let loss = sharing_weights(|| linear(view(), w.clone(), None) + linear(view(), w.clone(), None));
+/// let device = Device::flex().autodiff(); let w = Tensor::<2>::ones([2, 2],
+/// &device).require_grad(); let view = || Tensor::<2>::ones([3, 2], &device); let loss =
+/// sharing_weights(|| linear(view(), w.clone(), None) + linear(view(), w.clone(), None));
 /// assert_eq!(w.grad(&loss.sum().backward()).unwrap().sum().into_scalar::<f32>(), 24.0);
 /// ```
 pub fn sharing_weights<R>(f: impl FnOnce() -> R) -> R {
@@ -38,12 +37,11 @@ pub fn sharing_weights<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// A parameter's place in the graph, by which a backward step finds the sum of the gradients that
-/// it has so far.
+/// A parameter's node in the graph. With it, a backward step finds the sum of its gradients so far.
 ///
-/// Burn's interface finds a gradient by its tensor alone. A tensor in a step's state counts as one
-/// that somebody still needs, so a graph that nobody differentiates would never be forgotten: hence
-/// only within [`sharing_weights`].
+/// Burn finds a gradient only by its tensor. A tensor in a step's state counts as needed. So a
+/// graph without a backward pass would never be freed. This is why it is only used within
+/// [`sharing_weights`].
 #[derive(Debug, Clone)]
 pub struct Parameter<B: Backend>(Option<FloatTensor<Autodiff<B>>>);
 
@@ -52,7 +50,7 @@ impl<B: Backend> Parameter<B> {
         Self(SHARED.get().then(|| tensor.clone()))
     }
 
-    /// The sum of the gradients so far, taken out: what is registered next is not added to it.
+    /// Takes the sum of the gradients so far. The next registered gradient is not added to it.
     pub fn take(&self, gradients: &mut Gradients) -> Option<FloatTensor<B>> {
         self.0.as_ref()?.grad_remove(gradients)
     }

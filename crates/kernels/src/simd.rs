@@ -1,4 +1,4 @@
-//! Loops compiled for the processor they run on.
+//! Loops compiled for the current processor.
 
 use std::sync::LazyLock;
 
@@ -39,7 +39,7 @@ fn narrowed(widest: Arch, limit: Limit) -> Arch {
     }
 }
 
-/// The processor's vector instructions, found out once.
+/// The processor's vector instructions, detected once.
 pub fn arch() -> Arch {
     *ARCH
 }
@@ -49,15 +49,14 @@ pub fn allows_bf16() -> bool {
     *LIMIT == Limit::None
 }
 
-/// Runs `f` compiled for the widest vectors this processor has. What `f` calls is only compiled so
-/// when it is `#[inline(always)]`.
+/// Runs `f` compiled for the widest vectors this processor has. Functions that `f` calls must be
+/// `#[inline(always)]` to get the same.
 pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     ARCH.dispatch(f)
 }
 
-/// Memory that will be read soon, fetched into the caches bit by bit while something else is
-/// computed: what computes between two reads of new memory would otherwise wait for all of it at
-/// once.
+/// Fetches memory into the caches in small parts, during other work, before it is read. Otherwise
+/// the next work would wait for all of it at once.
 #[derive(Debug)]
 pub struct Ahead<'a> {
     values: &'a [f32],

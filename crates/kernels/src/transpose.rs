@@ -1,8 +1,8 @@
-//! Squares of values, turned in registers.
+//! Transposes squares of values in registers.
 
 use crate::arithmetic::BLOCK;
 
-/// Rows become columns. In place, since squares that go in and out by value are copied in memory.
+/// Rows become columns. It works in place, because squares passed by value are copied in memory.
 #[inline(always)]
 pub fn transpose<T: Copy>(square: &mut [[T; BLOCK]; BLOCK]) {
     swap::<T, 8>(square);

@@ -1,4 +1,4 @@
-//! Runs work on the threads that compute.
+//! Runs work on the compute threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,13 @@ use rayon::prelude::*;
 use crate::precision::{autocast, current};
 use crate::ranks::{current_ranks, together};
 
-/// Runs `f` on one of the threads that compute, when `device` is a CPU device with kernels here;
-/// anywhere else it just runs it.
+/// Runs `f` on a compute thread, if `device` is a CPU device with our kernels. Otherwise just runs
+/// it.
 ///
-/// A kernel called from another thread must wake a computing one and then sleep until it is done. A
-/// training step calls hundreds of them, some shorter than that takes: run as a whole in here,
-/// steps of small networks are up to a third faster. An [`autocast`] and a [`together`] reach
-/// inside. `f` should compute, not wait: its thread is missing elsewhere meanwhile.
+/// A kernel called from another thread must wake a compute thread and then sleep until it is done.
+/// A training step calls hundreds of kernels, and some are shorter than this wait. Steps of small
+/// networks are up to a third faster if they run in here as a whole. [`autocast`] and [`together`]
+/// also hold inside. `f` should compute, not wait: it occupies a compute thread.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -38,10 +38,10 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
 }
 
 /// Runs `f` on every item, on all threads at once when `device` is a CPU device with kernels here;
-/// on any other device one after the other, in their order, since its queue is what runs them.
+/// on any other device one after the other, in order, because its queue runs them.
 ///
-/// For updates of parameters: a network has a hundred tensors, most of them far too small for all
-/// threads, and one after the other they would mostly wait for each other.
+/// It is for updates of parameters. A network has a hundred tensors. Most are far too small for all
+/// threads. One after the other, threads would mostly wait.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -65,19 +65,19 @@ pub fn for_each_tensor<T: Send, R: Send>(
     items.into_par_iter().with_max_len(1).map(|item| autocast(precision, || f(item))).collect()
 }
 
-/// How long a thread looks for work before it may fall asleep: longer than what one thread alone
-/// does between two kernels.
+/// The time that a thread looks for work before it may sleep. It is longer than the serial work
+/// between two kernels.
 const PATIENCE: Duration = Duration::from_micros(500);
 
-/// Pauses between two looks, so that looking does not slow down the one who works.
+/// Pauses between two looks, so that looking does not slow down the working thread.
 const SPINS: usize = 200;
 
 /// Keeps the other threads from falling asleep between kernels, until it is dropped.
 ///
-/// A kernel that finds the other threads asleep waits for the system to wake them, which takes as
-/// long as a short kernel. They look for work instead, and let any other thread of the system go
-/// first. One that finds nothing for [`PATIENCE`] gives up: it may have begun to look in the midst
-/// of a job that the one who keeps it awake is waiting for.
+/// If the other threads sleep, a kernel waits until the system wakes them. This takes as long as a
+/// short kernel. So they look for work, and let all other threads of the system go first. A thread
+/// without work for [`PATIENCE`] gives up. It may have begun to look in the middle of a job that
+/// the main thread waits for.
 struct Awake(Arc<AtomicBool>);
 
 impl Awake {
@@ -109,7 +109,7 @@ impl Drop for Awake {
     }
 }
 
-/// Whether this is a CPU with kernels here.
+/// Whether this is a CPU with our kernels.
 pub fn is_cpu(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(feature = "flex")]
@@ -120,7 +120,7 @@ pub fn is_cpu(device: &Device) -> bool {
     }
 }
 
-/// Whether this is a GPU with kernels here.
+/// Whether this is a GPU with our kernels.
 pub fn is_gpu(device: &Device) -> bool {
     match device.clone().inner().as_dispatch() {
         #[cfg(any(feature = "cuda", feature = "wgpu"))]

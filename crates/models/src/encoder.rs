@@ -1,11 +1,11 @@
-//! What all backbones have in common.
+//! The trait of all backbones.
 
 use burn::tensor::Tensor;
 
 /// A backbone: images in, one feature vector per image out.
 ///
-/// This is what stays after pretraining; projector and predictor are thrown away
-/// (Grill et al., 2020, section 3.1). Evaluation sees nothing of a method but this.
+/// Pretraining keeps only the backbone. Projector and predictor are dropped (Grill et al., 2020,
+/// section 3.1). Evaluation sees only the backbone of a method.
 pub trait Encoder: 'static {
     /// `images`: `[batch, channels, height, width]` → features `[batch, feature_dim]`.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;

@@ -1,19 +1,19 @@
-//! What can be wrong with a model or its weights.
+//! Errors of models and their weights.
 
 use std::path::PathBuf;
 
-/// What can be wrong with a model's configuration or its weight file.
+/// An error in a model's configuration or its weight file.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// A configuration that describes no network.
+    /// The configuration is invalid.
     #[error("{field}: {reason}")]
     Config {
         /// The setting at fault.
         field: &'static str,
-        /// What is wrong with it and what is allowed.
+        /// The problem, and the allowed values.
         reason: String,
     },
-    /// The operating system refused to read the file.
+    /// The operating system cannot read the file.
     #[error("cannot read {path}: {source}")]
     Read {
         /// The file.
@@ -21,7 +21,7 @@ pub enum ModelError {
         /// The cause.
         source: std::io::Error,
     },
-    /// Larger than any weight file we are willing to hold in memory.
+    /// The file is larger than the limit for weight files.
     #[error("{path} is {bytes} bytes, more than the limit of {limit} for a weight file")]
     TooLarge {
         /// The file.
@@ -31,10 +31,10 @@ pub enum ModelError {
         /// The limit.
         limit: u64,
     },
-    /// Not a safetensors file, or a damaged one.
+    /// The file is no safetensors file, or is damaged.
     #[error("not a valid safetensors file: {0}")]
     Format(String),
-    /// A tensor of a type this loader does not convert.
+    /// The loader cannot convert the type of a tensor.
     #[error("tensor {name} has type {dtype}; only F32 weights are read")]
     DType {
         /// The tensor's name.
@@ -56,7 +56,7 @@ pub enum ModelError {
         /// The first difference in words.
         first: String,
     },
-    /// A device could not hand its data back.
+    /// A device could not return its data.
     #[error("cannot read a tensor from the device: {0}")]
     Device(String),
 }

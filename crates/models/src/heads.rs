@@ -14,13 +14,13 @@ use crate::layers::{BatchNorm, Linear};
 pub struct MlpConfig {
     /// Widths from input to output, at least two.
     pub dims: Vec<usize>,
-    /// Whether the hidden linear layers have a bias (batch norm follows and makes it idle).
+    /// Whether the hidden linear layers have a bias. Batch norm after them cancels it.
     pub hidden_bias: bool,
     /// Whether the last linear layer has one.
     pub output_bias: bool,
-    /// Batch norm before each hidden ReLU; without it, ReLU alone.
+    /// Batch norm before each hidden ReLU. Without it, ReLU alone.
     pub hidden_norm: bool,
-    /// Batch norm after the last layer, with γ = 1 and β = 0 for good.
+    /// Batch norm after the last layer, with fixed γ = 1 and β = 0.
     pub output_norm: bool,
 }
 
@@ -48,13 +48,13 @@ impl MlpConfig {
     }
 
     /// SimSiam's projector (Chen & He, 2021, section 3): three layers of one width without bias,
-    /// each with batch norm, the last one too and without an affine map there.
+    /// each with batch norm. The last batch norm has no affine map.
     pub fn simsiam(input: usize, width: usize) -> Self {
         Self { output_norm: true, ..Self::without_bias(input, &[width; 3]) }
     }
 
-    /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck, whose output has a bias and
-    /// no norm.
+    /// SimSiam's predictor (Chen & He, 2021, section 3): a bottleneck. Its output has a bias and no
+    /// norm.
     pub fn simsiam_predictor(width: usize, bottleneck: usize) -> Self {
         Self { output_bias: true, ..Self::without_bias(width, &[bottleneck, width]) }
     }
@@ -69,7 +69,7 @@ impl MlpConfig {
     /// Builds the head.
     ///
     /// # Errors
-    /// Fewer than two widths, or a width of zero.
+    /// There are fewer than two widths, or a width is zero.
     pub fn init(&self, init: &mut WeightInit) -> Result<Mlp, ModelError> {
         if self.dims.len() < 2 || self.dims.contains(&0) {
             return Err(ModelError::Config {
@@ -109,9 +109,9 @@ pub struct Mlp {
 pub struct MlpLayer {
     /// The product.
     pub linear: Linear,
-    /// Between the two.
+    /// The batch norm, before ReLU.
     pub norm: Option<BatchNorm>,
-    /// After all but the last layer.
+    /// Whether ReLU follows: after all but the last layer.
     relu: bool,
 }
 

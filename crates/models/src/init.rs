@@ -1,9 +1,9 @@
-//! Initial weights that depend on a seed and on nothing else.
+//! Initial weights that depend only on a seed.
 //!
-//! Burn draws initial weights from the backend's global generator, lazily, so they depend on
-//! the backend and on the order in which layers are first used. Here they come from ChaCha8 on
-//! the CPU in the order in which a model is built: the same seed gives the same bits on every
-//! device, which is what makes runs comparable across backends.
+//! Burn draws initial weights lazily from the backend's global generator. So they depend on the
+//! backend and on the order of first use. Here they come from ChaCha8 on the CPU, in the order of
+//! construction. The same seed gives the same bits on every device, so runs are comparable across
+//! backends.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,15 +19,15 @@ pub struct WeightInit {
 }
 
 impl WeightInit {
-    /// The stream `stream` of `seed`; different streams (encoder, projector, …) are independent,
-    /// so that a change of one part leaves the others' weights alone.
+    /// The stream `stream` of `seed`. Different streams (encoder, projector, …) are independent. So
+    /// a change of one part does not change the weights of the others.
     pub fn new(seed: u64, stream: u64, device: &Device) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
         Self { rng, device: device.clone() }
     }
 
-    /// The device that parameters are created on.
+    /// The device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -45,8 +45,8 @@ impl WeightInit {
         })
     }
 
-    /// `U(−1/√fan_in, 1/√fan_in)`: PyTorch's default for the weight and the bias of a linear
-    /// layer, which every published recipe here was run with.
+    /// `U(−1/√fan_in, 1/√fan_in)`: PyTorch's default for the weight and the bias of a linear layer.
+    /// All published recipes here use it.
     pub fn uniform_fan_in<const D: usize>(
         &mut self,
         shape: [usize; D],

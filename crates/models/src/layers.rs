@@ -1,9 +1,9 @@
-//! The layers that the encoders and heads are made of.
+//! The layers of encoders and heads.
 //!
 //! They are Burn's operations under PyTorch's parameter names and layouts (`weight`, `bias`,
-//! `running_mean`, `running_var`; a linear weight is `[out, in]`), so that weight files need no
-//! translation, and with PyTorch's batch-norm arithmetic. Between layers, images are
-//! `[batch, height, width, channels]`, as the kernels want them.
+//! `running_mean`, `running_var`; a linear weight is `[out, in]`), so weight files need no
+//! translation. Batch norm has PyTorch's arithmetic. Between layers, images are `[batch, height,
+//! width, channels]`, the layout of the kernels.
 
 use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::tensor::Tensor;
@@ -14,7 +14,7 @@ use selfsame_kernels::{
 
 use crate::init::WeightInit;
 
-/// A square 2-D convolution without bias, as every convolution of a ResNet is.
+/// A square 2-D convolution without bias, as in a ResNet.
 #[derive(Module, Debug)]
 pub struct Conv2d {
     /// `[channels_out, channels_in, kernel, kernel]`
@@ -71,9 +71,9 @@ impl Linear {
 /// normalised with its **biased** variance, the running variance averages the **unbiased** one
 /// (Burn's own layer averages the biased one, 1.6 % apart at a batch of 64 vectors).
 ///
-/// It follows Burn's rule for modes: on an autodiff device it trains, that is, it uses the batch's
-/// statistics and updates the running ones, whether or not its parameters require gradients (a
-/// BYOL target is in train mode too); on a plain device it uses the running statistics.
+/// It follows Burn's rule for modes. On an autodiff device it trains: it uses the statistics of the
+/// batch and updates the running ones, even if its parameters need no gradients (a BYOL target is
+/// in train mode, too). On a plain device it uses the running statistics.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// γ, `[features]`
@@ -102,7 +102,7 @@ impl BatchNorm {
         }
     }
 
-    /// γ = 1 and β = 0 that do not train: standardisation and nothing else.
+    /// Fixed γ = 1 and β = 0: only standardisation.
     pub fn without_affine(features: usize, init: &WeightInit) -> Self {
         let fixed = |value| init.constant(features, value).set_require_grad(false);
         Self { weight: fixed(1.0), bias: fixed(0.0), ..Self::new(features, 1.0, init) }
@@ -117,7 +117,7 @@ impl BatchNorm {
         self.forward_images(images).permute([0, 3, 1, 2]).reshape(shape)
     }
 
-    /// Images, `[batch, height, width, features]`, by the kernels where there are any.
+    /// For images, `[batch, height, width, features]`. Uses the kernels if the device has them.
     pub fn forward_images(&self, x: Tensor<4>) -> Tensor<4> {
         if !x.device().is_autodiff() {
             return self.evaluate(x, None, false);
@@ -125,8 +125,8 @@ impl BatchNorm {
         self.train(x, None, false)
     }
 
-    /// Batch norm, then the residual if there is one, then ReLU, fused where there are kernels for
-    /// it: `relu(norm(x) + residual)`, all `[batch, height, width, features]`.
+    /// Batch norm, then the residual if there is one, then ReLU. They are fused if there are
+    /// kernels: `relu(norm(x) + residual)`, all `[batch, height, width, features]`.
     pub fn forward_relu(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
         if !x.device().is_autodiff() {
             return self.evaluate(x, residual, true);
@@ -134,7 +134,7 @@ impl BatchNorm {
         self.train(x, residual, true)
     }
 
-    /// [`forward_relu`](Self::forward_relu) of vectors, `[batch, features]`.
+    /// [`forward_relu`](Self::forward_relu) for vectors, `[batch, features]`.
     pub fn forward_vectors_relu(&self, x: Tensor<2>) -> Tensor<2> {
         let [batch, features] = x.dims();
         self.forward_relu(x.reshape([batch, 1, 1, features]), None).reshape([batch, features])
@@ -148,7 +148,7 @@ impl BatchNorm {
         scale_shift(x, scale, shift, residual, relu)
     }
 
-    /// With the batch's statistics, which are taken into the running ones.
+    /// With the statistics of the batch. They also update the running ones.
     fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, relu: bool) -> Tensor<4> {
         let running =
             Running { mean: self.running_mean.value(), variance: self.running_var.value() };
@@ -162,9 +162,9 @@ impl BatchNorm {
     }
 }
 
-/// Puts a value in the place of the state's. [`RunningState::update`] would keep it back until the
-/// next one, and divide it by the number of threads that have one: a launch on a GPU, for each
-/// state of each layer.
+/// Replaces the value of the state. [`RunningState::update`] would delay it until the next update,
+/// and divide it by the number of threads with a value. This costs a launch on a GPU for each state
+/// of each layer.
 fn set(state: &RunningState<Tensor<1>>, value: Tensor<1>) {
     state.clone().map(&mut Replace(value));
 }
@@ -216,7 +216,7 @@ mod tests {
         let expected = (1.0 - 0.3) / (1.6f32 + 1e-5).sqrt();
         let got = before.try_to_vec::<f32>().unwrap()[0];
         assert!((got - expected).abs() < 1e-5, "{got} against {expected}");
-        // Later training must not reach into the snapshot.
+        // Later training must not change the snapshot.
         norm.forward(input(&device));
         assert_eq!(snapshot.forward(x).into_data(), before);
     }

@@ -1,9 +1,8 @@
 //! ResNet encoders, projector and predictor heads for Burn.
 //!
-//! Everything here is a plain Burn [`Module`](burn::module::Module). Parameters carry
-//! torchvision's names and layouts, so weight files move between the two without renaming
-//! ([`weights`]). Initial weights come from a generator of our own and are the same bits on
-//! every backend ([`init`]).
+//! Everything here is a plain Burn [`Module`](burn::module::Module). Parameters carry torchvision's
+//! names and layouts, so weight files move between the two without renaming ([`weights`]). Initial
+//! weights come from our own generator. They have the same bits on every backend ([`init`]).
 
 mod encoder;
 mod error;

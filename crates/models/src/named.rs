@@ -3,16 +3,16 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// Sees every float tensor of a module, parameters and running statistics alike.
+/// Visits every float tensor of a module: parameters and running statistics.
 pub trait NamedVisitor {
-    /// `name` is the path through the module, which for our encoders is torchvision's name
+    /// `name` is the path through the module. For our encoders it is torchvision's name
     /// (`layer1.0.conv1.weight`).
     fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>);
 }
 
 /// Replaces float tensors of a module.
 pub trait NamedMapper {
-    /// The tensor to put in the place of `param`; `name` as in [`NamedVisitor::visit`].
+    /// The tensor that replaces `param`. `name` as in [`NamedVisitor::visit`].
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
 }
 
@@ -21,7 +21,7 @@ pub fn visit_named<M: Module>(module: &M, visitor: &mut impl NamedVisitor) {
     module.visit(&mut Walk { path: Path::default(), visitor });
 }
 
-/// Puts all float tensors through `mapper`, in the order of the module's fields.
+/// Maps all float tensors with `mapper`, in the order of the module's fields.
 pub fn map_named<M: Module>(module: M, mapper: &mut impl NamedMapper) -> M {
     module.map(&mut Walk { path: Path::default(), visitor: mapper })
 }
@@ -31,7 +31,7 @@ struct Walk<'a, V> {
     visitor: &'a mut V,
 }
 
-/// Where a walk stands, with the variant names of enums left out: a block is `layer1.0`, not
+/// The current path of a walk, without variant names of enums: a block is `layer1.0`, not
 /// `layer1.0.Basic`.
 #[derive(Default)]
 struct Path(Vec<String>);

@@ -10,7 +10,7 @@ use crate::init::WeightInit;
 use crate::layers::{BatchNorm, Conv2d};
 use crate::{Encoder, ModelError};
 
-/// How many blocks of which kind (He et al., 2016, table 1).
+/// The number and kind of blocks (He et al., 2016, table 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -39,7 +39,7 @@ impl Architecture {
     }
 }
 
-/// What stands before the residual stages.
+/// The layers before the residual stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
@@ -56,9 +56,9 @@ pub enum Stem {
 pub struct ResNetConfig {
     /// Depth and kind of blocks.
     pub architecture: Architecture,
-    /// What stands before the residual stages.
+    /// The layers before the residual stages.
     pub stem: Stem,
-    /// Channels of the first stage: 64 in the paper; 8 or 16 make an encoder for CPUs.
+    /// Channels of the first stage: 64 in the paper; 8 or 16 for CPUs.
     pub base_width: usize,
     /// Start every residual block as the identity by setting the γ of its last batch norm to 0
     /// (Goyal et al., 2017, section 5.1), as the original Barlow Twins code does.
@@ -66,7 +66,7 @@ pub struct ResNetConfig {
 }
 
 impl ResNetConfig {
-    /// The width limit: a base width beyond this describes tens of billions of parameters.
+    /// The largest base width. A larger one would have tens of billions of parameters.
     const MAX_BASE_WIDTH: usize = 4096;
 
     /// The length of the feature vector: `8 · base_width`, times 4 for bottlenecks.
@@ -77,7 +77,7 @@ impl ResNetConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// A base width of 0 or above 4096.
+    /// The base width is 0 or above 4096.
     pub fn validate(&self) -> Result<(), ModelError> {
         if !(1..=Self::MAX_BASE_WIDTH).contains(&self.base_width) {
             return Err(ModelError::Config {
@@ -145,7 +145,7 @@ impl ResNetConfig {
                 downsample: downsample(init),
             })
         } else {
-            // The stride sits on the 3×3 convolution, as in torchvision ("ResNet v1.5").
+            // The stride is on the 3×3 convolution, as in torchvision ("ResNet v1.5").
             Block::Bottleneck(Bottleneck {
                 conv1: Conv2d::new([from, base], 1, 1, 0, init),
                 bn1: BatchNorm::new(base, 1.0, init),
@@ -176,7 +176,7 @@ pub struct ResNet {
 
 impl Encoder for ResNet {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        // The channels of a pixel next to each other, from here to the pooling.
+        // From here to the pooling, the channels of a pixel are next to each other.
         let images = images.permute([0, 2, 3, 1]);
         let mut x = self.bn1.forward_relu(self.conv1.forward(images), None);
         if self.pool_stem {
@@ -211,7 +211,7 @@ impl Block {
     }
 }
 
-/// The shortcut: a strided 1×1 convolution and batch norm where the shape changes.
+/// The shortcut: a strided 1×1 convolution and batch norm, if the shape changes.
 type Downsample = Option<(Conv2d, BatchNorm)>;
 
 fn shortcut(downsample: &Downsample, x: Tensor<4>) -> Tensor<4> {

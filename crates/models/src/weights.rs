@@ -1,8 +1,8 @@
-//! Weights in and out of any module, as named arrays and as safetensors files.
+//! Reads and writes the weights of any module, as named arrays and as safetensors files.
 //!
-//! Names are paths through the module (`layer1.0.conv1.weight`), which for our encoders are
-//! torchvision's names; shapes and layouts are PyTorch's. A file is outside input: everything
-//! about it is checked before a module sees it.
+//! Names are paths through the module (`layer1.0.conv1.weight`). For our encoders they are
+//! torchvision's names. Shapes and layouts are PyTorch's. A file is untrusted: everything in it is
+//! checked before a module gets it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -16,8 +16,8 @@ use crate::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 
 /// Weight files beyond this are refused: ten times an f32 ViT-H.
 const MAX_FILE_BYTES: u64 = 32 << 30;
-/// The metadata key under which a file says what it holds, as a JSON text. One key only, since
-/// the format does not fix the order of several and equal weights shall give equal bytes.
+/// The metadata key for a JSON text about the content. There is only one key, because the format
+/// does not fix the order of several, and equal weights must give equal bytes.
 const METADATA_KEY: &str = "selfsame";
 
 /// A dense f32 array in row-major order.
@@ -32,10 +32,10 @@ pub struct Array {
 /// Arrays by name, in the order of their names.
 pub type StateDict = BTreeMap<String, Array>;
 
-/// Bytes by name that travel with arrays in a safetensors file, as its u8 vectors.
+/// Bytes by name. In a safetensors file they are u8 vectors next to the arrays.
 pub type Attachments = BTreeMap<String, Vec<u8>>;
 
-/// What a safetensors file holds.
+/// The content of a safetensors file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Contents {
     /// Its f32 tensors.
@@ -49,14 +49,14 @@ pub struct Contents {
 /// Every parameter and running statistic of a module by its path, converted to f32.
 ///
 /// # Errors
-/// A tensor that the device cannot hand back as f32.
+/// The device cannot return a tensor as f32.
 pub fn state_dict<M: Module>(module: &M) -> Result<StateDict, ModelError> {
     let mut visitor = Collector { found: Ok(StateDict::new()) };
     visit_named(module, &mut visitor);
     visitor.found
 }
 
-/// Puts the arrays into a module of the same architecture; devices and gradient settings stay.
+/// Puts the arrays into a module of the same architecture. Devices and gradient settings stay.
 ///
 /// # Errors
 /// [`ModelError::Mismatch`] when names or shapes differ in any way; then no weight is changed.
@@ -75,30 +75,29 @@ pub fn load_state_dict<M: Module>(module: M, dict: &StateDict) -> Result<M, Mode
     Ok(map_named(module, &mut Loader { dict }))
 }
 
-/// Some name of `dict` that `module` has no parameter for.
+/// A name of `dict` without a parameter in `module`.
 fn first_unseen<M: Module>(module: &M, dict: &StateDict) -> String {
     let own = state_dict(module).unwrap_or_default();
     dict.keys().find(|name| !own.contains_key(*name)).cloned().unwrap_or_default()
 }
 
-/// The arrays without torchvision's classifier (`fc.weight`, `fc.bias`), which an encoder of ours
-/// does not have.
+/// The arrays without torchvision's classifier (`fc.weight`, `fc.bias`). Our encoders have none.
 pub fn without_classifier(mut dict: StateDict) -> StateDict {
     dict.retain(|name, _| !name.starts_with("fc."));
     dict
 }
 
-/// The bytes of a safetensors file that holds the arrays.
+/// The bytes of a safetensors file with the arrays.
 ///
-/// `metadata` is a JSON text that says what they are; [`read_safetensors`] gives it back.
+/// `metadata` is a JSON text about them. [`read_safetensors`] returns it.
 ///
 /// # Errors
-/// An array whose shape and length disagree.
+/// The shape and the length of an array disagree.
 pub fn to_safetensors(dict: &StateDict, metadata: &str) -> Result<Vec<u8>, ModelError> {
     to_safetensors_with(dict, &Attachments::new(), metadata)
 }
 
-/// [`to_safetensors`] with bytes beside the arrays; no name may be among both.
+/// [`to_safetensors`] with bytes next to the arrays. A name must not be in both.
 ///
 /// # Errors
 /// As there.
@@ -126,12 +125,11 @@ pub fn to_safetensors_with(
     safetensors::serialize(views, Some(metadata)).map_err(|e| ModelError::Format(e.to_string()))
 }
 
-/// Arrays, attachments and our metadata text, if there is one, from the bytes of a safetensors
-/// file.
+/// Reads arrays, attachments and our metadata text (if any) from the bytes of a safetensors file.
 ///
 /// # Errors
-/// A damaged file, or a tensor that is neither f32 nor a vector of bytes. PyTorch's integer batch
-/// counters (`num_batches_tracked`) are skipped: they weigh nothing here.
+/// The file is damaged, or a tensor is neither f32 nor a vector of bytes. PyTorch's integer batch
+/// counters (`num_batches_tracked`) are skipped: they have no use here.
 pub fn contents(bytes: &[u8]) -> Result<Contents, ModelError> {
     let format = |e: safetensors::SafeTensorError| ModelError::Format(e.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
@@ -164,7 +162,7 @@ pub fn contents(bytes: &[u8]) -> Result<Contents, ModelError> {
 /// The arrays and our metadata text of a safetensors file.
 ///
 /// # Errors
-/// As [`contents`], and a file that cannot be read or is larger than 32 GiB.
+/// As [`contents`]; or the file cannot be read or is larger than 32 GiB.
 pub fn read_safetensors(path: &Path) -> Result<(StateDict, Option<String>), ModelError> {
     let contents = contents(&read_bytes(path)?)?;
     Ok((contents.arrays, contents.metadata))
@@ -173,7 +171,7 @@ pub fn read_safetensors(path: &Path) -> Result<(StateDict, Option<String>), Mode
 /// The bytes of a weight file.
 ///
 /// # Errors
-/// A file that cannot be read or is larger than 32 GiB.
+/// The file cannot be read or is larger than 32 GiB.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
     let bytes = std::fs::metadata(path).map_err(read)?.len();

@@ -15,7 +15,7 @@ pub const BUILT_IN: &str = "fashion-mini";
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fashion-mini");
 
-/// Opens images; the built-in set is unpacked first where that has not been done.
+/// Opens images. Unpacks the built-in set first, if necessary.
 pub(crate) fn open(source: &Source, opening: impl Into<Opening>) -> anyhow::Result<Splits> {
     if let Source::Named(name) = source {
         unpack(name)?;
@@ -23,11 +23,11 @@ pub(crate) fn open(source: &Source, opening: impl Into<Opening>) -> anyhow::Resu
     Ok(selfsame_data::open(source, &datasets(), opening)?)
 }
 
-/// Puts the files of a built-in set where data sets are, if they are not there. Does nothing for
+/// Unpacks a built-in set into the folder of data sets, if its files are missing. Does nothing for
 /// other names.
 ///
 /// # Errors
-/// A folder that cannot be written to.
+/// The folder cannot be written to.
 pub fn unpack_built_in(name: &str) -> Result<()> {
     Ok(unpack(name)?)
 }
@@ -45,7 +45,7 @@ fn unpack(name: &str) -> anyhow::Result<()> {
     })
 }
 
-/// All of it or nothing, whoever else does the same.
+/// Writes the complete set or nothing, even if another process does the same.
 fn unpack_to(root: &Path) -> std::io::Result<()> {
     let place = root.join(BUILT_IN);
     if place.is_dir() {
@@ -56,14 +56,14 @@ fn unpack_to(root: &Path) -> std::io::Result<()> {
     for file in FILES.files() {
         fs::write(folder.path().join(file.path()), file.contents())?;
     }
-    // Readable by others, as everything here.
+    // Other users can read it, like everything here.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     }
     match fs::rename(folder.path(), &place) {
-        // Another process was quicker.
+        // Another process was faster.
         Err(_) if place.is_dir() => Ok(()),
         renamed => renamed,
     }
@@ -82,7 +82,7 @@ mod tests {
         let data = selfsame_data::open(&source, &root, Opening::default()).unwrap();
         let test = data.test.as_ref().unwrap();
         assert_eq!((data.train.len(), test.len()), (8000, 2000));
-        // What somebody has changed is left alone.
+        // A changed file stays as it is.
         fs::remove_file(root.join(BUILT_IN).join("LICENSE")).unwrap();
         unpack_to(&root).unwrap();
         assert!(!root.join(BUILT_IN).join("LICENSE").exists());

@@ -1,4 +1,4 @@
-//! What can go wrong, by what whoever asked can do about it.
+//! Errors, sorted by what the caller can do about them.
 
 use std::fmt;
 use std::io::ErrorKind as IoErrorKind;
@@ -7,27 +7,26 @@ use selfsame_data::DataError;
 use selfsame_models::ModelError;
 use selfsame_trainers::TrainError;
 
-/// What came of work that may fail.
+/// The result of work that may fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be done, with what led to it as its
-/// [`source`](std::error::Error::source).
+/// An error. Its cause is its [`source`](std::error::Error::source).
 pub struct Error(anyhow::Error);
 
-/// What whoever asked can do about an [`Error`].
+/// What the caller can do about an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// It can never work as it was asked for: ask for something else.
+    /// The request can never work. Ask for something else.
     Request,
-    /// The run was asked to end and has saved everything: go on with it when you like.
+    /// The run was asked to end and has saved everything. Resume it at any time.
     Interrupted,
-    /// It failed: remove the cause, and ask again.
+    /// The work failed. Remove the cause, and ask again.
     Failed,
 }
 
 impl Error {
-    /// What kind of error it is.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         if self.0.is::<Interrupted>() {
             ErrorKind::Interrupted
@@ -59,12 +58,12 @@ impl std::error::Error for Error {
 
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
-        // One that came out of this crate and went in again is still the same.
+        // An error of this crate that passes through it again stays the same.
         error.downcast::<Self>().unwrap_or_else(Self)
     }
 }
 
-/// A request that can never work, whatever the files hold.
+/// A request that can never work, with any content of the files.
 #[derive(Debug)]
 pub(crate) struct Usage(pub String);
 
@@ -95,13 +94,13 @@ impl std::error::Error for Interrupted {}
 
 fn can_never_work(error: &anyhow::Error) -> bool {
     let asked_wrongly = error.chain().any(is_request);
-    // What fails in the middle of training worked when it was asked for.
+    // A failure in the middle of training is no wrong request.
     let in_training = error.chain().any(|cause| cause.is::<TrainError>());
     asked_wrongly && !in_training
 }
 
-/// Whether something else has to be asked for: what was named is not there, or is not what is
-/// taken. Files that are damaged or still to be downloaded are not of that kind.
+/// Whether the request is wrong: the named thing is missing, or of the wrong kind. A damaged file,
+/// or one that must still be downloaded, is no wrong request.
 fn is_request(cause: &(dyn std::error::Error + 'static)) -> bool {
     let not_there = |error: &std::io::Error| {
         matches!(error.kind(), IoErrorKind::NotFound | IoErrorKind::NotADirectory)

@@ -15,28 +15,28 @@ use crate::places::datasets;
 use crate::settings::{Pack, RunConfig};
 use crate::words::{count, shown};
 
-/// Images above this are taken to be photographs: larger views, blur, the ImageNet stem.
+/// Images above this size count as photographs: larger views, blur, the ImageNet stem.
 const SMALL_SIDE: u32 = 64;
 /// Side of a view of photographs.
 const PHOTO_SIDE: u32 = 96;
-/// Decoded images of fewer bytes stay in memory, and need no pack.
+/// Decoded images below this many bytes stay in memory and need no pack.
 const MEMORY: u64 = 4 << 30;
-/// A larger pack is only made when somebody asks for it.
+/// A larger pack is only made on request.
 const LARGEST_PACK: u64 = 64 << 30;
-/// Views are never made smaller than this on their own account: a few strange images would decide
-/// for all.
+/// The automatic view size is never below this. Otherwise, a few strange images would decide for
+/// all.
 const LEAST_SIDE: u32 = 16;
-/// Images whose size is looked at to choose that of the views.
+/// Number of images whose size is read to choose the view size.
 const SIDES: usize = 64;
-/// Images that are looked at to say how large all will be.
+/// Number of images that are read to estimate the size of all.
 const SAMPLE: usize = 32;
 
-/// Opens the data of a run: the part of the set that the settings choose, packed where that pays.
-/// What the settings leave to the data is decided: view size, stem, blur, statistics.
+/// Opens the data of a run: the images that the settings choose, packed if this is worthwhile. Sets
+/// what the settings leave open: view size, stem, blur, statistics.
 pub fn open(config: &mut RunConfig, voice: &Voice) -> anyhow::Result<Splits> {
     let settings = config.data.clone();
     let mut splits = built_in::open(&settings.source(), settings.links())?;
-    // Held out first, so that what is held out does not depend on how much is trained on.
+    // Hold out first. So the held-out images do not depend on the number of training images.
     if let Some(share) = settings.validation {
         splits = splits.hold_out(share, settings.split_seed)?;
     }
@@ -65,8 +65,8 @@ pub fn open(config: &mut RunConfig, voice: &Voice) -> anyhow::Result<Splits> {
     Ok(splits)
 }
 
-/// Tells what of a set is not used, and why; the first few of the images that were left out.
-/// `all_in`: the file that lists all of them.
+/// Reports the unused parts of a set with the reasons, and the first few skipped images. `all_in`:
+/// the file that lists all of them.
 pub fn tell_left_out(data: &Splits, all_in: Option<&Path>, voice: &Voice) {
     const NAMED: usize = 5;
     for line in data.layout.remarks() {
@@ -89,12 +89,12 @@ fn too_few(images: usize) -> String {
     format!("{}, but training needs at least 2; add images", count(images, "training image"))
 }
 
-/// The same without the images that cannot be read, which are listed. Of large sets every image is
-/// decoded to know.
+/// The same data without unreadable images. It lists these. In large sets, every image is decoded
+/// to find them.
 pub fn readable(splits: Splits, voice: &Voice) -> anyhow::Result<Splits> {
     let tally = Mutex::new(voice.tally(Unit::Items));
     let splits = splits.without_unreadable(&|done, total| {
-        // Another thread shows the next number.
+        // If the lock is taken, another thread shows the next number.
         if let Ok(mut tally) = tally.try_lock() {
             tally.show("reading every image once", done as u64, Some(total as u64));
         }
@@ -111,15 +111,15 @@ pub struct Sides {
     pub median: u32,
     /// The largest, in pixels.
     pub largest: u32,
-    /// Images looked at.
+    /// Number of images whose size was read.
     pub seen: usize,
 }
 
 impl Sides {
-    /// Of training images spread evenly over the set.
+    /// The sides of some training images, spread evenly over the set.
     ///
     /// # Errors
-    /// None of the images can be read; the error names some, with the reasons.
+    /// No image can be read. The error names some of them, with the reasons.
     pub fn of(data: &Splits) -> anyhow::Result<Self> {
         let images = &*data.train;
         let side = |index: usize| images.image(index).ok().map(|i| i.width().min(i.height()));
@@ -139,7 +139,7 @@ impl Sides {
         Ok(Self { smallest, median: sides[sides.len() / 2], largest, seen: sides.len() })
     }
 
-    /// The side of a view of such images.
+    /// The view size for such images.
     pub fn view(&self) -> u32 {
         if self.median <= SMALL_SIDE { self.median.max(LEAST_SIDE) } else { PHOTO_SIDE }
     }
@@ -159,11 +159,11 @@ impl Sides {
     }
 }
 
-/// A batch that the training images can fill, `together` of them being divided among as many ranks.
-/// Says so where the default does not fit.
+/// Sets a batch size that the training images can fill. `together` ranks share the batch. Reports
+/// it if the default does not fit.
 ///
 /// # Errors
-/// A batch that was asked for and is too large, or too few images for any.
+/// The batch size was asked for and is too large, or there are too few images for any.
 pub fn settle_batch(
     config: &mut RunConfig,
     data: &Splits,
@@ -197,7 +197,7 @@ pub fn settle_batch(
     Ok(Some(format!("batches of {largest} instead of {wanted}, because {there}")))
 }
 
-/// Decides what the settings leave to the size of the images: view size, stem, blur.
+/// Sets what depends on the size of the images: view size, stem, blur.
 pub fn settle_views(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()> {
     let size = match config.views.size {
         Some(size) => size,
@@ -210,7 +210,7 @@ pub fn settle_views(config: &mut RunConfig, data: &Splits) -> anyhow::Result<()>
     Ok(())
 }
 
-/// A set with its decoded images in a pack, if that is wanted and pays.
+/// The set with its decoded images in a pack, if this is wanted and worthwhile.
 fn packed(
     set: Arc<dyn ImageDataset>,
     pack: Pack,
@@ -236,7 +236,7 @@ fn packed(
             return Ok(set);
         }
     }
-    // Last, since it asks for every file's size and time.
+    // This comes last, because it reads the size and time of every file.
     if set.content_key().is_none() {
         if pack == Pack::On {
             voice.note(format_args!("{what}: already in memory, so a pack would save nothing"));
@@ -258,7 +258,7 @@ struct DecodedBytes {
     packed: u64,
 }
 
-/// About how large all images are when decoded, from some of them.
+/// The estimated size of all decoded images, from some of them.
 fn decoded_bytes(set: &dyn ImageDataset, side: u32) -> DecodedBytes {
     let step = set.len().div_ceil(SAMPLE).max(1);
     let (mut seen, mut whole, mut packed) = (0u64, 0f64, 0f64);

@@ -1,7 +1,7 @@
 //! Self-supervised pretraining of image encoders, from settings to report.
 //!
-//! A [`Run`] trains an encoder on images without their labels, judges it beside what it has to
-//! beat, and leaves a folder with weights, figures and a page:
+//! A [`Run`] trains an encoder on images without their labels, evaluates it next to baselines, and
+//! writes a folder with weights, figures and a page:
 //!
 //! ```no_run
 //! let run = selfsame::Run::byol().images("my-photos").out("runs/photos").start()?;
@@ -10,10 +10,10 @@
 //! ```
 //!
 //! [`evaluate`] scores the frozen features of a run in depth, [`embed`] and [`search`] use them,
-//! [`compare`] and [`ablate`] make many runs and say what they show together. The program
-//! `selfsame` (crate `selfsame-cli`) is a command line for what stands here.
+//! [`compare`] and [`ablate`] make many runs and draw conclusions from them. The program `selfsame`
+//! (crate `selfsame-cli`) is a command line for this crate.
 //!
-//! Nothing is printed: whoever wants to show progress gives an [`Observer`].
+//! This crate prints nothing. An [`Observer`] receives the progress.
 
 mod built_in;
 mod device;
@@ -57,7 +57,7 @@ pub use search::{EmbedOptions, Embedded, Found, Neighbour, Part, SearchOptions, 
 pub use sheet::{SheetOptions, ViewRecipe, view_sheet};
 pub use study::{AblateOptions, CompareOptions, Jobs, Studied, StudyOptions, ablate, compare};
 
-/// What the other packages of this repository share with this one. No promise is made.
+/// Internals that the other packages of this repository use. They may change at any time.
 #[doc(hidden)]
 pub mod workshop {
     pub use crate::device::threads;

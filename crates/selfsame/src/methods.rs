@@ -6,17 +6,17 @@ use selfsame_trainers::Method;
 
 use crate::settings::MethodConfig;
 
-/// Something to do with the method that the settings name.
+/// A task for the method in the settings.
 pub trait MethodTask {
-    /// What comes of it.
+    /// The result of the task.
     type Output;
 
-    /// Does it.
+    /// Runs the task.
     fn run<M: Method>(self, method: M) -> anyhow::Result<Self::Output>;
 }
 
-/// Builds the method around `encoder` with its initial weights on `device`, an autodiff device, and
-/// hands it over.
+/// Builds the method around `encoder` with its initial weights, and passes it to the task. `device`
+/// must be an autodiff device.
 pub fn with_method<T: MethodTask>(
     settings: &MethodConfig,
     encoder: &ResNetConfig,

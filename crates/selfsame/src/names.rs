@@ -2,22 +2,22 @@
 
 use strsim::osa_distance;
 
-/// Without what does not matter: capitals, and whether words are joined by `-`, by `_` or not at
-/// all.
+/// The name without what does not matter: capitals, and whether words are joined by `-`, by `_` or
+/// not at all.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| !"-_ ".contains(*c)).flat_map(char::to_lowercase).collect()
 }
 
-/// The one of `known` that `name` means for certain: itself, or written in another way.
+/// The entry of `known` that equals `name`, perhaps in another spelling.
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let exact = known.clone().into_iter().find(|other| *other == name);
     exact.or_else(|| known.into_iter().find(|other| plain(other) == plain(name)))
 }
 
-/// The one of `known` that `name` may have been meant for.
+/// The entry of `known` that is nearest to `name`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = plain(name);
-    // A typing error or two; of a short name not so many that it would be another one.
+    // One or two typing errors. Fewer for a short name.
     let most = (name.chars().count() / 3).clamp(1, 3);
     let distances = known.into_iter().map(|other| (osa_distance(&plain(other), &name), other));
     let (distance, other) = distances.min_by_key(|(distance, _)| *distance)?;

@@ -1,4 +1,4 @@
-//! What work tells whoever started it: lines for a person, progress, the steps of a run.
+//! What work reports to its caller: lines for a person, progress, the steps of a run.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use selfsame_trainers::StepReport;
 
 use crate::error::Error;
 
-/// Hears what happens. Nothing is printed by this crate; a program shows of it what it likes.
+/// Receives events. This crate prints nothing. A program decides what to show.
 ///
 /// Closures are observers: `|event: &Event<'_>| …`. Events come from several threads.
 pub trait Observer: Send + Sync {
-    /// Called at once, in the middle of the work: a slow observer slows it.
+    /// Called for every event, in the middle of the work. A slow observer slows the work.
     fn observe(&self, event: &Event<'_>);
 }
 
@@ -21,65 +21,64 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// Something that has happened.
+/// An event.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A line that a person may want to read.
     Note(&'a str),
-    /// A line about something that is not as it should be. The work goes on.
+    /// A line about a problem. The work goes on.
     Warning(&'a str),
-    /// A part of some long work is done.
+    /// A part of long work is done.
     Progress(Progress<'a>),
-    /// The work of that name is no longer under way.
+    /// The work of this name has ended.
     ProgressEnded(&'a str),
     /// An optimiser step is done.
     Step(Step<'a>),
-    /// Steps have come to an end, for now or for good.
+    /// The steps have stopped, for now or for good.
     StepsEnded,
     /// The encoder was scored between two epochs.
     Evaluated(Evaluated),
-    /// A rank of this process is lost, and the others wait for it for ever. Nothing is left to do
-    /// but to end the process.
+    /// A rank of this process is lost, and the others wait for it for ever. The process must end.
     Lost(&'a Error),
 }
 
 /// How much of some work is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {
-    /// What is being done. Works of different names may overlap.
+    /// The name of the work. Works of different names may overlap.
     pub name: &'a str,
     /// What is counted.
     pub unit: Unit,
-    /// So many are done.
+    /// How many are done.
     pub done: u64,
-    /// Of so many, where that is known.
+    /// How many there are, if known.
     pub total: Option<u64>,
-    /// It is mostly done before anybody wonders: worth a word only after some seconds.
+    /// The work is usually short. Show it only after some seconds.
     pub brief: bool,
 }
 
 /// What [`Progress`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Of a file.
+    /// Bytes of a file.
     Bytes,
     /// Images, files, parts of a report.
     Items,
 }
 
-/// An optimiser step, and how the run stands after it.
+/// An optimiser step, and the state of the run after it.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
-    /// What the trainer says of it.
+    /// The trainer's report of the step.
     pub report: &'a StepReport,
-    /// Of the whole run.
+    /// Steps of the whole run.
     pub steps: u64,
-    /// The epoch that it belongs to, counted from 1.
+    /// The epoch of the step, counted from 1.
     pub epoch: u64,
-    /// Since this process began to train, without evaluations and checkpoints.
+    /// The speed since this process began to train, without evaluations and checkpoints.
     pub images_per_second: f64,
-    /// Until the last step, at the pace until now.
+    /// The time to the last step, at the pace so far.
     pub seconds_left: f64,
     /// The newest k-NN accuracy, a fraction of 1.
     pub knn_top1: Option<f64>,
@@ -90,7 +89,7 @@ pub struct Step<'a> {
 pub struct Evaluated {
     /// Epochs so far; 3.5 in the middle of the fourth.
     pub epoch: f64,
-    /// A fraction of 1; none where there are no labels to test with.
+    /// A fraction of 1; `None` without test labels.
     pub knn_top1: Option<f64>,
     /// Mean standard deviation of the normalised features, times √dim: 0 collapsed, 1 spread.
     pub feature_std: f64,
@@ -98,59 +97,59 @@ pub struct Evaluated {
     pub effective_rank: f64,
 }
 
-/// An observer that several parts of the work share.
+/// A shared observer, for several parts of the work.
 #[derive(Clone)]
 pub struct Voice(Arc<dyn Observer>);
 
 impl Voice {
-    /// Of that observer.
+    /// A voice for this observer.
     pub fn new(observer: Arc<dyn Observer>) -> Self {
         Self(observer)
     }
 
-    /// Nobody listens.
+    /// A voice without an observer.
     #[cfg(test)]
     pub fn silent() -> Self {
         Self::new(Arc::new(|_: &Event<'_>| ()))
     }
 
-    /// Tells of anything.
+    /// Reports an event.
     pub fn tell(&self, event: &Event<'_>) {
         self.0.observe(event);
     }
 
-    /// Tells a line.
+    /// Reports a line.
     pub fn note(&self, line: impl Display) {
         self.tell(&Event::Note(&line.to_string()));
     }
 
-    /// Tells a warning.
+    /// Reports a warning.
     pub fn warn(&self, line: impl Display) {
         self.tell(&Event::Warning(&line.to_string()));
     }
 
-    /// Counts some work.
+    /// Counts work.
     pub fn tally(&self, unit: Unit) -> Tally {
         Tally { voice: self.clone(), unit, brief: false, name: None }
     }
 
-    /// Of work that mostly takes less than some seconds.
+    /// Counts work that usually takes less than some seconds.
     pub fn brief_tally(&self, unit: Unit) -> Tally {
         Tally { voice: self.clone(), unit, brief: true, name: None }
     }
 }
 
-/// Counts some work, one thing after another.
+/// Counts work, one thing after another.
 pub struct Tally {
     voice: Voice,
     unit: Unit,
     brief: bool,
-    /// Of the thing that is under way.
+    /// The name of the thing in progress.
     name: Option<String>,
 }
 
 impl Tally {
-    /// `done` of `total`, where that is known, of the thing called `name`.
+    /// Shows `done` of `total` (if known) for the thing called `name`.
     pub fn show(&mut self, name: &str, done: u64, total: Option<u64>) {
         if self.name.as_deref() != Some(name) {
             self.finish();

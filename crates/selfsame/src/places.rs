@@ -1,12 +1,12 @@
-//! Where things are: the data sets, the runs, and the checkout, if this is one.
+//! The places of data sets, runs, and the checkout, if there is one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// A file that every checkout of this repository has, and hardly any other folder.
+/// A file that identifies a checkout of this repository.
 const MARK: &str = "datasets/fashion-mini.toml";
 
-/// The root of the checkout that Cargo runs us in, or that lies around the working folder.
+/// The root of the checkout: that of Cargo, or one around the working folder.
 pub(crate) fn checkout() -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let here = std::env::current_dir().ok();
@@ -17,8 +17,8 @@ fn marked(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().find(|above| above.join(MARK).is_file()).map(Path::to_owned)
 }
 
-/// The folder of the data sets: `SELFSAME_DATA`; or `datasets/` of the checkout; or the user's data
-/// folder, as the XDG base directory specification has it; or `datasets/` where we are.
+/// The folder of data sets: `SELFSAME_DATA`, or `datasets/` of the checkout, or the user's data
+/// folder (XDG base directory specification), or `datasets/` in the working folder.
 pub fn datasets() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name);
     datasets_of(variable, checkout())
@@ -31,13 +31,13 @@ fn datasets_of(variable: impl Fn(&str) -> Option<OsString>, checkout: Option<Pat
     if let Some(root) = checkout {
         return root.join("datasets");
     }
-    // The specification has relative paths ignored.
+    // The specification says to ignore relative paths.
     let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
     data.map_or_else(|| "datasets".into(), |data| data.join("selfsame").join("datasets"))
 }
 
-/// The folder of the runs that were not told where to go.
+/// The folder of runs without `--out`.
 pub(crate) fn runs() -> PathBuf {
     "runs".into()
 }

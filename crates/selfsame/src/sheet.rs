@@ -1,4 +1,4 @@
-//! A sheet of random views, for the eye.
+//! A sheet of random views.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -17,24 +17,24 @@ use crate::built_in;
 use crate::error::{Result, usage};
 use crate::settings::images_at;
 
-/// Whose views, of which images.
+/// The settings of a sheet.
 #[derive(Debug, Clone)]
 pub struct SheetOptions {
     /// A folder of images.
     pub images: Option<PathBuf>,
-    /// A data set instead.
+    /// A data set, in place of a folder.
     pub dataset: Option<String>,
-    /// Where to: a name that ends in `.png`, or in `.html` for a page.
+    /// The file to write: `.png` for an image, `.html` for a page.
     pub out: PathBuf,
-    /// Whose views.
+    /// The view recipe.
     pub recipe: ViewRecipe,
-    /// Side of a view in pixels; DINO's are 224 and 96.
+    /// Side of a view in pixels. DINO always has 224 and 96.
     pub size: u32,
-    /// Images, spread over the folder.
+    /// Number of images, spread over the folder.
     pub count: usize,
-    /// Draws of all views of each image.
+    /// Number of draws of the views of each image.
     pub draws: usize,
-    /// Seed of the draws.
+    /// Seed of the random draws.
     pub seed: u64,
 }
 
@@ -56,11 +56,11 @@ pub enum ViewRecipe {
 }
 
 impl ViewRecipe {
-    /// All of them.
+    /// All recipes.
     pub const ALL: [Self; 6] =
         [Self::Byol, Self::Cifar, Self::SimClr, Self::MocoV3, Self::VicReg, Self::Dino];
 
-    /// As on a command line.
+    /// The name on a command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Byol => "byol",
@@ -73,15 +73,15 @@ impl ViewRecipe {
     }
 }
 
-/// Draws a sheet of views, and returns what was drawn for each view, a line each.
+/// Draws a sheet of views. Returns the parameters of each view, one per line.
 ///
 /// # Errors
-/// Images that cannot be read, a sheet that nobody could look at, a file that cannot be written.
+/// An image cannot be read, the sheet has too many views, or the file cannot be written.
 pub fn view_sheet(options: &SheetOptions) -> Result<Vec<String>> {
     Ok(run(options)?)
 }
 
-/// An image with its views, each with what was drawn for it.
+/// An image with its views, each with its parameters.
 struct Row {
     original: RgbImage,
     views: Vec<(RgbImage, ViewParams)>,
@@ -89,7 +89,7 @@ struct Row {
 
 /// Pixels between tiles.
 const GAP: u32 = 6;
-/// More tiles than this make no sheet that anybody looks at.
+/// The most tiles on a sheet.
 const MAX_TILES: usize = 2000;
 
 fn run(args: &SheetOptions) -> anyhow::Result<Vec<String>> {
@@ -136,7 +136,7 @@ fn run(args: &SheetOptions) -> anyhow::Result<Vec<String>> {
 }
 
 fn configs(args: &SheetOptions) -> anyhow::Result<Vec<ViewConfig>> {
-    // In [0, 1], since nobody wants to look at normalised pixels.
+    // Pixels in [0, 1]: normalised pixels are no picture.
     let (mean, std) = ([0.0; 3], [1.0; 3]);
     let pair = match args.recipe {
         ViewRecipe::Byol => ViewPair::byol,
@@ -174,7 +174,7 @@ fn row(
     Ok(Row { original: resize(image, width, height, FilterType::CatmullRom), views })
 }
 
-/// The originals in a column, their views beside them.
+/// The originals are in a column, with their views beside them.
 fn sheet(rows: &[Row]) -> RgbImage {
     let first = rows.iter().map(|row| row.original.width()).max().unwrap_or(0);
     let others = rows.iter().map(|row| row.views.iter().map(|(v, _)| v.width() + GAP).sum::<u32>());
@@ -200,7 +200,7 @@ fn png(image: &RgbImage) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A page by itself, with what was drawn under each view.
+/// A complete page, with the parameters under each view.
 fn page(args: &SheetOptions, rows: &[Row]) -> anyhow::Result<String> {
     let title = format!("Views: {}, seed {}", args.recipe.name(), args.seed);
     let mut page = format!(

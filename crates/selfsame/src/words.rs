@@ -1,8 +1,8 @@
-//! Small things about words in messages.
+//! Helpers for words in messages.
 
 use std::path::Path;
 
-/// `1 image`, `2 images`: `noun` is the word for one, whose plural takes an `s`.
+/// `1 image`, `2 images`: `noun` is the singular. The plural adds an `s`.
 pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     match n.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {noun}"),
@@ -10,13 +10,13 @@ pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     }
 }
 
-/// The reasons of an error, from what was tried to what went wrong; none is said twice, though the
-/// texts of many errors hold those of their causes.
+/// The chain of an error, from the task to the cause. No text is repeated, although many errors
+/// contain the text of their causes.
 pub fn reasons(error: &anyhow::Error) -> String {
     causes(error.as_ref())
 }
 
-/// The same of any error.
+/// The same for any error.
 pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said = String::new();
     let chain = std::iter::successors(Some(error), |error| error.source());
@@ -29,7 +29,7 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     said
 }
 
-/// A path on one line, whatever its name holds: it steers no terminal.
+/// A path on one line, without control characters.
 pub fn shown(path: &Path) -> String {
     let text = path.display().to_string();
     match text.contains(char::is_control) {
@@ -41,7 +41,7 @@ pub fn shown(path: &Path) -> String {
     }
 }
 
-/// A path as a shell wants it in a command that is to be pasted.
+/// A path quoted for a shell, so that a command can be pasted.
 pub fn pasted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,:@%".contains(c);

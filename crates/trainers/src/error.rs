@@ -1,39 +1,39 @@
-//! What can go wrong in training.
+//! Errors in training.
 
 use std::path::PathBuf;
 
 use selfsame_models::ModelError;
 
-/// What can go wrong in training.
+/// Errors in training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A setting that makes no sense, alone or with another.
+    /// A setting is invalid, alone or with another one.
     #[error("{field}: {reason}")]
     Config {
         /// The setting at fault.
         field: &'static str,
-        /// What is wrong with it and what is allowed.
+        /// The problem, and the allowed values.
         reason: String,
     },
-    /// The model or its weights.
+    /// An error of the model or its weights.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The source of batches failed.
     #[error("the data source failed: {0}")]
     Source(Box<dyn std::error::Error + Send + Sync>),
-    /// Whatever the caller's hook reported.
+    /// A hook of the caller failed.
     #[error(transparent)]
     Hook(Box<dyn std::error::Error + Send + Sync>),
-    /// Another of the ranks that train together cannot go on.
+    /// Another rank cannot go on.
     #[error("rank {rank} stopped with an error and has reported it")]
     OtherRank {
-        /// Which one.
+        /// The number of the rank.
         rank: usize,
     },
-    /// The loss is NaN or infinite; parameters and optimiser have not been changed by this step,
-    /// running statistics have seen its batch. Unless [`reads`](crate::Hooks::reads) put off
-    /// reading it: the trainer has then done more steps than `step`, on weights that are of no use
-    /// any more.
+    /// The loss is NaN or infinite. This step has not changed parameters or optimiser, but the
+    /// running statistics include its batch. There is one exception: [`reads`](crate::Hooks::reads)
+    /// delayed the reading. Then the trainer has done more steps than `step`, and its weights are
+    /// useless.
     #[error(
         "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
     )]
@@ -43,7 +43,7 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// A gradient is NaN or infinite; everything else is as for [`NotFinite`](Self::NotFinite).
+    /// A gradient is NaN or infinite. The rest is as for [`NotFinite`](Self::NotFinite).
     #[error(
         "the gradient of {parameter} is {value} at step {step} (the loss is {loss}); lower the learning rate, lengthen the warm-up, or look for broken images"
     )]
@@ -52,31 +52,28 @@ pub enum TrainError {
         step: u64,
         /// The first parameter with such a gradient, by its path.
         parameter: String,
-        /// What was found in it; on a GPU, or where reading was put off, its sum.
+        /// The value in it. On a GPU, or if reading was delayed, its sum.
         value: f32,
         /// The loss.
         loss: f32,
     },
-    /// A labelled batch that cannot be trained on.
+    /// A labelled batch is invalid.
     #[error("batch: {0}")]
     Batch(String),
-    /// A class out of range.
-    #[error(
-        "a label is {label}, but labels go from 0 to one less than {classes}, the number of \
-         classes"
-    )]
+    /// A label is out of range.
+    #[error("the label {label} is out of range: there are {classes} classes, numbered from 0")]
     Label {
         /// The label.
         label: u32,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
-    /// A checkpoint is not as it was written.
+    /// A checkpoint is damaged.
     #[error("checkpoint {path} is damaged: {reason}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
     /// A checkpoint could not be written or read.
@@ -84,7 +81,7 @@ pub enum TrainError {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
 }

@@ -1,15 +1,14 @@
-//! The figures of steps on their way from the device.
+//! The figures of steps, on their way from the device.
 //!
-//! A GPU computes behind the program, which hands it the next operations meanwhile. To read a value
-//! is to wait until it has caught up, and then it has nothing to do until it is handed something:
-//! the fewer reads, the better.
+//! A GPU works behind the program: the program queues operations in advance. A read waits until the
+//! queue is empty. Then the GPU is idle until it gets new work. So fewer reads are better.
 
 use burn::tensor::Tensor;
 
 use crate::{StepReport, TrainError};
 
-/// The figures of one step, `[1]` each: for every micro-batch its loss, the spread of its embedding
-/// and its terms.
+/// The figures of one step, `[1]` each. For every micro-batch: its loss, the spread of its
+/// embedding, and its terms.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     scalars: Vec<Tensor<1>>,
@@ -17,8 +16,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Takes in a micro-batch. Its loss and terms are divided by the number of micro-batches
-    /// already.
+    /// Adds a micro-batch. Its loss and terms are already divided by the number of micro-batches.
     pub fn add(
         &mut self,
         loss: Tensor<1>,
@@ -36,25 +34,25 @@ impl Figures {
     /// Reads them now.
     ///
     /// # Errors
-    /// A loss that is not finite.
+    /// A loss is not finite.
     pub fn read(self, report: &mut StepReport) -> Result<(), TrainError> {
         fill(report, &read(self.scalars), &self.terms)
     }
 }
 
-/// A step whose figures are still on the device, where its update was made without looking at them.
+/// A step with its figures still on the device. Its update did not wait for them.
 #[derive(Debug)]
 pub(crate) struct Unread {
     report: StepReport,
     terms: Vec<&'static str>,
-    /// Those that had a gradient.
+    /// The parameters with a gradient.
     parameters: Vec<String>,
     /// Figures, then a value of each gradient.
     values: Tensor<1>,
 }
 
 impl Unread {
-    /// `gradients`: a value for each of the parameters, `[n]`, that is finite if its gradient is.
+    /// `gradients`: a value for each parameter, `[n]`. It is finite if the gradient is finite.
     pub fn new(
         report: StepReport,
         figures: Figures,
@@ -65,8 +63,8 @@ impl Unread {
         Self { report, terms, parameters, values: Tensor::cat(scalars, 0) }
     }
 
-    /// Reads several steps at once, in their order: their reports up to the first loss or gradient
-    /// that is not finite, and that.
+    /// Reads several steps at once, in order. Returns their reports up to the first loss or
+    /// gradient that is not finite, and this error.
     pub fn read_all(steps: Vec<Self>) -> (Vec<StepReport>, Result<(), TrainError>) {
         let mut reports = Vec::new();
         if steps.is_empty() {
@@ -99,7 +97,7 @@ impl Unread {
     }
 }
 
-/// Means over the micro-batches, but for the spread, which is that of the last.
+/// Means over the micro-batches. The spread is that of the last micro-batch.
 fn fill(report: &mut StepReport, values: &[f32], terms: &[&'static str]) -> Result<(), TrainError> {
     let micro_batches = values.chunks(2 + terms.len());
     let count = micro_batches.len() as f32;

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use selfsame_kernels::{AnyTensor, not_finite, not_finite_values};
 use selfsame_models::named::{NamedVisitor, visit_named};
 
-/// The first parameter whose gradient has NaN or an infinity in it, with what [`not_finite`] found
-/// there.
+/// The first parameter with NaN or infinity in its gradient, with the value that [`not_finite`]
+/// found.
 pub(crate) fn first_not_finite<M: Module>(
     module: &M,
     gradients: &GradientsParams,
@@ -18,8 +18,8 @@ pub(crate) fn first_not_finite<M: Module>(
     Some((names.swap_remove(index), value))
 }
 
-/// A value for each parameter that has a gradient, `[n]`, left on the device: what
-/// [`not_finite_values`] found there.
+/// A value for each parameter with a gradient, `[n]`, from [`not_finite_values`]. It stays on the
+/// device.
 pub(crate) fn gradient_values<M: Module>(
     module: &M,
     gradients: &GradientsParams,

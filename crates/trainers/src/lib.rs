@@ -1,18 +1,16 @@
 //! Self-supervised training in Burn.
 //!
-//! A [`Method`] turns two views into a loss and gets a say after each optimiser step. BYOL
+//! A [`Method`] turns two views into a loss and is called after each optimiser step. BYOL
 //! ([`Byol`]), Barlow Twins ([`BarlowTwins`]), SimSiam ([`SimSiam`]), VICReg ([`VicReg`]), W-MSE
 //! ([`WMse`]), DINO ([`Dino`]), LeJEPA ([`LeJepa`]) and the contrastive baselines SimCLR
-//! ([`SimClr`]) and MoCo v3 ([`MocoV3`]) stand in a file each that reads like the paper. A
-//! [`Trainer`] owns a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts
-//! optimiser steps; a [`Checkpoint`] keeps all of it in one file, [`Checkpoints`] those of a run.
-//! Batches come through the [`ViewSource`] trait, so this crate knows nothing of data sets.
-//! [`SupervisedTrainer`] trains a [`Classifier`] on labels: fine-tuning, and the supervised
-//! baseline.
+//! ([`SimClr`]) and MoCo v3 ([`MocoV3`]) have one file each, close to the paper. A [`Trainer`] owns
+//! a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts optimiser steps; a
+//! [`Checkpoint`] keeps all of it in one file, [`Checkpoints`] those of a run. Batches come through
+//! the [`ViewSource`] trait, so this crate knows nothing of data sets. [`SupervisedTrainer`] trains
+//! a [`Classifier`] on labels: fine-tuning, and the supervised baseline.
 //!
-//! Under [`together`](selfsame_kernels::together) a [`Trainer`] is one of several ranks, each with
-//! its part of every batch, which end with the weights that one process with whole batches would
-//! have had.
+//! Under [`together`](selfsame_kernels::together) a [`Trainer`] is one of several ranks. Each rank
+//! has a part of every batch. They end with the same weights as one process with whole batches.
 
 mod check;
 mod checkpoints;

@@ -1,8 +1,7 @@
-//! What ranks that train together exchange besides batch norm's statistics.
+//! The exchange between ranks, besides the statistics of batch norm.
 //!
-//! Every rank computes the loss of the whole batch and differentiates it by its own images alone;
-//! the sums of these gradients over ranks are then the gradients that one process with the whole
-//! batch would have.
+//! Every rank computes the loss of the whole batch and differentiates it by its own images only.
+//! The sums of these gradients over ranks are the gradients of one process with the whole batch.
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -12,10 +11,10 @@ use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
 
-/// Everyone's rows, `[batch, dim]` → `[ranks · batch, dim]`, in the order that one process has
-/// them: images are dealt out in turn. Gradients flow to this rank's own.
+/// The rows of all ranks, `[batch, dim]` → `[ranks · batch, dim]`, in the order of one process:
+/// images are dealt out in turn. Gradients flow to this rank's rows.
 ///
-/// Barlow Twins' cross-correlation and every other loss over the batch must be of the whole of it.
+/// Barlow Twins' cross-correlation, like every other loss over the batch, needs the whole batch.
 pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
     let Some(Together { ranks, .. }) = current_ranks() else { return x };
     let [batch, dim] = x.dims();
@@ -29,7 +28,7 @@ pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
     Tensor::cat(rows.collect(), 1).reshape([batch * count, dim])
 }
 
-/// [`gather_rows`] of what belongs to both views.
+/// [`gather_rows`] for both views.
 pub(crate) fn gather_both((a, b): (Tensor<2>, Tensor<2>)) -> (Tensor<2>, Tensor<2>) {
     (gather_rows(a), gather_rows(b))
 }
@@ -42,8 +41,7 @@ pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
     }
 }
 
-/// Replaces the gradients of `module` by their sums over ranks: one exchange of all of them, not
-/// one for each parameter.
+/// Replaces the gradients of `module` by their sums over ranks, in one exchange.
 pub(crate) fn sum_gradients<M: Module>(
     module: &M,
     gradients: GradientsParams,
@@ -76,7 +74,7 @@ impl NamedVisitor for Flat<'_> {
     }
 }
 
-/// Takes what belongs to each parameter from the sums, in the order of [`Flat`].
+/// Takes the part of each parameter from the sums, in the order of [`Flat`].
 struct Replace<'a> {
     gradients: &'a GradientsParams,
     all: Tensor<1>,
@@ -95,12 +93,12 @@ impl NamedVisitor for Replace<'_> {
     }
 }
 
-/// How a rank stands, from what all can go on with to what none can.
+/// The state of a rank, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It can go on.
     Ready,
-    /// It can go on, and has to know at once how the next step went.
+    /// It can go on, and needs the figures of the next step at once.
     Reading,
     /// It has nothing more to do, or was told to stop.
     Done,
@@ -108,11 +106,10 @@ pub(crate) enum Standing {
     Failed,
 }
 
-/// Waits for everyone, and says how they stand together: no rank must begin a step that another one
-/// does not take.
+/// Waits for all ranks and returns their common state. No rank may begin a step alone.
 ///
 /// # Errors
-/// The first rank that failed, where it is not this one.
+/// Another rank failed. The error has the first such rank.
 pub(crate) fn agree(mine: Standing) -> Result<Standing, TrainError> {
     let Some(Together { ranks, .. }) = current_ranks() else { return Ok(mine) };
     let all = ranks.gather(&[mine as u8]);

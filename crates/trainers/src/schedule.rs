@@ -1,5 +1,5 @@
-//! Schedules as pure functions of the optimiser step, so that neither gradient accumulation nor
-//! a resume can shift them.
+//! Schedules as pure functions of the optimiser step. So gradient accumulation and a resume cannot
+//! shift them.
 
 use std::f64::consts::PI;
 
@@ -39,7 +39,7 @@ impl LearningRate {
     }
 }
 
-/// How BYOL's momentum τ goes on from its base.
+/// The schedule of BYOL's momentum τ from its base.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TauSchedule {
@@ -56,13 +56,13 @@ pub enum TauSchedule {
 pub struct MomentumTau {
     /// τ at step 0.
     pub base: f64,
-    /// What becomes of it.
+    /// Its schedule.
     pub schedule: TauSchedule,
 }
 
 impl MomentumTau {
     /// # Errors
-    /// A base outside `[0, 1]`.
+    /// The base is outside `[0, 1]`.
     pub fn new(base: f64, schedule: TauSchedule) -> Result<Self, TrainError> {
         if !(0.0..=1.0).contains(&base) {
             let reason = format!("{base} is outside [0, 1] (0.996 in the paper, 0.99 on CIFAR)");
@@ -71,7 +71,7 @@ impl MomentumTau {
         Ok(Self { base, schedule })
     }
 
-    /// The τ that moves the target after the step that begins at `at`, `[1]`, as a term to log.
+    /// The τ for the target after the step at `at`, `[1]`, as a term to log.
     pub(crate) fn term(&self, at: Position, device: &Device) -> (&'static str, Tensor<1>) {
         ("tau", Tensor::from_floats([self.at(at.step + 1, at.steps) as f32], device))
     }

@@ -1,5 +1,5 @@
 //! Training on labels: full fine-tuning of a pretrained encoder, and, from initial weights, the
-//! supervised baseline of the same size. The two differ in the encoder that they start from alone.
+//! supervised baseline of the same size. The two only differ in the initial encoder.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +25,13 @@ pub struct Classifier<E: Module> {
 }
 
 impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
-    /// The stream of [`WeightInit`] that heads come from; those of the methods' networks are 0 to
-    /// 2.
+    /// The stream of [`WeightInit`] for heads. The methods' networks have the streams 0 to 2.
     const HEAD_STREAM: u64 = 3;
 
-    /// A copy of `encoder`, on a plain device or an autodiff one, under a new head, ready to train.
+    /// A copy of `encoder` with a new head, ready to train. `encoder` may be on a plain or an
+    /// autodiff device.
     ///
-    /// `encoder` stays as it is: parameters and running statistics are copied.
+    /// `encoder` does not change: parameters and running statistics are copied.
     ///
     /// # Errors
     /// Fewer than two classes.
@@ -43,8 +43,8 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
         let device = encoder.devices().into_iter().next().unwrap_or_default().inner().autodiff();
         let mut init = WeightInit::new(seed, Self::HEAD_STREAM, &device);
         let head = Linear::new([encoder.feature_dim(), classes], true, &mut init);
-        // A plain clone would share its running statistics with the original; the way through a
-        // validation snapshot does not.
+        // A plain clone would share its running statistics with the original. A validation snapshot
+        // does not.
         Ok(Self { encoder: encoder.valid().train(), head })
     }
 
@@ -58,7 +58,7 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
     /// its running statistics: the logits of an image do not depend on its batch.
     ///
     /// # Errors
-    /// A classifier or images on an autodiff device, where this would train batch norm.
+    /// The classifier or the images are on an autodiff device. This would train batch norm.
     pub fn predict(&self, images: Tensor<4>) -> Result<Tensor<2>, TrainError> {
         if images.device().is_autodiff() || self.devices().iter().any(Device::is_autodiff) {
             let reason = "prediction needs a plain device: a validation snapshot, `valid()`";
@@ -67,7 +67,7 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
         Ok(self.forward(images))
     }
 
-    /// How many classes there are.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.head.weight.dims()[0]
     }
@@ -78,15 +78,14 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
 /// `L = −mean_i Σ_k t_ik · log softmax(logits_i)_k`, where `t_ik = (1 − s) · [k = label_i] + s / K`
 /// (label smoothing: Szegedy et al., 2016, section 7).
 ///
-/// - `logits`: `[batch, K]`, any float type; computed in f32 at least, in the log domain, so that no
+/// - `logits`: `[batch, K]`, any float type; computed at least in f32 and in the log domain, so no
 ///   logit is too large.
 /// - `labels`: `batch` of them.
 /// - `smoothing`: s, in `[0, 1)`; 0 for none.
 /// - returns a scalar `[1]`, differentiable in `logits`.
 ///
 /// # Errors
-/// A class that there is no logit for, another number of labels than of rows, or a smoothing
-/// outside its range.
+/// A class has no logit, the numbers of labels and rows differ, or the smoothing is out of range.
 pub fn cross_entropy(
     logits: Tensor<2>,
     labels: &[u32],
@@ -132,20 +131,20 @@ pub struct LabelledBatch {
     pub labels: Vec<u32>,
 }
 
-/// Where labelled batches come from, in the order of training. Their sizes may differ.
+/// A source of labelled batches, in the order of training. Their sizes may differ.
 pub trait LabelledSource {
-    /// The next batch, one optimiser step; `None` when there are no more, which ends the run.
+    /// The next batch, for one optimiser step. `None` ends the run.
     fn next_batch(
         &mut self,
     ) -> Option<Result<LabelledBatch, Box<dyn std::error::Error + Send + Sync>>>;
 }
 
-/// What a [`SupervisedTrainer`] needs besides the classifier.
+/// The settings of a [`SupervisedTrainer`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SupervisedConfig {
     /// The update rule.
     pub optimizer: OptimizerConfig,
-    /// Of the head, by optimiser step; its `steps` is the length of the run.
+    /// The learning rate of the head, by optimiser step. Its `steps` is the length of the run.
     pub learning_rate: LearningRate,
     /// The encoder's learning rate over the head's, above 0: 1 for one rate, less in Barlow Twins'
     /// code.
@@ -154,12 +153,12 @@ pub struct SupervisedConfig {
     pub label_smoothing: f32,
 }
 
-/// What happened in one optimiser step.
+/// The report of one optimiser step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SupervisedReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Of the whole run.
+    /// Steps of the whole run.
     pub steps: u64,
     /// Cross-entropy of the batch before the step.
     pub loss: f32,
@@ -173,7 +172,7 @@ pub struct SupervisedReport {
     pub busy: Duration,
 }
 
-/// A classifier in training: encoder and head, an optimiser for each, and where they stand.
+/// A classifier in training: encoder and head, an optimiser for each, and their position.
 #[derive(Debug)]
 pub struct SupervisedTrainer<E: Module> {
     classifier: Classifier<E>,
@@ -187,7 +186,7 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     /// Starts at step 0.
     ///
     /// # Errors
-    /// Settings that make no sense, or a classifier on a plain device.
+    /// The settings are invalid, or the classifier is on a plain device.
     pub fn new(classifier: Classifier<E>, config: SupervisedConfig) -> Result<Self, TrainError> {
         let device = classifier.devices().into_iter().next().unwrap_or_default();
         if !device.is_autodiff() {
@@ -219,10 +218,10 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         self.config.learning_rate.steps
     }
 
-    /// Trains until the schedule ends, the source runs dry or `after_step` stops it.
+    /// Trains until the schedule ends, the source is empty, or `after_step` stops it.
     ///
     /// # Errors
-    /// A failing source, and those of [`step`](Self::step).
+    /// The source fails, and those of [`step`](Self::step).
     pub fn fit(
         &mut self,
         source: &mut dyn LabelledSource,
@@ -238,13 +237,12 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
         Ok(Outcome::Finished)
     }
 
-    /// One optimiser step. The batch may have any size from 2 on, another one in every step.
+    /// One optimiser step. A batch needs at least 2 images. Its size may differ in every step.
     ///
     /// # Errors
-    /// A batch of fewer than two images, whose statistics batch norm cannot take; pixels or labels
-    /// that do not fit the shape; a class out of range; a loss or gradient that is not finite.
-    /// Parameters and optimisers are then unchanged; only after the last of these have running
-    /// statistics seen the batch.
+    /// The batch has fewer than two images, too few for batch norm; pixels or labels do not fit the
+    /// shape; a class is out of range; or the loss or a gradient is not finite. Parameters and
+    /// optimisers are then unchanged. In the last case, the running statistics include the batch.
     pub fn step(&mut self, batch: LabelledBatch) -> Result<SupervisedReport, TrainError> {
         let [images, channels, height, width] = batch.shape;
         if images < 2 {
@@ -302,10 +300,11 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     }
 }
 
-/// The class of the largest logit of each row, the first of equals; `logits`: `[batch, classes]`.
+/// The class of the largest logit in each row; the first if several are equal. `logits`: `[batch,
+/// classes]`.
 ///
 /// # Errors
-/// Logits that are not finite, or that the device cannot hand back.
+/// The logits are not finite, or the device cannot return them.
 pub fn predicted_classes(logits: Tensor<2>) -> Result<Vec<u32>, TrainError> {
     let [_, classes] = logits.dims();
     let unreadable = |reason: String| selfsame_models::ModelError::Device(reason);

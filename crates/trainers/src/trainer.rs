@@ -1,4 +1,4 @@
-//! The training loop: views, loss, gradient, update, and the method's say after it.
+//! The training loop: views, loss, gradient, update, and the method's own update.
 
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,12 @@ pub enum Views {
         /// `[batch, channels, height, width]`
         shape: [usize; 4],
     },
-    /// Made on the device that trains, `[batch, channels, height, width]` each; without autodiff.
+    /// Made on the training device, `[batch, channels, height, width]` each, without autodiff.
     OnDevice(Box<[Tensor<4>; 2]>),
 }
 
 impl Views {
-    /// How many images they are of.
+    /// The number of images.
     pub fn images(&self) -> usize {
         match self {
             Self::OnHost { shape, .. } => shape[0],
@@ -57,32 +57,32 @@ impl Views {
     }
 }
 
-/// Where batches come from, in the order of training.
+/// A source of batches, in the order of training.
 ///
-/// Each item is one *micro*-batch: with gradient accumulation over `n`, `n` items make one
-/// optimiser step. `None` means that the source has nothing more, which ends the run.
+/// Each item is one *micro*-batch. With gradient accumulation over `n`, `n` items make one
+/// optimiser step. `None` means that the source is empty. It ends the run.
 pub trait ViewSource {
     /// The next micro-batch.
     fn next_views(&mut self) -> Option<Result<Views, Box<dyn std::error::Error + Send + Sync>>>;
 }
 
-/// What a trainer needs besides the method.
+/// The settings of a trainer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainerConfig {
     /// The update rule.
     pub optimizer: OptimizerConfig,
-    /// By optimiser step; its `steps` is the length of the run.
+    /// The learning rate, by optimiser step. Its `steps` is the length of the run.
     pub learning_rate: LearningRate,
     /// Micro-batches per optimiser step, at least 1. The gradient is their mean.
     pub accumulation: usize,
 }
 
-/// What happened in one optimiser step.
+/// The report of one optimiser step.
 #[derive(Debug, Clone)]
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Mean over the micro-batches.
+    /// Mean loss over the micro-batches.
     pub loss: f32,
     /// Parts of the loss by name, means over the micro-batches.
     pub terms: Vec<(&'static str, f32)>,
@@ -94,8 +94,8 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Images seen in this step, by all ranks.
     pub images: usize,
-    /// Wall-clock time in forward, backward and update; where its figures were not read at once,
-    /// only until the device had been told what to do.
+    /// Wall-clock time in forward, backward and update. If its figures were not read at once, only
+    /// the time to queue the work.
     pub busy: Duration,
     /// Wall-clock time that [`Trainer::fit`] waited for the batches of this step.
     pub waited: Duration,
@@ -106,7 +106,7 @@ pub struct StepReport {
 pub enum Flow {
     /// Go on.
     Continue,
-    /// Stop after this step; the trainer is left in a state that can be saved.
+    /// Stop after this step. The state of the trainer can then be saved.
     Stop,
 }
 
@@ -119,26 +119,25 @@ pub enum Outcome {
     Stopped,
 }
 
-/// What the caller does between steps: show progress, evaluate, save, stop.
+/// The caller's work between steps: show progress, evaluate, save, stop.
 pub trait Hooks<M: Method> {
-    /// Whether the figures of `step`, which is about to be computed, are to be read from the device
-    /// as soon as it is done.
+    /// Whether to read the figures of the next step, `step`, from the device as soon as it is done.
     ///
-    /// Reading waits for a device that computes behind the program, a GPU. A hook that need not
-    /// know at once says no, and steps are reported together with the next one that it says yes to,
-    /// or with the last one of the run. The price: their updates have been made before anyone looks
-    /// whether loss and gradients are finite, and what is then found not to be is reported when the
-    /// weights have already taken it in. Of several ranks, all read what one of them has to know.
+    /// A read waits for a GPU, because it works behind the program. A hook that does not need the
+    /// figures at once returns `false`. The step is then reported together with the next one that
+    /// is read, or with the last one of the run. The price: its update happens before anyone checks
+    /// whether loss and gradients are finite. A bad value is reported after it is in the weights.
+    /// With several ranks, all read if one of them needs to.
     fn reads(&self, step: u64) -> bool {
         let _ = step;
         true
     }
 
-    /// After every optimiser step, in their order. `trainer` is as the newest step left it, which
-    /// is a later one than that of `report` where steps are reported together.
+    /// Called after every optimiser step, in order. `trainer` is in the state after the newest
+    /// step. This is later than the step of `report` if steps are reported together.
     ///
     /// # Errors
-    /// Whatever the caller wants to end the run with.
+    /// Any error of the caller. It ends the run.
     fn after_step(
         &mut self,
         trainer: &Trainer<M>,
@@ -146,7 +145,7 @@ pub trait Hooks<M: Method> {
     ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// A method in training: the method, its optimiser, its schedule and where it stands.
+/// A method in training: the method, its optimiser, its schedule and its position.
 #[derive(Debug)]
 pub struct Trainer<M: Method> {
     method: M,
@@ -159,7 +158,7 @@ impl<M: Method> Trainer<M> {
     /// Starts at step 0. `device` must be the autodiff device that `method` lives on.
     ///
     /// # Errors
-    /// Settings of the optimiser or the schedule that make no sense, or a plain device.
+    /// The settings of the optimiser or the schedule are invalid, or the device is plain.
     pub fn new(method: M, config: TrainerConfig, device: &Device) -> Result<Self, TrainError> {
         if !device.is_autodiff() {
             return Err(TrainError::config("device", "training needs an autodiff device"));
@@ -200,17 +199,17 @@ impl<M: Method> Trainer<M> {
         }
     }
 
-    /// Replaces weights and optimiser state, for a resume.
+    /// Replaces weights and optimiser state, to resume a run.
     pub(crate) fn restore(&mut self, method: M, optimizer: Optimizer) {
         self.method = method;
         self.optimizer = optimizer;
     }
 
-    /// Trains until the schedule ends, the source runs dry or a hook stops it; of several ranks,
-    /// until one of them does.
+    /// Trains until the schedule ends, the source is empty, or a hook stops it. Several ranks stop
+    /// together.
     ///
     /// # Errors
-    /// A failing source or hook, here or on another rank, or a loss or gradient that is not finite.
+    /// A source or a hook fails, here or on another rank, or a loss or gradient is not finite.
     pub fn fit(
         &mut self,
         source: &mut dyn ViewSource,
@@ -220,7 +219,7 @@ impl<M: Method> Trainer<M> {
         let outcome = self.fit_until(source, hooks, &mut unread);
         let (reports, finite) = Unread::read_all(unread);
         self.report(reports, hooks)?;
-        // Whatever else is wrong may come of that.
+        // It may be the cause of all other errors.
         finite?;
         outcome
     }
@@ -240,7 +239,7 @@ impl<M: Method> Trainer<M> {
                 Ok(None) => Standing::Done,
                 Err(_) => Standing::Failed,
             });
-            // An error of this rank's own says more than that of another.
+            // This rank's own error says more than that of another.
             let batches = batches?;
             let (standing @ (Standing::Ready | Standing::Reading), Some(micro_batches)) =
                 (standing?, batches)
@@ -260,8 +259,8 @@ impl<M: Method> Trainer<M> {
                 Unread::read_all(ready)
             };
             if reads {
-                // Devices that sum between themselves may come to the end of a step without one
-                // that has failed in it. Nothing is made of such a step: who reads knows.
+                // With sums between devices, a step may end although one device failed in it. Such
+                // a step is not used: the reader notices it.
                 agree(Standing::Ready)?;
             }
             let flow = finite.and(self.report(reports, hooks));
@@ -278,7 +277,7 @@ impl<M: Method> Trainer<M> {
         Ok(Outcome::Finished)
     }
 
-    /// Whether the hooks say stop after any of these steps.
+    /// Whether the hooks stop after any of these steps.
     fn report(
         &self,
         reports: Vec<StepReport>,
@@ -293,7 +292,7 @@ impl<M: Method> Trainer<M> {
         Ok(flow)
     }
 
-    /// The micro-batches of a step, `None` where the source has no more.
+    /// The micro-batches of a step, `None` if the source is empty.
     fn next_batches(&self, source: &mut dyn ViewSource) -> Result<Option<Vec<Views>>, TrainError> {
         let batches = (0..self.config.accumulation).map_while(|_| source.next_views());
         let batches = batches.collect::<Result<Vec<_>, _>>().map_err(TrainError::Source)?;
@@ -303,7 +302,7 @@ impl<M: Method> Trainer<M> {
     /// One optimiser step over `micro_batches` (normally `accumulation` of them).
     ///
     /// # Errors
-    /// A loss or gradient that is not finite; parameters and optimiser are then unchanged.
+    /// A loss or gradient is not finite. Parameters and optimiser are then unchanged.
     pub fn step(&mut self, micro_batches: Vec<Views>) -> Result<StepReport, TrainError> {
         let device = self.device.clone();
         on_workers(&device, || {
@@ -321,7 +320,7 @@ impl<M: Method> Trainer<M> {
         })
     }
 
-    /// A step whose figures stay on the device for now.
+    /// A step with its figures left on the device.
     fn step_unread(&mut self, micro_batches: Vec<Views>, waited: Duration) -> Unread {
         let device = self.device.clone();
         on_workers(&device, || {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench agree`: whether a device computes what the CPU does.
+//! `cargo xtask bench agree`: checks that a device computes the same as the CPU.
 
 use std::collections::BTreeMap;
 
@@ -62,18 +62,18 @@ struct Row {
     method: &'static str,
     cpu: Vec<f32>,
     device: Vec<f32>,
-    /// The largest difference of a step, as a share of the CPU's loss where that is above 1: some
-    /// losses are near 0.
+    /// The largest difference of a step. It is a share of the CPU's loss if that is above 1,
+    /// because some losses are near 0.
     apart: f64,
-    /// How far apart each parameter's gradients are in the first step, as a share of the CPU's
-    /// length, or of a thousandth of the longest gradient where that is more: some are nothing but
-    /// rounding errors.
+    /// The difference of each parameter's gradients in the first step. It is a share of the CPU's
+    /// length, or of a thousandth of the longest gradient if that is more, because some gradients
+    /// are only rounding errors.
     gradients: BTreeMap<String, f64>,
-    /// The same on the CPU alone, where the pixels differ by a millionth of their values.
+    /// The same on the CPU alone, with pixels that differ by a millionth of their values.
     rounding: BTreeMap<String, f64>,
 }
 
-/// The gradients that are furthest apart.
+/// The gradients with the largest difference.
 fn furthest(apart: &BTreeMap<String, f64>) -> (&str, f64) {
     let most = apart.iter().max_by(|a, b| a.1.total_cmp(b.1));
     most.map_or(("", 0.0), |(name, apart)| (name.as_str(), *apart))
@@ -95,7 +95,7 @@ fn compare(cpu: &Gradients, device: &Gradients) -> BTreeMap<String, f64> {
     shares.collect()
 }
 
-/// NaN is as far apart as can be.
+/// NaN counts as the largest difference.
 fn finite(apart: f64) -> f64 {
     if apart.is_nan() { f64::INFINITY } else { apart }
 }
@@ -159,7 +159,7 @@ pub fn run(args: &AgreeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By the path of the parameter.
+/// Gradients by the path of the parameter.
 type Gradients = BTreeMap<String, Vec<f32>>;
 
 /// A small run on the data set that comes with the repository.
@@ -207,7 +207,8 @@ impl Run {
         self.with_method(FirstSteps { run: self, steps })
     }
 
-    /// Of the first step, with every other pixel larger by `share` of its value, the rest smaller.
+    /// Gradients of the first step. Every other pixel is larger by `share` of its value, the rest
+    /// smaller.
     fn gradients(&self, share: f32) -> anyhow::Result<Gradients> {
         self.with_method(FirstGradients { run: self, share })
     }

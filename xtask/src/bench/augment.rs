@@ -1,4 +1,4 @@
-//! `cargo xtask bench augment`: how many images a second get their two views, beside peers.
+//! `cargo xtask bench augment`: images per second, with two views each, compared to peers.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,7 +41,7 @@ pub struct AugmentArgs {
     json: bool,
 }
 
-/// Images of the small case, and at most these photographs of the others.
+/// Number of images in the small case, and of photographs in the others.
 const SMALL: usize = 500;
 const LARGE: usize = 60;
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -58,18 +58,18 @@ struct Rates {
 struct Case {
     label: &'static str,
     ours: Rates,
-    /// Where a peer has this case.
+    /// The result of a peer, if it has this case.
     peers: Vec<Option<Peer>>,
 }
 
 #[derive(Serialize)]
 struct Peer {
     rates: Rates,
-    /// Ours over the peer's.
+    /// Our speed over the peer's.
     ratios: Rates,
 }
 
-/// What was measured of one case, round by round: on one thread and on all.
+/// The measurements of one case, round by round: on one thread and on all.
 #[derive(Clone, Default)]
 struct Rounds {
     one: Vec<f64>,
@@ -90,17 +90,17 @@ struct Results {
     cases: Vec<Case>,
 }
 
-/// What the large views are taken of.
+/// The photographs for the large views.
 #[derive(Serialize)]
 struct Photographs {
     count: usize,
-    /// Of a file: the mean.
+    /// Mean bytes of a file.
     bytes: u64,
-    /// Of an image: the mean.
+    /// Mean pixels of an image.
     pixels: u64,
 }
 
-/// What one image of a case is made from.
+/// The input of one image of a case.
 enum Input {
     Pixels(RgbImage),
     File(PathBuf),
@@ -213,7 +213,7 @@ pub fn run(args: &AugmentArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The three cases, of images that are written to `folder` for the peers.
+/// The three cases. Their images are written to `folder` for the peers.
 fn works(args: &AugmentArgs, folder: &Path) -> anyhow::Result<(Vec<Work>, Photographs)> {
     let shapes = open(Source::Named("shapes".to_owned()))?;
     let small: Vec<RgbImage> = (0..SMALL.min(shapes.len()))
@@ -257,7 +257,7 @@ fn open(source: Source) -> anyhow::Result<std::sync::Arc<dyn selfsame_data::Imag
     Ok(selfsame_data::open(&source, &datasets(), selfsame_data::Links::Follow)?.train)
 }
 
-/// The first of the user's own, or those that are drawn, as files in `folder`.
+/// Photographs as files in `folder`: the first of the user's, or drawn ones.
 fn photographs(own: Option<&Path>, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     std::fs::create_dir(folder)?;
     let name = |i: usize| folder.join(format!("{i:03}.jpg"));
@@ -287,7 +287,7 @@ fn photographs(own: Option<&Path>, folder: &Path) -> anyhow::Result<Vec<PathBuf>
     Ok(files)
 }
 
-/// What a command prints when `count` of it run at the same time.
+/// The outputs of `count` copies of a command that run at the same time.
 fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<String>> {
     let mut words = command.split_whitespace();
     let program = words.next().ok_or_else(|| usage("--peer is empty"))?;
@@ -303,7 +303,7 @@ fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<Str
                 .with_context(|| format!("cannot run {program}"))
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    // Each is waited for by itself, so that none stands still because nobody reads what it prints.
+    // Each copy has its own waiting thread, so none stops because nobody reads its output.
     let finished: Vec<_> =
         running.into_iter().map(|child| std::thread::spawn(|| child.wait_with_output())).collect();
     finished
@@ -317,12 +317,12 @@ fn outputs(command: &str, count: usize, folder: &Path) -> anyhow::Result<Vec<Str
         .collect()
 }
 
-/// The sum of what several peers print for a label, if all have it.
+/// The sum of the figures of several peers for a label, if all have it.
 fn sum_of_rates(outputs: &[String], label: &str) -> Option<f64> {
     outputs.iter().map(|text| rate(text, label)).sum()
 }
 
-/// The figure of the line that starts with the label.
+/// The figure in the line of the label.
 fn rate(text: &str, label: &str) -> Option<f64> {
     let line = text.lines().rev().find_map(|line| line.strip_prefix(label)?.strip_prefix(": "))?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! `cargo xtask bench eval`: how long k-NN and the linear probe take, beside peers.
+//! `cargo xtask bench eval`: the time of k-NN and the linear probe, compared to peers.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -59,10 +59,10 @@ struct Case {
     seconds: f64,
     rounds: Vec<f64>,
     accuracy: f64,
-    /// Of the linear probe: the minimum that was found.
+    /// The minimum that the linear probe found.
     objective: Option<f64>,
     iterations: Option<usize>,
-    /// Where a peer has this case.
+    /// The result of a peer, if it has this case.
     peers: Vec<Option<Peer>>,
 }
 
@@ -71,7 +71,7 @@ struct Peer {
     /// The median of the rounds.
     seconds: f64,
     rounds: Vec<f64>,
-    /// What it printed last, with its accuracy.
+    /// Its last line of output, with its accuracy.
     said: String,
     /// The peer's seconds over ours.
     ratio: f64,
@@ -118,7 +118,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
         for (i, command) in args.peer.iter().enumerate() {
             let text = output(command, folder.path())?;
             for (j, label) in LABELS.iter().enumerate() {
-                // The fastest, where it printed several.
+                // The fastest, if it printed several.
                 let lines = text.lines().filter_map(|line| Some((seconds(line, label)?, line)));
                 if let Some((seconds, line)) = lines.min_by(|a, b| a.0.total_cmp(&b.0)) {
                     peers[i][j].push(seconds);
@@ -165,8 +165,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Normal features around a centre per class, which share a few strong directions as features of
-/// networks do.
+/// Normal features around one centre per class. They share a few strong directions, like features
+/// of networks.
 struct Mixture {
     state: u64,
     dim: usize,
@@ -191,7 +191,7 @@ impl Mixture {
         (self.state >> 40) as f32 / (1 << 24) as f32
     }
 
-    /// The sum of twelve uniform numbers less 6 is as good as normal here.
+    /// The sum of twelve uniform numbers, minus 6, is close enough to normal here.
     fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.uniform()).sum::<f32>() - 6.0
     }
@@ -246,7 +246,7 @@ fn output(command: &str, folder: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The figure of a line that starts with the label.
+/// The figure in the line of the label.
 fn seconds(line: &str, label: &str) -> Option<f64> {
     line.strip_prefix(label)?.strip_prefix(": ")?.split_whitespace().next()?.parse().ok()
 }

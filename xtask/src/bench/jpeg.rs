@@ -1,9 +1,9 @@
 //! JPEG as cameras write it: baseline, with colour at half the resolution in both directions
 //! (4:2:0).
 //!
-//! The `image` crate writes colour at full resolution only, which takes decoders longer. Its
-//! headers and tables (those of the standard's annex K) are taken as they are; blocks are
-//! transformed, ordered and coded here.
+//! The `image` crate only writes colour at full resolution. This is slower to decode. Its headers
+//! and tables (those of the standard's annex K) are taken as they are; blocks are transformed,
+//! ordered and coded here.
 
 use std::f32::consts::PI;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench kernels`: each kernel of a training step beside what this machine can do.
+//! `cargo xtask bench kernels`: each kernel of a training step, compared to the machine's limits.
 
 use std::time::{Duration, Instant};
 
@@ -57,9 +57,9 @@ struct Row {
     kernel: String,
     /// How often a training step runs it.
     times: usize,
-    /// Of one run, median.
+    /// Median seconds of one run.
     milliseconds: f64,
-    /// Multiplications and additions of the textbook's formula.
+    /// Multiplications and additions of the textbook formula.
     gflop: f64,
     /// Bytes of inputs and outputs, each read or written as often as the formula must.
     megabytes: f64,
@@ -77,7 +77,7 @@ struct Results {
     peak_gflops: f64,
     peak_gigabytes_per_second: f64,
     kernels: Vec<Row>,
-    /// Of all kernels as often as a step runs them.
+    /// Seconds of all kernels in a step.
     milliseconds: f64,
 }
 
@@ -140,7 +140,7 @@ pub fn run(args: &KernelArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The convolutions of a CIFAR ResNet-18, those of the same sizes once.
+/// The convolutions of a CIFAR ResNet-18, each size once.
 fn layers(args: &KernelArgs) -> Vec<Layer> {
     let (width, size) = (args.width, args.size);
     let first = Layer { from: 3, to: width, side: size, kernel: 3, stride: 1, times: 1 };
@@ -199,8 +199,8 @@ impl Bench<'_> {
         all[all.len() / 2].as_secs_f64()
     }
 
-    /// Median seconds of the backward pass of `forward`, without what it takes to bring a gradient
-    /// of `shape` to it.
+    /// Median seconds of the backward pass of `forward`, without the time to make a gradient of
+    /// `shape`.
     fn time_backward<const D: usize>(
         &self,
         shape: [usize; D],
@@ -227,7 +227,7 @@ impl Bench<'_> {
 
         let seconds = self.time(|| (), |()| conv2d(x.clone(), w.clone(), options()));
         self.row(format!("{name}, forward"), times, flop, bytes, seconds);
-        // Nobody asks for the gradient of the images.
+        // The gradient of the images is not needed.
         if from != 3 {
             let tracked = x.clone().require_grad();
             let seconds =
@@ -251,7 +251,7 @@ impl Bench<'_> {
         // all of it before the first gradient: both read everything twice.
         let relu =
             |x: &Tensor<4>, residual: Option<&Tensor<4>>| norm(x, [&gamma, &beta], residual, true);
-        // What is tracked is freed some time later, and the forward pass would be given new memory.
+        // Tracked tensors are freed later. So the forward pass would get new memory.
         let (tracked, tracked_residual) =
             (x.clone().require_grad(), residual.clone().require_grad());
         let name = format!("norm + ReLU {channels} channels {side} px");
@@ -321,7 +321,7 @@ impl Bench<'_> {
         self.updates();
     }
 
-    /// Of the weights of all convolutions in one go.
+    /// The update of the weights of all convolutions at once.
     fn updates(&mut self) {
         let device = self.device.clone().inner();
         let sizes: Vec<usize> = layers(self.args)

@@ -1,9 +1,9 @@
-//! Photographs that the program draws, so that a benchmark needs none and all read the same.
+//! Draws photographs, so that a benchmark needs no files and always reads the same images.
 //!
-//! What a JPEG decoder and a resize have to do depends on the statistics of photographs, not on
-//! what they show: amplitudes that fall with the frequency, edges at all scales, and colours that
-//! vary less than brightness. A picture of leaves that have fallen upon each other, whose radii
-//! follow r⁻³, has them (Lee, Mumford and Huang, 2001).
+//! The work of a JPEG decoder and a resize depends on the statistics of photographs, not on their
+//! content. Amplitudes fall with the frequency, edges have all scales, and colours vary less than
+//! brightness. A picture of overlapping leaves with radii after r⁻³ has these statistics (Lee,
+//! Mumford and Huang, 2001).
 
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -13,21 +13,21 @@ use super::jpeg::Blocks;
 
 pub const WIDTH: usize = 500;
 pub const HEIGHT: usize = 375;
-/// Drawn at twice the size and averaged, as a lens and a sensor do.
+/// Drawn at twice the size and averaged, like a lens and a sensor.
 const DRAWN: usize = 2;
-/// Of leaves, in drawn pixels.
+/// Radii of leaves, in drawn pixels.
 const RADII: [f32; 2] = [7.0, 500.0];
-/// So many that hardly anything of the background is left.
+/// Number of leaves. They cover almost all of the background.
 const LEAVES: usize = 4000;
 
-/// Bytes of a file, at most: ImageNet's photographs have 110 kB on average, at this size.
+/// The most bytes of a file. ImageNet's photographs have 110 kB on average, at this size.
 const MOST_BYTES: usize = 118_000;
 
 /// Photograph `index` as a JPEG file of 90 to 130 kB.
 pub fn photograph(index: u64) -> anyhow::Result<Vec<u8>> {
     let mut rng = ViewKey { seed: 0, epoch: 0, image: index, view: 0 }.rng();
     let blocks = Blocks::of(&draw(&mut rng))?;
-    // The best quality that is small enough, by halving: files grow with the quality.
+    // Bisection finds the best quality that is small enough: files grow with the quality.
     let (mut good, mut bad) = (84, 101);
     while good + 1 < bad {
         let quality = (good + bad) / 2;
@@ -178,7 +178,7 @@ fn doubled(values: &[f32], side: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The sum of four uniform numbers is as good as normal here.
+/// The sum of four uniform numbers is close enough to normal here.
 fn normal(rng: &mut ViewRng) -> f32 {
     3f32.sqrt() * ((0..4).map(|_| rng.random::<f32>()).sum::<f32>() - 2.0)
 }

@@ -1,4 +1,4 @@
-//! Files that are damaged, writes that fail, and memory that runs out.
+//! Faults: damaged files, failed writes, and missing memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use super::kills::writes;
 use super::victim::{Victim, spawn};
 use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// One bit of one file is another.
+    /// One bit of one file is flipped.
     FlippedBit,
     /// The end of a file is missing, or all of it.
     Truncated,
@@ -23,17 +23,17 @@ pub enum Fault {
     Deleted,
     /// The run lies on a file system that becomes full.
     FullDisk,
-    /// No file may become larger than a checkpoint's half.
+    /// No file may become larger than half a checkpoint.
     FileLimit,
     /// The folder of the checkpoints becomes read-only.
     ReadOnly,
-    /// The folder of the checkpoints is gone, and something else in its place.
+    /// A file replaces the folder of the checkpoints.
     Replaced,
-    /// The system gives the run no more memory than part of what it needs.
+    /// The system limits the memory of the run to a part of its need.
     OutOfMemory,
 }
 
-/// In turn; damage comes most often, since there are many files to damage.
+/// All faults, in turn. Damage is most frequent, because there are many files.
 const TURNS: [Fault; 11] = [
     Fault::FlippedBit,
     Fault::Truncated,
@@ -49,7 +49,7 @@ const TURNS: [Fault; 11] = [
 ];
 
 impl Fault {
-    /// The `n`th of a campaign.
+    /// The `n`th fault of a campaign.
     pub fn nth(n: usize) -> Self {
         TURNS[n % TURNS.len()]
     }
@@ -67,7 +67,7 @@ impl Fault {
         }
     }
 
-    /// Whether it is done to files of a run that stands still.
+    /// Whether the fault damages files of a stopped run.
     pub fn is_damage(self) -> bool {
         matches!(self, Self::FlippedBit | Self::Truncated | Self::Deleted)
     }
@@ -126,15 +126,14 @@ pub fn can_mount() -> bool {
     made.is_ok_and(|output| output.status.success())
 }
 
-/// What a run needs that nothing is denied.
+/// The memory of a run without a limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs {
     pub checkpoint_bytes: u64,
     pub memory_bytes: u64,
 }
 
-/// Goes on with the run in `folder` while it is denied what `fault` says, to the end of the
-/// process.
+/// Resumes the run in `folder` under `fault`, to the end of the process.
 pub fn denied(
     fault: Fault,
     victim: &Victim,
@@ -158,8 +157,8 @@ pub fn denied(
         command
     };
     let mut command = match fault {
-        // The tmpfs takes the run's place as far as the run can see; what it held at the end is
-        // copied back.
+        // The tmpfs replaces the run's folder for the process. At the end, its content is copied
+        // back.
         Fault::FullDisk => {
             let bytes = (needs.checkpoint_bytes as f64 * rng.random_range(2.0..4.0)) as u64;
             shell(

@@ -1,4 +1,4 @@
-//! `SIGKILL`, which a process neither sees coming nor can put off.
+//! `SIGKILL`: a process cannot foresee or delay it.
 
 use std::path::Path;
 use std::process::Child;
@@ -12,17 +12,17 @@ use selfsame::workshop::CHECKPOINTS;
 /// When to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// At any time from the start of the process on.
+    /// At any time after the start of the process.
     AtRandom,
-    /// When the next checkpoint, or one of those after it, is being written.
+    /// While the next checkpoint, or a later one, is written.
     InWrite,
 }
 
-/// What became of the process.
+/// The result of a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kill {
     Killed,
-    /// It had ended before.
+    /// The process had already ended.
     TooLate,
 }
 
@@ -39,11 +39,11 @@ pub fn kill(
         When::InWrite => wait_for_write(child, folder, rng.random_range(0..6))?,
     }
     child.kill()?;
-    // An exit status of its own means that it had ended before the signal came.
+    // An exit status means that the process ended before the signal.
     Ok(if child.wait()?.code().is_some() { Kill::TooLate } else { Kill::Killed })
 }
 
-/// Until a file is half written, for the time after `skip` of them; or until the process ends.
+/// Waits until a file is half written, after skipping `skip` such files, or until the process ends.
 fn wait_for_write(child: &mut Child, folder: &Path, skip: usize) -> anyhow::Result<()> {
     let checkpoints = folder.join(CHECKPOINTS);
     let limit = Instant::now() + Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: the promise that nothing is lost, put to the test.
+//! `cargo xtask torture`: tests the promise that nothing is lost.
 
 mod faults;
 mod kills;
@@ -103,7 +103,7 @@ pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How a run ends that nobody disturbs.
+/// The results of undisturbed runs.
 struct Undisturbed {
     end: End,
     took: Duration,
@@ -117,7 +117,7 @@ struct Torture {
     undisturbed: Vec<Undisturbed>,
     rows: Vec<Row>,
     bar: ProgressBar,
-    /// Of runs, for their names and for taking turns.
+    /// Number of runs, for their names and for taking turns.
     count: usize,
 }
 
@@ -199,7 +199,7 @@ impl Torture {
         Ok(())
     }
 
-    /// Begins a run and does to it what `fault` says; whether that was noticed.
+    /// Begins a run and applies `fault`. Returns whether the fault had an effect.
     fn disturb(
         &mut self,
         n: usize,
@@ -209,7 +209,7 @@ impl Torture {
     ) -> anyhow::Result<bool> {
         let (victim, undisturbed) = (&VICTIMS[which], &self.undisturbed[which]);
         let mut child = victim.start(folder, 2)?;
-        // Damage also comes to runs that are done.
+        // Finished runs can be damaged, too.
         if fault.is_damage() && n.is_multiple_of(3) {
             child.wait()?;
         } else {
@@ -238,7 +238,7 @@ impl Torture {
         Ok(folder)
     }
 
-    /// Compares the end of a run with that of the undisturbed one.
+    /// Compares the result of a run with that of the undisturbed one.
     fn judge(&self, which: usize, folder: &Path) -> anyhow::Result<Outcome> {
         let words = victim::last_words(folder);
         Ok(match End::read(folder) {

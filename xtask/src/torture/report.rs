@@ -1,4 +1,4 @@
-//! What a campaign found, in words for people.
+//! The report of a campaign.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use selfsame::workshop::describe;
 /// How a disturbed run ended.
 pub enum Outcome {
     Same,
-    /// With what differs.
+    /// It ended differently; the text says how.
     Different(String),
-    /// It could not go on, with why.
+    /// It could not go on; the text says why.
     Lost(String),
 }
 
@@ -40,7 +40,7 @@ impl Row {
     }
 }
 
-/// All of it.
+/// The whole report.
 pub struct Campaign {
     pub rows: Vec<Row>,
     pub seed: u64,
@@ -48,7 +48,7 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Runs that were lost or ended otherwise.
+    /// Number of runs that were lost or ended differently.
     pub fn bad(&self) -> usize {
         self.complaints().count()
     }

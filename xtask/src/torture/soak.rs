@@ -1,4 +1,4 @@
-//! A long run, watched for memory and files that it does not give back.
+//! A long run, watched for leaks of memory and open files.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use selfsame_cli::INTERRUPTED;
 const EVERY: Duration = Duration::from_secs(5);
 const MIB: f64 = (1 << 20) as f64;
 
-/// What a process holds at one time.
+/// The memory and open files of a process at one time.
 struct Sample {
     hours: f64,
     resident_bytes: f64,
@@ -28,7 +28,7 @@ pub struct Soak {
 }
 
 impl Soak {
-    /// Lets a run go for `minutes`, then asks it to end.
+    /// Lets a run train for `minutes`, then asks it to end.
     pub fn run(folder: &Path, minutes: f64) -> anyhow::Result<Self> {
         let victim = VICTIMS[0];
         let mut command = Command::new(std::env::current_exe()?);
@@ -51,8 +51,7 @@ impl Soak {
     pub fn to_markdown(&self) -> String {
         // The first tenth fills caches.
         let settled = &self.samples[self.samples.len() / 10..];
-        // The mean of a quarter, since what is resident goes up and down by megabytes with every
-        // checkpoint.
+        // The mean of a quarter: resident memory changes by megabytes with every checkpoint.
         let quarters = settled.chunks(settled.len().div_ceil(4).max(1)).map(|quarter| {
             let bytes: f64 = quarter.iter().map(|sample| sample.resident_bytes).sum();
             format!("{:.1}", bytes / quarter.len() as f64 / MIB)
@@ -100,7 +99,7 @@ fn sample(process: u32, after: Duration) -> anyhow::Result<Sample> {
     })
 }
 
-/// Bytes per hour.
+/// The slope in bytes per hour.
 fn slope(samples: &[Sample]) -> f64 {
     let n = samples.len() as f64;
     let mean = |f: fn(&Sample) -> f64| samples.iter().map(f).sum::<f64>() / n;

@@ -1,4 +1,4 @@
-//! A small run that is disturbed, and what it has to end in.
+//! A small run to disturb, and its expected result.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use selfsame::workshop::{ENCODER, METRICS, SUMMARY, newest_checkpoint};
 
-/// So small that it ends in seconds, with a checkpoint every few steps.
+/// Settings of a run of some seconds, with a checkpoint every few steps.
 const SETTINGS: [&str; 9] = [
     "data.test_limit=100",
     "encoder.base_width=4",
@@ -24,7 +24,7 @@ const SETTINGS: [&str; 9] = [
 ];
 const IMAGES: &str = "320";
 
-/// What is run.
+/// A victim: a kind of run.
 #[derive(Debug, Clone, Copy)]
 pub struct Victim {
     pub method: &'static str,
@@ -32,7 +32,7 @@ pub struct Victim {
     pub accumulation: usize,
 }
 
-/// One of each that could differ in how it resumes.
+/// One victim of each kind that could resume differently.
 pub const VICTIMS: [Victim; 4] = [
     Victim { method: "byol", device: "flex", accumulation: 1 },
     Victim { method: "barlow-twins", device: "flex", accumulation: 2 },
@@ -46,7 +46,7 @@ impl Victim {
         format!("{method} on {device}, a step in {accumulation}")
     }
 
-    /// The command that begins the run in `folder` or goes on with it.
+    /// The command that starts or resumes the run in `folder`.
     pub fn arguments(&self, folder: &Path, threads: usize) -> Vec<String> {
         let mut words: Vec<String> =
             ["pretrain", self.method, "--resume", "auto", "--limit", IMAGES, "--device"]
@@ -62,7 +62,7 @@ impl Victim {
         words
     }
 
-    /// Starts or resumes it. What it says is added to `FOLDER.log`.
+    /// Starts or resumes the run. Its output is added to `FOLDER.log`.
     pub fn start(&self, folder: &Path, threads: usize) -> anyhow::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(self.arguments(folder, threads));
@@ -70,7 +70,7 @@ impl Victim {
     }
 }
 
-/// Starts `command`, with what it says added to `FOLDER.log`.
+/// Starts `command`. Its output is added to `FOLDER.log`.
 pub fn spawn(command: &mut Command, folder: &Path) -> anyhow::Result<Child> {
     let log = log(folder);
     let output = OpenOptions::new().create(true).append(true).open(&log);
@@ -83,19 +83,19 @@ fn log(folder: &Path) -> PathBuf {
     folder.with_extension("log")
 }
 
-/// The last line that the run said.
+/// The last line of the run's output.
 pub fn last_words(folder: &Path) -> String {
     let text = std::fs::read_to_string(log(folder)).unwrap_or_default();
     text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
 }
 
-/// The most memory that a finished run has held.
+/// The peak memory of a finished run.
 pub fn peak_bytes(folder: &Path) -> anyhow::Result<u64> {
     let summary: Value = serde_json::from_slice(&std::fs::read(folder.join(SUMMARY))?)?;
     summary["peak_rss_bytes"].as_u64().context("the system does not tell the memory of a run")
 }
 
-/// What a finished run has to show, apart from times.
+/// The results of a finished run, without times.
 #[derive(Debug, PartialEq)]
 pub struct End {
     encoder: Vec<u8>,
@@ -114,7 +114,7 @@ impl End {
         Ok(Self { encoder, state, metrics })
     }
 
-    /// In what it differs from `other`.
+    /// The differences from `other`.
     pub fn difference(&self, other: &Self) -> Option<&'static str> {
         if self.encoder != other.encoder {
             return Some("the encoder's weights");

@@ -1,4 +1,4 @@
-//! One module for each command: what it takes, and how it is answered.
+//! One module for each command: its arguments and its work.
 
 pub mod ablate;
 pub mod augment;

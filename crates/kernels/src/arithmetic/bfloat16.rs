@@ -1,7 +1,8 @@
 //! Products of bf16 numbers, two at a time, summed in f32.
 //!
-//! AVX-512's `VDPBF16PS` does in one instruction what takes two in f32. It flushes subnormal
-//! numbers to zero and rounds twice, so its sums differ from the emulated ones in the last bits.
+//! One `VDPBF16PS` instruction of AVX-512 does the work of two f32 instructions. It flushes
+//! subnormal numbers to zero and rounds twice, so its sums differ from the emulated ones in the
+//! last bits.
 
 use pulp::{Simd, WithSimd};
 
@@ -83,8 +84,8 @@ impl Precision for Bfloat16 {
     }
 }
 
-/// bf16 widened to f32, for processors without instructions for it: as exact, and no faster than
-/// f32.
+/// bf16 widened to f32, for processors without bf16 instructions. It is as exact, and no faster
+/// than f32.
 #[derive(Clone, Copy)]
 struct Emulated<S>(S);
 
@@ -159,7 +160,7 @@ mod avx512 {
     use super::{BLOCK, Bfloat16, Precision, Vectors, Work};
     use crate::simd::allows_bf16;
 
-    /// Runs the work, or gives it back where the processor cannot.
+    /// Runs the work, or returns it if the processor lacks the instructions.
     pub fn run<W: Work<Bfloat16>>(work: W) -> Result<W::Output, W> {
         let all = allows_bf16()
             && is_x86_feature_detected!("avx512f")
@@ -180,8 +181,7 @@ mod avx512 {
         work.run(Native(()))
     }
 
-    /// Made in `with_features` only, so that whoever holds one runs on a processor that has the
-    /// features.
+    /// Only made in `with_features`. So a value proves that the processor has the features.
     #[derive(Clone, Copy)]
     struct Native(());
 

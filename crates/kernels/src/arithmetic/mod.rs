@@ -1,4 +1,4 @@
-//! What the kernels multiply, and with which instructions.
+//! The number type and the instructions of the kernels.
 
 mod bfloat16;
 
@@ -13,28 +13,28 @@ pub use bfloat16::Bfloat16;
 /// Units that are packed and multiplied together.
 pub const BLOCK: usize = 16;
 
-/// Inputs of the products; sums are f32 always.
+/// Inputs of the products. Sums are always f32.
 pub trait Precision: Copy + Send + Sync + 'static {
     /// What one lane multiplies at once: one f32, or two bf16.
     type Unit: Pod + Send + Sync;
     /// Values in a unit.
     const CHANNELS: usize;
-    /// Whether sums of inputs and of weights may be multiplied in place of them: not where a
-    /// rounding of these sums would be as large as what is multiplied is exact.
+    /// Whether a product may use sums of inputs and of weights. Not if rounding these sums loses
+    /// the precision of the inputs.
     const WINOGRAD: bool;
 
     /// A unit of one value or two.
     fn unit(values: [f32; 2]) -> Self::Unit;
     /// Writes channels into units; units left over become 0.
     fn pack_channels(values: &[f32], units: &mut [Self::Unit]);
-    /// Writes a value of `first` into each unit, and where it holds two, one of `second`; 0 where
-    /// there are none.
+    /// Writes a value of `first` into each unit, and one of `second` if it holds two. Missing
+    /// values are 0.
     fn pack_pairs(first: &[f32], second: &[f32], units: &mut [Self::Unit]);
     /// Runs the work with the widest instructions this processor has.
     fn run<W: Work<Self>>(work: W) -> W::Output;
 }
 
-/// Something to do with vectors.
+/// Work with vectors.
 pub trait Work<P: Precision> {
     type Output;
     fn run<V: Vectors<P>>(self, vectors: V) -> Self::Output;
@@ -178,7 +178,7 @@ pub fn lanes<P: Precision>() -> usize {
     P::run(Count)
 }
 
-/// Units that start at a cache line, so that no vector of them straddles two.
+/// Units aligned to a cache line, so that no vector crosses two lines.
 pub type Units<U> = AVec<U, ConstAlign<64>>;
 
 /// `len` zeros.

@@ -1,10 +1,10 @@
-//! Images copied into frames of zeros, in the order in which the kernels read them.
+//! Copies images into frames of zeros, in the order of the kernels.
 //!
-//! A frame holds an image in blocks of [`BLOCK`] units, a unit being what one multiplication takes:
-//! one f32 channel or two bf16 channels. Within a block the positions follow each other row by row,
-//! so that the neighbours of a position lie at offsets that are the same everywhere. For a stride
-//! `s` the positions are dealt out to `s · s` phases, by row and column modulo `s`; in a phase, the
-//! inputs of neighbouring outputs are neighbours again.
+//! A frame holds an image in blocks of [`BLOCK`] units. A unit is the input of one multiplication:
+//! one f32 channel or two bf16 channels. Within a block, positions follow each other row by row. So
+//! the neighbours of a position have the same offsets everywhere. For a stride `s` the positions
+//! are divided into `s · s` phases, by row and column modulo `s`. In a phase, the inputs of
+//! neighbouring outputs are neighbours again.
 
 use crate::arithmetic::{BLOCK, Precision, Vectors};
 

@@ -23,8 +23,8 @@ use crate::scratch::Scratch;
 use crate::simd::{Ahead, vectorized};
 use crate::transpose::transpose;
 
-/// Pieces that a weight gradient is cut into: more than most processors have cores, and a fixed
-/// number, so that sums do not depend on it.
+/// Number of pieces of a weight gradient. It is more than most processors have cores. It is fixed,
+/// so that sums do not depend on the cores.
 const TASKS: usize = 16;
 /// Positions that are computed with one block of weights before the next block is fetched.
 const POSITIONS: usize = 256;
@@ -190,13 +190,13 @@ fn correlate_all<P: Precision>(
     })
 }
 
-/// A weight's gradient has one term for each position where it meets the image and not its padding.
-/// The transforms add and take away what lies beside them; of fewer terms than this that would be a
-/// visible part of the sum.
+/// The gradient of a weight has one term for each position inside the image. The transforms add and
+/// subtract neighbouring terms. With fewer terms than this, their rounding errors would be visible
+/// in the sum.
 const FEW_TERMS: usize = 16;
 
-/// Whether the convolution is one of those that [`winograd`] is for. With few channels its
-/// transforms cost more than they save.
+/// Whether to use [`winograd`] for the convolution. With few channels its transforms cost more than
+/// they save.
 fn fits_winograd(g: &Geometry) -> bool {
     (g.kernel, g.stride) == (3, 1) && g.group_in().min(g.group_out()) >= 2 * BLOCK
 }
@@ -406,7 +406,7 @@ impl<P: Precision> Work<P> for Part<'_> {
                         Ahead::share(next_x, g.channels_in, ins, i, blocks),
                         Ahead::share(next_dy, g.channels_out, outs.clone(), i, blocks),
                     ],
-                    // Most pixels are skipped, and there is little to compute meanwhile.
+                    // Most pixels are skipped, so there is little to compute.
                     false => [Ahead::NOTHING; 2],
                 };
                 WeightGradient { frames, layout, taps, dy, rows, steps, width, dw, ahead }

@@ -1,4 +1,4 @@
-//! Weights on their way from a tensor into a packed order.
+//! Reads weights from a tensor, for packing.
 
 use std::ops::Range;
 

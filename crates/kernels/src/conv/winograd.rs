@@ -139,7 +139,7 @@ pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Ve
     dw
 }
 
-/// What one thread works in.
+/// The working memory of one thread.
 struct Room {
     frames: Scratch<f32>,
     inputs: Scratch<f32>,
@@ -243,7 +243,7 @@ fn transform_gradients<V: Vectors<Single>>(
             let mut d = [vectors.zero(); 4];
             for (p, d) in d.iter_mut().enumerate() {
                 let (i, j) = (row + p / 2, column + p % 2);
-                // What lies beyond the edge is no output and has no gradient.
+                // Positions beyond the edge are no outputs and have no gradient.
                 if i < tiles.rows && j < tiles.columns {
                     let at = image * g.output() + (i * tiles.columns + j) * g.channels_out + o;
                     if used == V::LANES {

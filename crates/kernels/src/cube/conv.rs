@@ -1,9 +1,9 @@
 //! Convolutions of `[batch, height, width, channels]`, weights `[out, in, k, k]` with the input
 //! channels of a tap next to each other in memory.
 //!
-//! On tensor cores they are `cubek`'s implicit matrix products, which read these tensors where they
-//! lie. Where a device has none, or `cubek` has no kernel for a shape, the plain kernels below
-//! compute them.
+//! On tensor cores they are `cubek`'s implicit matrix products. These read the tensors in place. If
+//! a device has no tensor cores, or `cubek` has no kernel for a shape, the plain kernels below are
+//! used.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::ConvOptions;
@@ -150,8 +150,8 @@ fn has_tensor_cores(x: &CubeTensor) -> bool {
     !features.cmma.is_empty() || !features.mma.is_empty()
 }
 
-/// Kernels for matrix products on tensor cores, in the order in which they are tried. It is not
-/// measured yet. Which of them a device has for a shape is known only when it is asked.
+/// Kernels for matrix products on tensor cores, in the order of trial. The order is not measured
+/// yet. Only a trial shows whether a device has a kernel for a shape.
 const PRODUCTS: [(ConvAlgorithm, AcceleratedTileKind); 4] = [
     (ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
     (ConvAlgorithm::SimpleSyncStrided, AcceleratedTileKind::Mma),
@@ -200,7 +200,7 @@ fn spread(dy: &CubeTensor, g: &Geometry) -> CubeTensor {
     spread
 }
 
-/// What the kernels are told of a convolution; input channels in vectors.
+/// The sizes of a convolution for the kernels. Input channels are in vectors.
 #[derive(CubeLaunch, CubeType)]
 struct Sizes {
     height: usize,

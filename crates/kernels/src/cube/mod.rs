@@ -35,7 +35,7 @@ fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
 }
 
-/// What the kernels are compiled for.
+/// The compile-time settings of the kernels.
 fn element(x: &CubeTensor) -> ElemType {
     elem(x.dtype)
 }

@@ -18,7 +18,7 @@ struct Partial {
     grid: Grid,
 }
 
-/// What the backward pass knows of the forward pass.
+/// The data of the forward pass for the backward pass.
 pub struct Saved {
     pub weight: CubeTensor,
     pub mean: CubeTensor,
@@ -28,7 +28,7 @@ pub struct Saved {
 
 /// Where the gradient of ReLU is 0.
 pub enum Mask {
-    /// Nowhere: there is no ReLU.
+    /// There is no ReLU.
     Nothing,
     /// Where this output is not above 0.
     Output(CubeTensor),
@@ -349,7 +349,7 @@ fn normalize<F: Float, N: Size>(
     let apart = total::<N>(sums, column, columns, 0usize, units, rows) / count;
     let squares = total::<N>(sums, column, columns, 1usize, units, rows) / count;
     if column < columns {
-        // Rounding can take a variance of nothing below 0.
+        // Rounding can make a zero variance negative.
         let zero = Vector::<f32, N>::new(0.0);
         let spread = squares - apart * apart;
         let spread = select_many(spread.less_than(&zero), zero, spread);
@@ -466,7 +466,7 @@ fn gradient_sums<F: Float, N: Size>(
     write_sums::<N>(sums, sum, products, column, columns, units, rows);
 }
 
-/// What normalising adds after it has scaled, where the output has to be known again.
+/// The shift of the normalisation, to compute the output again.
 #[cube]
 fn shift<N: Size>(
     bias: &ComptimeOption<&[Vector<f32, N>]>,

@@ -90,7 +90,7 @@ pub fn largest_gradient(x: CubeTensor, dy: CubeTensor, w: &Windows) -> CubeTenso
     dx
 }
 
-/// What the kernels are told of the windows; channels in vectors.
+/// The windows for the kernels. Channels are in vectors.
 #[derive(CubeLaunch, CubeType)]
 struct Sizes {
     height: usize,
@@ -185,7 +185,7 @@ fn largest_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each input: it finds out again which windows' largest value it is.
+/// A unit for each input. It computes again in which windows it is the largest value.
 #[cube(launch)]
 fn largest_gradient_kernel<F: Float>(
     x: &[F],

@@ -1,11 +1,11 @@
-//! Sums over ranks that never come to the host: the devices of one process exchange them.
+//! Sums over ranks without the host: the devices of one process exchange them.
 
 use std::fmt::Debug;
 
 use burn::tensor::distributed::{ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor};
 
-/// Sums tensors of all ranks where they are.
+/// Sums tensors of all ranks on their devices.
 pub trait DeviceSums: Debug + Send + Sync {
     /// The sums over ranks, `[n]`, the same bits on all of them. The gradient of a rank's own
     /// values is the sum over ranks of those for the results.
@@ -32,8 +32,8 @@ impl DeviceSums for Collective {
     }
 }
 
-/// Whether these devices can sum tensors between themselves: several GPUs, each named once, of a
-/// runtime with a library for that. For CUDA it is NCCL, loaded as `libnccl.so`.
+/// Whether these devices can sum tensors between themselves. They must be different GPUs of a
+/// runtime with a library for it. For CUDA this is NCCL, loaded as `libnccl.so`.
 pub fn connected(devices: &[Device]) -> bool {
     let once = (1..devices.len()).all(|i| !devices[..i].contains(&devices[i]));
     devices.len() > 1 && once && devices.iter().all(has_transport)

@@ -1,4 +1,4 @@
-//! Tensors of all ranks: between their devices where those can, or else through the host's memory.
+//! Exchanges tensors of all ranks: between their devices if possible, or else through host memory.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub trait ExchangeOps: Backend {
         on_host::<Self>(x, shape, |values| gather_f32(&*ranks, &values))
     }
 
-    /// The sums over ranks of what each has for this one, `[ranks, n]` → `[n]`.
+    /// The sums over ranks of the rows for this rank, `[ranks, n]` → `[n]`.
     #[fusion(default)]
     fn exchange_scatter_sum(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
         let [_, length] = x.shape().dims();
@@ -49,7 +49,7 @@ fn on_host<B: Backend>(
 ) -> FloatTensor<B> {
     let (device, dtype) = (x.device(), x.dtype());
     let data = burn::tensor::read_sync(B::float_into_data(x));
-    // As `Tensor::into_data`: a device that has failed leaves nothing to go on with.
+    // As `Tensor::into_data`: nothing can go on after a failed device.
     let values = data.expect("the device returns its values").iter::<f32>().collect();
     B::float_from_data(TensorData::new(f(values), shape).convert_dtype(dtype), &device)
 }
@@ -69,8 +69,8 @@ struct GatherNode;
 impl<B: Backend + ExchangeOps> Backward<B, 1> for GatherNode {
     type State = Arc<dyn Ranks>;
 
-    /// Every rank's output depends on this rank's values, so its gradient is the sum of what all of
-    /// them have for it.
+    /// Every rank's output depends on this rank's values. So their gradient is a sum over all
+    /// ranks.
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
@@ -89,7 +89,7 @@ impl<B: Backend + ExchangeOps, C: CheckpointStrategy> ExchangeOps for Autodiff<B
         }
     }
 
-    /// Nobody differentiates a gradient again.
+    /// A gradient is not differentiated again.
     fn exchange_scatter_sum(x: FloatTensor<Self>, ranks: Arc<dyn Ranks>) -> FloatTensor<Self> {
         Self::from_inner(B::exchange_scatter_sum(x.into_primitive(), ranks))
     }

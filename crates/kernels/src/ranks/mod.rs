@@ -14,16 +14,15 @@ use bytemuck::AnyBitPattern;
 use crate::ranks::collective::{Collective, DeviceSums};
 
 /// Processes (or threads) that train together, each on its part of every batch. A single process is
-/// the case of one.
+/// one rank.
 ///
-/// All ranks call the same operations in the same order, each with as many values as the others,
-/// and all of them get the same result, bit for bit. What cannot be completed, since a rank is
-/// gone, ends the process: there is nothing that the others could go on with.
+/// All ranks call the same operations in the same order, with equally many values. All get the same
+/// result, bit for bit. If a rank is gone, an operation ends the process: the others cannot go on.
 pub trait Ranks: Debug + Send + Sync {
-    /// Which one this is, from 0.
+    /// The number of this rank, from 0.
     fn rank(&self) -> usize;
 
-    /// How many there are.
+    /// The number of ranks.
     fn count(&self) -> usize;
 
     /// Everyone's bytes, in the order of ranks.
@@ -35,15 +34,14 @@ pub trait Ranks: Debug + Send + Sync {
     /// Replaces everyone's bytes by those of rank 0.
     fn broadcast(&self, bytes: &mut [u8]);
 
-    /// How tensors are summed over ranks without leaving their devices; `None` where they go
-    /// through the host's memory.
+    /// How tensors are summed over ranks on their devices. `None` if they go through host memory.
     fn device_sums(&self) -> Option<&dyn DeviceSums> {
         None
     }
 }
 
-/// `count` ranks for as many threads of this process, each with a device or a share of the cores of
-/// its own.
+/// `count` ranks for as many threads of this process. Each has its own device or its own share of
+/// the cores.
 ///
 /// A thread that computes on a CPU needs a `rayon` pool of its own: the ranks wait for each other.
 pub fn thread_ranks(count: usize) -> Vec<Arc<dyn Ranks>> {
@@ -80,14 +78,14 @@ struct Meeting {
 }
 
 impl Thread {
-    /// Brings `bytes` and reads what all have brought.
+    /// Writes `bytes` and reads those of all ranks.
     fn meet<R>(&self, bytes: &[u8], read: impl FnOnce(&[Vec<u8>]) -> R) -> R {
         let Meeting { barrier, brought, .. } = &*self.meeting;
         let lock = || brought.lock().unwrap_or_else(PoisonError::into_inner);
         lock()[self.rank] = bytes.to_vec();
         barrier.wait();
         let result = read(&lock());
-        // Nobody brings anything new before all have read.
+        // No rank writes again before all have read.
         barrier.wait();
         result
     }
@@ -127,13 +125,13 @@ impl Ranks for Thread {
     }
 }
 
-/// Ranks that train together, and what of it the networks should know.
+/// Ranks that train together, and their settings for the networks.
 #[derive(Debug, Clone)]
 pub struct Together {
-    /// Who they are.
+    /// The ranks.
     pub ranks: Arc<dyn Ranks>,
-    /// Whether batch norm takes its statistics over everyone's part of the batch ("synchronised"),
-    /// as one process with the whole batch would, or over this rank's part alone.
+    /// Whether batch norm takes its statistics over the whole batch ("synchronised"), as in one
+    /// process, or only over this rank's part.
     pub batch_norm: bool,
 }
 
@@ -141,8 +139,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Together>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` as one of several ranks: whatever of this crate `f` computes on this thread, and its
-/// gradients whenever they are computed.
+/// Runs `f` as one of several ranks. It holds for all operations of this crate on this thread, and
+/// for their gradients, even if they are computed later.
 pub fn together<R>(ranks: Option<Together>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Together>);
     impl Drop for Restore {
@@ -159,7 +157,7 @@ pub fn current_ranks() -> Option<Together> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// The ranks that batch norm is to be synchronised over, if there is more than one.
+/// The ranks for synchronised batch norm, if there are several.
 pub(crate) fn of_batch_norm() -> Option<Arc<dyn Ranks>> {
     current_ranks()
         .filter(|together| together.batch_norm && together.ranks.count() > 1)
@@ -177,7 +175,7 @@ pub(crate) fn gather_f32(ranks: &dyn Ranks, values: &[f32]) -> Vec<f32> {
     numbers(&ranks.gather(bytemuck::cast_slice(values))).collect()
 }
 
-/// The numbers whose bytes these are, wherever they lie in memory.
+/// Converts bytes to numbers, for any alignment.
 fn numbers<T: AnyBitPattern>(bytes: &[u8]) -> impl Iterator<Item = T> {
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned)
 }

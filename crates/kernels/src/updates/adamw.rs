@@ -36,12 +36,12 @@ pub struct AdamWJob {
 }
 
 /// A step of AdamW (Loshchilov & Hutter, 2019, algorithm 2) in PyTorch's form, of all parameters of
-/// a network in one go: `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, `w ← (1 − lr λ) w − lr ·
+/// a network at once: `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, `w ← (1 − lr λ) w − lr ·
 /// m̂ / (√v̂ + ε)` with `m̂ = m / (1 − β₁ᵗ)`, `v̂ = v / (1 − β₂ᵗ)`. Before the first step m and v
 /// are 0.
 ///
-/// Returns the new parameters with their m and v, in the order of the jobs. What
-/// [`sgd_all`](super::sgd_all) says of threads, launches and memory holds here too.
+/// Returns the new parameters with their m and v, in the order of the jobs. For threads, launches
+/// and memory see [`sgd_all`](super::sgd_all).
 pub fn adamw_all(device: &Device, jobs: Vec<AdamWJob>) -> Vec<(AnyTensor, [AnyTensor; 2])> {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     if super::list::takes(

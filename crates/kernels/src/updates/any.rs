@@ -6,10 +6,10 @@ use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 
 use crate::workers::is_cpu;
 
-/// A float tensor of any number of dimensions, without gradient. What goes element by element needs
-/// no rank, and a list of all parameters of a network has several.
+/// A float tensor of any number of dimensions, without gradient. Elementwise operations need no
+/// rank, and the parameters of a network have several ranks.
 ///
-/// It keeps the order in memory that the tensor has: nothing is flattened or copied.
+/// It keeps the tensor's order in memory. Nothing is flattened or copied.
 #[derive(Debug, Clone)]
 pub struct AnyTensor(DispatchTensor);
 
@@ -42,7 +42,7 @@ impl AnyTensor {
     /// Its values in row-major order. Waits for the device.
     ///
     /// # Errors
-    /// A device that has failed.
+    /// The device has failed.
     pub fn to_data(&self) -> Result<TensorData, ExecutionError> {
         burn::tensor::read_sync(Dispatch::float_into_data(self.0.clone()))
     }

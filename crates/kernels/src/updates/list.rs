@@ -60,7 +60,7 @@ impl<B: Backend> ExtensionMetadata for TensorList<B> {
 type Handles<B> =
     HandleContainer<<<B as FusionBackend>::FusionRuntime as FusionRuntime>::FusionHandle>;
 
-/// Every tensor as Burn has it for one.
+/// Converts every tensor from Burn's form.
 impl<B: FusionBackend> FusionValueAdapter<B> for TensorList<B> {
     type Metadata = Vec<TensorSpec>;
     type Input = Vec<TensorIr>;
@@ -134,7 +134,7 @@ impl<B: FusionBackend> FusionValueAdapter<B> for TensorList<B> {
     }
 }
 
-/// How to step with SGD; the same for all jobs but for the rates.
+/// The settings of an SGD step. All jobs share them, except the rates.
 #[derive(Debug, Clone)]
 pub struct SgdRule {
     /// Of each job: μ, λ, lr and the number of its scale, −1 for none.
@@ -144,15 +144,15 @@ pub struct SgdRule {
     pub momentum: bool,
 }
 
-/// How to step with AdamW.
+/// The settings of an AdamW step.
 #[derive(Debug, Clone)]
 pub struct AdamWRule {
     /// Of each job: β₁, 1 − β₁, β₂, 1 − β₂, 1 − β₁ᵗ, 1 − β₂ᵗ, ε, lr, 1 − lr λ.
     pub rates: Vec<[f32; 9]>,
 }
 
-/// Updates of lists of f32 tensors. A list holds its jobs' tensors by kind, all parameters first,
-/// and so does what is returned.
+/// Updates of lists of f32 tensors. A list holds its jobs' tensors by kind, all parameters first.
+/// Results have the same order.
 #[backend_extension(Cube, Fusion)]
 pub trait ListOps: Backend {
     /// Parameters, gradients and, after the first step with momentum, velocities → parameters and,
@@ -304,7 +304,7 @@ fn list<const N: usize>(columns: [Vec<AnyTensor>; N]) -> TensorList<Dispatch> {
     TensorList(columns.into_iter().flatten().map(AnyTensor::into_dispatch).collect())
 }
 
-/// Runs `f` on the jobs of each kind, and puts what it returns into the jobs' order.
+/// Runs `f` on the jobs of each kind, and puts the results into the jobs' order.
 fn in_groups<T, K: PartialEq + Copy, R>(
     jobs: Vec<T>,
     kind: impl Fn(&T) -> K,

@@ -1,7 +1,7 @@
 //! Updates of parameters: optimiser steps, moving averages, the search for NaN.
 //!
-//! On a CPU every parameter is a job of its own ([`ops`], with the arithmetic in [`slices`]); on
-//! CubeCL's backends one kernel takes many at once ([`list`], with the kernels in [`cube`]).
+//! On a CPU every parameter is a separate job ([`ops`], with the arithmetic in [`slices`]). On
+//! CubeCL's backends one kernel updates many at once ([`list`], with the kernels in [`cube`]).
 
 mod adamw;
 mod any;
@@ -29,8 +29,8 @@ use ops::UpdateOps;
 /// [`moving_average`] of all pairs in one go: `τ average + (1 − τ) value`, in the order of the
 /// pairs.
 ///
-/// What [`sgd_all`] says of threads, launches and memory holds here too; an average comes out in
-/// the order in memory that the value has.
+/// For threads, launches and memory see [`sgd_all`]. An average has the same order in memory as the
+/// value.
 pub fn moving_average_all(
     device: &Device,
     pairs: Vec<(AnyTensor, AnyTensor)>,
@@ -70,8 +70,8 @@ pub fn update_norms_all(
 /// The first value of each tensor that is NaN or infinite, or else 0: `[n]`, left on the device.
 /// "First" is in the order of memory on a GPU.
 ///
-/// On devices without kernels here it is the sum of all of a tensor, which is not finite either,
-/// and neither is a sum beyond the largest float.
+/// On devices without our kernels it is the sum of the whole tensor, if this is not finite. A sum
+/// above the largest float is not finite, either.
 pub fn not_finite_values(device: &Device, tensors: Vec<impl Into<AnyTensor>>) -> Tensor<1> {
     let tensors: Vec<AnyTensor> = tensors.into_iter().map(Into::into).collect();
     if tensors.is_empty() {
@@ -93,8 +93,8 @@ pub fn not_finite_values(device: &Device, tensors: Vec<impl Into<AnyTensor>>) ->
     Tensor::cat(values, 0)
 }
 
-/// The first of the tensors with a value that is NaN or infinite, and what [`not_finite_values`]
-/// says of it. All are read from the device at once.
+/// The first tensor with NaN or infinity, and its value from [`not_finite_values`]. All values are
+/// read from the device at once.
 pub fn not_finite(device: &Device, tensors: Vec<impl Into<AnyTensor>>) -> Option<(usize, f32)> {
     if tensors.is_empty() {
         return None;

@@ -1,4 +1,4 @@
-//! Updates of one tensor each, on the backends whose tensors lie in this process's memory.
+//! Updates of one tensor each, on backends with tensors in this process's memory.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;

@@ -28,21 +28,20 @@ pub struct SgdJob {
     pub gradient: AnyTensor,
     /// v; none before the first step.
     pub velocity: Option<AnyTensor>,
-    /// Which of the scales is this parameter's r; 1 if none.
+    /// The index of this parameter's r in the scales. Without it, r is 1.
     pub scale: Option<usize>,
-    /// How to step.
+    /// The settings of the step.
     pub step: SgdStep,
 }
 
 /// [`sgd_step`] of all parameters of a network in one go: their new values and velocities, in the
 /// order of the jobs.
 ///
-/// A CPU's threads take one parameter each. On a GPU one kernel updates as many of them as its
-/// device allows tensors in one, so that a network takes a handful of launches; tensors that nobody
-/// else holds are updated where they are, and parameter and velocity come out in the order in
-/// memory that the gradient has.
+/// On a CPU, each thread takes one parameter. On a GPU, one kernel updates as many parameters as
+/// the device allows. So a network takes a handful of launches. Tensors that nobody else holds are
+/// updated in place. Parameter and velocity get the gradient's order in memory.
 ///
-/// - `scales`: `[n]`, r of those parameters whose job names one.
+/// - `scales`: `[n]`, the r of parameters with a scale in their job.
 pub fn sgd_all(
     device: &Device,
     jobs: Vec<SgdJob>,

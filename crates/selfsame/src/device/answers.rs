@@ -1,4 +1,4 @@
-//! Whether a GPU is there and computes, asked before anything is begun.
+//! Checks that a GPU exists and computes, before any work starts.
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use {
     burn::tensor::{Device, Tensor},
 };
 
-/// Characters of a panic's message. The first words say what is wrong; CUDA's go on with dozens of
+/// The most characters of a panic's message. The first words say what is wrong. CUDA adds dozens of
 /// file names.
 const MOST: usize = 160;
 
-/// The device, after it has computed something: a kernel has then been compiled, sent there and
-/// run. Burn panics where that does not work, on a thread of its own. An exponential, since
-/// NVIDIA's compiler needs a library for it, not for sums.
+/// Returns the device after a test: a kernel is compiled, sent to it and run. If this fails, Burn
+/// panics on another thread. The kernel is an exponential, because NVIDIA's compiler needs a
+/// library for it, but not for sums.
 ///
 /// # Errors
-/// What it panicked with, and what a device of this kind `needs`.
+/// The test panicked. The error has the message and what such a device `needs`.
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
 pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyhow::Result<Device> {
     let answer = caught(|| {
@@ -34,10 +34,10 @@ pub fn checked(name: &str, needs: &str, device: impl FnOnce() -> Device) -> anyh
     Err(usage(format!("--device {name} cannot be used ({why}); {needs}")))
 }
 
-/// What `ask` returns; where it panics, here and perhaps on other threads, what went wrong, and
+/// The result of `ask`. If it panics, here or on other threads, the error has the message, and
 /// nothing is printed.
 pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
-    /// The hook is the whole process's.
+    /// The panic hook belongs to the whole process.
     static ASKING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
     let said = Arc::new(Mutex::new(Vec::new()));
@@ -52,8 +52,8 @@ pub fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     answer.map_err(|_| cause(&said.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// What went wrong, of all that panics have said: Burn's own error, which is a chain of causes, or
-/// else the first, which others come of.
+/// The cause among the messages of all panics: Burn's own error with its chain of causes, or else
+/// the first message. It causes the others.
 pub fn cause(said: &[String]) -> String {
     let chain = said.iter().rev().find_map(|text| Some(text.rsplit_once("Caused by:")?.1));
     let text = chain.or_else(|| said.first().map(String::as_str)).unwrap_or_default();

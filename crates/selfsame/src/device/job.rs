@@ -1,4 +1,4 @@
-//! The processes that `mpirun` or `srun` started together, each of them a rank of one run.
+//! The processes of `mpirun` or `srun`. Each is a rank of one run.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use selfsame_kernels::Ranks;
 use crate::error::usage;
 use crate::observer::Voice;
 
-/// What launchers tell their processes about how many of them there are.
+/// The variables in which launchers give the number of processes.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
 
-/// This process's part in a job; alone if nothing was started with it.
+/// The place of this process in a job. A process may be alone.
 pub struct Job {
     ranks: Option<Arc<dyn Ranks>>,
     #[cfg(feature = "mpi")]
@@ -18,10 +18,10 @@ pub struct Job {
 }
 
 impl Job {
-    /// Meets the others.
+    /// Connects to the other processes.
     ///
     /// # Errors
-    /// Several processes and a program without MPI: each would train a network of its own.
+    /// There are several processes, but the program has no MPI: each would train its own network.
     pub fn join(voice: &Voice) -> anyhow::Result<Self> {
         let sizes = SIZES.iter().filter_map(|name| std::env::var(name).ok()?.parse::<usize>().ok());
         match sizes.max().unwrap_or(1) {
@@ -66,13 +66,13 @@ impl Job {
         Ok(Self { ranks, universe: Some(universe) })
     }
 
-    /// All of them, if there are several.
+    /// The ranks, if there are several.
     pub fn ranks(&self) -> Option<Arc<dyn Ranks>> {
         self.ranks.clone()
     }
 
-    /// Ends the job when all have come here. A process that ends without has its launcher end the
-    /// others.
+    /// Ends the job when all processes have called this. If a process ends without it, the launcher
+    /// ends the others.
     pub fn end(self) {
         if let Some(ranks) = &self.ranks {
             ranks.gather(&[0]);
@@ -81,14 +81,14 @@ impl Job {
         drop(self.universe);
     }
 
-    /// Leaves the job to its launcher, which ends the other processes too.
+    /// Leaves the job. Its launcher then ends the other processes, too.
     pub fn desert(self) {
         #[cfg(feature = "mpi")]
         std::mem::forget(self.universe);
     }
 }
 
-/// Everyone's bytes, which may differ in length, in the order of ranks.
+/// The bytes of all ranks, in the order of ranks. Lengths may differ.
 pub fn gather_bytes(ranks: &dyn Ranks, bytes: &[u8]) -> Vec<Vec<u8>> {
     let lengths = ranks.gather(&(bytes.len() as u64).to_le_bytes());
     let lengths: Vec<usize> = lengths
@@ -105,7 +105,7 @@ pub fn gather_bytes(ranks: &dyn Ranks, bytes: &[u8]) -> Vec<Vec<u8>> {
     all.chunks(longest).zip(lengths).map(|(bytes, length)| bytes[..length].to_vec()).collect()
 }
 
-/// Rank 0's bytes, on all ranks.
+/// Sends the bytes of rank 0 to all ranks.
 pub fn share(ranks: &dyn Ranks, bytes: Option<Vec<u8>>) -> Vec<u8> {
     let mut length = (bytes.as_ref().map_or(0, Vec::len) as u64).to_le_bytes();
     ranks.broadcast(&mut length);
@@ -121,10 +121,10 @@ mod world {
     use mpi::traits::{Communicator, CommunicatorCollectives, Root};
     use selfsame_kernels::Ranks;
 
-    /// MPI counts in 32 bits; what is longer goes in parts.
+    /// MPI counts in 32 bits. Longer messages are sent in parts.
     const MOST: usize = 1 << 28;
 
-    /// `MPI_COMM_WORLD`. By MPI's own default an operation that fails ends all processes.
+    /// `MPI_COMM_WORLD`. By default, a failed MPI operation ends all processes.
     #[derive(Debug)]
     pub struct World {
         rank: usize,
@@ -162,8 +162,7 @@ mod world {
             all
         }
 
-        /// Added at rank 0 and sent from there: `MPI_Allreduce` need not give all ranks the same
-        /// bits.
+        /// Rank 0 adds and sends the sum: `MPI_Allreduce` need not give all ranks the same bits.
         fn sum(&self, values: &mut [f32]) {
             let world = SimpleCommunicator::world();
             let root = world.process_at_rank(0);

@@ -1,4 +1,4 @@
-//! Where to compute: from names to devices that are there and compute.
+//! Devices by name, checked that they exist and compute.
 
 use burn::tensor::Device;
 
@@ -14,33 +14,33 @@ pub mod threads;
 pub use answers::cause;
 pub use sums::ranks_on;
 
-/// One device, or several with commas between them that train together.
+/// One device, or several that train together, separated by commas.
 pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {
     names.split(',').map(|name| one(name.trim())).collect()
 }
 
-/// The first of them, where one is enough.
+/// The first device, if one is enough.
 pub fn parse(names: &str) -> anyhow::Result<Device> {
     one(names.split(',').next().unwrap_or_default().trim())
 }
 
-/// Whether all of them have this project's own kernels.
+/// Whether all devices have this project's own kernels.
 pub fn have_kernels(names: &str) -> bool {
     names.split(',').all(|name| matches!(name.trim(), "flex" | "ndarray"))
 }
 
-/// Whether the first of them is a GPU, whose kernels CubeCL compiles.
+/// Whether the first device is a GPU with kernels from CubeCL.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn is_gpu(names: &str) -> bool {
     let first = names.split([',', ':']).next().unwrap_or_default().trim();
     matches!(first, "cuda" | "wgpu")
 }
 
-/// `flex`, `ndarray`, or `cuda[:N]` and `wgpu` where the build has them.
+/// `flex`, `ndarray`, or `cuda[:N]` and `wgpu` if the build has them.
 fn one(name: &str) -> anyhow::Result<Device> {
     match name.split_once(':').unwrap_or((name, "")) {
         ("flex", "") => Ok(Device::flex()),
-        // Burn has announced the end of this backend; until then it is built and tested here.
+        // Burn will remove this backend. Until then it is built and tested here.
         #[expect(deprecated)]
         ("ndarray", "") => Ok(Device::ndarray()),
         ("cuda", index) => cuda(index),

@@ -1,4 +1,4 @@
-//! Whether several GPUs sum between themselves, asked before anything is begun.
+//! Checks that several GPUs can sum with NCCL, before any work starts.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -10,15 +10,14 @@ use super::answers::caught;
 use crate::error::usage;
 use crate::observer::Voice;
 
-/// NCCL takes seconds to find its ways between eight GPUs. Where one of them fails the others wait
-/// for it.
+/// NCCL takes seconds to connect eight GPUs. If one GPU fails, the others wait for it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A rank for each of the devices that `names` names, all threads of this process. GPUs sum by NCCL
-/// where it is installed and `nccl` is set, everything else through the host's memory.
+/// A rank for each device in `names`; all are threads of this process. GPUs sum by NCCL if it is
+/// installed and `nccl` is set. All other devices sum through host memory.
 ///
 /// # Errors
-/// NCCL that is installed and does not work.
+/// NCCL is installed and does not work.
 pub fn ranks_on(
     names: &str,
     devices: &[Device],
@@ -44,10 +43,10 @@ pub fn ranks_on(
     Ok(ranks)
 }
 
-/// Has the ranks sum a few numbers, each on its device.
+/// Lets the ranks sum a few numbers, each on its device.
 ///
 /// # Errors
-/// What went wrong.
+/// The reason of the failure.
 fn agree_on_sum(ranks: &[Arc<dyn Ranks>], devices: &[Device]) -> Result<(), String> {
     let (answer, heard) = mpsc::channel();
     let count = ranks.len();
@@ -57,7 +56,7 @@ fn agree_on_sum(ranks: &[Arc<dyn Ranks>], devices: &[Device]) -> Result<(), Stri
             std::thread::spawn(move || {
                 let mine = (ranks.rank() + 1) as f32;
                 let mine = Tensor::<1>::from_floats([mine, 10.0 * mine, -mine, 0.5], &device);
-                // Whoever asked may have lost patience.
+                // The receiver may have stopped waiting.
                 let _ = answer.send(all_sum(mine, &*ranks).into_data().iter::<f32>().collect());
             });
         }
@@ -86,7 +85,7 @@ mod tests {
         agree_on_sum(&ranks, &devices).unwrap();
     }
 
-    /// The only rank, which sums as it says.
+    /// A single rank with a sum of its own.
     #[derive(Debug)]
     struct Alone(fn(&mut [f32]));
 

@@ -1,4 +1,4 @@
-//! How many threads compute. Results do not depend on it.
+//! The number of threads that compute. Results do not depend on it.
 
 use std::thread::available_parallelism;
 
@@ -7,8 +7,8 @@ use rayon::ThreadPoolBuilder;
 use crate::error::usage;
 use crate::observer::Voice;
 
-/// Threads beyond the cores gain nothing, and thousands of them start no work for minutes. Some
-/// more than cores are allowed, to see that results stay the same.
+/// More threads than cores gain nothing, and thousands of them delay the start by minutes. A few
+/// more than cores are allowed, to check that results stay the same.
 fn most() -> usize {
     (4 * cores()).max(16)
 }
@@ -17,11 +17,11 @@ fn cores() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Starts those of the whole process: as many as `flag` (`--threads`) or else `RAYON_NUM_THREADS`
-/// says, or one for each core. To be called once, before anything computes.
+/// Starts the threads of the process: as many as `flag` (`--threads`) or else `RAYON_NUM_THREADS`
+/// says, or one for each core. Call it once, before any computation.
 ///
 /// # Errors
-/// `--threads 0`, and a system that starts no thread.
+/// `--threads 0`, or the system starts no thread.
 pub fn start(flag: Option<usize>, voice: &Voice) -> anyhow::Result<()> {
     const VARIABLE: &str = "RAYON_NUM_THREADS";
     let threads = match flag {
@@ -35,8 +35,7 @@ pub fn start(flag: Option<usize>, voice: &Voice) -> anyhow::Result<()> {
     Ok(ThreadPoolBuilder::new().num_threads(threads).build_global()?)
 }
 
-/// As many of `asked` threads as make sense, and says so where these are fewer. `by`: where the
-/// number stands.
+/// Limits `asked` to a sensible number of threads, and reports it. `by`: the source of the number.
 pub fn bounded(asked: usize, by: &str, voice: &Voice) -> usize {
     let threads = asked.min(most());
     if threads < asked {
@@ -48,7 +47,7 @@ pub fn bounded(asked: usize, by: &str, voice: &Voice) -> usize {
     threads
 }
 
-/// Of a loader, whose setting is `data.threads`: as many as compute, where it is unset.
+/// The threads of a loader: `data.threads`, or as many as compute if it is unset.
 pub fn of_loader(setting: Option<usize>) -> Option<usize> {
     Some(setting.map_or_else(rayon::current_num_threads, |asked| asked.min(most())))
 }

@@ -1,6 +1,5 @@
-//! How many images each part of an evaluation rests on. What it costs to send an image through the
-//! encoder is counted in multiply-adds, so that the same command takes the same images on every
-//! machine.
+//! The number of images for each part of an evaluation. The cost of an image is counted in
+//! multiply-adds of the encoder. So the same command uses the same images on every machine.
 
 use selfsame_models::{Architecture, Stem};
 
@@ -8,36 +7,36 @@ use crate::evaluation::judge::Size;
 use crate::features::images::PIXEL_SIDE;
 use crate::settings::RunConfig;
 
-/// How many images each part takes at the most.
+/// The most images for each part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
-    /// Images whose features the trained encoder is scored by first, with the run's k and T.
+    /// Images for the first figure: k-NN of the trained encoder with the run's k and T.
     pub all: Size,
-    /// Images that the table of frozen features rests on, the same for all of its rows.
+    /// Images for the table of frozen features, the same for all of its rows.
     pub table: Size,
-    /// Side that images are reduced to whose pixels are features.
+    /// The side of images whose pixels are features.
     pub pixel_side: u32,
-    /// Images that the principal components are found on.
+    /// Images for the principal components.
     pub components: usize,
-    /// Labelled images that whole networks are trained on.
+    /// Labelled images to train whole networks.
     pub finetuned: usize,
-    /// Test images that are corrupted.
+    /// Test images for the corruptions.
     pub corrupted: usize,
-    /// Test images that are augmented.
+    /// Test images for the augmentations.
     pub augmented: usize,
 }
 
-/// What the table rests on, where an encoder is small.
+/// Images for the table, for a small encoder.
 const TABLE: Size = Size { train: 10_000, test: 5_000 };
-/// Networks trained on more labelled images than this take longer than a coffee.
+/// Training on more labelled images takes many minutes.
 const FINETUNED: usize = 10_000;
-/// A linear probe of 32×32 pixels takes half a minute by itself: so many dimensions cannot be
-/// preconditioned.
+/// A linear probe of 32×32 pixels alone takes half a minute: it has too many dimensions for a
+/// preconditioner.
 const QUICK_PIXEL_SIDE: u32 = 16;
 const QUICK_COMPONENTS: usize = 2_000;
 const CORRUPTED: usize = 2_000;
 const AUGMENTED: usize = 1_000;
-/// Multiply-adds of an encoder, for each thing by itself. Two cores make some 8·10¹⁰ in a second.
+/// The most multiply-adds of an encoder, for each part. Two cores do about 8·10¹⁰ per second.
 const QUICK_ALL: f64 = 2.5e12;
 const QUICK_TABLE: f64 = 4e11;
 const QUICK_AUGMENTED: f64 = 3e11;
@@ -45,11 +44,12 @@ const CORRUPTIONS: f64 = 8e12;
 /// Passes of an image: ten augmentations through two encoders, and 75 corruptions through three.
 const AUGMENTED_PASSES: f64 = 20.0;
 const CORRUPTED_PASSES: f64 = 225.0;
-/// However large the encoder, no part takes fewer.
+/// No part takes fewer images, for any size of the encoder.
 const LEAST: usize = 50;
 
 impl Bounds {
-    /// For the encoder of `config`, which has settled its view; `quick`: for a minute on two cores.
+    /// The bounds for the encoder of `config`. Its view size must be set. `quick`: for one minute
+    /// on two cores.
     pub fn new(config: &RunConfig, quick: bool) -> Self {
         let cost = multiply_adds(config);
         let affordable = |budget: f64| ((budget / cost) as usize).max(LEAST);
@@ -72,7 +72,7 @@ impl Bounds {
         }
     }
 
-    /// Everything on up to `limit` images of each split, whatever that takes.
+    /// Up to `limit` images of each split for every part, without a time limit.
     pub fn limit(limit: usize) -> Self {
         let size = Size { train: limit, test: limit };
         Self {
@@ -87,8 +87,8 @@ impl Bounds {
     }
 }
 
-/// About how many multiply-adds an image takes on its way through the encoder: those of the ResNets
-/// of base width 64 at 224 pixels (He et al., 2016, table 1), which grow with the area and with the
+/// The approximate number of multiply-adds of the encoder for an image. It starts from the ResNets
+/// of base width 64 at 224 pixels (He et al., 2016, table 1) and grows with the area and with the
 /// square of the width.
 fn multiply_adds(config: &RunConfig) -> f64 {
     let encoder = config.encoder.resnet();

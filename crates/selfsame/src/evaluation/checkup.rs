@@ -1,5 +1,5 @@
-//! The collapse doctor's visit: two views of the same images, the same ones every time, through a
-//! method's networks.
+//! A visit of the collapse doctor: it sends two fixed views of the same images through a method's
+//! networks.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_augment::{RgbSource, ViewPair, render_batch};
@@ -18,7 +18,7 @@ use crate::run::trainer_config;
 use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
 
-/// Not an epoch of any training run, so that nobody trains on these very views.
+/// No training run reaches this epoch. So no run trains on these views.
 const EPOCH: u64 = u64::MAX - 1;
 
 /// Views of some images under the augmentation of a run.
@@ -32,14 +32,14 @@ pub struct Checkup {
     device: Device,
 }
 
-/// Where a method's embeddings of them are, each `[images, dim]`.
+/// A method's embeddings of the views, each `[images, dim]`.
 struct Embeddings {
     views: [Features; 2],
     prediction: Option<Features>,
     target: Option<Features>,
 }
 
-/// What there is to compare with.
+/// The networks to compare with.
 #[derive(Default)]
 pub struct Untrained<'a> {
     pub features: Option<&'a Spread>,
@@ -47,10 +47,10 @@ pub struct Untrained<'a> {
     pub knn_top1: Option<f64>,
 }
 
-/// What a visit found, without the encoder's features.
+/// The result of a visit, without the encoder's features.
 #[derive(Debug, Clone)]
 pub struct Examination {
-    /// Of the first view's projections.
+    /// The spread of the first view's projections.
     pub projections: Spread,
     pub pair: PairSignals,
     pub predictor: Option<PredictorSpectrum>,
@@ -59,7 +59,7 @@ pub struct Examination {
 }
 
 impl Checkup {
-    /// Of up to `count` images, evenly over the set. `device`: a plain one.
+    /// Views of up to `count` images, evenly over the set. `device`: a plain device.
     pub fn new(
         config: &RunConfig,
         images: &dyn ImageDataset,
@@ -94,7 +94,7 @@ impl Checkup {
     /// Examines `method`, a validation snapshot.
     pub fn examine<M: Method>(&self, method: &M) -> anyhow::Result<Examination> {
         let Embeddings { views: [first, second], prediction, target } = self.embeddings(method)?;
-        // The map from inputs to outputs is only determined by more images than dimensions.
+        // The map from inputs to outputs is only determined with more images than dimensions.
         let prediction = prediction.filter(|_| first.rows() > first.dim());
         let predictor = prediction.map(|q| PredictorSpectrum::of_map(&first, &q)).transpose()?;
         let target = match target {
@@ -113,7 +113,7 @@ impl Checkup {
         })
     }
 
-    /// How `method`, a validation snapshot, embeds the views.
+    /// The embeddings of the views by `method`, a validation snapshot.
     fn embeddings<M: Method>(&self, method: &M) -> anyhow::Result<Embeddings> {
         let length = 3 * self.size * self.size;
         let (mut views, mut prediction, mut target) = ([vec![], vec![]], vec![], vec![]);
@@ -146,7 +146,7 @@ impl Checkup {
     }
 }
 
-/// How far a run of `steps` optimiser steps has come after `done`.
+/// The progress of a run of `steps` optimiser steps after `done`.
 pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
     let rate = trainer_config(config, steps).learning_rate;
     let tau = match &config.settings {
@@ -166,8 +166,8 @@ pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
     }
 }
 
-/// What has been found besides the headline, and what to do about it, a line each: `indent` before
-/// a finding, more before its advice. What is as it should be is left out.
+/// The findings besides the headline, each with advice, one per line. `indent` comes before a
+/// finding, more before its advice. Healthy results are left out.
 pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
     let mut out = String::new();
     for finding in diagnosis.findings.iter().filter(|f| f.level > Level::Healthy) {
@@ -179,7 +179,7 @@ pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
     out
 }
 
-/// The line below a finding that says what to do about it, if anything.
+/// The line with the advice for a finding, if there is any.
 pub fn advice(finding: &Finding, indent: &str) -> String {
     finding.advice.as_ref().map_or(String::new(), |advice| format!("{indent}  → {advice}\n"))
 }
@@ -203,8 +203,8 @@ fn distance_to_target<M: Method>(method: &M) -> anyhow::Result<f64> {
 }
 
 impl Examination {
-    /// The verdict, with what is known of the encoder's features, of the networks before training,
-    /// and of how far training has come.
+    /// The verdict. It uses the encoder's features, the networks before training, and the progress
+    /// of training.
     pub fn diagnose(
         &self,
         features: &Evaluation,

@@ -1,4 +1,4 @@
-//! An evaluation from the first image that is read to the last figure.
+//! A whole evaluation, from the first image to the last figure.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::evaluation::invariance::{AUGMENTATIONS, augmentations, factors};
 use crate::evaluation::judge::Evaluation;
 use crate::page;
 
-/// What only labels can tell.
+/// The results that need labels.
 #[derive(Default)]
 struct Accuracies {
     knn: Option<KnnScore>,
@@ -28,11 +28,11 @@ struct Accuracies {
     robustness: Robustness,
 }
 
-/// How features of held-out images are spread.
+/// The spread of the features of held-out images.
 struct Spreads {
-    /// Of the trained encoder, of all images.
+    /// Features of the trained encoder for all images.
     whole: Spread,
-    /// Of the images of the table.
+    /// Features of the table's images.
     trained: Spread,
     untrained: Spread,
 }
@@ -78,7 +78,7 @@ pub fn evaluate(
     };
 
     phases.begin("the collapse doctor", 1);
-    // Both of the same images, so that they can be compared.
+    // Both use the same images, so they can be compared.
     let judged = |name: &str, spread: Spread| Evaluation {
         knn_top1: accuracies.knn_of(name),
         linear_top1: None,
@@ -146,7 +146,7 @@ pub fn evaluate(
     })
 }
 
-/// How many phases there are.
+/// The number of phases.
 fn count(quick: bool, drawn: bool, train: &Split<'_>, test: Option<&Split<'_>>) -> usize {
     // Training images, the doctor, invariance.
     let mut phases = 3 + usize::from(drawn);
@@ -157,14 +157,13 @@ fn count(quick: bool, drawn: bool, train: &Split<'_>, test: Option<&Split<'_>>) 
         phases += 1;
     }
     if !quick {
-        // Corruptions; training on labels, and features on both splits and probes of what comes
-        // out.
+        // Corruptions; training on labels, and for the result: features on both splits and probes.
         phases += 1 + if train.classes() >= 2 { 4 } else { 0 };
     }
     phases
 }
 
-/// Everything that compares with labels, and how the features of the test images are spread.
+/// All comparisons with labels, and the spread of the features of the test images.
 fn accuracies(
     quick: bool,
     setting: &Setting<'_>,
@@ -216,7 +215,7 @@ fn accuracies(
     for subject in splits.of_pixels([pixels, test_pixels], setting.bounds.components, phases)? {
         probe(subject, phases)?;
     }
-    // One class is nothing to train a classifier on.
+    // One class is not enough for a classifier.
     if !quick && splits.train.classes() >= 2 {
         let (rows, supervised) = finetuning::rows(setting, splits, trained, phases)?;
         let encoder = [(&supervised.encoder, Of::Table)];

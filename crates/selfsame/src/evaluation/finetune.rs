@@ -1,5 +1,5 @@
-//! Training on labels, encoder and all: what a pretrained encoder becomes, and, from initial
-//! weights, the supervised baseline of the same size.
+//! Training of the whole network on labels: fine-tuning of a pretrained encoder, or a supervised
+//! baseline from initial weights.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,33 +25,34 @@ use crate::settings::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The weights that the encoder starts from.
+/// The initial weights of the encoder.
 #[derive(Clone, Copy)]
 pub enum Start<'a> {
-    /// Those of a pretrained encoder, which stays as it is.
+    /// Those of a pretrained encoder. It is not changed.
     Pretrained(&'a ResNet),
-    /// Initial ones, drawn from the seed: the same as those of a pretraining with that seed.
+    /// Random weights, drawn from the seed, as in pretraining with that seed.
     Scratch,
 }
 
-/// How labels are trained on. The rule is SGD with momentum 0.9 under a cosine after a warm-up.
+/// The settings of training on labels. The rule is SGD with momentum 0.9, with a warm-up and a
+/// cosine schedule.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FinetuneSettings {
     /// Passes over the labelled images.
     pub epochs: u64,
-    /// More passes where these would be fewer optimiser steps: what few labels need.
+    /// The least number of optimiser steps. Few labels need more passes to reach it.
     pub min_steps: u64,
-    /// The most images in a step.
+    /// The largest batch.
     pub batch_size: usize,
-    /// Of the head, at the end of the warm-up.
+    /// Learning rate of the head, at the end of the warm-up.
     pub learning_rate: f64,
     /// The encoder's learning rate over the head's.
     pub encoder_rate: f64,
-    /// λ, of weights; biases and batch norm are left out.
+    /// Weight decay λ. Biases and batch norm have none.
     pub weight_decay: f64,
-    /// The part of all steps in which the learning rate rises, from 0 to 1.
+    /// The share of all steps in the warm-up, from 0 to 1.
     pub warmup: f64,
-    /// From 0, for none, to below 1.
+    /// Label smoothing, from 0 (none) to below 1.
     pub label_smoothing: f32,
 }
 
@@ -72,26 +73,26 @@ impl Default for FinetuneSettings {
 }
 
 impl FinetuneSettings {
-    /// Optimiser steps on so many labelled images.
+    /// The number of optimiser steps on `images` labelled images.
     pub fn steps(&self, images: usize) -> u64 {
         let per_epoch = (images as u64).div_ceil(self.batch_size.max(1) as u64).max(1);
         self.epochs(per_epoch) * per_epoch
     }
 
-    /// Passes over the images, of so many steps each.
+    /// The number of passes over the images, with `steps` steps each.
     fn epochs(&self, per_epoch: u64) -> u64 {
         self.epochs.max(self.min_steps.div_ceil(per_epoch)).max(1)
     }
 }
 
-/// What training on labels led to.
+/// The result of training on labels.
 #[derive(Debug)]
 pub struct FinetuneResult {
     /// As trained, in evaluation mode.
     pub encoder: ResNet,
-    /// For each test image that has a label, in their order, whether it is predicted.
+    /// For each labelled test image, in order, whether the prediction is right.
     pub correct: Vec<bool>,
-    /// The share of them that is.
+    /// The share of right predictions.
     pub top1: f64,
     /// Passes over the labelled images.
     pub epochs: u64,
@@ -101,13 +102,14 @@ pub struct FinetuneResult {
     pub train_seconds: f64,
 }
 
-/// What is trained on, what is tested on, and how.
+/// The training images, the test images, and the settings.
 pub struct Finetune<'a> {
-    /// Of the run: encoder, views' size and statistics, crops and flips, precision.
+    /// The settings of the run: encoder, size and statistics of the views, crops and flips,
+    /// precision.
     pub config: &'a RunConfig,
-    /// Labelled, all of them.
+    /// The training images. All have labels.
     pub train: Arc<dyn ImageDataset>,
-    /// Looked at once, after the last step.
+    /// The test images. They are used once, after the last step.
     pub test: Arc<dyn ImageDataset>,
     pub settings: FinetuneSettings,
     /// A plain one.
@@ -117,12 +119,12 @@ pub struct Finetune<'a> {
 impl Finetune<'_> {
     /// Trains a classifier on `train` and tests it on `test`.
     ///
-    /// The seed fixes the head, the order of the images and their views, and the encoder's weights
-    /// from [`Start::Scratch`]; the same seed gives the same result on any number of threads.
+    /// The seed fixes the head, the order of the images, their views, and the weights of
+    /// [`Start::Scratch`]. The same seed gives the same result on any number of threads.
     ///
     /// # Errors
-    /// Images without a label in training or none with one in the test, settings that make no
-    /// sense, a loss that is not finite, or `progress` saying stop.
+    /// A training image has no label, or no test image has one; settings are invalid; the loss is
+    /// not finite; or `progress` stops the training.
     pub fn run(
         &self,
         start: Start<'_>,
@@ -208,7 +210,7 @@ impl Finetune<'_> {
         Ok(SupervisedTrainer::new(classifier, config)?)
     }
 
-    /// Whether each labelled test image is predicted, whole and as it is.
+    /// Whether the prediction is right for each labelled test image, without augmentation.
     fn test(&self, classifier: &Classifier<ResNet>) -> anyhow::Result<Vec<bool>> {
         let images = PlainImages::new(self.test.clone(), self.config)?;
         let batch_size = self.config.eval.batch_size;
@@ -266,7 +268,7 @@ impl ViewGenerator for OneView {
     }
 }
 
-/// A loader's stream with the labels of its images.
+/// A batch source: a loader's stream with the labels of its images.
 struct LabelledViews {
     stream: ViewStream,
     dataset: Arc<dyn ImageDataset>,

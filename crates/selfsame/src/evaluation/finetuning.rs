@@ -1,4 +1,4 @@
-//! Training on labels, encoder and all.
+//! Training of the whole network on labels.
 
 use std::sync::Arc;
 
@@ -14,25 +14,25 @@ use super::probes::share;
 use super::representation::Splits;
 use crate::evaluation::finetune::{Finetune, FinetuneResult, FinetuneSettings, Start};
 
-/// How many labels; few ones are drawn once for each seed, all of them are trained on once.
+/// The number of labels. Few labels are drawn once for each seed. All labels are trained on once.
 const BUDGETS: [(&str, Option<Labels>); 3] =
     [("1 %", Some(Labels::Share(0.01))), ("10 %", Some(Labels::Share(0.1))), ("all", None)];
 
-/// What is trained on with one budget, by seed.
+/// The training images of one budget, by seed.
 struct Budget {
     labels: String,
     drawn: Vec<Arc<dyn ImageDataset>>,
 }
 
-/// An encoder that labels alone have taught.
+/// An encoder trained only on labels.
 pub struct Supervised {
     pub encoder: ResNet,
-    /// For each labelled test image, whether its classifier is right.
+    /// For each labelled test image, whether the classifier is right.
     pub correct: Vec<bool>,
 }
 
-/// Fine-tuning from the pretrained encoder beside training from initial weights; from the most
-/// labels, the latter is the supervised encoder.
+/// Compares fine-tuning with training from initial weights. With the most labels, the latter gives
+/// the supervised encoder.
 pub fn rows(
     setting: &Setting<'_>,
     splits: &Splits<'_>,
@@ -97,7 +97,7 @@ pub fn rows(
     Ok((rows, supervised))
 }
 
-/// The budgets, the last of which has at most `most` labels.
+/// The budgets. The last one has at most `most` labels.
 fn budgets(all: Arc<dyn ImageDataset>, most: usize, seeds: u64) -> anyhow::Result<Vec<Budget>> {
     let mut budgets = Vec::new();
     for (name, labels) in BUDGETS {

@@ -1,5 +1,5 @@
-//! What an encoder has become invariant to: how far each augmentation alone moves an image, and
-//! which factors of `shapes` can still be read.
+//! The invariances of an encoder: how far each augmentation alone moves an image, and which factors
+//! of `shapes` can still be read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,11 +24,12 @@ pub struct AugmentationRow {
     pub trained: Option<f64>,
 }
 
-/// Features of some images under the untrained and under the trained encoder.
+/// Features of some images under the untrained and the trained encoder.
 pub type BothEncoders<'a> = dyn Fn(&dyn LabelledImages) -> anyhow::Result<[Features; 2]> + 'a;
 
-/// Each augmentation of the canonical pair (BYOL's), alone and always, at the same strength for all
-/// runs so that they can be compared. Those that do nothing to these images are left out.
+/// Each augmentation of BYOL's pair of views, alone and with probability 1. The strength is the
+/// same for all runs, so that they can be compared. Augmentations without effect on these images
+/// are left out.
 pub fn augmentations(
     config: &RunConfig,
     images: &PlainImages,
@@ -36,7 +37,7 @@ pub fn augmentations(
 ) -> anyhow::Result<Vec<AugmentationRow>> {
     let view = config.views.view(0);
     let pixels = images.pixels()?;
-    // Views that are no larger than what pixels are reduced to are the pixels: nothing is rendered
+    // A view that is not larger than the reduced pixels serves as pixels. So nothing is rendered
     // twice.
     let small = view.size <= PIXEL_SIDE;
     let seen = |pixels: &Features, whole: &dyn LabelledImages| match small {
@@ -67,10 +68,10 @@ pub fn augmentations(
     Ok(rows)
 }
 
-/// One augmentation by name, and how a plain view gets it.
+/// One augmentation: its name, and the change to a plain view.
 pub type Augmentation = (&'static str, fn(ViewConfig) -> ViewConfig);
 
-/// What is looked at.
+/// The images to look at.
 pub const AUGMENTATIONS: [Augmentation; 9] = [
     ("crop to 20–100 % of the area", |v| v.random_resized_crop([0.2, 1.0], [0.75, 4.0 / 3.0])),
     ("horizontal flip", |v| v.horizontal_flip(1.0)),
@@ -103,7 +104,7 @@ impl LabelledImages for Augmented<'_> {
     }
 }
 
-/// Images that are their pixels.
+/// An embedding of images as their own pixels.
 struct Pixels<'a> {
     values: &'a Features,
     side: usize,
@@ -129,22 +130,21 @@ impl LabelledImages for Pixels<'_> {
 #[derive(Debug, Clone, Serialize)]
 pub struct FactorRow {
     pub factor: &'static str,
-    /// What guessing scores: 0 for R², the largest class's share for accuracy.
+    /// The score of guessing: 0 for R², the share of the largest class for accuracy.
     pub chance: f64,
     pub pixels: f64,
     pub untrained: f64,
     pub trained: f64,
 }
 
-/// Drawings that a reader learns from, and that it is tested on. Not those of the data set
-/// `shapes`.
+/// Numbers of drawings to train and to test a reader. They are not in the data set `shapes`.
 const LEARN: usize = 4_000;
 const TEST: usize = 1_000;
 const SEED: u64 = 0x5e1f;
 const PIXEL_COMPONENTS: usize = 256;
 
-/// Draws images of `shapes` and says how well each of their factors can be read from raw pixels and
-/// from both encoders.
+/// Draws images of `shapes` and measures how well a linear model reads each factor from raw pixels
+/// and from both encoders.
 pub fn factors(config: &RunConfig, both: &BothEncoders<'_>) -> anyhow::Result<Vec<FactorRow>> {
     let sets = [(0, LEARN), (LEARN as u64, TEST)].map(|(first, len)| {
         let drawn = ShapesDataset::new(SEED, first, len);
@@ -155,7 +155,7 @@ pub fn factors(config: &RunConfig, both: &BothEncoders<'_>) -> anyhow::Result<Ve
     let (learn, test) = (learn?, test?);
     let [untrained, trained] = both(&learn)?;
     let [untrained_test, trained_test] = both(&test)?;
-    // A linear model of as many pixels would be mostly rounding.
+    // A linear model of that many pixels would mostly fit rounding errors.
     let pixels = learn.pixels()?;
     let pca = Pca::fit(&pixels, PIXEL_COMPONENTS.min(pixels.dim()))?;
     let (pixels, pixels_test) = (pca.transform(&pixels)?, pca.transform(&test.pixels()?)?);
@@ -209,7 +209,7 @@ impl Column {
     }
 }
 
-/// A factor by name, and how it is read off the drawings.
+/// A factor: its name, and its values in the drawings.
 type NamedFactor = (&'static str, fn(&Vec<Factors>) -> Column);
 
 const COLUMNS: [NamedFactor; 10] = [

@@ -14,44 +14,44 @@ use crate::features::cache::FeatureCache;
 use crate::features::images::PlainImages;
 use crate::settings::{EvalSection, RunConfig};
 
-/// The images that an encoder is judged by.
+/// The images to evaluate an encoder on.
 pub struct Judge {
     pub train: PlainImages,
-    /// `None` where there is no accuracy (see [`Splits::untested`]); then only collapse can be
-    /// judged.
+    /// `None` if there is no accuracy (see [`Splits::untested`]). Then only collapse can be
+    /// detected.
     pub test: Option<PlainImages>,
     settings: EvalSection,
     device: Device,
 }
 
-/// How many images of each split.
+/// The number of images of each split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub train: usize,
     pub test: usize,
 }
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub knn_top1: Option<f64>,
     pub linear_top1: Option<f64>,
     /// Test images with a label.
     pub scored: usize,
-    /// Of the features of held-out images, where there are some.
+    /// The spread of the features, on held-out images if there are any.
     pub spread: Spread,
 }
 
 impl Evaluation {
-    /// k-NN beside that of the untrained encoder, where there are both.
+    /// k-NN of the trained and the untrained encoder, if both are known.
     pub fn knn_gain(&self, untrained: Option<f64>) -> Option<KnnGain> {
         let (trained, untrained) = self.knn_top1.zip(untrained)?;
         Some(KnnGain { trained, untrained, images: self.scored })
     }
 }
 
-/// The training images that probes learn from: those with a label, as many as the settings allow,
-/// or all where none has one.
+/// The training images for probes: those with a label, as many as the settings allow. All images if
+/// none has a label.
 fn known(config: &RunConfig, data: &Splits) -> anyhow::Result<Arc<dyn ImageDataset>> {
     let train = &data.train;
     let budget = config.eval.labels()?;
@@ -86,7 +86,7 @@ impl Judge {
         Ok(Self { train, test, settings: config.eval.clone(), device: device.clone() })
     }
 
-    /// The same on at most so many images of each split, evenly over the classes.
+    /// The same with at most this many images of each split, evenly over the classes.
     pub fn at_most(mut self, most: Size, config: &RunConfig) -> anyhow::Result<Self> {
         let some = |images: PlainImages, most: usize| match images.len() > most {
             false => Ok(images),
@@ -97,7 +97,7 @@ impl Judge {
         Ok(self)
     }
 
-    /// Frozen features, the encoder in evaluation mode.
+    /// Frozen features. The encoder is in evaluation mode.
     pub fn features(&self, encoder: &impl Encoder) -> anyhow::Result<SplitFeatures> {
         let extract =
             |images: &PlainImages| extract(encoder, images, self.settings.batch_size, &self.device);
@@ -105,8 +105,8 @@ impl Judge {
         Ok(SplitFeatures { train: extract(&self.train)?, test })
     }
 
-    /// [`features`](Self::features) that are kept in a run's folder, where `eval` finds them too.
-    /// `of`: whose they are.
+    /// [`features`](Self::features), kept in the run's folder for a later `eval`. `of`: the name of
+    /// the encoder.
     pub fn kept_features(
         &self,
         encoder: &(impl Encoder + Module),
@@ -132,7 +132,7 @@ impl Judge {
         self.score(&self.settings.knn(), features).context("k-NN")
     }
 
-    /// k-NN, the linear probe if it is wanted, and the collapse signals.
+    /// k-NN, the linear probe if it is on, and the signals of collapse.
     pub fn evaluate(
         &self,
         features: &SplitFeatures,
@@ -142,7 +142,7 @@ impl Judge {
             true => self.score(&self.settings.linear(), features).context("linear probe")?,
             false => None,
         };
-        // Held-out images where there are some: collapse on new images is what matters.
+        // Held-out images, if there are any: collapse on new images matters.
         let judged = features.test.as_ref().unwrap_or(&features.train);
         let scored = self.test.as_ref().map_or(0, |test| test.labels().iter().flatten().count());
         let knn_top1 = self.knn(features)?;

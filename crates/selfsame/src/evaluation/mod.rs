@@ -1,4 +1,4 @@
-//! Is the representation any good? Frozen features beside everything that they have to beat.
+//! Evaluation: frozen features next to their baselines.
 
 mod bounds;
 pub(crate) mod checkup;
@@ -43,25 +43,26 @@ use bounds::Bounds;
 
 pub use outcome::Outcome;
 
-/// What an evaluation looks at, and how long.
+/// The settings of an evaluation.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The run's folder.
     pub run: PathBuf,
-    /// Judge on another data set: probes are trained and tested there, the encoder stays as it is.
+    /// Evaluate on another data set. Probes are trained and tested there. The encoder does not
+    /// change.
     pub dataset: Option<String>,
-    /// Judge on a folder of images with class sub-folders.
+    /// Evaluate on a folder of images with a sub-folder per class.
     pub images: Option<PathBuf>,
-    /// Leave out what takes minutes: fine-tuning, the supervised encoder, corruptions.
+    /// Leave out the parts that take minutes: fine-tuning, the supervised encoder, corruptions.
     pub quick: bool,
-    /// Use up to so many training and test images, evenly over the classes, for every part.
+    /// Use up to this many training and test images for every part, evenly over the classes.
     pub limit: Option<usize>,
-    /// How often what depends on a draw is repeated: few labels, k-means, fine-tuning on few
-    /// labels.
+    /// Repetitions of each part that depends on a random draw: few labels, k-means, fine-tuning on
+    /// few labels.
     pub seeds: u64,
-    /// Another weight file than the run's own.
+    /// A weight file, in place of the run's own.
     pub weights: Option<PathBuf>,
-    /// Where to compute, if not as the run.
+    /// Where to compute, if not on the device of the run.
     pub device: Option<String>,
 }
 
@@ -81,28 +82,28 @@ impl Options {
     }
 }
 
-/// What an evaluation found, and where it was written.
+/// The result of an evaluation, and its files.
 #[derive(Debug)]
 pub struct Evaluated {
     /// All figures.
     pub outcome: Outcome,
-    /// The figures as JSON, where they are those of the run's own weights.
+    /// The file of the figures as JSON, if they are for the run's own weights.
     pub figures: Option<PathBuf>,
-    /// The run's page, where they were added to it.
+    /// The run's page, if the figures were added to it.
     pub report: Option<PathBuf>,
 }
 
-/// Says how good the encoder of a run is, beside what it has to be better than.
+/// Evaluates the encoder of a run, next to baselines.
 ///
 /// # Errors
-/// A folder that holds no run; images, weights or a device that cannot be used.
+/// The folder holds no run; or the images, the weights or the device cannot be used.
 pub fn evaluate(options: &Options, observer: Arc<dyn Observer>) -> Result<Evaluated> {
     Ok(run(options, &Voice::new(observer))?)
 }
 
-/// What all parts of an evaluation share.
+/// The state that all parts of an evaluation share.
 struct Setting<'a> {
-    /// Of the run, with the data that it is judged on.
+    /// The settings of the run, with the data of the evaluation.
     pub config: &'a RunConfig,
     pub judge: &'a Judge,
     pub voice: &'a Voice,
@@ -139,7 +140,7 @@ fn run(args: &Options, voice: &Voice) -> anyhow::Result<Evaluated> {
         config.encoder.resnet().init(&mut WeightInit::new(config.seed, 0, &device))?;
     let data = crate::images::open(&mut config, voice)?;
     crate::images::tell_left_out(&data, None, voice);
-    // Some of the images are not those that the run was made with.
+    // Some of the images have changed since the run.
     if !transfer
         && args.limit.is_none()
         && let Some(difference) = Origin::difference(&args.run, &data)
@@ -165,12 +166,12 @@ fn run(args: &Options, voice: &Voice) -> anyhow::Result<Evaluated> {
 
     let name = if transfer { format!("eval-{}.json", data.name) } else { EVALUATION.into() };
     let path = args.run.join(name.replace(['/', '\\'], "-"));
-    // Figures of other weights are not the run's.
+    // Figures of other weights do not belong to the run.
     let own = args.weights.is_none();
     if own {
         replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
     }
-    // A run that has been cut short has no report yet.
+    // An interrupted run has no report yet.
     let page = own && args.run.join(REPORT_DATA).is_file();
     if page {
         let mut page = page::load(&args.run)?;
@@ -190,8 +191,8 @@ fn transfer_to(config: &mut RunConfig, args: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The doctor's verdict: on the features alone, or on the projections too where the run's own
-/// networks are judged and still there.
+/// The doctor's verdict on the features. It includes the projections if the run's own networks are
+/// evaluated and still exist.
 fn diagnose(
     args: &Options,
     config: &RunConfig,

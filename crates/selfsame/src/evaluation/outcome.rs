@@ -1,44 +1,43 @@
-//! What an evaluation found: `eval.json`.
+//! The result of an evaluation: `eval.json`.
 
 use selfsame_eval::{Diagnosis, Interval, MeanDeviation};
 use serde::Serialize;
 
 use crate::evaluation::invariance::{AugmentationRow, FactorRow};
 
-/// Everything that `selfsame eval` measured. Accuracies are fractions of 1.
+/// All results of `selfsame eval`. Accuracies are fractions of 1.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The name of the run's folder.
     pub run: String,
-    /// What it was judged on.
+    /// The data of the evaluation.
     pub dataset: String,
     /// Whether the encoder was trained on other data.
     pub transfer: bool,
-    /// Images that `knn_top1` rests on.
+    /// Training images for `knn_top1`.
     pub train_images: usize,
-    /// Test images used for the first figure.
+    /// Test images for `knn_top1`.
     pub test_images: usize,
-    /// Images that there are.
+    /// Training images of the whole set.
     pub set_train_images: usize,
     /// Test images of the whole set.
     pub set_test_images: usize,
-    /// Images that `representations`, `knn_top1_random_init` and `knn_top1_pixels` rest on: of
-    /// larger sets, some.
+    /// Training images for `representations`, `knn_top1_random_init` and `knn_top1_pixels`: a part
+    /// of a large set.
     pub table_train_images: usize,
-    /// Test images behind the table.
+    /// Test images for the same figures.
     pub table_test_images: usize,
-    /// The side that images are reduced to, where they are larger, before their pixels are
-    /// features.
+    /// The side that larger images are reduced to before their pixels are features.
     pub pixel_side: u32,
-    /// Whether `linear_top1` rests on the images of `knn_top1`; else on those of the table.
+    /// Whether `linear_top1` uses the images of `knn_top1`. Otherwise it uses those of the table.
     pub linear_on_all: bool,
-    /// Images that were left out.
+    /// Skipped images.
     pub skipped_images: usize,
-    /// Why there is no accuracy, where there is none.
+    /// Why there is no accuracy, if there is none.
     pub untested: Option<String>,
-    /// How often what depends on a draw was repeated.
+    /// Repetitions of each part that depends on a random draw.
     pub seeds: u64,
-    /// The trained encoder's, by the settings of the run: what `summary.json` has too.
+    /// k-NN of the trained encoder with the settings of the run, as in `summary.json`.
     pub knn_top1: Option<f64>,
     /// `knn_top1` with its interval.
     pub knn: Option<KnnScore>,
@@ -50,17 +49,17 @@ pub struct Outcome {
     pub linear_top1: Option<f64>,
     /// `linear_top1` with its interval.
     pub linear: Option<LinearScore>,
-    /// Of the trained encoder's features.
+    /// Standard deviation of the trained encoder's features.
     pub feature_std: f64,
-    /// Of the features (RankMe).
+    /// Effective rank of the features (RankMe).
     pub effective_rank: f64,
     /// The same as a share of the dimensions.
     pub effective_rank_share: f64,
     /// The collapse doctor's verdict.
     pub diagnosis: Diagnosis,
-    /// The trained encoder first, then what it has to be better than.
+    /// The trained encoder first, then the baselines.
     pub representations: Vec<Scores>,
-    /// Why no representation has `clusters`, where none has.
+    /// Why no representation has `clusters`, if none has.
     pub without_clusters: Option<String>,
     /// Training the whole encoder on labels.
     pub finetuning: Vec<FinetuneRow>,
@@ -74,25 +73,25 @@ pub struct Outcome {
     pub augmentations: Vec<AugmentationRow>,
     /// Images that were augmented.
     pub augmented_images: usize,
-    /// How well the factors of drawn images can be read.
+    /// How well a linear model reads the factors of drawn images.
     pub factors: Vec<FactorRow>,
 }
 
-/// How good one representation is.
+/// The scores of one representation.
 #[derive(Debug, Clone, Serialize)]
 pub struct Scores {
     pub name: &'static str,
     pub dim: usize,
     pub train_images: usize,
     pub test_images: usize,
-    /// With the run's k and T.
+    /// k-NN with the run's k and T.
     pub knn: Option<KnnScore>,
-    /// With the k and T that were best on held-out training images.
+    /// k-NN with the best k and T on held-out training images.
     pub knn_chosen: Option<KnnScore>,
     pub linear: Option<LinearScore>,
     pub few: Vec<FewScore>,
     pub clusters: Option<ClusterScore>,
-    /// Top-1 of the classifier that it was trained as; only the supervised encoder has one.
+    /// Top-1 of its own classifier. Only the supervised encoder has one.
     pub classifier: Option<Interval>,
 }
 
@@ -106,22 +105,22 @@ pub struct KnnScore {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct LinearScore {
-    /// The inverse strength of the regularisation, chosen on held-out training images.
+    /// Inverse strength of the regularisation, chosen on held-out training images.
     pub c: f64,
     pub top1: Interval,
 }
 
-/// A linear probe that knows few labels.
+/// A linear probe with few labels.
 #[derive(Debug, Clone, Serialize)]
 pub struct FewScore {
     /// "1 %", or "10 per class".
     pub labels: String,
     pub images: usize,
-    /// Over the seeds that draw the labelled images.
+    /// Mean and deviation over the draws of labelled images.
     pub top1: MeanDeviation,
-    /// Over the test images, where there is one seed.
+    /// Interval over the test images, if there is one seed.
     pub interval: Option<Interval>,
-    /// The budget before whose draws are the same images.
+    /// An earlier budget with the same images.
     pub same_as: Option<String>,
 }
 
@@ -143,12 +142,12 @@ pub struct FinetuneRow {
     pub test_images: usize,
     pub pretrained: MeanDeviation,
     pub from_scratch: MeanDeviation,
-    /// Over the test images, of a single training from each start.
+    /// Interval over the test images, for a single training from each start.
     pub pretrained_interval: Option<Interval>,
     pub from_scratch_interval: Option<Interval>,
     pub epochs: u64,
     pub steps: u64,
-    /// Of one training from the pretrained encoder.
+    /// Seconds of one training from the pretrained encoder.
     pub seconds: f64,
 }
 
@@ -167,13 +166,13 @@ pub struct CorruptionScore {
     pub representation: &'static str,
     pub by_severity: Vec<f64>,
     pub mean: f64,
-    /// Of the mean, over the test images.
+    /// Interval of the mean over the test images.
     pub interval: Interval,
 }
 
 #[derive(Debug, Clone, Serialize)]
 pub struct CorruptedMean {
     pub representation: &'static str,
-    /// Over the test images, of the mean of all corruptions and severities.
+    /// Interval over the test images, of the mean of all corruptions and severities.
     pub top1: Interval,
 }

@@ -1,8 +1,9 @@
-//! How far an evaluation has come.
+//! The progress of an evaluation.
 
 use crate::observer::{Tally, Unit, Voice};
 
-/// How an evaluation stands: the phase that it is in, of how many, and how far that is.
+/// The progress of an evaluation: the current phase, the number of phases, and the progress in the
+/// phase.
 pub struct Phases {
     tally: Tally,
     total: usize,
@@ -18,7 +19,7 @@ impl Phases {
         Self { tally, total, current: 0, name: String::new(), done: 0, steps: 0 }
     }
 
-    /// The next phase, which has so many steps.
+    /// Starts the next phase, with this many steps.
     pub fn begin(&mut self, name: &str, steps: usize) {
         self.end();
         self.current += 1;
@@ -27,7 +28,7 @@ impl Phases {
         self.show();
     }
 
-    /// So many more steps of the phase are done.
+    /// Adds this many finished steps of the phase.
     pub fn advance(&mut self, steps: usize) {
         self.done = (self.done + steps as u64).min(self.steps);
         self.show();
@@ -38,7 +39,7 @@ impl Phases {
         self.tally.finish();
     }
 
-    /// Steps that turned out to be needless are over with the rest.
+    /// Unneeded steps end with the phase.
     fn end(&mut self) {
         if self.done < self.steps {
             self.advance(self.steps as usize);

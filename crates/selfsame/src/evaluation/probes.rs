@@ -19,20 +19,21 @@ const BUDGETS: [(&str, Labels); 4] = [
     ("10 per class", Labels::PerClass(10)),
 ];
 
-/// Images of a cluster, on average, below which its agreement with the classes says nothing.
+/// The least number of images per cluster, on average. Below it, agreement with the classes says
+/// nothing.
 const LEAST_OF_A_CLUSTER: usize = 2;
 
-/// A label budget of which the images have been drawn, once for each seed.
+/// A label budget with its images, drawn once for each seed.
 pub struct FewLabels {
     name: &'static str,
     /// Rows of the table's training images, by seed.
     drawn: Vec<Vec<usize>>,
-    /// The budget before that has drawn the same images.
+    /// An earlier budget with the same images.
     same_as: Option<&'static str>,
 }
 
-/// What probes with few labels know, the same for all representations. Budgets that come to all
-/// images are left out.
+/// The label budgets for probes, the same for all representations. Budgets with all images are left
+/// out.
 pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<Vec<FewLabels>> {
     let images = &splits.train.table;
     let mut budgets: Vec<FewLabels> = Vec::new();
@@ -45,7 +46,7 @@ pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<
         if drawn.iter().any(|rows| rows.len() == images.len()) {
             continue;
         }
-        // At least one of each class: of a small set that is more than the share.
+        // At least one of each class. In a small set this is more than the share.
         let share = match budget {
             Labels::Share(share) => (share * images.len() as f64).round() as usize,
             Labels::PerClass(_) => usize::MAX,
@@ -59,7 +60,7 @@ pub fn few_labels(setting: &Setting<'_>, splits: &Splits<'_>) -> anyhow::Result<
     Ok(budgets)
 }
 
-/// How many steps [`scores`] has.
+/// The number of steps in [`scores`].
 fn steps(setting: &Setting<'_>, few: &[FewLabels]) -> usize {
     let seeds = setting.seeds as usize;
     let drawn = few.iter().filter(|few| few.same_as.is_none()).count();
@@ -77,8 +78,7 @@ pub fn scores(
     phases.begin(&format!("probes of {}", subject.name), steps(setting, few));
     let knn = of_knn(setting.config.eval.knn(), train, test)?;
     phases.advance(1);
-    // Of classes with fewer than five images none can be held out, and there is nothing to choose
-    // by.
+    // From classes with fewer than five images none can be held out. Then nothing can be chosen.
     let chosen = KnnGrid::default().choose(train).ok();
     let knn_chosen = chosen.map(|chosen| of_knn(chosen.best, train, test)).transpose()?;
     phases.advance(1);
@@ -98,7 +98,7 @@ pub fn scores(
     Ok((scores, fitted))
 }
 
-/// The linear probe, a step for each of its fits.
+/// The linear probe. Each fit is a step.
 pub fn linear(
     setting: &Setting<'_>,
     train: &Labelled,
@@ -110,12 +110,12 @@ pub fn linear(
     Ok((LinearScore { c: fitted.c, top1 }, fitted))
 }
 
-/// The share that is right, with its 95 % interval over the test images.
+/// The accuracy, with its 95 % interval over the test images.
 pub fn share(right: &[bool]) -> anyhow::Result<selfsame_eval::Interval> {
     Ok(Bootstrap::default().share(right)?)
 }
 
-/// Whether each prediction is the label.
+/// Whether each prediction is right.
 pub fn right(predictions: &[u32], test: &Labelled) -> Vec<bool> {
     predictions.iter().zip(&test.labels).map(|(p, l)| p == l).collect()
 }
@@ -126,7 +126,7 @@ pub fn of_knn(knn: Knn, train: &Labelled, test: &Labelled) -> anyhow::Result<Knn
     Ok(KnnScore { k: knn.k, temperature: knn.temperature, top1 })
 }
 
-/// Linear probes that know few labels, a draw for each seed.
+/// Linear probes with few labels, one draw for each seed.
 fn few_scores(
     setting: &Setting<'_>,
     few: &[FewLabels],
@@ -157,7 +157,7 @@ fn few_scores(
     Ok(scores)
 }
 
-/// Why k-means has no score; `None` where it has one.
+/// Why k-means has no score; `None` if it has one.
 pub fn without_clusters(test: &Labelled) -> Option<String> {
     let (clusters, images) = (test.classes(), test.labels.len());
     (clusters < 2 || images < LEAST_OF_A_CLUSTER * clusters).then(|| {

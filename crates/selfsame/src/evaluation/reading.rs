@@ -1,5 +1,4 @@
-//! One reading of some images for everybody who wants something of them: features under several
-//! encoders, and pixels.
+//! Reads images once for several uses: features under several encoders, and pixels.
 
 use std::ops::Range;
 
@@ -13,24 +12,23 @@ use crate::features::images::{PlainImages, first_view};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is wanted of some images. Indices are in ascending order.
+/// A request about some images. Indices are in ascending order.
 pub struct Wanted<'a> {
-    /// Encoders, each with the images whose features are wanted.
+    /// Encoders, each with its images.
     pub encoders: Vec<(&'a ResNet, &'a [usize])>,
-    /// The images whose pixels are wanted, and the side that they are reduced to where it is
-    /// larger.
+    /// The images whose pixels are wanted, and the side that larger images are reduced to.
     pub pixels: &'a [usize],
     pub pixel_side: u32,
 }
 
-/// What was read, in the order of what was wanted.
+/// The results, in the order of the request.
 pub struct Found {
     pub features: Vec<Features>,
     pub pixels: Features,
 }
 
 impl Wanted<'_> {
-    /// The images that somebody wants.
+    /// All wanted images.
     pub fn images(&self) -> Vec<usize> {
         let lists = self.encoders.iter().map(|(_, rows)| *rows).chain([self.pixels]);
         let mut all: Vec<usize> = lists.flatten().copied().collect();
@@ -39,8 +37,8 @@ impl Wanted<'_> {
         all
     }
 
-    /// Decodes every image that somebody wants once, `batch` at a time on all threads, and tells
-    /// `read` how many more are done.
+    /// Decodes every wanted image once, `batch` at a time on all threads. Tells `read` how many
+    /// more are done.
     pub fn read(
         &self,
         images: &PlainImages,
@@ -97,14 +95,14 @@ impl Wanted<'_> {
     }
 }
 
-/// An image as it is seen: empty where nobody wants it so.
+/// An image in the wanted forms. A form that nobody wants is empty.
 struct Rendered {
     index: usize,
     view: Vec<f32>,
     pixels: Vec<f32>,
 }
 
-/// Some images for an encoder.
+/// A batch of images for an encoder.
 struct Views<'a> {
     images: &'a [&'a Rendered],
     side: usize,
@@ -150,7 +148,7 @@ mod tests {
     use crate::settings::Method;
     use crate::settings::RunConfig;
 
-    /// Counts how often images are asked for.
+    /// Counts how often images are read.
     struct Counting {
         images: InMemory,
         reads: AtomicUsize,
@@ -209,7 +207,7 @@ mod tests {
             let mut told = 0;
             let found = wanted.read(&plain, 4, &device, &mut |n| told += n).unwrap();
             assert_eq!((counting.reads.load(Ordering::Relaxed), told), (11, 11));
-            // Everything is as when it is read by itself.
+            // The results are as if each is read alone.
             let whole = extract(&encoders[0], &plain, 4, &device).unwrap();
             let other = extract(&encoders[1], &plain, 4, &device).unwrap();
             for (a, b) in whole.values().iter().zip(found.features[0].values()) {
@@ -223,7 +221,7 @@ mod tests {
             if pixel_side == PIXEL_SIDE {
                 assert_eq!(found.pixels, plain.pixels().unwrap().select(&some));
             }
-            // Three colours, however large the views.
+            // Three channels, for any size of view.
             assert_eq!(found.pixels.dim(), 3 * (side.min(pixel_side) as usize).pow(2));
         }
     }

@@ -1,4 +1,4 @@
-//! What is scored: features of an encoder, pixels, or their principal components.
+//! Representations: features of an encoder, pixels, or their principal components.
 
 use std::sync::Arc;
 
@@ -16,19 +16,18 @@ use crate::features::images::PlainImages;
 /// The most principal components of pixels that are kept.
 const MOST_COMPONENTS: usize = 256;
 
-/// The names of the run's encoder, and of what it was before training.
+/// The names of the trained and the untrained encoder.
 pub const TRAINED: &str = "trained encoder";
 pub const UNTRAINED: &str = "untrained encoder";
 
-/// Something that turns an image into a vector, with the vectors of the images that the table rests
-/// on.
+/// A map from images to vectors, with the vectors of the table's images.
 pub struct Representation {
     pub name: &'static str,
     pub train: Labelled,
     pub test: Labelled,
     /// How further images are represented.
     pub embed: Embed,
-    /// For each test image, whether the classifier that it was trained as is right.
+    /// For each test image, whether its own classifier is right.
     pub classified: Option<Vec<bool>>,
 }
 
@@ -38,14 +37,14 @@ pub enum Embed {
     Components(Pca),
 }
 
-/// The images of one split: all that are judged on, and those of the table among them.
+/// The images of one split: all for the evaluation, and those of the table among them.
 pub struct Split<'a> {
     pub all: &'a PlainImages,
     pub table: Arc<dyn ImageDataset>,
     every: Vec<usize>,
-    /// Places of the table's images among all, in ascending order.
+    /// Indices of the table's images, in ascending order.
     rows: Vec<usize>,
-    /// Of all, and of those of the table.
+    /// Labels of all images, and of those of the table.
     keys: [[u8; 32]; 2],
 }
 
@@ -66,7 +65,7 @@ impl<'a> Split<'a> {
         Ok(Self { all, table: Arc::new(subset), every, rows, keys })
     }
 
-    /// Whether the table rests on all images.
+    /// Whether the table uses all images.
     pub fn is_whole(&self) -> bool {
         self.rows.len() == self.every.len()
     }
@@ -81,9 +80,9 @@ impl<'a> Split<'a> {
         self.rows.iter().map(|row| self.all.label(*row)).collect()
     }
 
-    /// Features of `encoders`, each of all images or only of the table's, and the table's pixels if
-    /// they are wanted. Features that were kept are not computed again, and the images are read
-    /// once for all that remains.
+    /// Features of `encoders`, each for all images or only for the table's, and the table's pixels
+    /// if they are wanted. Kept features are not computed again. For the others, the images are
+    /// read once.
     pub fn read(
         &self,
         setting: &Setting<'_>,
@@ -126,13 +125,13 @@ impl<'a> Split<'a> {
         Ok((places.into_iter().filter_map(|(.., kept)| kept).collect(), found.pixels))
     }
 
-    /// Those of the table among features of all images.
+    /// The rows of the table's images, from features of all images.
     pub fn of_table(&self, all: &Features) -> Features {
         if self.is_whole() { all.clone() } else { all.select(&self.rows) }
     }
 }
 
-/// Which images an encoder sees.
+/// The images of an encoder.
 #[derive(Clone, Copy)]
 pub enum Of {
     All,
@@ -162,7 +161,7 @@ impl Splits<'_> {
         })
     }
 
-    /// Pixels by themselves and their principal components, found on at most `most` images.
+    /// Pixels, and their principal components from at most `most` images.
     pub fn of_pixels(
         &self,
         [pixels, test]: [Features; 2],

@@ -17,11 +17,11 @@ use crate::features::images::PlainImages;
 
 const SEED: u64 = 0;
 
-/// What corruptions did.
+/// The results for corruptions.
 #[derive(Default)]
 pub struct Robustness {
     pub rows: Vec<CorruptionRow>,
-    /// Of all corruptions together, by representation.
+    /// The mean over all corruptions, by representation.
     pub means: Vec<CorruptedMean>,
     pub images: usize,
 }
@@ -44,7 +44,7 @@ pub fn robustness(
 
     phases.begin("corruptions", Corruption::ALL.len() * Severity::ALL.len());
     let mut rows = Vec::new();
-    // Of each representation, how often it is right about each image.
+    // For each representation, how often it is right about each image.
     let mut sums = vec![vec![0f64; labels.len()]; subjects.len()];
     for corruption in Corruption::ALL {
         let mut by_severity = vec![Vec::new(); subjects.len()];
@@ -91,13 +91,13 @@ pub fn robustness(
     Ok(Robustness { rows, means: means.collect::<anyhow::Result<_>>()?, images: labels.len() })
 }
 
-/// The accuracy and its interval over the images, from how often each was right in so many `times`.
+/// The accuracy and its interval over the images. Each image was tested `times` times.
 fn mean_of(right: Vec<f64>, times: usize) -> anyhow::Result<Interval> {
     let shares: Vec<f64> = right.iter().map(|right| right / times as f64).collect();
     Ok(Bootstrap::default().mean(&shares)?)
 }
 
-/// What each representation makes of the images, which are read once.
+/// The vectors of the images for each representation. The images are read once.
 fn features(
     setting: &Setting<'_>,
     subjects: &[Representation],
@@ -123,8 +123,8 @@ fn features(
     subjects.iter().map(of_subject).collect()
 }
 
-/// All images with one corruption, on all threads. What is drawn for an image depends on its index
-/// alone.
+/// All images with one corruption, on all threads. The random draw for an image depends only on its
+/// index.
 fn corrupted(
     clean: &dyn ImageDataset,
     labels: &[Option<u32>],

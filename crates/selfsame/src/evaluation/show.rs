@@ -103,7 +103,7 @@ impl Outcome {
         }
     }
 
-    /// Budgets that come to the same images share a column.
+    /// Budgets with the same images share a column.
     fn few_label_table(&self, on: &str) -> Table {
         let few =
             self.representations.first().map(|scores| scores.few.as_slice()).unwrap_or_default();
@@ -220,7 +220,7 @@ impl Outcome {
         }
     }
 
-    /// For a terminal.
+    /// The text for a terminal.
     pub fn text(&self) -> String {
         let judged = match self.transfer {
             true => format!("judged on {}, not its training data", self.dataset),
@@ -316,7 +316,7 @@ fn interval(value: Option<(Interval, String)>) -> Cell {
     }
 }
 
-/// With half the width of its interval.
+/// An accuracy with half the width of its interval.
 fn accuracy(top1: Interval) -> String {
     format!("{:.2} ± {:.2} %", 100.0 * top1.mean, 50.0 * (top1.high - top1.low))
 }
@@ -334,7 +334,7 @@ fn mean(value: Option<MeanDeviation>, show: fn(f64) -> String) -> Cell {
         None => "–".into(),
         Some(MeanDeviation { mean, deviation: None }) => show(mean),
         Some(MeanDeviation { mean, deviation: Some(deviation) }) => {
-            // A deviation has the unit of its mean already.
+            // A deviation has the unit of its mean.
             let deviation = show(deviation);
             format!("{} ± {}", show(mean).trim_end_matches(" %"), deviation)
         }
@@ -342,12 +342,12 @@ fn mean(value: Option<MeanDeviation>, show: fn(f64) -> String) -> Cell {
 }
 
 fn decimal(value: f64) -> String {
-    // No −0.000.
+    // Avoids −0.000.
     let value = if value.abs() < 5e-4 { 0.0 } else { value };
     format!("{value:.3}")
 }
 
-/// Marks the best of each column, by the number that its text begins with.
+/// Marks the best cell of each column, by the number at the start of its text.
 fn strong(mut rows: Vec<Vec<Cell>>, columns: &[usize]) -> Vec<Vec<Cell>> {
     let number = |cell: &Cell| -> Option<f64> { cell.text.split(' ').next()?.parse().ok() };
     for column in columns {

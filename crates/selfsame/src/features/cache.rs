@@ -1,4 +1,4 @@
-//! Features on disk, so that no image goes through the same encoder twice.
+//! Features on disk. So no image goes through the same encoder twice.
 
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,11 @@ use crate::settings::RunConfig;
 /// The folder of the cache in a run's folder; it may be deleted at any time.
 const FOLDER: &str = "features";
 const FEATURES: &str = "features";
-/// Larger ones are not kept by training: most runs are never evaluated.
+/// Training does not keep larger features: most runs are never evaluated.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Extracts features, and keeps them in a run's folder under a key of everything that they depend
-/// on: weights, images, their size and normalisation.
+/// Extracts features and keeps them in a run's folder. The key depends on weights, images, their
+/// size and normalisation.
 pub struct FeatureCache {
     folder: PathBuf,
     batch_size: usize,
@@ -38,7 +38,7 @@ impl FeatureCache {
         let mut key = Sha256::new();
         key.update(view.size.to_le_bytes());
         view.mean.iter().chain(&view.std).for_each(|v| key.update(v.to_le_bytes()));
-        // Kernels of another device round otherwise.
+        // Kernels of another device round differently.
         key.update(config.device.as_bytes());
         Self {
             folder: run.join(FOLDER),
@@ -49,8 +49,8 @@ impl FeatureCache {
         }
     }
 
-    /// The features of `images` under `encoder`, which lives on a plain device. `name`: what is
-    /// shown while it lasts.
+    /// The features of `images` under `encoder`. The encoder is on a plain device. `name`: the text
+    /// of the progress.
     pub fn features<E: Encoder + Module>(
         &self,
         encoder: &E,
@@ -69,8 +69,8 @@ impl FeatureCache {
         Ok(features)
     }
 
-    /// Where features of `rows` images, which `images` is the [key](images_key) of, under `encoder`
-    /// are kept.
+    /// The place of the features of `rows` images under `encoder`. `images` is the
+    /// [key](images_key) of the images.
     pub fn place<E: Encoder + Module>(
         &self,
         encoder: &E,
@@ -91,7 +91,7 @@ impl FeatureCache {
     }
 }
 
-/// The file of some features, which may not be there yet.
+/// The file of some features. It may not exist yet.
 pub struct Place {
     path: PathBuf,
     rows: usize,
@@ -99,7 +99,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What is kept; `None` if that is not there, damaged or of another shape.
+    /// The kept features; `None` if they are missing, damaged or of another shape.
     pub fn read(&self) -> Option<Features> {
         let (mut arrays, _) = read_safetensors(&self.path).ok()?;
         let array = arrays.remove(FEATURES)?;
@@ -128,8 +128,8 @@ impl Place {
     }
 }
 
-/// Which images these are: by their files where they come from files, else by their pixels, which
-/// are then in memory or quickly drawn.
+/// A key of the images: from their files, or else from their pixels. Such pixels are in memory or
+/// quickly drawn.
 pub fn images_key(images: &dyn ImageDataset) -> anyhow::Result<[u8; 32]> {
     if let Some(key) = images.content_key() {
         return Ok(key.0);

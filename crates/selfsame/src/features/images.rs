@@ -1,4 +1,4 @@
-//! Where the crates meet: data sets in the form that trainers and evaluation take.
+//! Data sets in the form for trainers and evaluation.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::settings::RunConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A data set as an encoder is evaluated on it: whole images, no augmentation.
+/// A data set for evaluation: whole images, no augmentation.
 pub struct PlainImages {
     dataset: Arc<dyn ImageDataset>,
     view: PlainView,
@@ -29,7 +29,7 @@ pub struct PlainImages {
     std: [f32; 3],
 }
 
-/// Side of the images whose pixels are features.
+/// The side of images whose pixels are features.
 pub const PIXEL_SIDE: u32 = 32;
 
 impl PlainImages {
@@ -39,42 +39,41 @@ impl PlainImages {
         Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
     }
 
-    /// The pixels themselves as features, the baseline that any encoder should beat: at 32×32 where
-    /// the views are larger, since more pixels only make neighbours of what is aligned by chance,
-    /// and take gigabytes.
+    /// Pixels as features: the baseline for any encoder. Larger views are reduced to 32×32. More
+    /// pixels take gigabytes, and only make neighbours of images that are aligned by chance.
     pub fn pixels(&self) -> anyhow::Result<Features> {
         let (view, dataset) = (self.pixel_view(PIXEL_SIDE)?, self.dataset.clone());
         Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
     }
 
-    /// The view of an image whose [`pixels`](Self::pixels) are features, no larger than `most`.
+    /// The view of an image for [`pixels`](Self::pixels), no larger than `most`.
     pub fn pixel_view(&self, most: u32) -> anyhow::Result<PlainView> {
         let size = (self.view.view_size(0) as u32).min(most);
         Ok(PlainView::new(size, self.mean, self.std)?)
     }
 
-    /// The view of an image that encoders see.
+    /// The view of an image for encoders.
     pub fn view(&self) -> &PlainView {
         &self.view
     }
 
-    /// What a person finds an image by.
+    /// The name of an image for a person.
     pub fn name(&self, index: usize) -> PathBuf {
         self.dataset.name(index)
     }
 
-    /// The side of an image as the encoder takes it.
+    /// The side of an image for the encoder.
     pub fn side(&self) -> usize {
         self.view.view_size(0)
     }
 
-    /// One decoded image as the encoder takes it, into `[3, side, side]`.
+    /// Prepares one decoded image for the encoder, into `[3, side, side]`.
     pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
-        // Nothing is drawn, so that the index does not matter.
+        // Nothing is random, so the index does not matter.
         Ok(first_view(image, 0, &self.view, out)?)
     }
 
-    /// The images themselves, to choose some of them.
+    /// The images, to choose from.
     pub fn shared(&self) -> Arc<dyn ImageDataset> {
         self.dataset.clone()
     }
@@ -98,7 +97,7 @@ impl LabelledImages for PlainImages {
     }
 }
 
-/// Images whose reading is shown.
+/// Images with progress while they are read.
 pub struct Watched<'a> {
     images: &'a PlainImages,
     name: &'a str,
@@ -128,9 +127,8 @@ impl LabelledImages for Watched<'_> {
     }
 }
 
-/// Appends the first view of each image of `range` to `out`, `[images, 3, size, size]`, and returns
-/// the shape of one. Views are made on all threads; one depends on the image's index and on nothing
-/// else.
+/// Appends the first view of each image in `range` to `out`, `[images, 3, size, size]`. Returns the
+/// shape of a view. Views are made on all threads. A view depends only on the image's index.
 pub fn first_views(
     images: &dyn ImageDataset,
     generator: &dyn ViewGenerator,
@@ -177,12 +175,12 @@ impl ViewSource for LoaderSource {
     }
 }
 
-/// A loader's stream of drawn views as a source of training batches, made on the device that
-/// trains.
+/// A loader's stream of view parameters as a source of training batches. The training device makes
+/// the views.
 pub struct DeviceSource {
     pub stream: ViewStream<DrawnBatch>,
     pub views: ViewPair,
-    /// Without autodiff.
+    /// The device, without autodiff.
     pub device: Device,
 }
 

@@ -7,11 +7,11 @@ use image::RgbImage;
 use selfsame_data::{ContentKey, DataError, ImageDataset};
 use sha2::{Digest, Sha256};
 
-/// Data sets one after the other, as one: a training set and its test set, to search in both.
+/// Data sets joined one after the other, such as a training set and its test set.
 pub struct Joined(pub Vec<Arc<dyn ImageDataset>>);
 
 impl Joined {
-    /// The set that an image is in, and its index there; beyond the end, the last set and an index
+    /// The set of an image, and its index in the set. Beyond the end: the last set and an index
     /// that it refuses.
     pub fn place(&self, mut index: usize) -> Option<(usize, usize)> {
         let last = self.0.len().checked_sub(1)?;

@@ -1,4 +1,4 @@
-//! From images to features: how images are prepared, encoded, and their features kept.
+//! From images to features: preparation, encoding, and storage of features.
 
 pub mod cache;
 pub mod images;

@@ -1,12 +1,12 @@
-//! How an image is prepared for the encoder, in words and numbers that another program can follow.
+//! The preparation of an image for the encoder, in words and numbers for other programs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::run::folder::{PREPROCESSING, RunFolder};
 use crate::settings::RunConfig;
 
-/// `preprocessing.json` in a run's folder, which is also in the metadata of its weights: what
-/// evaluation, `embed` and `search` do with an image. `docs/PREPROCESSING.md` has the rules, and
+/// `preprocessing.json` in a run's folder: how evaluation, `embed` and `search` prepare an image.
+/// It is also in the metadata of the weights. `docs/PREPROCESSING.md` has the rules, and
 /// `docs/preprocess.py` follows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
@@ -20,7 +20,7 @@ pub struct Preprocessing {
     pub interpolation: String,
     pub antialias: bool,
     pub rounding: String,
-    /// What pixels of 8 bits are divided by.
+    /// The divisor of 8-bit pixels.
     pub divide_by: f64,
     /// Subtracted from each channel then,
     pub mean: [f64; 3],
@@ -33,7 +33,7 @@ impl Preprocessing {
     pub fn of(config: &RunConfig) -> Self {
         let views = config.views.view(0);
         let text = str::to_owned;
-        // The shortest decimals that are the same f32, wherever they are written.
+        // The shortest decimals for the same f32.
         let decimals =
             |values: [f32; 3]| values.map(|v| v.to_string().parse().unwrap_or(f64::from(v)));
         Self {
@@ -91,7 +91,7 @@ mod tests {
         raw.into_iter().map(|w| w / sum).collect()
     }
 
-    /// What the file says is followed to the letter, in f64, and gives what evaluation gives.
+    /// Following the file exactly, in f64, gives the same result as evaluation.
     #[test]
     fn the_file_says_what_evaluation_does() {
         let (width, height) = (37u32, 24u32);

@@ -1,5 +1,4 @@
-//! Features of images that are looked at once: decoded, prepared, encoded and forgotten, a batch at
-//! a time.
+//! Features of images that are read once. Each batch is decoded, prepared, encoded and dropped.
 
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -11,22 +10,22 @@ use sha2::{Digest, Sha256};
 use crate::features::images::PlainImages;
 use crate::observer::{Unit, Voice};
 
-/// What identifies an image by its size and pixels.
+/// A hash of an image's size and pixels.
 pub type PixelKey = [u8; 16];
 
-/// The images of a set that could be read, and their features.
+/// The readable images of a set, and their features.
 #[derive(Debug, PartialEq)]
 pub struct Streamed {
-    /// One row for each image that could be read.
+    /// One row for each readable image.
     pub features: Features,
-    /// The place of each row's image in the set, ascending.
+    /// The index of each row's image in the set, ascending.
     pub images: Vec<usize>,
     pub pixels: Vec<PixelKey>,
-    /// The places of the others, ascending, with the reasons.
+    /// The indices of the other images, ascending, with the reasons.
     pub unreadable: Vec<(usize, String)>,
 }
 
-/// Of a decoded image.
+/// The key of a decoded image.
 pub fn pixel_key(image: &image::RgbImage) -> PixelKey {
     let mut key = Sha256::new();
     key.update(image.width().to_le_bytes());
@@ -37,12 +36,12 @@ pub fn pixel_key(image: &image::RgbImage) -> PixelKey {
     key
 }
 
-/// Reads every image once and keeps its features alone. In memory are one batch of pixels (see
-/// [`selfsame_eval::BATCH_BYTES`]) and one decoded image for each thread. `what` is shown where it
-/// takes long.
+/// Reads every image once and keeps only its features. Memory holds one batch of pixels (see
+/// [`selfsame_eval::BATCH_BYTES`]) and one decoded image for each thread. `what` is the text of the
+/// progress.
 ///
 /// # Errors
-/// A device that fails, or features that are not finite. An image that cannot be read is none.
+/// The device fails, or features are not finite. An unreadable image is no error.
 pub fn stream(
     encoder: &impl Encoder,
     images: &PlainImages,
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
     use crate::settings::Method;
 
-    /// The mean of each channel: an encoder that needs no weights.
+    /// The mean of each channel: an encoder without weights.
     struct Means;
 
     impl Encoder for Means {
@@ -119,8 +118,7 @@ mod tests {
         }
     }
 
-    /// Images that are decoded on demand; every seventh is damaged. Counts how often each way of
-    /// reading is used.
+    /// Images decoded on demand. Every seventh is damaged. Counts the use of each way of reading.
     struct OnDemand {
         images: usize,
         decoded: AtomicUsize,
@@ -130,7 +128,7 @@ mod tests {
         fn len(&self) -> usize {
             self.images
         }
-        /// Whoever keeps what this gives would keep the set in memory.
+        /// A caller that keeps this result keeps the whole set in memory.
         fn image(&self, _: usize) -> Result<Arc<RgbImage>, DataError> {
             Err(DataError::Request("images are to be decoded and forgotten".into()))
         }
@@ -170,7 +168,7 @@ mod tests {
         let damaged: Vec<usize> = all.unreadable.iter().map(|(index, _)| *index).collect();
         assert_eq!(damaged, [6, 13, 20, 27]);
         assert_eq!(all.pixels[1], pixel_key(&set.decode(1).unwrap()));
-        // The number that go together changes nothing.
+        // The batch size changes nothing.
         assert_eq!(stream(&Means, &images, 1, &device, "images", &Voice::silent()).unwrap(), all);
     }
 }

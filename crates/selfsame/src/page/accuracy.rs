@@ -1,5 +1,5 @@
-//! How accurate probes of the frozen features are: beside their baselines, for each class, and how
-//! sure that is.
+//! The accuracy of probes on frozen features: next to baselines, for each class, and with
+//! intervals.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use super::{Material, percent};
 use crate::evaluation::judge::SplitFeatures;
 use crate::words::count;
 
-/// Baselines of the linear probe are left to `eval` beyond this many images, and this many values
-/// to learn from: both keep them below some ten seconds.
+/// Above these numbers of images and values, the baselines of the linear probe are left to `eval`.
+/// Below, they take about ten seconds at most.
 const MOST_IMAGES: usize = 20_000;
 const MOST_VALUES: usize = 10_000_000;
-/// Most classes in a table; of more, the worst.
+/// The most classes in a table. Of more classes, the worst are shown.
 const MOST_CLASSES: usize = 40;
-/// Standard deviations of a normal distribution that 95 % lie within.
+/// 95 % of a normal distribution lie within this many standard deviations.
 const Z: f64 = 1.96;
 
 /// Top-1 accuracies on the test images.
 #[derive(Default)]
 pub struct Accuracy {
-    /// Test images that have a label; 0 where there is no accuracy.
+    /// Number of labelled test images; 0 if there is no accuracy.
     pub images: usize,
     pub linear_untrained: Option<f64>,
     pub linear_pixels: Option<f64>,
-    /// The label and the prediction by k-NN of each of these test images.
+    /// The label and the k-NN prediction of each labelled test image.
     predicted: Vec<(u32, u32)>,
 }
 
-/// What training has not measured yet: baselines of the linear probe, and each image's prediction.
-/// `untrained`: the features of the untrained encoder.
+/// Measures what training has not: baselines of the linear probe, and the prediction for each
+/// image. `untrained`: the features of the untrained encoder.
 pub fn measure(material: &Material<'_>, untrained: &SplitFeatures) -> anyhow::Result<Accuracy> {
     let Material { judge, config, features, .. } = material;
     let Some(images) = &judge.test else { return Ok(Accuracy::default()) };
@@ -64,7 +64,7 @@ pub fn measure(material: &Material<'_>, untrained: &SplitFeatures) -> anyhow::Re
 }
 
 impl Accuracy {
-    /// All accuracies with their intervals, then those of each class by k-NN.
+    /// All accuracies with intervals, then the k-NN accuracy of each class.
     pub fn tables(&self, material: &Material<'_>) -> anyhow::Result<Vec<Table>> {
         if self.images == 0 {
             return Ok(Vec::new());
@@ -89,7 +89,7 @@ impl Accuracy {
             _ => " `selfsame eval` measures the rest. It takes longer.",
         };
         Table {
-            // As in an evaluation, whose table takes the place of this one.
+            // As in an evaluation. Its table replaces this one.
             title: "Frozen features".into(),
             caption: format!(
                 "Top-1 on {} from {}, higher is better; in brackets, the 95 % interval for that many test images \
@@ -117,7 +117,7 @@ fn best(mut rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
     rows
 }
 
-/// How many images of each class are taken for it, and what the others are most often taken for.
+/// The number of right predictions for each class, and the most frequent wrong class.
 fn classes(predicted: &[(u32, u32)], names: &[String]) -> Table {
     let mut of_class: BTreeMap<u32, BTreeMap<u32, usize>> = BTreeMap::new();
     for (label, prediction) in predicted {
@@ -135,7 +135,7 @@ fn classes(predicted: &[(u32, u32)], names: &[String]) -> Table {
             let right = taken_for.get(&label).copied().unwrap_or(0);
             let share = right as f64 / images.max(1) as f64;
             let others = taken_for.into_iter().filter(|(class, _)| *class != label);
-            // The first of several: ties go to the lower class.
+            // Ties go to the lower class.
             let most = others.rev().max_by_key(|(_, times)| *times);
             let most = most.map_or(String::new(), |(class, n)| format!("{} ({n})", name(class)));
             let row = vec![
@@ -169,7 +169,7 @@ fn cell(top1: Option<f64>, images: usize) -> Cell {
     let (low, high) = wilson(top1, images);
     Cell {
         text: format!("{} ({})", percent(top1), span(top1, images)),
-        // Rounding may leave an end of the interval on the wrong side of what it is about.
+        // Rounding may put an end of the interval on the wrong side of the value.
         interval: Some([low.min(top1), top1, high.max(top1)]),
         strong: false,
     }
@@ -181,8 +181,8 @@ pub fn span(top1: f64, images: usize) -> String {
     format!("{:.1}–{:.1}", 100.0 * low, 100.0 * high)
 }
 
-/// The 95 % score interval of a share `p` of `n` (Wilson, 1927): unlike a bootstrap's it says
-/// something of a share of 0 or 1, too.
+/// The 95 % score interval of a share `p` of `n` (Wilson, 1927). Unlike a bootstrap interval, it is
+/// also useful for a share of 0 or 1.
 fn wilson(p: f64, n: usize) -> (f64, f64) {
     let n = n.max(1) as f64;
     let denominator = 1.0 + Z * Z / n;

@@ -1,4 +1,4 @@
-//! The pages of runs that have been made.
+//! Pages of existing runs.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::{load, save};
 use crate::error::{Result, usage};
 use crate::run::folder::REPORT;
 
-/// Makes the page of a run anew from its `report.json`; or, of several runs, one page that lays
-/// them side by side. Returns where it is: `out`, or else `report.html` in the run's folder, or
-/// `comparison.html` here for several runs.
+/// Remakes the page of a run from its `report.json`, or makes one page with several runs side by
+/// side. Returns its path: `out`, or else `report.html` in the run's folder, or `comparison.html`
+/// here for several runs.
 ///
 /// # Errors
-/// A folder without a report, and a page that cannot be written.
+/// A folder has no report, or the page cannot be written.
 pub fn report(runs: &[PathBuf], out: Option<&Path>) -> Result<PathBuf> {
     Ok(pages(runs, out)?)
 }

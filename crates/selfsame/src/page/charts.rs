@@ -7,7 +7,7 @@ use super::Material;
 use crate::run::folder::record::{EvaluationLine, Log, StepLine};
 use crate::words::count;
 
-/// Points that a curve of single steps is thinned to.
+/// The number of points in a curve of single steps.
 const POINTS: usize = 400;
 
 /// Everything that is drawn over training, and the spectra.
@@ -61,10 +61,10 @@ pub fn charts(material: &Material<'_>, log: &Log) -> Vec<Chart> {
     charts
 }
 
-/// A method's name, a value of single steps by its name in the metrics, title and caption.
+/// Name of the method, name of the value in the metrics, title and caption.
 type OfSteps = (&'static str, &'static str, &'static str, &'static str);
 
-/// Parts of the losses that have parts.
+/// The parts of losses with several parts.
 const TERMS: [OfSteps; 7] = [
     (
         "barlow-twins",
@@ -180,7 +180,7 @@ const COLLAPSE: [Watched; 5] = [
     ),
 ];
 
-/// Singular values, and the deviation of every dimension, of features and projections.
+/// Singular values and standard deviations of the dimensions, for features and projections.
 fn spectra(material: &Material<'_>) -> Vec<Chart> {
     let (examination, evaluation) = &material.doctor.untrained;
     let both = [
@@ -192,8 +192,7 @@ fn spectra(material: &Material<'_>) -> Vec<Chart> {
         let relative = |spread: &Spread| {
             let largest = spread.spectrum.first().copied().unwrap_or_default();
             let values = spread.spectrum.iter().map(|v| v / largest.max(f64::MIN_POSITIVE));
-            // What rounding leaves of a direction that is not used would stretch the axis by
-            // decades.
+            // Rounding errors in an unused direction would stretch the axis by decades.
             values.filter(|v| *v > 1e-6).collect()
         };
         charts.push(ranked(
@@ -275,7 +274,7 @@ fn of_evaluations(log: &Log, value: impl Fn(&EvaluationLine) -> Option<f64>) -> 
     log.evaluations.iter().filter_map(|found| Some([found.epoch, value(found)?])).collect()
 }
 
-/// Means of as many neighbouring points as leave [`POINTS`] of them.
+/// Means of neighbouring points, so that about [`POINTS`] remain.
 fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     let size = points.len().div_ceil(POINTS).max(1);
     let mean =

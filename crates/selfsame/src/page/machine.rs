@@ -1,12 +1,11 @@
-//! The machine and the program, as a report states them beside its figures.
+//! The machine and the program in a report.
 
 use std::env::consts;
 use std::fs;
 
-/// Name and value of everything that is known; what the operating system does not tell is left out.
+/// Name and value of each known fact. Unknown facts are left out.
 ///
-/// `git_commit` is what the program was built from. Beyond the standard library only Linux is
-/// asked.
+/// `git_commit` is the commit of the program. Some facts are only known on Linux.
 pub fn describe(git_commit: Option<&str>) -> Vec<(String, String)> {
     let program = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
     let program = git_commit.map_or(program.to_owned(), |commit| format!("{program} ({commit})"));
@@ -41,7 +40,7 @@ fn gibibytes(kibibytes: &str) -> Option<String> {
     Some(format!("{:.1} GiB", count / f64::from(1 << 20)))
 }
 
-/// Those that decide how fast kernels are, as found at run time.
+/// The vector extensions that decide the speed of kernels, as found at run time.
 fn vector_extensions() -> Vec<&'static str> {
     macro_rules! found {
         ($detected:ident: $($name:tt),*) => { vec![$(($name, std::arch::$detected!($name))),*] };
@@ -56,7 +55,7 @@ fn vector_extensions() -> Vec<&'static str> {
     all.into_iter().filter_map(|(name, detected)| detected.then_some(name)).collect()
 }
 
-/// The target triple, put together from what the compiler tells the program.
+/// The target triple, from the compiler's `cfg` values.
 fn target() -> String {
     match (consts::OS, cfg!(target_env = "musl"), cfg!(target_env = "msvc")) {
         ("linux", musl, _) => {

@@ -1,4 +1,4 @@
-//! What a run shows: `report.json`, and the page made of it.
+//! The report of a run: `report.json`, and the page made from it.
 
 mod accuracy;
 mod anew;
@@ -43,17 +43,17 @@ pub use anew::report;
 pub use pictures::thumbnail;
 pub use tables::{add_evaluation, augmentation_table, percent};
 
-/// Images that galleries are filled from; of larger sets, some.
+/// The most images that galleries draw from.
 const BANK: usize = 10_000;
-/// Images on a map, and whose augmentations are looked at.
+/// Images on a map, and for the invariances.
 pub const MAPPED: usize = 1_000;
-/// A larger report has been damaged, or is somebody's trap: with a thousand thumbnails one has a
-/// megabyte or two.
+/// A larger report is damaged or an attack. With a thousand thumbnails, a report has one or two
+/// megabytes.
 const LARGEST_REPORT: u64 = 256 << 20;
-/// Dimensions of a correlation matrix that are drawn.
+/// The most dimensions of a correlation matrix in a picture.
 const DRAWN_DIMENSIONS: usize = 256;
 
-/// What a finished run knows about itself.
+/// The results of a finished run.
 pub struct Material<'a> {
     pub folder: &'a RunFolder,
     pub config: &'a RunConfig,
@@ -63,19 +63,19 @@ pub struct Material<'a> {
     pub examination: &'a Examination,
     pub evaluation: &'a Evaluation,
     pub judge: &'a Judge,
-    /// Of the trained encoder, that were judged.
+    /// The features of the trained encoder in the evaluation.
     pub features: &'a SplitFeatures,
     pub cache: &'a FeatureCache,
-    /// Called when another part of the report is done.
+    /// Called after each part of the report.
     pub advanced: &'a dyn Fn(),
     pub device: &'a Device,
-    /// What made the run, as somebody has typed it.
+    /// The command of the run, as typed.
     pub command: Option<&'a str>,
     pub voice: &'a Voice,
 }
 
-/// Writes the report's data and its page, and the gallery as a picture of its own, whose bytes are
-/// returned.
+/// Writes the report's data, its page, and the gallery as a picture. Returns the bytes of the
+/// picture.
 pub fn write<E: Encoder + Module>(
     material: &Material<'_>,
     untrained: &E,
@@ -101,7 +101,7 @@ pub fn write<E: Encoder + Module>(
     let own = data.test.is_none();
     let of_untrained =
         material.judge.kept_features(untrained, material.cache, "the untrained encoder")?;
-    // Of the features that were judged, where those are of all images.
+    // From the evaluated features, if they cover all images.
     let some = |encoder: &E, known: &SplitFeatures| -> anyhow::Result<[Features; 2]> {
         let of = |all: usize, images: &PlainImages, known: Option<&Features>| match known {
             Some(known) if known.rows() == all => Ok(known.select(&evenly(all, images.len()))),
@@ -169,7 +169,7 @@ pub fn write<E: Encoder + Module>(
     Ok(png)
 }
 
-/// What a gallery shows. `own`: there are no test images, so that the queries have been trained on.
+/// The caption of a gallery. `own`: there are no test images, so the queries are training images.
 fn neighbours_caption(own: bool) -> &'static str {
     match own {
         false => {
@@ -192,7 +192,7 @@ pub fn sample(
     PlainImages::new(Arc::new(Subset::new(images.clone(), chosen)), config)
 }
 
-/// The cross-correlation of the two views' projections, of as many dimensions as can be drawn.
+/// The cross-correlation of the projections of the two views, for the dimensions in the picture.
 fn correlation(examination: &Examination) -> Heatmap {
     let pair = &examination.pair;
     let side = pair.dim.min(DRAWN_DIMENSIONS);
@@ -215,7 +215,7 @@ fn correlation(examination: &Examination) -> Heatmap {
     }
 }
 
-/// The name of a run: its folder's.
+/// The name of a run: that of its folder.
 pub fn name(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -12,18 +12,17 @@ use selfsame_report::{Gallery, GalleryRow, Map, Neighbour, Sprite};
 use crate::features::images::PlainImages;
 use crate::search::gallery::Row;
 
-/// The largest side of a picture in a gallery, and of one on a map, of which there are many more:
-/// multiples of the blocks of a JPEG, so that no picture bleeds into its neighbour.
+/// The largest side of a picture in a gallery. Multiples of a JPEG block, so that no picture bleeds
+/// into the next. Pictures on a map are smaller, because there are many more.
 pub const GALLERY_TILE: u32 = 96;
 pub const MAP_TILE: u32 = 40;
 const JPEG_BLOCK: u32 = 8;
 const COLUMNS: u32 = 32;
-/// Up to this many bytes a sheet keeps every pixel as it is; a larger one is a sheet of
-/// photographs.
+/// Up to this many bytes, a sheet keeps its exact pixels. A larger sheet holds photographs.
 const MOST_PNG: usize = 1 << 20;
 const JPEG_QUALITY: u8 = 80;
 
-/// Collects the images that a page shows, each once.
+/// Collects the images of a page, each once.
 pub struct Thumbnails<'a> {
     sets: [&'a PlainImages; 2],
     tile: u32,
@@ -31,7 +30,7 @@ pub struct Thumbnails<'a> {
     tiles: Vec<RgbImage>,
 }
 
-/// Which of the two sets an image is from.
+/// The set of an image.
 pub const QUERY: usize = 0;
 pub const BANK: usize = 1;
 
@@ -45,7 +44,7 @@ impl<'a> Thumbnails<'a> {
         Self { sets: [queries, bank], tile, places: BTreeMap::new(), tiles: Vec::new() }
     }
 
-    /// The place of an image in the sprite.
+    /// The position of an image in the sprite.
     pub fn place(&mut self, set: usize, index: usize) -> anyhow::Result<u32> {
         if let Some(place) = self.places.get(&(set, index)) {
             return Ok(*place);
@@ -56,7 +55,7 @@ impl<'a> Thumbnails<'a> {
         Ok(place)
     }
 
-    /// The place of a picture that is in neither set.
+    /// The position of a picture from neither set.
     pub fn add(&mut self, image: &RgbImage) -> u32 {
         self.tiles.push(thumbnail(image, self.tile));
         self.tiles.len() as u32 - 1
@@ -75,8 +74,7 @@ impl<'a> Thumbnails<'a> {
     }
 }
 
-/// The largest square from an image's middle, which is what evaluation sees of it, at a side of
-/// `side`.
+/// The largest central square of an image, as in evaluation, with a side of `side`.
 pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let square = width.min(height);
@@ -85,7 +83,7 @@ pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
     resize(&*crop_imm(image, x, y, square, square), side, side, filter)
 }
 
-/// A sheet as a PNG, grey where it is; as a JPEG where the PNG would be large.
+/// A sheet as a PNG, in grey if possible. As a JPEG if the PNG would be large.
 fn encoded(sheet: &RgbImage) -> anyhow::Result<Vec<u8>> {
     let grey = sheet.pixels().all(|Rgb([r, g, b])| r == g && g == b);
     let mut png = Vec::new();
@@ -104,7 +102,7 @@ fn encoded(sheet: &RgbImage) -> anyhow::Result<Vec<u8>> {
     Ok(jpeg)
 }
 
-/// Queries with the images of the bank that are nearest to them.
+/// Queries with their nearest images in the bank.
 pub fn gallery(
     title: &str,
     caption: &str,
@@ -131,8 +129,8 @@ pub fn gallery(
     Ok(Gallery { title: title.into(), caption: caption.into(), rows: shown })
 }
 
-/// Maps of the queries' features, before and after training: PCA and t-SNE. `shown`: how many of
-/// which images there are.
+/// Maps of the queries' features, before and after training: PCA and t-SNE. `shown`: the images, in
+/// words.
 pub fn maps(
     before: &Features,
     after: &Features,
@@ -173,7 +171,7 @@ pub fn maps(
     Ok(maps)
 }
 
-/// The first two principal components, and the share of the variance that they hold.
+/// The first two principal components, and their share of the variance.
 fn plane(features: &Features) -> anyhow::Result<(Vec<[f32; 2]>, f64)> {
     let pca = Pca::fit(features, 2)?;
     let share = pca.explained_variance_share().iter().sum();
@@ -186,7 +184,7 @@ fn plane(features: &Features) -> anyhow::Result<(Vec<[f32; 2]>, f64)> {
 mod tests {
     use super::*;
 
-    /// Neighbouring pixels differ little, as a photograph's do, and no two pictures are alike.
+    /// Neighbouring pixels differ little, as in a photograph, and no two pictures are equal.
     fn photograph(seed: u32) -> RgbImage {
         RgbImage::from_fn(100, 75, |x, y| {
             let wave = |a: u32, b: u32| {

@@ -10,7 +10,7 @@ use crate::evaluation::invariance::AugmentationRow;
 use crate::run::Summary;
 use crate::words::count;
 
-/// The doctor's diagnosis as a page shows it.
+/// The doctor's diagnosis for a page.
 pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
     let level = |level: Level| match level {
         Level::Healthy => selfsame_report::Level::Healthy,
@@ -24,7 +24,7 @@ pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
             let (text, advice) = (sentence(&finding.text), finding.advice.clone());
             return Some(Finding { level, text, advice });
         }
-        // The headline has said it: what is left is what to do.
+        // The headline has the finding. Only the advice is left.
         let advice = finding.advice.as_ref()?;
         Some(Finding { level, text: format!("To try: {advice}"), advice: None })
     });
@@ -35,13 +35,13 @@ pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
     }
 }
 
-/// With a capital letter: on a terminal it follows a colon, on a page it stands alone.
+/// Starts with a capital letter. On a terminal it follows a colon, on a page it stands alone.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// What people look for first.
+/// The main figures.
 pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
     let images = accuracy.images;
     let sure = |top1: f64| format!("95 %: {}, n = {images}", span(top1, images));
@@ -92,7 +92,7 @@ pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
     figures
 }
 
-/// As [`percent`], on one line.
+/// Like [`percent`], on one line.
 fn unbroken(share: f64) -> String {
     percent(share).replace(' ', "\u{a0}")
 }
@@ -128,10 +128,10 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
     }
 }
 
-/// Puts an evaluation's tables into a report, in place of those of an earlier one.
+/// Puts the tables of an evaluation into a report. They replace those of an earlier evaluation.
 pub fn add_evaluation(report: &mut RunReport, outcome: &Outcome) {
     let mut tables = outcome.tables();
-    // Of a set without test images, training images are looked at, of which there are as many.
+    // In a set without test images, these are training images.
     let images = if outcome.test_images > 0 { outcome.test_images } else { outcome.train_images };
     let moved = tables.iter_mut().filter(|table| table.title.starts_with(AUGMENTATIONS));
     moved.for_each(|table| {
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// The headline stands large above the findings: what it has said is not said again.
+    /// The headline stands above the findings. They do not repeat it.
     #[test]
     fn the_page_says_the_verdict_once() {
         let found = |text: &str, advice: Option<&str>| json!({"level": "warning", "text": text, "advice": advice, "measure": "m", "value": 0.5, "bound": "at-least", "threshold": 1.0});

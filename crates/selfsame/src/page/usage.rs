@@ -1,4 +1,4 @@
-//! The command that made a run, and how to load the weights that it left.
+//! The command of a run, and how to load its weights.
 
 use selfsame_models::{ResNetConfig, Stem};
 use selfsame_report::Snippet;
@@ -7,8 +7,8 @@ use crate::run::folder::{CONFIG, ENCODER, RunFolder};
 use crate::settings::RunConfig;
 use crate::words::pasted;
 
-/// The command line of this run; of one that was resumed, which says nothing of how it began, the
-/// one that takes its settings from where they were written.
+/// The command line of this run. The command of a resumed run does not show its settings. Then it
+/// is a command with the saved settings.
 pub fn command(given: Option<&str>, config: &RunConfig, folder: &RunFolder) -> String {
     if let Some(given) = given.filter(|given| !given.contains("--resume")) {
         return given.to_owned();
@@ -17,7 +17,7 @@ pub fn command(given: Option<&str>, config: &RunConfig, folder: &RunFolder) -> S
     format!("selfsame pretrain {} --config {settings}", config.method.name())
 }
 
-/// The encoder in Python and in Rust.
+/// How to load the encoder in Python and in Rust.
 pub fn snippets(config: &RunConfig) -> Vec<Snippet> {
     let encoder = config.encoder.resnet();
     let view = config.views.view(0);
@@ -39,7 +39,7 @@ fn python(encoder: &ResNetConfig, note: &str) -> String {
              encoder.maxpool = torch.nn.Identity()\n"
         }
     };
-    // torchvision builds a width of 64 alone, but computes with whatever its weights are.
+    // torchvision only builds a width of 64, but it computes with weights of any width.
     format!(
         "import torch, torchvision\n\
          from safetensors.torch import load_file\n\n\
@@ -73,7 +73,7 @@ fn rust(encoder: &ResNetConfig, note: &str) -> String {
     )
 }
 
-/// One number where all three are one.
+/// One number if all three are equal.
 fn rounded(channels: [f32; 3]) -> String {
     let [red, green, blue] = channels.map(|v| format!("{v:.4}"));
     if red == green && green == blue { red } else { format!("[{red}, {green}, {blue}]") }

@@ -10,10 +10,10 @@ use super::pictures::Thumbnails;
 use crate::evenly::evenly;
 use crate::settings::RunConfig;
 
-/// Images whose views are shown.
+/// The number of images in the sheet.
 const SHOWN: usize = 8;
 
-/// Some training images with both of their views, as the first epoch trained on them.
+/// Some training images with both of their views from the first epoch.
 pub fn sheet(
     config: &RunConfig,
     data: &Splits,

@@ -1,11 +1,11 @@
-//! Where a run's time goes, added up over all that it was resumed from.
+//! The time of a run by phase, added up over all its parts.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-/// What a run does, in this order.
+/// The phases of a run, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -26,7 +26,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// As a person reads it.
+    /// The name for a person.
     pub fn title(self) -> &'static str {
         match self {
             Self::Opening => "opening the images",
@@ -43,8 +43,7 @@ impl Phase {
 /// Seconds by phase.
 pub type Seconds = BTreeMap<Phase, f64>;
 
-/// Times the phases. They follow each other without a gap, so that their sum is all the time there
-/// was.
+/// Times the phases. They follow each other without a gap, so their sum is the total time.
 #[derive(Debug, Clone)]
 pub struct Clock {
     spent: Seconds,
@@ -58,14 +57,14 @@ impl Clock {
         Self { spent: Seconds::new(), phase: Phase::Opening, since: Instant::now() }
     }
 
-    /// Adds what the run took before it was interrupted.
+    /// Adds the time before the interruption.
     pub fn add(&mut self, before: &Seconds) {
         for (phase, seconds) in before {
             *self.spent.entry(*phase).or_default() += seconds;
         }
     }
 
-    /// Goes on to `phase`; the one until now is returned.
+    /// Starts `phase`. Returns the phase before.
     pub fn enter(&mut self, phase: Phase) -> Phase {
         self.spent = self.seconds();
         self.since = Instant::now();
@@ -77,7 +76,7 @@ impl Clock {
         self.seconds().get(&phase).copied().unwrap_or_default()
     }
 
-    /// So far, the present phase included.
+    /// Seconds so far, with the present phase.
     pub fn seconds(&self) -> Seconds {
         let mut spent = self.spent.clone();
         *spent.entry(self.phase).or_default() += self.since.elapsed().as_secs_f64();

@@ -12,7 +12,7 @@ use crate::device::job::gather_bytes;
 use crate::methods::MethodTask;
 use crate::settings::RunConfig;
 
-/// Trains with the others, and leaves evaluation, saving and everything that is said to rank 0.
+/// Trains with the others. Rank 0 evaluates, saves and reports.
 pub struct Follower<'a> {
     pub config: &'a RunConfig,
     pub data: &'a Splits,
@@ -39,13 +39,13 @@ impl MethodTask for Follower<'_> {
     }
 }
 
-/// Ends training, on all ranks, when this one is told to.
+/// Ends training on all ranks when this rank is asked to end.
 struct Interruptible {
     interrupt: Interrupt,
 }
 
 impl<M: Method> Hooks<M> for Interruptible {
-    /// When rank 0 wants to.
+    /// Rank 0 decides when to read.
     fn reads(&self, _: u64) -> bool {
         false
     }
@@ -59,7 +59,7 @@ impl<M: Method> Hooks<M> for Interruptible {
     }
 }
 
-/// The images that any rank could not read, with the reasons.
+/// The images that at least one rank could not read, with the reasons.
 pub fn all_skipped(place: &Place, mine: BTreeMap<usize, String>) -> BTreeMap<usize, String> {
     let Some(Together { ranks, .. }) = &place.together else { return mine };
     let bytes = serde_json::to_vec(&mine).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What happens between steps: logs, evaluations, the doctor, checkpoints.
+//! The work between steps: logs, evaluations, the doctor, checkpoints.
 
 use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};
@@ -31,8 +31,8 @@ pub struct RunHooks<'a> {
 }
 
 impl<M: Method> Hooks<M> for RunHooks<'_> {
-    /// Whatever is done with the trainer after a step is done with the figures of all steps before
-    /// it.
+    /// Whether the figures are read after this step. Other work after a step needs the figures of
+    /// all steps before it.
     fn reads(&self, step: u64) -> bool {
         self.plan.reads(step)
             || self.stops_at(step)
@@ -70,7 +70,7 @@ impl RunHooks<'_> {
         self.metrics.step(&line)?;
         self.progress.step(report, self.clock.of(Phase::Training));
 
-        // The trainer is further on: whatever is due after a step is read at once, see `reads`.
+        // The trainer is further on. A step with due work is read at once, see `reads`.
         if report.step < trainer.steps_done() {
             return Ok(Flow::Continue);
         }
@@ -82,8 +82,7 @@ impl RunHooks<'_> {
         self.state.evaluation_due =
             every > 0 && ended.is_some_and(|epoch| epoch.is_multiple_of(every));
         self.keep(trainer);
-        // What stops here is saved by who called; an evaluation could take longer than there is
-        // time.
+        // The caller saves a run that stops here. An evaluation could take too long.
         let collapsed = !stop && self.evaluate_if_due(trainer)?;
         let checkpoint_every = settings.train.checkpoint_every;
         let epoch_due = ended.is_some_and(|epoch| epoch.is_multiple_of(checkpoint_every));
@@ -101,7 +100,7 @@ impl RunHooks<'_> {
         self.session.place.interrupt.told() || step >= self.plan.last_step
     }
 
-    /// Everything that a resume needs, as of the last step.
+    /// Saves everything that a resumed run needs, as of the last step.
     pub fn save<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<()> {
         let before = self.clock.enter(Phase::Saving);
         let state = self.now();
@@ -115,7 +114,7 @@ impl RunHooks<'_> {
         self.saver.keep(trainer, || (self.now(), self.metrics.so_far()));
     }
 
-    /// The state with the time and the memory that it has taken.
+    /// The state, with the time and the memory so far.
     pub fn now(&self) -> RunState {
         let mut state = self.state.clone();
         state.seconds = self.clock.seconds();
@@ -123,7 +122,7 @@ impl RunHooks<'_> {
         state
     }
 
-    /// Whether training should end because of what an evaluation found that is due.
+    /// Evaluates if it is due. Returns whether the result should end training.
     pub fn evaluate_if_due<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
         if !self.state.evaluation_due {
             return Ok(false);
@@ -133,12 +132,11 @@ impl RunHooks<'_> {
 }
 
 impl RunHooks<'_> {
-    /// Scores the encoder and has the doctor look; whether training should end because of what was
-    /// found.
+    /// Scores the encoder and calls the doctor. Returns whether the result should end training.
     fn evaluate<M: Method>(&mut self, trainer: &Trainer<M>) -> anyhow::Result<bool> {
         let before = self.clock.enter(Phase::Evaluation);
         let method = trainer.method().valid();
-        // What is measured does not depend on how it was trained, nor on who else trains.
+        // The measurement does not depend on the precision of training, nor on other ranks.
         let (evaluation, examination) = together(None, || {
             autocast(Precision::F32, || {
                 let features = self.judge.features(method.encoder())?;
@@ -146,7 +144,7 @@ impl RunHooks<'_> {
                 anyhow::Ok((evaluation, self.doctor.checkup.examine(&method)?))
             })
         })?;
-        // Only now: an evaluation that fails, for images that have vanished say, stays due.
+        // Only now. A failed evaluation, for example because images are missing, stays due.
         self.state.evaluation_due = false;
         let epoch = self.plan.whole_epochs(trainer.steps_done());
         let diagnosis = self.found(trainer, epoch as f64, &evaluation, &examination)?;
@@ -162,7 +160,7 @@ impl RunHooks<'_> {
         self.state.collapsed = watch.observe(&diagnosis);
         if self.state.collapsed {
             self.voice().note(format_args!("stopped after epoch {epoch}: {}", diagnosis.headline));
-            // The first finding is the one that the headline tells.
+            // The headline already tells the first finding.
             for finding in diagnosis.findings.iter().take(1) {
                 self.voice().note(checkup::advice(finding, "").trim_end());
             }
@@ -172,7 +170,7 @@ impl RunHooks<'_> {
         Ok(self.state.collapsed)
     }
 
-    /// Says and logs what an evaluation of `trainer` found, after so many epochs.
+    /// Reports and logs the evaluation of `trainer` after this many epochs.
     pub fn found<M: Method>(
         &mut self,
         trainer: &Trainer<M>,
@@ -205,7 +203,7 @@ impl RunHooks<'_> {
         Ok(diagnosis)
     }
 
-    /// Keeps `trainer` if it is the best so far.
+    /// Saves `trainer` if it is the best so far.
     pub fn keep_best<M: Method>(
         &mut self,
         trainer: &Trainer<M>,

@@ -1,27 +1,27 @@
-//! How a run is asked to end before its time.
+//! How to ask a run to end early.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// What a run is doing.
+/// The stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Nothing is trained yet.
     Starting = 0,
-    /// It ends after the step, and saves.
+    /// The run will end after the step and save.
     Training,
     /// Everything is saved.
     Trained,
 }
 
-/// What comes of [`Interrupt::ask`].
+/// The result of [`Interrupt::ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// Nothing would be lost if the process ended at once. What a person should know then.
+    /// Nothing is lost if the process ends at once. The text is for the user.
     NothingToLose(String),
-    /// The run ends after its step with everything saved.
+    /// The run ends after its step and saves everything.
     AfterTheStep {
-        /// It was asked before and has not ended yet.
+        /// The run was asked before and has not ended yet.
         again: bool,
     },
 }
@@ -32,18 +32,18 @@ pub struct Interrupt {
     told: Arc<AtomicBool>,
     hurried: Arc<AtomicBool>,
     stage: Arc<AtomicU8>,
-    /// The command that goes on with a run whose training is saved.
+    /// The command that resumes a saved run.
     go_on: Arc<OnceLock<String>>,
 }
 
 impl Interrupt {
-    /// Of a run that nobody has asked to end.
+    /// A new handle. The run has not been asked to end.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks the run to end. In training it ends after the step, and saves; then it is an error of
-    /// kind [`Interrupted`](crate::ErrorKind::Interrupted).
+    /// Asks the run to end. In training it ends after the step and saves. Then it returns an error
+    /// of kind [`Interrupted`](crate::ErrorKind::Interrupted).
     pub fn ask(&self) -> Asked {
         let again = self.told.swap(true, Ordering::Relaxed);
         let stage = self.stage.load(Ordering::Relaxed);
@@ -61,8 +61,8 @@ impl Interrupt {
         }
     }
 
-    /// Says besides that the process will be killed soon: SIGTERM. Ranks that wait for a lost one
-    /// have their state saved then.
+    /// Announces that the process will be killed soon (SIGTERM). The state is then saved even if
+    /// ranks wait for a lost one.
     pub fn hurry(&self) {
         self.hurried.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! A run: an encoder is trained on images without their labels, judged, and left in a folder.
+//! A run trains an encoder on images without their labels, evaluates it, and writes it to a folder.
 
 mod clock;
 pub(crate) mod folder;
@@ -48,7 +48,7 @@ pub use request::{Finished, Run, Start};
 pub use session::Doctor;
 pub use training::{Place, Training, loader, trainer_config};
 
-/// Trains as `run` asks, or a part of it on each of several devices.
+/// Trains as `run` asks, on one device or on several.
 ///
 /// `None` at ranks of an MPI job that are not the first.
 fn start(run: &Run, voice: &Voice) -> anyhow::Result<Option<Finished>> {
@@ -88,7 +88,7 @@ fn start(run: &Run, voice: &Voice) -> anyhow::Result<Option<Finished>> {
     result
 }
 
-/// The settings of a new run, or of the one that goes on.
+/// The settings of a new or a resumed run.
 fn settings(run: &Run, voice: &Voice) -> anyhow::Result<RunConfig> {
     let given = run.overrides.given(run.method)?;
     let (out, data) = (run.out.as_deref(), given.data_name());
@@ -125,7 +125,7 @@ fn on_devices(
     for (number, rank) in (1..).zip(ranks) {
         let (run, config, rescue) = (run.clone(), config.clone(), rescue.clone());
         let voice = voice.clone();
-        // They end with the process: nobody waits for them where the first one fails.
+        // They end with the process. Nobody waits for them if the first one fails.
         std::thread::spawn(move || {
             let done = or_lost(number, &rescue, &voice, || run_rank(&run, config, rank));
             if let Err(error) = done {
@@ -136,20 +136,20 @@ fn on_devices(
     or_lost(0, &rescue, voice, || run_rank(run, config.clone(), first))
 }
 
-/// One of those that train together, or the only one.
+/// One of several ranks, or the only one.
 struct Rank {
     ranks: Option<Arc<dyn Ranks>>,
     device: Device,
-    /// To compute with on a CPU; `None` for all there are.
+    /// Threads to compute with on a CPU; `None` for all.
     threads: Option<usize>,
     rescue: Option<Arc<Rescue>>,
     interrupt: Interrupt,
-    /// Runs since the command began.
+    /// Measures the time since the command began.
     clock: Clock,
     voice: Voice,
 }
 
-/// What came of the run; nothing at ranks that are not the first.
+/// The result of the run; `None` except at the first rank.
 fn run_rank(run: &Run, mut config: RunConfig, rank: Rank) -> anyhow::Result<Option<Finished>> {
     let Rank { ranks, device, threads, rescue, interrupt, clock, voice } = rank;
     if let Some(threads) = threads.or(run.threads) {
@@ -199,7 +199,7 @@ fn run_rank(run: &Run, mut config: RunConfig, rank: Rank) -> anyhow::Result<Opti
 }
 
 /// # Errors
-/// A run in the folder of its own images.
+/// The run's folder is the folder of its images.
 fn check_out(run: &Run, config: &RunConfig) -> anyhow::Result<()> {
     let (Some(out), Some(images)) = (&run.out, &config.data.images) else { return Ok(()) };
     let same = std::fs::canonicalize(out)
@@ -210,7 +210,7 @@ fn check_out(run: &Run, config: &RunConfig) -> anyhow::Result<()> {
     }
 }
 
-/// The folder of a new run; or that of the run to go on with, and where it stands.
+/// The folder of a new run, or the folder and the state of a run to resume.
 fn open_folder(
     run: &Run,
     config: &RunConfig,
@@ -224,7 +224,7 @@ fn open_folder(
     };
     if let (true, None, Some(out)) = (run.resume, &existing, out) {
         let out = out.display();
-        voice.note(format_args!("there is no run in {out} to resume: a new run starts anew"));
+        voice.note(format_args!("there is no run in {out} to resume: the run starts anew"));
     }
     match existing {
         Some(folder) => {

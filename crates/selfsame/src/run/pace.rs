@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// When a checkpoint is due by the clock.
 ///
-/// The first one soon, the later ones further and further apart up to what is set: a run that
-/// crashes again and again still gets on, and one that does not is not slowed.
+/// The first comes soon, later ones at growing intervals up to the setting. So a run that crashes
+/// often still makes progress, and other runs are not slowed.
 pub struct Pace {
     last: Instant,
     wait: Duration,

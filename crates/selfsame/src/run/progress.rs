@@ -1,4 +1,4 @@
-//! What observers hear of the steps of a run.
+//! The events about the steps of a run.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use selfsame_trainers::StepReport;
 
 use crate::observer::{Evaluated, Event, Step, Voice};
 
-/// Tells of steps as they are done.
+/// Reports every step.
 pub struct Progress {
     voice: Voice,
-    /// Of the whole run.
+    /// Steps of the whole run.
     steps: u64,
     steps_per_epoch: u64,
     /// Done before this process began.

@@ -1,4 +1,4 @@
-//! The step at which a run's numbers ran away, once more.
+//! Repeats the step at which a number of a run became NaN or infinite.
 
 use std::path::Path;
 
@@ -16,32 +16,32 @@ use crate::settings::RunConfig;
 /// How many of the largest parameters are named.
 const LARGEST: usize = 8;
 
-/// What a step that failed does when it is repeated.
+/// The result of repeating a failed step.
 #[derive(Debug)]
 pub struct Replayed {
-    /// What the run said when it stopped.
+    /// The error when the run stopped.
     pub then: Failure,
-    /// What happens now; `None` where the step succeeds.
+    /// The error now; `None` if the step succeeds.
     pub now: Option<Failure>,
-    /// The views that went into the step, one description for each.
+    /// The views of the step, one description for each.
     pub views: Vec<String>,
     /// The parameters with the largest absolute values before the step, with these values.
     pub largest_parameters: Vec<(f32, String)>,
 }
 
 impl Replayed {
-    /// Whether the same happens again.
+    /// Whether the step fails in the same way.
     pub fn reproduced(&self) -> bool {
         self.now.as_ref() == Some(&self.then)
     }
 }
 
 /// Repeats the step at which the loss or a gradient of the run in `folder` became NaN or infinite.
-/// `device`: another one than the run's, to tell whether the device has a part in it.
+/// `device`: another device than the run's, to find out whether the device is the cause.
 ///
 /// # Errors
-/// A folder that holds no run, or a run that never failed so; files that are damaged; a device that
-/// is not there.
+/// The folder holds no run, or a run without such a failure; files are damaged; the device is
+/// missing.
 pub fn replay(folder: &Path, device: Option<&str>) -> Result<Replayed> {
     Ok(again(folder, device)?)
 }

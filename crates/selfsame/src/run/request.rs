@@ -1,4 +1,4 @@
-//! How a run is asked for from Rust.
+//! How to start a run from Rust.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::error::{Result, usage};
 use crate::observer::{Event, Observer, Voice};
 use crate::settings::{Method, Overrides};
 
-/// A run to be made.
+/// A request for a run.
 ///
 /// ```no_run
 /// let run = selfsame::Run::byol().images("my-photos").out("runs/photos").start()?;
@@ -18,8 +18,8 @@ use crate::settings::{Method, Overrides};
 /// # Ok::<(), selfsame::Error>(())
 /// ```
 ///
-/// Without images it trains on the data set `fashion-mini`, which comes with the crate. What is not
-/// set has the defaults of `selfsame config METHOD`.
+/// Without images it trains on the data set `fashion-mini`, which comes with the crate. Other
+/// settings have the defaults of `selfsame config METHOD`.
 #[derive(Clone)]
 pub struct Run {
     pub(super) method: Method,
@@ -33,15 +33,15 @@ pub struct Run {
     observer: Arc<dyn Observer>,
 }
 
-/// What a run is to do where its folder holds one already.
+/// What to do if the folder already holds a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
     /// Refuse.
     #[default]
     New,
-    /// Go on with it, to the same weights bit for bit; begin anew where there is none.
+    /// Resume it, to the same weights bit for bit. Without one, start a new run.
     Resume,
-    /// Delete it, and begin anew.
+    /// Delete it, and start a new run.
     Replace,
 }
 
@@ -101,7 +101,7 @@ impl Run {
         self
     }
 
-    /// All of where settings come from at once. Takes the place of what was set before.
+    /// All settings at once. Replaces what was set before.
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.overrides = overrides;
         self
@@ -113,50 +113,49 @@ impl Run {
         self
     }
 
-    /// What to do where the folder holds a run already.
+    /// What to do if the folder already holds a run.
     pub fn existing(mut self, start: Start) -> Self {
         (self.resume, self.force) = (start == Start::Resume, start == Start::Replace);
         self
     }
 
-    /// Threads that decode images and make views. Without it, as many as Rayon has.
+    /// Threads that decode images and make views. The default is the number of threads of Rayon.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// The command that asked for the run, for its report.
+    /// The command of the run, for its report.
     pub fn command(mut self, command: impl Into<String>) -> Self {
         self.command = Some(command.into());
         self
     }
 
-    /// Who hears what happens. Nobody, without it.
+    /// The observer of the run. Without it, nothing is reported.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Arc::new(observer);
         self
     }
 
-    /// Who can ask the run to end before its time.
+    /// A handle to end the run early.
     pub fn interrupt(mut self, interrupt: &Interrupt) -> Self {
         self.interrupt = interrupt.clone();
         self
     }
 
-    /// Trains, judges the encoder, and writes everything that a run leaves. Takes as long as that
-    /// takes.
+    /// Trains, evaluates the encoder, and writes the run's folder. Returns at the end of the run.
     ///
     /// # Errors
-    /// Settings or images that cannot be used ([`Request`](crate::ErrorKind::Request)); a run that
-    /// was asked to end and has saved its state ([`Interrupted`](crate::ErrorKind::Interrupted));
-    /// training that fails, a disk that is full.
+    /// Settings or images cannot be used ([`Request`](crate::ErrorKind::Request)); the run was
+    /// asked to end and has saved its state ([`Interrupted`](crate::ErrorKind::Interrupted));
+    /// training fails, or the disk is full.
     pub fn start(&self) -> Result<Finished> {
         let other = || usage("this process is not the first rank of its job; use `start_rank`");
         Ok(self.start_rank()?.ok_or_else(other)?)
     }
 
-    /// [`start`](Self::start) in a process that `mpirun` or `srun` has started together with others
-    /// (feature `mpi`). `None` where this rank is not the first: only that one leaves a run.
+    /// [`start`](Self::start) for one of several processes of `mpirun` or `srun` (feature `mpi`).
+    /// Only the first rank returns a run, the others `None`.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -182,12 +181,12 @@ impl Finished {
         &self.summary
     }
 
-    /// The figures that people look for, as text.
+    /// The main figures, as text.
     pub fn table(&self) -> String {
         self.summary.table(&self.folder)
     }
 
-    /// Everything that the run left.
+    /// The folder of the run.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,8 +1,8 @@
-//! The state after the last step, kept for the case that the next one never ends.
+//! Keeps the state after the last step, in case the next one never ends.
 //!
-//! Ranks wait for each other in the middle of a step. Where one of them is lost, rank 0 does not
-//! come back from there: its launcher ends it, with SIGTERM and, a second (`mpirun`) or thirty
-//! (`srun`) later, SIGKILL. In between another thread writes what the step before has left.
+//! Ranks wait for each other in the middle of a step. If one of them is lost, rank 0 waits for
+//! ever, until its launcher ends it: with SIGTERM and, a second (`mpirun`) or thirty (`srun`)
+//! later, with SIGKILL. In between, another thread writes the state after the last step.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,40 +18,40 @@ use crate::error::{Error, Interrupted};
 use crate::observer::{Event, Voice};
 use crate::words::reasons;
 
-/// Writes a checkpoint, and says of which step.
+/// Writes a checkpoint and returns its step.
 type Save = Box<dyn FnOnce() -> anyhow::Result<u64> + Send>;
 
-/// What would be lost with this run at this moment; nothing where a checkpoint holds it already.
+/// The state that is lost if this run ends now. `None` if a checkpoint already holds it.
 #[derive(Default)]
 pub struct Rescue(Mutex<Option<Save>>);
 
 impl Rescue {
-    /// How often somebody looks whether the run was told to end.
+    /// The interval between checks whether the run was asked to end.
     const LOOK: Duration = Duration::from_millis(20);
-    /// For a run that has all its ranks to end by itself, after its step. `mpirun` leaves a second
+    /// Time for a run with all its ranks to end by itself after its step. `mpirun` gives one second
     /// for everything.
     const PATIENCE: Duration = Duration::from_millis(100);
-    /// For saving. A GPU that sums with a lost one never comes to what is to be saved.
+    /// Time for saving. A GPU that waits for a lost one in a sum never finishes.
     const LIMIT: Duration = Duration::from_secs(120);
 
-    /// Takes the place of what was kept before.
+    /// Replaces the kept state.
     pub fn keep(&self, save: impl FnOnce() -> anyhow::Result<u64> + Send + 'static) {
         *self.kept() = Some(Box::new(save));
     }
 
-    /// There is nothing to lose any more.
+    /// Drops the kept state: nothing can be lost any more.
     pub fn forget(&self) {
         *self.kept() = None;
     }
 
-    /// Saves what is kept; `None` where nothing is.
+    /// Saves the kept state. Returns `None` if there is none.
     pub fn save(&self) -> Option<anyhow::Result<u64>> {
-        // Held for as long as it takes: who is about to keep a later step waits.
+        // The lock is held while saving. Another thread with a later step must wait.
         let mut kept = self.kept();
         kept.take().map(|save| save())
     }
 
-    /// [`save`](Self::save), and tells the user; whether there was anything to save.
+    /// Like [`save`](Self::save), and tells the user. Returns whether there was a state to save.
     pub fn save_and_say(self: &Arc<Self>, why: &str, voice: &Voice) -> bool {
         self.save_within(Self::LIMIT, why, voice)
     }
@@ -60,7 +60,7 @@ impl Rescue {
         let (saved, heard) = mpsc::channel();
         let rescue = self.clone();
         std::thread::spawn(move || {
-            // Whoever asked may have lost patience.
+            // The receiver may have stopped waiting.
             let _ = saved.send(rescue.save());
         });
         match heard.recv_timeout(limit) {
@@ -92,8 +92,8 @@ impl Rescue {
         true
     }
 
-    /// From now on, saves what is kept once the run is hurried and has not ended by itself soon
-    /// after. Whoever observes is told that the run is lost.
+    /// From now on, saves the kept state if the run is hurried and does not end by itself soon
+    /// after. Reports to the observer that the run is lost.
     pub fn watch(self: Arc<Self>, interrupt: &Interrupt, voice: Voice) {
         let of_watcher = voice.clone();
         self.once(interrupt.hurried(), of_watcher, move || {
@@ -102,7 +102,7 @@ impl Rescue {
         });
     }
 
-    /// [`watch`](Self::watch) with another ending. Where nothing is kept nothing can be lost, and
+    /// [`watch`](Self::watch) with another ending. Without a kept state nothing can be lost. Then
     /// the run ends by itself or by its launcher.
     fn once(
         self: Arc<Self>,
@@ -126,12 +126,11 @@ impl Rescue {
     }
 }
 
-/// What `run` makes of rank `rank`. Where it panics, as Burn does when a GPU has no memory left,
-/// what is kept is saved: the others would wait for this rank for ever, in this process and in
-/// others.
+/// Runs `run` as rank `rank`. If it panics, the kept state is saved, because all other ranks would
+/// wait for this rank for ever. Burn panics if a GPU is out of memory.
 ///
 /// # Errors
-/// Its own, and a panic's message.
+/// Those of `run`, and the message of a panic.
 pub fn or_lost<T>(
     rank: usize,
     rescue: &Arc<Rescue>,
@@ -188,7 +187,7 @@ mod tests {
         let (rescue, told) = (Arc::new(Rescue::default()), Arc::new(AtomicBool::new(true)));
         let (ended, heard) = mpsc::channel();
         rescue.once(told, Voice::silent(), move || ended.send(()).unwrap());
-        // Disconnected: the thread is gone without having called it.
+        // Disconnected: the thread ended without an answer.
         assert_eq!(
             heard.recv_timeout(Duration::from_secs(20)),
             Err(RecvTimeoutError::Disconnected)
@@ -201,7 +200,7 @@ mod tests {
         rescue.keep(move || Ok(answer.recv()?));
         assert!(rescue.save_within(Duration::from_millis(50), "rank 1 is lost", &Voice::silent()));
         drop(never);
-        // A panic in there is as good as no answer, and is not waited for either.
+        // A panic in the thread counts as no answer. It is not waited for.
         rescue.keep(|| resume_unwind(Box::new("the device has failed")));
         assert!(rescue.save_and_say("rank 1 is lost", &Voice::silent()));
     }
@@ -216,7 +215,7 @@ mod tests {
         assert!(or_lost(1, &rescue, &Voice::silent(), || Ok(())).is_ok());
         assert!(or_lost::<()>(1, &rescue, &Voice::silent(), || Err(anyhow!("its own"))).is_err());
         assert!(steps.try_recv().is_err(), "saved though nobody was lost");
-        // As a panic, but past the hook that prints it.
+        // Like a panic, but without the hook that prints it.
         let chain = "the bytes were never written\nCaused by:\n  no memory\nBacktrace:".to_owned();
         let error = or_lost::<()>(2, &rescue, &Voice::silent(), || resume_unwind(Box::new(chain)));
         assert_eq!(error.unwrap_err().to_string(), "rank 2 is lost: no memory");

@@ -1,4 +1,4 @@
-//! A run from its first step, or where it stands, to its report.
+//! A run from its first or resumed step to its report.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -36,21 +36,20 @@ use crate::run::folder::{ENCODER, RunFolder, SKIPPED, git_commit, peak_rss_bytes
 use crate::settings::RunConfig;
 use crate::words::{count, pasted, reasons};
 
-/// One call of `pretrain`: from the first step, or the one that a resumed run stands at, to the
-/// report.
+/// One call of `pretrain`: from the first step, or the step of a resumed run, to the report.
 pub struct Session<'a> {
     pub config: &'a RunConfig,
     pub data: &'a Splits,
     pub folder: &'a RunFolder,
-    /// Where to go on from.
+    /// The state to resume from.
     pub saved: Option<Saved>,
     pub place: Place,
     pub clock: Clock,
-    /// What made the run, as somebody has typed it.
+    /// The command of the run, as typed.
     pub command: Option<&'a str>,
 }
 
-/// Watches a run for collapse, with the untrained networks to compare with.
+/// Watches a run for collapse. It compares with the untrained networks.
 pub struct Doctor {
     pub checkup: Checkup,
     pub untrained: (Examination, Evaluation),
@@ -71,7 +70,7 @@ impl Doctor {
         Ok(Self { checkup, untrained })
     }
 
-    /// The verdict on a visit after so much training.
+    /// The verdict on a visit after this much training.
     pub fn diagnose(
         &self,
         examination: &Examination,
@@ -88,7 +87,7 @@ impl Doctor {
     }
 }
 
-/// What is known at the end.
+/// The figures at the end.
 struct Found {
     /// k-NN on raw pixels.
     pixels: Option<f64>,
@@ -108,11 +107,11 @@ impl MethodTask for Session<'_> {
 impl Session<'_> {
     fn train<M: Method>(&mut self, method: M) -> anyhow::Result<Summary> {
         let (config, folder) = (self.config, self.folder);
-        // Also known where training is cut short.
+        // Also known if training is stopped early.
         self.write_skipped(&BTreeMap::new())?;
         Preprocessing::of(config).write(folder)?;
         let mut training = Training::new(method, config, self.data, &self.place)?;
-        // Also when resuming: the initial weights follow from the seed.
+        // Also for a resumed run: the initial weights follow from the seed.
         let untrained = training.trainer.method().valid();
         let mut judged = Judged::read(folder, config, self.data)?;
         let (state, history) = self.restore(&mut training, &judged)?;
@@ -208,7 +207,7 @@ impl Session<'_> {
         Ok((saved.state, saved.history))
     }
 
-    /// The summary of a run that has nothing left to do.
+    /// The summary of a run that is already complete.
     fn ended<M: Method>(&self, training: &Training<M>, judged: &Judged) -> Option<Summary> {
         let done = training.trainer.steps_done();
         let ended = judged.ended.as_ref().filter(|ended| ended.step == done)?;
@@ -221,7 +220,7 @@ impl Session<'_> {
         Some(summary)
     }
 
-    /// What the trained encoder has to beat.
+    /// The baselines for the trained encoder.
     fn baselines<M: Method>(
         &self,
         judge: &Judge,
@@ -257,7 +256,7 @@ impl Session<'_> {
     }
 
     /// # Errors
-    /// A signal, here or at another rank, has asked the run to end.
+    /// The run was asked to end by a signal, here or at another rank.
     fn go_on_if_not_told<M: Method>(
         &self,
         trainer: &Trainer<M>,
@@ -275,7 +274,7 @@ impl Session<'_> {
         .into())
     }
 
-    /// Judges the trained encoder and writes everything that a run leaves.
+    /// Evaluates the trained encoder and writes all files of the run.
     fn conclude<M: Method>(
         &self,
         training: &Training<M>,
@@ -298,8 +297,7 @@ impl Session<'_> {
         let examination = doctor.checkup.examine(&method)?;
         let epoch = hooks.plan.epochs(step);
         let diagnosis = hooks.found(trainer, epoch, &evaluation, &examination)?;
-        // A run that goes on later has its best among the evaluations that it would have had
-        // anyway.
+        // Not for a run that will go on. Its best comes from its regular evaluations.
         if step == training.steps {
             hooks.keep_best(trainer, &evaluation)?;
         }
@@ -312,7 +310,7 @@ impl Session<'_> {
 
         hooks.clock.enter(Phase::Report);
         self.tell_phase(Phase::Report);
-        // Also of a report that is cut off.
+        // Also if the report is interrupted.
         let (kept, clock) = (RefCell::new(judged), hooks.clock.clone());
         let material = Material {
             folder: self.folder,
@@ -395,7 +393,7 @@ impl Session<'_> {
         summary
     }
 
-    /// Saves what there is to save when training cannot go on, and says how it can.
+    /// Saves the state when training fails, and says how to go on.
     fn stopped<M: Method>(
         &self,
         error: TrainError,
@@ -438,9 +436,9 @@ impl Session<'_> {
             };
             return anyhow::Error::from(error).context(said);
         }
-        // A batch that cannot be made leaves the trainer as it was after the last step, and so does
-        // an evaluation that cannot read its images. What else a hook fails at may have been half
-        // done: then the checkpoint before it stands.
+        // If a batch cannot be made, or an evaluation cannot read its images, the trainer is still
+        // in the state after the last step. Other failures of a hook may leave half-done work. Then
+        // the checkpoint before it counts.
         let saved = match error {
             TrainError::Source(_) | TrainError::OtherRank { .. } => hooks.save(trainer),
             TrainError::Hook(_) if hooks.state.evaluation_due => hooks.save(trainer),
@@ -473,7 +471,7 @@ impl Session<'_> {
         )
     }
 
-    /// Goes on to a phase that a person waits for.
+    /// Starts a phase that a person waits for.
     fn begin(&mut self, phase: Phase) {
         self.clock.enter(phase);
         self.tell_phase(phase);
@@ -499,7 +497,7 @@ impl Session<'_> {
         self.folder.write(ENCODER, &to_safetensors(&state_dict(encoder)?, &about.to_string())?)
     }
 
-    /// Those that were skipped when the data were opened, and `later` ones by their index.
+    /// The images skipped when the data were opened, and `later` ones by their index.
     fn write_skipped(&self, later: &BTreeMap<usize, String>) -> anyhow::Result<()> {
         let mut skipped = self.data.skipped.clone();
         skipped.extend(later.iter().map(|(index, reason)| Skipped {

@@ -1,4 +1,4 @@
-//! What all ranks of a run do alike.
+//! The work that is the same on all ranks of a run.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,55 +22,56 @@ use crate::features::images::{DeviceSource, LoaderSource};
 use crate::observer::Voice;
 use crate::settings::RunConfig;
 
-/// Where a rank computes, and with whom.
+/// The device of a rank, and the other ranks.
 #[derive(Clone)]
 pub struct Place {
-    /// A plain one, without autodiff.
+    /// A plain device, without autodiff.
     pub device: Device,
-    /// The other ranks, if there are some.
+    /// The other ranks, if there are any.
     pub together: Option<Together>,
-    /// To compute with on a CPU, where this process has several ranks.
+    /// Threads to compute with on a CPU, if this process has several ranks.
     pub threads: Option<usize>,
-    /// Where rank 0 keeps what would be lost with another rank.
+    /// Where rank 0 keeps its state in case another rank is lost.
     pub rescue: Option<Arc<Rescue>>,
-    /// Who asks it to end.
+    /// The handle to end the run.
     pub interrupt: Interrupt,
-    /// Who hears of it.
+    /// The observer.
     pub voice: Voice,
 }
 
 impl Place {
-    /// Its number, counted from 0.
+    /// The number of the rank, counted from 0.
     pub fn rank(&self) -> usize {
         self.together.as_ref().map_or(0, |together| together.ranks.rank())
     }
 }
 
-/// A trainer and its batches: all of each, or this rank's part.
+/// A trainer and its batches: whole batches, or this rank's part of each.
 pub struct Training<M: Method> {
     /// The method and its optimiser.
     pub trainer: Trainer<M>,
     /// Makes the batches.
     pub loader: ViewLoader,
-    /// Of the whole run.
+    /// Steps of the whole run.
     pub steps: u64,
-    /// Not a whole number where the last batch of an epoch is not full.
+    /// Steps per epoch. Not a whole number if the last batch of an epoch is not full.
     pub steps_per_epoch: f64,
-    /// Where this call of `pretrain` is to end.
+    /// The step at which this call of `pretrain` ends.
     pub last_step: u64,
     accumulation: u64,
     precision: Precision,
     together: Option<Together>,
     on_device: Option<OnDevice>,
-    /// Ranks of one process wait for each other, which those of a common pool could not.
+    /// Threads of this rank alone. Ranks of one process wait for each other, so they cannot share a
+    /// pool.
     pool: Option<ThreadPool>,
 }
 
 impl<M: Method> Training<M> {
-    /// At the first step.
+    /// The trainer at the first step.
     ///
     /// # Errors
-    /// Settings that do not go with the images.
+    /// The settings do not fit the images.
     pub fn new(
         method: M,
         config: &RunConfig,
@@ -113,8 +114,8 @@ impl<M: Method> Training<M> {
         Ok(training)
     }
 
-    /// Gives all ranks the weights, the optimiser state and the position of rank 0, which alone may
-    /// have gone on from a checkpoint.
+    /// Gives all ranks the weights, the optimiser state and the position of rank 0. Only rank 0
+    /// reads a checkpoint.
     pub fn start_as_rank_0(&mut self) -> anyhow::Result<()> {
         let Some(Together { ranks, .. }) = &self.together else { return Ok(()) };
         if ranks.rank() == 0 {
@@ -127,7 +128,7 @@ impl<M: Method> Training<M> {
         Ok(())
     }
 
-    /// Whether to train at all, as rank 0 has it.
+    /// Whether there is anything to train. Rank 0 decides.
     pub fn as_rank_0(&self, mine: bool) -> bool {
         let mut answer = [u8::from(mine)];
         if let Some(Together { ranks, .. }) = &self.together {
@@ -136,7 +137,7 @@ impl<M: Method> Training<M> {
         answer == [1]
     }
 
-    /// From where the trainer stands.
+    /// Trains from the current position of the trainer on.
     pub fn fit(&mut self, hooks: &mut (dyn Hooks<M> + Send)) -> Result<Outcome, TrainError> {
         let first = self.trainer.steps_done();
         let batches = first * self.accumulation..self.last_step * self.accumulation;
@@ -152,7 +153,7 @@ impl<M: Method> Training<M> {
     }
 }
 
-/// Where views are made, if not on the CPU.
+/// The device that makes the views, if it is not the CPU.
 pub struct OnDevice {
     views: ViewPair,
     /// Without autodiff.
@@ -160,7 +161,7 @@ pub struct OnDevice {
 }
 
 impl OnDevice {
-    /// As the settings say.
+    /// The views on the device, if the settings ask for them.
     pub fn of(config: &RunConfig, device: &Device) -> anyhow::Result<Option<Self>> {
         let pair = || ViewPair::new(config.views.view(0), config.views.view(1));
         let device = device.clone().inner();
@@ -185,7 +186,7 @@ pub fn source(
     }
 }
 
-/// What the settings ask of ranks, before anything is begun.
+/// Checks the settings for several ranks, before the run starts.
 pub fn check(config: &RunConfig, place: &Place) -> anyhow::Result<()> {
     let Some(Together { ranks, .. }) = &place.together else { return Ok(()) };
     let (train, ranks) = (&config.train, ranks.count());
@@ -199,7 +200,7 @@ pub fn check(config: &RunConfig, place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The loader of one shard. The batches of all shards together are those of a single one.
+/// The loader of one shard. All shards together have the batches of a single loader.
 pub fn loader(config: &RunConfig, data: &Splits, shard: Shard) -> anyhow::Result<ViewLoader> {
     let train = &config.train;
     let micro_batch = train.batch_size / train.accumulation;
@@ -214,7 +215,7 @@ pub fn loader(config: &RunConfig, data: &Splits, shard: Shard) -> anyhow::Result
     Ok(ViewLoader::new(data.train.clone(), Arc::new(pair), &settings)?)
 }
 
-/// What a trainer needs besides the method, for a run of `steps` optimiser steps.
+/// The trainer's settings besides the method, for a run of `steps` optimiser steps.
 pub fn trainer_config(config: &RunConfig, steps: u64) -> TrainerConfig {
     let train = &config.train;
     let steps_per_epoch = steps as f64 / train.epochs as f64;

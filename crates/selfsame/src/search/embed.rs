@@ -1,4 +1,4 @@
-//! Features of images in a file, for other programs.
+//! Writes features of images to a file, for other programs.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -23,7 +23,7 @@ use crate::observer::{Observer, Voice};
 use crate::settings::{RunConfig, images_at};
 use crate::words::{count, shown};
 
-/// What is embedded, and where to.
+/// The settings of `embed`.
 #[derive(Debug, Clone)]
 pub struct EmbedOptions {
     /// The run's folder.
@@ -32,48 +32,48 @@ pub struct EmbedOptions {
     pub images: Option<PathBuf>,
     /// Whether symbolic links in the folder are followed.
     pub follow_links: bool,
-    /// A data set instead of a folder.
+    /// A data set, in place of a folder.
     pub dataset: Option<String>,
-    /// Which part of it.
+    /// Which split of the images to use.
     pub part: Part,
-    /// Where to: a name that ends in `.safetensors` or `.npy`.
+    /// The file to write: `.safetensors` or `.npy`.
     pub out: PathBuf,
-    /// Another weight file than the run's own.
+    /// A weight file, in place of the run's own.
     pub weights: Option<PathBuf>,
-    /// Where to compute, if not as the run.
+    /// Where to compute, if not on the device of the run.
     pub device: Option<String>,
 }
 
-/// A part of a data set that is split in two.
+/// A split of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Part {
-    /// Both.
+    /// Both splits.
     #[default]
     All,
-    /// What is trained on.
+    /// The training images.
     Train,
-    /// What is held out.
+    /// The test images.
     Test,
 }
 
-/// What was written.
+/// The result of `embed`.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    /// One row for each image that could be read.
+    /// One row for each readable image.
     pub rows: usize,
     /// Numbers in a row.
     pub dim: usize,
-    /// The list of what has no row and why, if there is something.
+    /// The list of images without a row, with the reasons, if there are any.
     pub left_out: Option<PathBuf>,
 }
 
 /// Writes the features of images under the encoder of a run.
 ///
-/// Each image is read once and forgotten, so that a folder may be larger than memory. Beside the
-/// features stand the images' names (`.txt`) and what was left out (`.skipped.jsonl`).
+/// Each image is read once and not kept, so a folder may be larger than memory. Next to the
+/// features are the names of the images (`.txt`) and the images left out (`.skipped.jsonl`).
 ///
 /// # Errors
-/// A folder that holds no run; images, weights or a device that cannot be used; a file that cannot
+/// The folder holds no run; the images, the weights or the device cannot be used; or a file cannot
 /// be written.
 pub fn embed(options: &EmbedOptions, observer: Arc<dyn Observer>) -> Result<Embedded> {
     Ok(run(options, &Voice::new(observer))?)
@@ -97,10 +97,10 @@ fn run(args: &EmbedOptions, voice: &Voice) -> anyhow::Result<Embedded> {
         (None, None) => return Err(usage("embed needs --images or --dataset")),
     };
     let links = if args.follow_links { Links::Follow } else { Links::Skip };
-    // Which images are held out to test on depends on those that cannot be read.
+    // The choice of held-out images depends on the unreadable ones.
     let reading = if args.part == Part::All { Reading::Once } else { Reading::OnceAsTrained };
     let mut data = built_in::open(&source, Opening { links, reading })?;
-    // The run's statistics, not those of the new images: the encoder knows no others.
+    // The statistics of the run, not of the new images: the encoder was trained with them.
     settle_views(&mut config, &data)?;
     let mut sets = Vec::new();
     if args.part != Part::Test {
@@ -138,7 +138,7 @@ fn run(args: &EmbedOptions, voice: &Voice) -> anyhow::Result<Embedded> {
     Ok(Embedded { rows: features.rows(), dim, left_out })
 }
 
-/// The images that have no row, which a list beside the features names.
+/// Lists the images without a row, in a file next to the features.
 fn list_left_out(data: &Splits, out: &Path, voice: &Voice) -> anyhow::Result<Option<PathBuf>> {
     let list = out.with_extension("skipped.jsonl");
     let root = &data.layout.root;
@@ -149,7 +149,7 @@ fn list_left_out(data: &Splits, out: &Path, voice: &Voice) -> anyhow::Result<Opt
     }));
     tell_left_out(data, Some(&list), voice);
     if left_out.is_empty() {
-        // One of an earlier call would be about other features.
+        // A list of an earlier call would belong to other features.
         let _ = std::fs::remove_file(&list);
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! Nearest neighbours: what the encoder takes to be alike, and a picture of it.
+//! Nearest neighbours under the encoder, and a picture of them.
 
 use std::io::Cursor;
 
@@ -14,15 +14,14 @@ const NEIGHBOURS: usize = 8;
 const TILE: u32 = 56;
 const GAP: u32 = 4;
 
-/// A query and the images of the bank that are nearest to it, by their indices, with their cosine
-/// similarities.
+/// A query and its nearest images in the bank: indices and cosine similarities.
 pub struct Row {
     pub query: usize,
     pub neighbours: Vec<(usize, f32)>,
 }
 
-/// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are in the bank
-/// too, where each is its own nearest.
+/// Some queries, evenly over all, with their nearest neighbours. `own`: the queries are also in the
+/// bank, so each is nearest to itself.
 pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Vec<Row>> {
     let chosen = evenly(queries.rows(), QUERIES);
     let values = chosen.iter().flat_map(|i| queries.iter().nth(*i).into_iter().flatten().copied());
@@ -36,7 +35,7 @@ pub fn rows(queries: &Features, bank: &Features, own: bool) -> anyhow::Result<Ve
 }
 
 /// A sheet of rows as a PNG: a query on the left, its neighbours beside it. A neighbour of another
-/// class than the query's has a red frame.
+/// class has a red frame.
 pub fn sheet(rows: &[Row], queries: &PlainImages, bank: &PlainImages) -> anyhow::Result<Vec<u8>> {
     let width = (NEIGHBOURS as u32 + 1) * (TILE + GAP) + 3 * GAP;
     let height = rows.len() as u32 * (TILE + GAP) + GAP;

@@ -1,4 +1,4 @@
-//! What a search looks in: the features of a set's images, kept in the run's folder so that a later
+//! The search index: the features of a set's images. It is kept in the run's folder, so a later
 //! search reads no image.
 
 use std::path::{Path, PathBuf};
@@ -22,26 +22,26 @@ use crate::run::folder::replace;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
-/// In a run's folder; it may be deleted at any time.
+/// The folder of the index in a run's folder. It may be deleted at any time.
 const FOLDER: &str = "features";
 const FEATURES: &str = "features";
 const PIXELS: &str = "pixels";
-/// In every key, so that files of another form are not taken for this one.
+/// Part of every key, so that files of another format do not match.
 const FORM: &[u8] = b"selfsame search index 1";
 
-/// What stands beside the features.
+/// The data next to the features.
 #[derive(Serialize, Deserialize)]
 struct About {
     role: String,
-    /// In the set, with those that could not be read.
+    /// Number of images in the set, with the unreadable ones.
     images: usize,
     unreadable: Vec<(usize, String)>,
 }
 
-/// The features of `images`: those that are kept in `run`, or new ones, which are kept then.
+/// The features of `images`: those kept in `run`, or new ones. New features are then kept.
 ///
-/// What is kept counts for the same weights, files (path, size, time of change), preparation and
-/// device alone. A file that is damaged, or is not what it should be, is made again.
+/// Kept features only count for the same weights, files (path, size, modification time),
+/// preparation and device. A damaged or wrong file is made again.
 ///
 /// # Errors
 /// As [`stream`].
@@ -59,7 +59,7 @@ pub fn features<E: Encoder + Module>(
     }
     let batch = config.eval.batch_size;
     let found = stream(encoder, images, batch, device, "features of the images", voice)?;
-    // A folder that cannot be written to is no reason not to search.
+    // The search works even if the folder cannot be written to.
     if let Err(error) = write(&path, images.len(), &found) {
         voice.warn(format_args!("the next search will read the images again: {}", reasons(&error)));
     }
@@ -77,7 +77,7 @@ fn path<E: Module>(
     let view = config.views.view(0);
     key.update(view.size.to_le_bytes());
     view.mean.iter().chain(&view.std).for_each(|v| key.update(v.to_le_bytes()));
-    // Kernels of another device or precision round otherwise.
+    // Kernels of another device or precision round differently.
     key.update(format!("{} {:?}", config.device, config.precision));
     key.update(images_key(images.dataset())?);
     for (name, array) in state_dict(encoder)? {
@@ -105,10 +105,10 @@ fn write(path: &Path, images: usize, found: &Streamed) -> anyhow::Result<()> {
     replace(path, &bytes)
 }
 
-/// What is kept in `path`; `None` if that is not there, damaged, or not of so many images and
+/// The features in `path`; `None` if they are missing, damaged, or have other numbers of images or
 /// dimensions.
 fn read(path: &Path, images: usize, dim: usize) -> Option<Streamed> {
-    // Features and pixel keys, and as much again for reasons: whatever is larger is not ours.
+    // Features and pixel keys, and the same size for reasons. A larger file is not ours.
     let most = (images as u64).checked_mul(4 * dim as u64 + 16 + 1024)?.saturating_add(1 << 20);
     if std::fs::metadata(path).ok()?.len() > most {
         return None;
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(read(&path, 3, 2), None);
         write(&path, 3, &some()).unwrap();
         assert_eq!(read(&path, 3, 2), Some(some()));
-        // Of another set or encoder.
+        // From another set or encoder.
         assert_eq!((read(&path, 4, 2), read(&path, 3, 1)), (None, None));
 
         let whole = std::fs::read(&path).unwrap();
@@ -167,7 +167,7 @@ mod tests {
         }
         write(&path, 3, &Streamed { pixels: vec![[1; 16]], ..some() }).unwrap();
         assert_eq!(read(&path, 3, 2), None);
-        // A promise of memory that is not needed.
+        // A claim of more memory than needed.
         std::fs::write(&path, vec![0xff; 2 << 20]).unwrap();
         assert_eq!(read(&path, 3, 2), None);
     }

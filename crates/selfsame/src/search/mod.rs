@@ -1,4 +1,4 @@
-//! Images that an encoder takes to be alike.
+//! Search for similar images under an encoder.
 
 mod embed;
 pub(crate) mod gallery;
@@ -29,53 +29,53 @@ use crate::words::shown;
 
 pub use embed::{EmbedOptions, Embedded, Part, embed};
 
-/// What is looked for, and where.
+/// The settings of a search.
 #[derive(Debug, Clone)]
 pub struct SearchOptions {
     /// The run's folder.
     pub run: PathBuf,
-    /// The images to look for.
+    /// The query images.
     pub queries: Vec<PathBuf>,
-    /// Search this folder of images, not the images of the run.
+    /// Search this folder of images, in place of the images of the run.
     pub images: Option<PathBuf>,
     /// Search this data set.
     pub dataset: Option<String>,
-    /// How many images to find for each query.
+    /// Number of images to find for each query.
     pub count: usize,
-    /// Also draw what was found, in a PNG file.
+    /// Also draw the images found, in a PNG file.
     pub picture: Option<PathBuf>,
-    /// Another weight file than the run's own.
+    /// A weight file, in place of the run's own.
     pub weights: Option<PathBuf>,
-    /// Where to compute, if not as the run.
+    /// Where to compute, if not on the device of the run.
     pub device: Option<String>,
 }
 
-/// What was found for a query.
+/// The results for a query.
 #[derive(Debug, Clone, Serialize)]
 pub struct Found {
-    /// The image that was looked for.
+    /// The query image.
     pub query: PathBuf,
     /// The images most like it, the most similar first.
     pub found: Vec<Neighbour>,
-    /// Images with the very pixels of the query, which are left out above.
+    /// Images with the same pixels as the query. They are left out above.
     pub itself: Vec<String>,
 }
 
-/// An image that is like a query.
+/// An image similar to a query.
 #[derive(Debug, Clone, Serialize)]
 pub struct Neighbour {
-    /// Its path, or its number where it has no file.
+    /// Its path, or its number if it has no file.
     pub image: String,
     /// The cosine of the angle between the features, from −1 to 1.
     pub similarity: f32,
 }
 
-/// Finds the images that the encoder of a run takes to be most like the queries.
+/// Finds the images most similar to the queries, under the encoder of a run.
 ///
-/// Features of what is searched are computed the first time and kept in the run's folder.
+/// The first search computes the features and keeps them in the run's folder.
 ///
 /// # Errors
-/// A folder that holds no run; queries, images, weights or a device that cannot be used.
+/// The folder holds no run; or queries, images, weights or the device cannot be used.
 pub fn search(options: &SearchOptions, observer: Arc<dyn Observer>) -> Result<Vec<Found>> {
     Ok(run(options, &Voice::new(observer))?)
 }
@@ -85,7 +85,7 @@ fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
         return Err(usage("--count: at least 1"));
     }
     let mut config = run_config(&args.run)?;
-    // The queries first: a wrong name is said before the work, not after it.
+    // The queries come first. A wrong name is reported before the work.
     let queries = args
         .queries
         .iter()
@@ -124,13 +124,13 @@ fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
     }
 
     let name = |index: usize| match (images.name(index), joined.place(index)) {
-        // Only images without a file are called by their number, which train and test images share.
+        // Only images without a file go by their number. Training and test images share numbers.
         (name, Some((part, index))) if name.components().count() == 1 => {
             format!("{} {} {index}", data.name, ["train", "test"][part.min(1)])
         }
         (name, _) => shown(&name),
     };
-    // A query that lies among the images is no answer to itself.
+    // A query among the images is no answer to itself.
     let itself: Vec<Vec<usize>> = keys
         .iter()
         .map(|key| (0..bank.pixels.len()).filter(|row| bank.pixels[*row] == *key).collect())

@@ -1,10 +1,10 @@
-//! What can be wrong with settings by themselves.
+//! Checks of settings without data.
 
 use super::RunConfig;
 use crate::error::usage;
 
 impl RunConfig {
-    /// Everything that can be checked without data.
+    /// Checks everything that needs no data.
     pub fn validate(&self) -> anyhow::Result<()> {
         let wrong = |e: &dyn std::fmt::Display| usage(format!("settings: {e}"));
         crate::device::parse_all(&self.device)?;

@@ -1,4 +1,4 @@
-//! The settings as people read them.
+//! The settings as text for people.
 
 use super::RunConfig;
 use super::defaults;

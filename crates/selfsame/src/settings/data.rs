@@ -15,7 +15,7 @@ pub struct DataConfig {
     pub dataset: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<PathBuf>,
-    /// Left out where it is true, so that the settings of runs from before are still the same.
+    /// Left out if true, so that the settings of older runs stay the same.
     #[serde(default = "defaults::follow_links", skip_serializing_if = "is_true")]
     pub follow_links: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub enum Pack {
 }
 
 impl DataConfig {
-    /// The settings of a set by name, of a folder, or of the default set.
+    /// The settings for a named set, a folder, or the default set.
     pub fn source(&self) -> Source {
         match (&self.images, &self.dataset) {
             (Some(folder), _) => Source::Folder(folder.clone()),
@@ -66,7 +66,7 @@ impl DataConfig {
         if self.follow_links { Links::Follow } else { Links::Skip }
     }
 
-    /// What folders are called after: the set's name, or the last part of the folder's.
+    /// The name for a run's folder: the name of the set, or the last part of the folder's path.
     pub fn name(&self) -> String {
         match (&self.images, &self.dataset) {
             (Some(folder), _) => {
@@ -76,7 +76,7 @@ impl DataConfig {
         }
     }
 
-    /// What can be checked without the data.
+    /// Checks everything that needs no data.
     pub fn validate(&self) -> anyhow::Result<()> {
         let check = |ok: bool, message: &str| match ok {
             true => Ok(()),
@@ -96,7 +96,7 @@ impl DataConfig {
     }
 }
 
-/// How many labels the probes may know: `"1%"` of each class, or `10` of each class.
+/// The number of labels for the probes: `"1%"` of each class, or `10` of each class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum LabelBudget {

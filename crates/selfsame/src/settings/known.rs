@@ -1,4 +1,4 @@
-//! The settings that there are, and which one a wrong name was meant for.
+//! All settings, and suggestions for wrong names.
 
 use toml::{Table, Value};
 
@@ -6,7 +6,7 @@ use super::Method;
 use super::defaults::COMMENTS;
 use crate::names::{meant, nearest};
 
-/// Names of other programs, and the setting here.
+/// Names in other programs, and our settings.
 const ELSEWHERE: [(&str, &str); 18] = [
     ("lr", "optimizer.learning_rate"),
     ("base_lr", "optimizer.learning_rate"),
@@ -36,12 +36,12 @@ fn last(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// The setting with a name for certain: `train.epochs`, or `Train.Epochs`.
+/// The setting with this name: `train.epochs`, or `Train.Epochs`.
 pub fn exact(key: &str) -> Option<&'static str> {
     meant(key, keys())
 }
 
-/// The setting that a name without its section stands for: `epochs` or `lr`.
+/// The setting for a name without its section: `epochs` or `lr`.
 pub fn named(name: &str) -> Option<&'static str> {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
     let own = || keys().find(|key| last(key) == name && !is_of_a_method(key));
@@ -52,12 +52,12 @@ fn is_of_a_method(key: &str) -> bool {
     Method::ALL.iter().any(|method| key.split('.').next() == Some(&method.section()))
 }
 
-/// The setting that `key`, which there is not, was probably meant for.
+/// The probable setting for the wrong name `key`.
 fn probably(key: &str) -> Option<&'static str> {
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == last(key)).map(|(_, key)| *key);
     let near = || nearest(key, keys()).or_else(|| named(last(key)));
     elsewhere.or_else(near).or_else(|| {
-        // A slip in the name, and the section forgotten or another one.
+        // A typing error in the name, with a missing or wrong section.
         let name = nearest(last(key), keys().filter(|key| !is_of_a_method(key)).map(last))?;
         keys().find(|key| last(key) == name)
     })
@@ -66,7 +66,7 @@ fn probably(key: &str) -> Option<&'static str> {
 /// Checks that `method` has all settings in `table`.
 ///
 /// # Errors
-/// One that it does not have, in words.
+/// The method lacks one of them. The error names it.
 pub fn check(table: &Table, method: Method) -> Result<(), String> {
     let section = method.section();
     if let Some(other) = table.get("method").and_then(Value::as_str)
@@ -83,7 +83,7 @@ pub fn check(table: &Table, method: Method) -> Result<(), String> {
             let other = other.name();
             return Err(format!("{key}: this is a setting of {other}, not of {of}"));
         }
-        // An empty section, or a value in a section's place, which is said where it is read.
+        // An empty section, or a value in place of a section. The reader reports it later.
         let is_section =
             keys().any(|known| known.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.')));
         if is_section || keys().any(|known| known == key) {
@@ -100,7 +100,7 @@ pub fn check(table: &Table, method: Method) -> Result<(), String> {
     Ok(())
 }
 
-/// A value as it is written after `--set KEY=`.
+/// A value in the form after `--set KEY=`.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -108,7 +108,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Every setting by its whole name, with its value; a list is one.
+/// Every setting with its full name and its value. A list is one value.
 pub fn leaves(table: &Table) -> Vec<(String, &Value)> {
     let mut found = Vec::new();
     for (key, value) in table {

@@ -1,4 +1,4 @@
-//! The methods there are: their names and their settings.
+//! The methods: their names and their settings.
 
 use selfsame_eval::Trained;
 use selfsame_trainers::{
@@ -41,10 +41,10 @@ impl Method {
         Self::LeJepa,
     ];
 
-    /// By its name, however it is written: `Barlow_Twins` too.
+    /// A method by its name, in any spelling: `Barlow_Twins`, too.
     ///
     /// # Errors
-    /// A name that there is not, with those there are.
+    /// The name is unknown. The error lists all names.
     pub fn parse(text: &str) -> Result<Self, String> {
         let names = Self::ALL.map(Self::name);
         let meant = names::meant(text, names);
@@ -68,12 +68,12 @@ impl Method {
         }
     }
 
-    /// Of its settings.
+    /// The section of its settings.
     pub fn section(self) -> String {
         self.name().replace('-', "_")
     }
 
-    /// As people write it.
+    /// The name in texts.
     pub fn title(self) -> &'static str {
         match self {
             Self::Byol => "BYOL",
@@ -88,7 +88,7 @@ impl Method {
         }
     }
 
-    /// Where the encoder's weights stand among the method's.
+    /// The prefix of the encoder's weights among those of the method.
     pub fn encoder_prefix(self) -> &'static str {
         match self {
             Self::Byol | Self::MocoV3 => "online.encoder.",
@@ -97,7 +97,7 @@ impl Method {
         }
     }
 
-    /// What the collapse doctor's advice goes by.
+    /// The kind of method, for the collapse doctor's advice.
     pub fn trained(self) -> Trained {
         match self {
             Self::Byol => Trained::Byol,
@@ -113,7 +113,7 @@ impl Method {
     }
 }
 
-/// The settings of one method; the section of a settings file has the method's name.
+/// The settings of one method. The section in a settings file has the method's name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MethodConfig {

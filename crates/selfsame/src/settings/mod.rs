@@ -1,7 +1,6 @@
 //! The settings of a run: defaults, then a TOML file, then flags and `--set`, then checks.
 //!
-//! What each setting means stands in one place, `defaults::COMMENTS`, from where `selfsame config`
-//! prints it.
+//! The meaning of each setting is in one place, `defaults::COMMENTS`. `selfsame config` prints it.
 #![expect(missing_docs, reason = "the meaning of each setting stands in `defaults::COMMENTS`")]
 
 mod checks;
@@ -36,14 +35,14 @@ pub use sections::{
 
 use crate::hex::hex;
 
-/// Every setting of a run. `None` stands for "decided by the data"; the file in the run's folder
-/// has the decision.
+/// Every setting of a run. `None` means that the data decide. The file in the run's folder has the
+/// decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
     pub method: Method,
     pub seed: u64,
     pub device: String,
-    /// Runs from before there was a choice have none.
+    /// Older runs do not have it.
     #[serde(default)]
     pub precision: Precision,
     pub data: DataConfig,
@@ -55,13 +54,13 @@ pub struct RunConfig {
     pub train: TrainSection,
     pub optimizer: OptimizerSection,
     pub eval: EvalSection,
-    /// Runs from before there was a doctor have none.
+    /// Runs from before the doctor do not have it.
     #[serde(default)]
     pub doctor: DoctorSection,
 }
 
 impl RunConfig {
-    /// Every key must be known, and every value one that it can have.
+    /// Reads settings. Every key must be known, and every value must be valid.
     fn parse(table: Table) -> Result<Self, String> {
         let name = table.get("method").and_then(Value::as_str).unwrap_or_default();
         let method = Method::parse(name).map_err(|e| format!("method = {name:?}: {e}"))?;
@@ -70,12 +69,12 @@ impl RunConfig {
         config.map_err(|e| wrong::explain(&table, method, e.message()))
     }
 
-    /// The settings of a run that has been made.
+    /// Reads the settings of an existing run.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         Self::checked(read_table(path)?, path)
     }
 
-    /// The settings in `text`; `origin` is for the errors.
+    /// Reads the settings in `text`. `origin` is the source in error messages.
     pub fn from_toml(text: &str, origin: &Path) -> anyhow::Result<Self> {
         Self::checked(parse_table(text, origin)?, origin)
     }
@@ -87,12 +86,12 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// The first of the [`decisive`](Self::decisive) settings that is another one in `now`, in
-    /// words that go on from "it has".
+    /// The first [`decisive`](Self::decisive) setting that differs in `now`, in words after "it
+    /// has".
     pub fn difference(&self, now: &Self) -> anyhow::Result<Option<String>> {
         let table = |config: &Self| {
             let mut config = config.decisive();
-            // The same folder, however it was written.
+            // The same folder, in any spelling.
             config.data.images = config.data.images.map(|path| path.canonicalize().unwrap_or(path));
             Table::try_from(config)
         };
@@ -113,8 +112,8 @@ impl RunConfig {
         ))
     }
 
-    /// Only the settings that decide the result: where, how fast and how safely a run is computed
-    /// may change on the way.
+    /// Only the settings that decide the result. Device, speed and safety of a run may change
+    /// later.
     pub fn decisive(&self) -> Self {
         let mut config = self.clone();
         config.device.clear();
@@ -131,8 +130,7 @@ impl RunConfig {
         config
     }
 
-    /// `train.read_every`, or what suits the device: a GPU has to wait whenever something is read
-    /// from it, a CPU has nothing to wait for.
+    /// `train.read_every`, or a value for the device: a GPU waits at every read, a CPU does not.
     pub fn read_every(&self) -> u64 {
         let on_cpu = crate::device::have_kernels(&self.device);
         self.train.read_every.unwrap_or(if on_cpu { 1 } else { 16 })
@@ -145,8 +143,7 @@ impl RunConfig {
     }
 }
 
-/// A value as somebody has written it: without the digits that a number gets on its way from f32 to
-/// f64.
+/// A value as a person writes it, without the extra digits of a conversion from f32 to f64.
 fn shown(value: &Value) -> String {
     match value {
         Value::Float(long) if f64::from(*long as f32) == *long => (*long as f32).to_string(),
@@ -185,7 +182,7 @@ mod tests {
                     RunConfig::from_toml(&String::from_utf8_lossy(&bytes), origin).is_err(),
                 );
             }
-            // The rest are other numbers, and comments.
+            // The rest are different numbers and comments.
             assert!(refused > tried.len() / 10, "{refused}");
         }
     }

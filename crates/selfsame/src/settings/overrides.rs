@@ -12,51 +12,49 @@ use crate::error::usage;
 use crate::names::meant;
 use crate::places::datasets;
 
-/// Where settings can come from besides the defaults.
+/// Settings that replace the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// Data set: one of `selfsame dataset list` [default: fashion-mini].
     pub dataset: Option<String>,
-    /// Images of your own: a folder with a sub-folder for each class, with train/ and test/ or val/
-    /// in it, or without any sub-folder or label; or with shards of a WebDataset (.tar, .tar.gz) or
-    /// Parquet files. `selfsame dataset inspect DIR` shows what is found in one.
+    /// A folder of your own images. It may have a sub-folder for each class, train/ and test/ or
+    /// val/ with these, images without labels, shards of a WebDataset (.tar, .tar.gz), or Parquet
+    /// files. `selfsame dataset inspect DIR` shows what the program finds in it.
     pub images: Option<PathBuf>,
-    /// Leave symbolic links in a folder of images out, in place of following them.
+    /// Do not follow symbolic links in a folder of images. Leave them out.
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N; several that train together as
-    /// cuda:0,cuda:1.
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N. Several devices train together
+    /// with cuda:0,cuda:1.
     pub device: Option<String>,
-    /// What convolutions and linear layers multiply on a CPU: f32, or bf16 with sums and weights in
-    /// f32.
+    /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     pub precision: Option<Precision>,
     /// Fixes initial weights, shuffling and augmentation.
     pub seed: Option<u64>,
-    /// Train on the first N images only, evenly across the classes where there are labels.
+    /// Train on the first N images only, evenly across the classes if there are labels.
     pub limit: Option<usize>,
-    /// Train on a share of the images only, from 0 to 1, drawn evenly from the classes.
+    /// Train on this share of the images only, from 0 to 1, drawn evenly from the classes.
     pub fraction: Option<f64>,
-    /// Settings that have been published or chosen for a budget: one of `selfsame recipes`.
+    /// A recipe: one of `selfsame recipes`.
     pub recipe: Option<String>,
-    /// Settings in a TOML file, of the form that `selfsame config` prints; any part of it.
+    /// A TOML file with settings: any part of what `selfsame config` prints.
     pub config: Option<PathBuf>,
-    /// One setting, such as `--set train.epochs=20`; may be repeated.
+    /// One setting, such as `--set train.epochs=20`. May be repeated.
     pub set: Vec<String>,
 }
 
-/// What somebody asked for, of the settings of a run of one method; the rest is to come from
-/// elsewhere.
+/// The settings that were asked for, for a run of one method. The rest comes from elsewhere.
 pub struct Given {
     method: Method,
     table: Table,
 }
 
 impl Overrides {
-    /// The settings of a new run, checked; nothing has been loaded by then.
+    /// The settings of a new run, checked before any data are loaded.
     pub fn resolve(&self, method: Method) -> anyhow::Result<RunConfig> {
         self.given(method)?.fresh()
     }
 
-    /// What is said here, each part over the one before: the recipe, the file, the flags.
+    /// The settings given here. Later parts replace earlier ones: the recipe, the file, the flags.
     pub fn given(&self, method: Method) -> anyhow::Result<Given> {
         let checked = |table: Table, origin: &dyn std::fmt::Display| match check(&table, method) {
             Ok(()) => Ok(table),
@@ -99,10 +97,10 @@ impl Overrides {
 }
 
 impl Given {
-    /// With the defaults for what is not given.
+    /// Adds the defaults for all other settings.
     pub fn fresh(self) -> anyhow::Result<RunConfig> {
         let Self { method, table: given } = self;
-        // They depend on what the data are, so the data are looked up first.
+        // The defaults depend on the data. So look up the data first.
         let dataset = match text(&given, "images") {
             Some(_) => None,
             None => Some(text(&given, "dataset").unwrap_or(defaults::DATASET)),
@@ -116,9 +114,8 @@ impl Given {
         Ok(config)
     }
 
-    /// With the settings that the run in `folder` was made with, `own`, for what is not given.
-    /// Where this part of the run was to end and on how many threads is not asked of the run: that
-    /// was meant for the time before.
+    /// Adds `own`, the settings of the run in `folder`, for all other settings. It does not take
+    /// its end or its number of threads: they were for the earlier part of the run.
     ///
     /// # Errors
     /// A decisive setting that contradicts the run.
@@ -140,13 +137,13 @@ impl Given {
                  start a new run with another --out"
             )));
         }
-        // The same folder: by the path that its files were first seen under.
+        // The same folder, by its first path.
         config.data.images.clone_from(&own.data.images);
         config.validate()?;
         Ok(config)
     }
 
-    /// What the folder of a run is called after besides the method, see `DataConfig::name`.
+    /// The second part of the name of a run's folder, see `DataConfig::name`.
     pub fn data_name(&self) -> String {
         let mut data = defaults::config(self.method, Some(defaults::DATASET)).data;
         if let Some(name) = text(&self.table, "dataset") {
@@ -157,13 +154,12 @@ impl Given {
     }
 }
 
-/// A setting of the data, where it is given.
+/// A setting of the data, if it is given.
 fn text<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
     table.get("data")?.get(key)?.as_str()
 }
 
-/// Puts `given` into `table`. A folder or a set that is named there replaces what stood here, it
-/// does not contradict it.
+/// Puts `given` into `table`. A folder or a set in `given` replaces the one in `table`.
 fn lay_over(table: &mut Table, given: Table) {
     if text(&given, "images").is_some() {
         remove(table, "data", "dataset");
@@ -173,8 +169,7 @@ fn lay_over(table: &mut Table, given: Table) {
     merge(table, given);
 }
 
-/// The data's name as it stands in the catalogue, their folder wherever the next command is called
-/// from.
+/// Replaces the name of the data by that in the catalogue, and their folder by its full path.
 fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     if let Some(images) = text(table, "images") {
         let path = images_at(Path::new(images))?;
@@ -189,11 +184,10 @@ fn settle_data(table: &mut Table) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The whole path of images that were named on the command line: a run is gone on with from
-/// anywhere.
+/// The full path of the images on the command line. A run can be resumed from any folder.
 ///
 /// # Errors
-/// A single image, where a folder of them is wanted. A shard is many images, and taken.
+/// The path is a single image, not a folder. A shard with many images is accepted.
 pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
     if path.is_file() {
         many_images_in(path)?;
@@ -212,7 +206,7 @@ fn integer(n: usize) -> Value {
     Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
-/// TOML, or else a string without its quotes.
+/// A TOML value, or else a string without quotes.
 pub fn parse_value(text: &str) -> Value {
     match format!("v = {text}").parse::<Table>() {
         Ok(mut table) => table.remove("v").unwrap_or_else(|| Value::String(text.into())),
@@ -226,7 +220,7 @@ pub fn read_table(path: &Path) -> anyhow::Result<Table> {
     parse_table(&text, path).map_err(|e| usage(e.to_string()))
 }
 
-/// TOML; `origin` is for the errors.
+/// Parses TOML. `origin` is the source in error messages.
 pub fn parse_table(text: &str, origin: &Path) -> anyhow::Result<Table> {
     text.parse().map_err(|e: toml::de::Error| {
         let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Recipes: partial settings with a name, in `recipes/METHOD-NAME.toml`, part of the program.
+//! Recipes: named partial settings, built into the program from `recipes/METHOD-NAME.toml`.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::names;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/recipes");
 
-/// Settings that were published, or chosen for a budget.
+/// Published settings, or settings for a budget.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipe {
-    /// Whose settings they are.
+    /// The method.
     pub method: Method,
-    /// What `--recipe` calls it.
+    /// The name for `--recipe`.
     pub name: &'static str,
-    /// What it is for, in a line.
+    /// The purpose, in one line.
     pub title: &'static str,
     text: &'static str,
 }

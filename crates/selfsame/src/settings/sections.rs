@@ -32,13 +32,13 @@ pub struct ViewsConfig {
     pub mean: Option<[f32; 3]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<[f32; 3]>,
-    /// Left out where it is false, so that the settings of runs from before are still the same.
+    /// Left out if false, so that the settings of older runs stay the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_device: bool,
 }
 
 impl ViewsConfig {
-    /// The settings of view 0 or 1, with what is undecided at a harmless value.
+    /// The settings of view 0 or 1. Undecided settings get harmless values.
     pub fn view(&self, view: usize) -> ViewConfig {
         let fallback = ViewConfig::default();
         ViewConfig {
@@ -74,7 +74,7 @@ pub struct EncoderConfig {
 }
 
 impl EncoderConfig {
-    /// What the models crate builds from.
+    /// The configuration for the models crate.
     pub fn resnet(&self) -> ResNetConfig {
         ResNetConfig {
             architecture: self.architecture,
@@ -93,8 +93,8 @@ pub struct TrainSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_after: Option<f64>,
     pub batch_size: usize,
-    /// Somebody chose it: a flag, a file, a recipe, or the run that goes on. Else it is a default,
-    /// which may give way.
+    /// Whether the batch size was given: by a flag, a file, a recipe, or the resumed run. A default
+    /// may be reduced.
     #[serde(skip)]
     pub batch_size_given: bool,
     pub accumulation: usize,
@@ -106,10 +106,10 @@ pub struct TrainSection {
     pub keep_checkpoints: usize,
     #[serde(default = "defaults::sync_batch_norm")]
     pub sync_batch_norm: bool,
-    /// Several GPUs of one process sum over NCCL, where it is installed.
+    /// Several GPUs of one process sum over NCCL, if it is installed.
     #[serde(default = "defaults::nccl")]
     pub nccl: bool,
-    /// Steps whose figures are read from the device together, see
+    /// The number of steps between reads from the device, see
     /// [`RunConfig::read_every`](super::RunConfig::read_every).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_every: Option<u64>,
@@ -151,7 +151,7 @@ pub struct OptimizerSection {
 }
 
 impl OptimizerSection {
-    /// What the trainers crate takes.
+    /// The configuration for the trainers crate.
     pub fn config(&self) -> OptimizerConfig {
         let rule = match self.name {
             OptimizerName::Sgd => {
@@ -174,7 +174,7 @@ impl OptimizerSection {
         }
     }
 
-    /// The learning rate at its peak for an optimiser step over `batch` images.
+    /// The peak learning rate for a batch of `batch` images.
     pub fn peak(&self, batch: usize) -> f64 {
         match self.scaling {
             LearningRateScaling::None => self.learning_rate,
@@ -205,7 +205,7 @@ impl EvalSection {
         LinearProbe::default()
     }
 
-    /// How many labels the probes may know; `None` for all.
+    /// The number of labels for the probes; `None` for all.
     pub fn labels(&self) -> anyhow::Result<Option<Labels>> {
         self.labels.as_ref().map(LabelBudget::labels).transpose()
     }

@@ -1,5 +1,5 @@
-//! What is wrong with the value of a setting, in plain words. The parser's words are those of Rust,
-//! and where a section is read in two steps it no longer knows the setting's name.
+//! Explains wrong values of settings in plain words. The parser's messages use Rust's terms. It
+//! also loses the name of a setting if a section is read in two steps.
 
 use toml::{Table, Value};
 
@@ -9,12 +9,12 @@ use super::defaults::{self, COMMENTS};
 use super::known::leaves;
 use super::overrides::insert;
 
-/// Why `table` does not describe a run of `method`, after the parser has said `message`.
+/// Why `table` does not describe a run of `method`. `message` is the parser's error.
 pub fn explain(table: &Table, method: Method, message: &str) -> String {
     let Ok(defaults) = Table::try_from(defaults::config(method, None)) else {
         return message.to_owned();
     };
-    // The settings one after another, each among the defaults, which are right.
+    // Tries the settings one after another, each with correct defaults.
     for (key, value) in leaves(table) {
         let mut only = defaults.clone();
         if insert(&mut only, &key, value.clone()).is_err() {
@@ -33,8 +33,8 @@ pub fn explain(table: &Table, method: Method, message: &str) -> String {
     }
 }
 
-/// What the setting can be. `message` is the parser's: `invalid type: string "many", expected
-/// usize`.
+/// The valid values of the setting. `message` is the parser's error: `invalid type: string "many",
+/// expected usize`.
 fn wanted(key: &str, value: &Value, message: &str) -> String {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if let (true, [_, known @ ..]) = (message.starts_with("unknown variant"), &names[..]) {

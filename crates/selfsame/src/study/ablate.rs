@@ -1,4 +1,4 @@
-//! A method with one thing taken away at a time.
+//! Ablation: a method with one part removed at a time.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -26,23 +26,24 @@ use crate::settings::Overrides;
 use crate::settings::defaults;
 use crate::words::count;
 
-/// Which parts of which method are taken away.
+/// The settings of an ablation.
 #[derive(Debug, Clone)]
 pub struct AblateOptions {
     /// The method.
     pub method: Method,
     /// Settings of all runs.
     pub overrides: Overrides,
-    /// Only what belongs to these: mechanism, momentum, loss, heads or augmentation.
+    /// Only the parts of these groups: mechanism, momentum, loss, heads or augmentation.
     pub only: Vec<String>,
-    /// What all studies ask for.
+    /// The options of all studies.
     pub study: StudyOptions,
 }
 
-/// Trains a method as it is and without each of its parts, and writes what each is for.
+/// Trains a complete method and the method without each of its parts, and writes what each part
+/// does.
 ///
 /// # Errors
-/// Settings that cannot be used, a study that was interrupted, files that cannot be written.
+/// Settings cannot be used, the study was interrupted, or files cannot be written.
 pub fn ablate(options: &AblateOptions, observer: Arc<dyn Observer>) -> Result<Studied> {
     Ok(run(options, &Voice::new(observer))?)
 }
@@ -184,7 +185,7 @@ fn lead(
     lead
 }
 
-/// Whether the method learns at all here: without that, nothing shows what its parts are for.
+/// Whether the method learns at all here. Otherwise the runs say nothing about its parts.
 fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
     let untrained = base.untrained();
     let percent = |value| format!("{} %", accuracy(value));
@@ -210,7 +211,7 @@ fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
     vec![all, more]
 }
 
-/// What is said of a change, against what these runs show.
+/// A published claim about a change, next to the result of these runs.
 fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
     let (expected, source) = change.expected?;
     let runs = own.measured().count();
@@ -300,7 +301,7 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
     }
 }
 
-/// Accuracy over training, a chart for each group, with the method as it is in each.
+/// Accuracy over training, one chart for each group. Each shows the complete method, too.
 fn charts(groups: &[(&Variant, Repeats)]) -> Vec<Chart> {
     let mut charts = Vec::new();
     for group in GROUPS {
@@ -374,7 +375,7 @@ mod tests {
                 (&collapsed[..1], &healthy),
                 (&healthy[..1], &healthy),
                 (&[], &healthy),
-                // Then it is not for the lack of a predictor.
+                // Then the cause is not the missing predictor.
                 (&collapsed, &collapsed),
                 (&collapsed, &mixed),
             ] {
@@ -397,9 +398,9 @@ mod tests {
         let close = said(&[0.60, 0.61]);
         assert!(close.contains("beyond chance within"), "{close}");
         let one = said(&[0.70]);
-        assert!(one.starts_with("As it is") && one.contains("--seeds 6"), "{one}");
+        assert!(one.starts_with("The complete BYOL") && one.contains("--seeds 6"), "{one}");
         let learnt = said(&[0.70, 0.71]);
-        assert!(learnt.starts_with("As it is, BYOL has 70.5 ± 0.7 %"), "{learnt}");
+        assert!(learnt.starts_with("The complete BYOL has 70.5 ± 0.7 %"), "{learnt}");
         assert!(
             learnt.contains("untrained encoder has 60.0") && learnt.contains("raw pixels 76.0")
         );
@@ -420,10 +421,13 @@ mod tests {
         let change = |row: usize| table.rows[row][4].text.as_str();
         assert_eq!([change(1), change(2)], ["-10.3", "-0.8, undecided"]);
         assert_eq!(table.rows[4][0].text, "raw pixels");
-        // The same of one run each.
+        // The same with one run each.
         let single: Vec<_> = variants.iter().zip(all.map(|own| repeats(&own[..1]))).collect();
         let said = lead(Method::Byol, &single, &base, &budget).join(" ");
-        assert!(said.contains("none is told apart") && said.contains("one run of each"), "{said}");
+        assert!(
+            said.contains("does not differ measurably") && said.contains("one run of each"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! How long the runs of a study train, and which budget would show more.
+//! The budget of a study, and a budget for clearer results.
 
 use crate::words::count;
 
-/// Seeds that tell methods apart without taking a night.
+/// A number of seeds that can tell methods apart in less than a night.
 const GOOD_SEEDS: u64 = 3;
 
-/// What every run of a study was given.
+/// The budget of every run of a study.
 pub struct Budget {
     /// `6 epochs`.
     pub words: String,
     pub seeds: u64,
-    /// Whether only a part of the images was trained on.
+    /// Whether training used only a part of the images.
     pub limited: bool,
-    /// The option for longer runs, and why that long.
+    /// The option for longer runs, and the reason for their length.
     longer: (String, String),
 }
 
 impl Budget {
-    /// Of epochs, set by this option; `own` is the longest of the methods' own settings.
+    /// A budget of epochs from this option. `own` is the longest of the methods' own settings.
     pub fn epochs(option: &str, epochs: u64, own: u64) -> Self {
         let more = own.max(2 * epochs);
         let why = match more == own {
@@ -28,7 +28,7 @@ impl Budget {
         Self { words: count(epochs, "epoch"), seeds: 1, limited: false, longer }
     }
 
-    /// Of minutes of training.
+    /// A budget of minutes of training.
     pub fn minutes(minutes: f64) -> Self {
         let unit = if minutes == 1.0 { "minute" } else { "minutes" };
         let longer = (format!("--minutes {}", 4.0 * minutes), "that is four times as long".into());
@@ -39,7 +39,7 @@ impl Budget {
         Self { seeds, limited, ..self }
     }
 
-    /// What to try where training was too short.
+    /// The advice if training was too short.
     pub fn longer(&self) -> String {
         let (option, why) = &self.longer;
         let seeds = match self.seeds < GOOD_SEEDS {
@@ -51,7 +51,7 @@ impl Budget {
         format!("For clearer results, try {option}{seeds}{limit} and another --out: {why}.")
     }
 
-    /// What to try where runs disagree.
+    /// The advice if runs disagree.
     pub fn more_seeds(&self) -> String {
         let seeds = if self.seeds < GOOD_SEEDS { GOOD_SEEDS } else { 2 * self.seeds };
         format!(

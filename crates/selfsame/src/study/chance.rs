@@ -1,6 +1,6 @@
-//! Whether runs tell two things apart, or chance alone may have made the difference.
+//! Decides whether runs can tell two things apart, or chance can explain the difference.
 //!
-//! One rule for every word on a study's page (docs/decisions/0014-studies.md): seen, not seen,
+//! All words on a study's page follow one rule (docs/decisions/0014-studies.md): seen, not seen,
 //! bold, recommended.
 
 use std::cmp::Ordering;
@@ -8,40 +8,40 @@ use std::cmp::Ordering;
 use super::figures::Repeats;
 use crate::words::count;
 
-/// Runs of the same settings under different seeds, at the least.
+/// The least number of runs with the same settings and different seeds.
 pub const LEAST_RUNS: usize = 2;
 
-/// Steps of training before accuracies and speeds are compared, at the least. The rate of a shorter
-/// run is partly that of its start.
+/// The least number of training steps to compare accuracies and speeds. The speed of a shorter run
+/// depends on its start.
 pub const LEAST_STEPS: u64 = 100;
 
-/// Steps of training before runs count as collapsed or not, at the least. Early verdicts change
+/// The least number of training steps for a verdict on collapse. Early verdicts change
 /// (docs/decisions/0014-studies.md).
 pub const LEAST_STEPS_TO_COLLAPSE: u64 = 300;
 
-/// A figure with what it may be off by: a mean over seeds, or a difference of such means.
+/// A figure with its error: a mean over seeds, or a difference of such means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     pub value: f64,
-    /// The part of the squared standard error that is due to seeds; `None` if one seed tells
-    /// nothing of others.
+    /// The part of the squared standard error from the seeds; `None` if there is only one seed.
     by_seeds: Option<f64>,
-    /// The part that is due to the choice of test images.
+    /// The part from the choice of test images.
     by_images: f64,
     /// `Σ v²/f` over the parts `v` of `by_seeds` that were estimated with `f` degrees of freedom.
     uncertainty: f64,
 }
 
 impl Estimate {
-    /// Of accuracies from 0 to 1, one for each seed, on the same so many test images.
+    /// The estimate from accuracies between 0 and 1, one for each seed, on the same `images` test
+    /// images.
     ///
-    /// The variance has two parts: `s²/n` over the seeds, and `p (1 − p) / images`, since other
-    /// images would have been judged otherwise. The second does not shrink with more seeds.
+    /// The variance has two parts: `s²/n` over the seeds, and `p (1 − p) / images` for the choice
+    /// of images. The second part does not shrink with more seeds.
     pub fn of_accuracies(accuracies: &[f64], images: usize) -> Option<Self> {
         let n = accuracies.len() as f64;
         let mean = selfsame_eval::mean_and_deviation(accuracies)?;
         let images = images as f64;
-        // With one image right and one wrong added, so that 0 and 100 % on few images are not
+        // One right and one wrong image are added, so that 0 and 100 % on few images are not
         // certain.
         let p = (mean.mean * images + 1.0) / (images + 2.0);
         let by_images = p * (1.0 - p) / images.max(1.0);
@@ -54,8 +54,8 @@ impl Estimate {
         })
     }
 
-    /// The difference. Both are taken for independent: that they were judged on the same images
-    /// makes the true error smaller, so what is told apart here is told apart.
+    /// The difference. Both count as independent. They use the same images, so the true error is
+    /// smaller. A difference beyond chance here is thus certainly beyond chance.
     pub fn minus(self, other: Self) -> Self {
         Self {
             value: self.value - other.value,
@@ -75,7 +75,7 @@ impl Estimate {
         Some(student(freedom) * variance.sqrt())
     }
 
-    /// The margin that is left with any number of seeds.
+    /// The margin that remains for any number of seeds.
     pub fn least_margin(self) -> f64 {
         student(f64::INFINITY) * self.by_images.sqrt()
     }
@@ -92,7 +92,7 @@ impl Estimate {
     }
 }
 
-/// The factor of a two-sided 95 % interval for so many degrees of freedom; fractions are rounded
+/// The factor of a two-sided 95 % interval for these degrees of freedom. Fractions are rounded
 /// down.
 fn student(freedom: f64) -> f64 {
     const FEW: [f64; 10] = [12.706, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
@@ -103,12 +103,12 @@ fn student(freedom: f64) -> f64 {
     }
 }
 
-/// Why runs tell nothing of accuracy or speed, whatever their figures are.
+/// Why runs say nothing about accuracy or speed, for any figures.
 pub fn doubt<'a>(groups: impl IntoIterator<Item = &'a Repeats<'a>>) -> Option<String> {
     too_little(groups, LEAST_STEPS)
 }
 
-/// Why runs tell nothing of collapse.
+/// Why runs say nothing about collapse.
 pub fn doubt_of_collapse<'a>(groups: impl IntoIterator<Item = &'a Repeats<'a>>) -> Option<String> {
     too_little(groups, LEAST_STEPS_TO_COLLAPSE)
 }
@@ -151,11 +151,11 @@ mod tests {
         let (high, low) = ([0.80, 0.81, 0.82], [0.70, 0.71, 0.72]);
         assert_eq!(against(&high, &low, 2000), Some(Ordering::Greater));
         assert_eq!(against(&low, &high, 2000), Some(Ordering::Less));
-        // The same on 100 images, where 10 points are within chance.
+        // The same on 100 images. There, 10 points are within chance.
         assert_eq!(against(&high, &low, 100), None);
-        // The same means from seeds that disagree.
+        // The same means from different seeds.
         assert_eq!(against(&[0.61, 0.81, 1.0], &[0.51, 0.71, 0.91], 2000), None);
-        // Two seeds that happen to agree are judged by the images.
+        // If two seeds agree by chance, the images set the margin.
         assert_eq!(against(&[0.80; 2], &[0.79; 2], 2000), None);
         assert_eq!(against(&high, &high, 2000), None);
     }
@@ -172,14 +172,14 @@ mod tests {
         assert!(of(&[1.0; 3], 50).against(of(&[0.0; 3], 50)).is_some());
     }
 
-    /// Of methods that are equally good, five in a hundred pairs at most are told apart.
+    /// At most five in a hundred pairs of equally good methods are told apart.
     #[test]
     fn equals_are_rarely_told_apart() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         for seeds in [2, 3, 5] {
             let (mut told, pairs) = (0, 2000);
             for _ in 0..pairs {
-                // Three points between seeds, on so many images that they alone matter.
+                // Three points between seeds, with so many images that only the seeds matter.
                 let mut run =
                     || 0.7 + 0.03 * (0..12).map(|_| rng.random::<f64>() - 0.5).sum::<f64>();
                 let mut group = || of(&(0..seeds).map(|_| run()).collect::<Vec<_>>(), 1_000_000);

@@ -17,22 +17,22 @@ use crate::run::folder::replace;
 use crate::settings::{LearningRateScaling, Overrides, RunConfig};
 use crate::settings::{Method, MethodConfig};
 
-/// What is compared, and on which budget.
+/// The settings of a comparison.
 #[derive(Debug, Clone)]
 pub struct CompareOptions {
     /// Two or more methods.
     pub methods: Vec<Method>,
-    /// Settings of all runs. One of a single method leaves the others alone.
+    /// Settings of all runs. A setting of one method does not change the others.
     pub overrides: Overrides,
-    /// Images in a step; each method's own where there is none.
+    /// Batch sizes. If empty, that of each method.
     pub batch_sizes: Vec<usize>,
-    /// Passes over the training images, the same for all; 10 where nothing else is said.
+    /// Epochs of every run; 10 by default.
     pub epochs: Option<u64>,
-    /// Train each run for about so many minutes instead.
+    /// Train each run for about this many minutes, in place of epochs.
     pub minutes: Option<f64>,
     /// Report the time to this k-NN accuracy, from 0 to 1.
     pub accuracy: Option<f64>,
-    /// What all studies ask for.
+    /// The options of all studies.
     pub study: StudyOptions,
 }
 
@@ -43,11 +43,10 @@ pub struct Planned {
     pub config: RunConfig,
 }
 
-/// Trains every method on the same images with the same encoder for the same budget, and writes
-/// what that shows.
+/// Trains every method with the same images, encoder and budget, and writes the results.
 ///
 /// # Errors
-/// Settings that cannot be used, a study that was interrupted, files that cannot be written.
+/// Settings cannot be used, the study was interrupted, or files cannot be written.
 pub fn compare(options: &CompareOptions, observer: Arc<dyn Observer>) -> Result<Studied> {
     Ok(run(options, &Voice::new(observer))?)
 }
@@ -153,7 +152,7 @@ fn once_each<T: PartialEq + Clone>(all: &[T]) -> Vec<T> {
     seen
 }
 
-/// The settings of a method, without those that belong to another one.
+/// The settings for a method, without those of other methods.
 fn base(args: &CompareOptions, method: Method) -> anyhow::Result<RunConfig> {
     let mut overrides = args.overrides.clone();
     let others: Vec<Method> = Method::ALL.into_iter().filter(|other| *other != method).collect();
@@ -178,7 +177,7 @@ fn at_batch_size(base: &RunConfig, batch_size: usize) -> RunConfig {
     config
 }
 
-/// The same for all methods: what is asked for in either way, and not what recipes are made for.
+/// The same for all methods: the budget of the request, not that of recipes.
 fn epochs(args: &CompareOptions, base: &RunConfig) -> u64 {
     const DEFAULT: u64 = 10;
     let asked =
@@ -187,7 +186,7 @@ fn epochs(args: &CompareOptions, base: &RunConfig) -> u64 {
     args.epochs.or(set).unwrap_or(DEFAULT)
 }
 
-/// Gives each run the epochs that fill its minutes, by a short run of each kind.
+/// Sets the epochs that fill the minutes of each run. A short run of each kind measures the speed.
 fn measure_epochs(
     folder: &StudyFolder,
     plan: &mut [Planned],

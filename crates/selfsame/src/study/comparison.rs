@@ -11,7 +11,7 @@ pub struct Group<'a> {
     pub repeats: Repeats<'a>,
 }
 
-/// What all runs have in common, and their groups: by method, then by batch size.
+/// The common settings of all runs, and their groups by method and batch size.
 pub struct Comparison<'a> {
     pub groups: Vec<Group<'a>>,
     pub methods: Vec<Method>,
@@ -22,7 +22,7 @@ impl<'a> Comparison<'a> {
         self.groups.iter().filter(move |group| group.method == method)
     }
 
-    /// A method at the batch size where it is most accurate.
+    /// The best batch size of a method, by accuracy.
     pub fn best(&self, method: Method) -> Option<&Group<'a>> {
         let scored = self.of(method).filter_map(|g| Some((g.repeats.knn()?.mean, g)));
         scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, group)| group)
@@ -41,9 +41,9 @@ impl<'a> Comparison<'a> {
         self.groups.iter().any(|group| group.repeats.outcomes.len() > 1)
     }
 
-    /// What every method that beats its untrained encoder reaches at its best batch size, on
-    /// average. `None` if fewer than two do: an accuracy that needs no training is reached in no
-    /// time.
+    /// The highest accuracy that all methods above their untrained encoder reach at their best
+    /// batch size, on average. `None` for fewer than two such methods: an accuracy without training
+    /// takes no time.
     pub fn common_accuracy(&self) -> Option<f64> {
         let reached = |method: &Method| {
             let repeats = &self.best(*method)?.repeats;
@@ -55,7 +55,7 @@ impl<'a> Comparison<'a> {
         (all.len() > 1).then(|| all[0])
     }
 
-    /// Every group of these methods, and why they tell nothing, if they do not.
+    /// Why the groups of these methods say nothing, if so.
     pub fn doubt(&self, methods: &[Method]) -> Option<String> {
         let own = self.groups.iter().filter(|group| methods.contains(&group.method));
         doubt(own.map(|group| &group.repeats))

@@ -1,4 +1,4 @@
-//! Figures of repeated runs, and how they are written.
+//! Figures of repeated runs, and their format.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use super::measured::Measured;
 use super::trials::Outcome;
 use crate::run::Summary;
 
-/// The same settings under several seeds.
+/// Runs with the same settings and several seeds.
 pub struct Repeats<'a> {
     pub outcomes: Vec<&'a Outcome>,
 }
@@ -25,12 +25,12 @@ impl<'a> Repeats<'a> {
         self.outcomes.iter().filter(|outcome| outcome.is_err()).count()
     }
 
-    /// Mean and deviation over the seeds of what every run has.
+    /// Mean and deviation over the seeds, for a figure of every run.
     pub fn mean(&self, of: impl Fn(&Summary) -> Option<f64>) -> Option<MeanDeviation> {
         mean_and_deviation(&self.measured().filter_map(|m| of(&m.summary)).collect::<Vec<_>>())
     }
 
-    /// The same of an accuracy, with what it may be off by.
+    /// The same for an accuracy, with its error.
     pub fn estimate(&self, of: impl Fn(&Summary) -> Option<f64>) -> Option<Estimate> {
         let accuracies: Vec<f64> = self.measured().filter_map(|m| of(&m.summary)).collect();
         let images = self.measured().map(|m| m.summary.test_images).min()?;
@@ -46,7 +46,7 @@ impl<'a> Repeats<'a> {
         self.mean(|figures| figures.knn_top1_random_init)
     }
 
-    /// k-NN accuracy on the pixels themselves, which no seed changes.
+    /// k-NN accuracy on raw pixels. No seed changes it.
     pub fn pixels(&self) -> Option<MeanDeviation> {
         let value = self.mean(|figures| figures.knn_top1_pixels)?;
         Some(MeanDeviation { deviation: None, ..value })
@@ -60,18 +60,18 @@ impl<'a> Repeats<'a> {
         median(self.measured().filter_map(of).collect())
     }
 
-    /// The worst verdict of the collapse doctor, with its words.
+    /// The worst verdict of the collapse doctor, with its text.
     pub fn verdict(&self) -> Option<(Level, &'a str)> {
         let all = self.measured().map(|m| &m.summary.diagnosis);
         all.map(|d| (d.level, d.headline.as_str())).max_by_key(|(level, _)| *level)
     }
 
-    /// Of the shortest run.
+    /// Steps of the shortest run.
     pub fn steps(&self) -> u64 {
         self.measured().map(|m| m.summary.steps).min().unwrap_or(0)
     }
 
-    /// How many runs have collapsed, by the doctor.
+    /// The number of collapsed runs, by the doctor.
     pub fn collapsed(&self) -> usize {
         self.measured().filter(|m| m.summary.diagnosis.level == Level::Collapsed).count()
     }
@@ -98,8 +98,8 @@ pub fn accuracy(value: Option<MeanDeviation>) -> String {
     }
 }
 
-/// Which of two has the higher accuracy; `None` where that is within chance, or the runs are too
-/// few or too short.
+/// Which of two has the higher accuracy. `None` if the difference is within chance, or the runs are
+/// too few or too short.
 pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([a, b]) {
         None => a.estimate(&of)?.against(b.estimate(&of)?),
@@ -107,8 +107,8 @@ pub fn against(a: &Repeats, b: &Repeats, of: impl Fn(&Summary) -> Option<f64>) -
     }
 }
 
-/// The highest accuracy of several, and what cannot be told from it. None at all where nothing is
-/// told apart.
+/// The highest accuracies: the best, and all within chance of it. None if no difference is beyond
+/// chance.
 pub fn leaders(all: &[&Repeats], of: impl Fn(&Summary) -> Option<f64>) -> Vec<bool> {
     let value = |repeats: &Repeats| repeats.mean(&of).map(|v| v.mean);
     let found = all.iter().filter_map(|repeats| Some((value(repeats)?, *repeats)));
@@ -123,7 +123,7 @@ pub fn accuracy_cell(value: Option<MeanDeviation>, strong: bool) -> Cell {
     Cell { text: accuracy(value), strong, ..Cell::default() }
 }
 
-/// `3`, or `2 of 3` where some ended in an error.
+/// `3`, or `2 of 3` if some ended in an error.
 pub fn finished(repeats: &Repeats) -> String {
     match (repeats.measured().count(), repeats.outcomes.len()) {
         (all, of) if all == of => all.to_string(),
@@ -135,7 +135,7 @@ pub fn rounded(value: Option<f64>, digits: usize) -> String {
     value.map_or("–".into(), |v| format!("{v:.digits$}"))
 }
 
-/// `[low, high]` of one deviation to both sides, in percent.
+/// `[low, high]`: one deviation to both sides, in percent.
 pub fn range(value: MeanDeviation) -> [f64; 2] {
     let deviation = value.deviation.unwrap_or_default();
     [100.0 * (value.mean - deviation), 100.0 * (value.mean + deviation)]

@@ -1,4 +1,4 @@
-//! Runs with made-up figures, to test what is said of them.
+//! Runs with invented figures, to test the conclusions.
 
 use selfsame_eval::{Diagnosis, Level};
 
@@ -9,7 +9,7 @@ use super::trials::Outcome;
 use crate::run::{Seconds, Summary};
 use crate::settings::Method;
 
-/// The untrained encoder has this accuracy in each of these runs, and raw pixels the other.
+/// The accuracies of the untrained encoder and of raw pixels in each of these runs.
 pub const UNTRAINED: f64 = 0.60;
 pub const PIXELS: f64 = 0.76;
 

@@ -1,4 +1,4 @@
-//! What a finished run says of itself.
+//! The figures of a finished run.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::run::folder::record::Log;
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Moment {
     pub epoch: f64,
-    /// Of training, without evaluations.
+    /// Seconds of training, without evaluations.
     pub seconds: f64,
     pub knn_top1: f64,
 }
@@ -53,8 +53,8 @@ impl Measured {
         at.is_finite().then_some(at)
     }
 
-    /// Between which seconds of training it was reached: those of the evaluation before, and of the
-    /// first that found it; infinity if none did.
+    /// The seconds of training between which it was reached: from the evaluation before to the
+    /// first one with it. Infinity if none has it.
     pub fn reached(&self, accuracy: f64) -> [f64; 2] {
         let mut before = 0.0;
         for moment in self.curve.iter().filter(|moment| moment.seconds > 0.0) {
@@ -78,7 +78,7 @@ mod tests {
         // From 60 to 80 % in ten evaluations.
         assert_eq!(run.reached(0.71), [50.0, 60.0]);
         assert_eq!(run.seconds_to(0.71), Some(60.0));
-        // What the untrained encoder has is not reached before the first step.
+        // The accuracy of the untrained encoder does not count before the first step.
         assert_eq!(run.reached(0.50), [0.0, 10.0]);
         assert_eq!(run.reached(0.90), [100.0, f64::INFINITY]);
         assert_eq!(run.seconds_to(0.90), None);

@@ -1,8 +1,8 @@
-//! Studies: many runs that differ in one thing, and what they say together.
+//! Studies: many runs that differ in one thing, and their conclusions.
 //!
-//! A study is a folder. `settings/NAME.toml` is what a run was asked for, `runs/NAME/` is that run,
-//! made by the program `selfsame` in a process of its own, so that memory is the run's and a crash
-//! is too. The same study asked for again goes on where it was cut off.
+//! A study is a folder. `settings/NAME.toml` has the settings of a run, `runs/NAME/` is the run.
+//! The program `selfsame` makes each run in a separate process, so memory and crashes stay
+//! separate. The same request again resumes the study.
 
 mod ablate;
 mod budget;
@@ -29,29 +29,29 @@ pub use trials::Jobs;
 
 use trials::StudyFolder;
 
-/// What all studies ask for.
+/// The options of all studies.
 #[derive(Debug, Clone)]
 pub struct StudyOptions {
-    /// Runs of each kind, with seeds that follow on each other. One decides nothing.
+    /// Runs of each kind, with consecutive seeds. One run decides nothing.
     pub seeds: u64,
-    /// The study's folder; `runs/KIND-…` where there is none.
+    /// The study's folder; by default `runs/KIND-…`.
     pub out: Option<PathBuf>,
     /// Runs at a time.
     pub jobs: Jobs,
-    /// The program `selfsame`, which makes the runs.
+    /// The program `selfsame`. It makes the runs.
     pub program: PathBuf,
-    /// The command that asked for the study, for its page.
+    /// The command of the study, for its page.
     pub command: Option<String>,
 }
 
-/// What a study found.
+/// The results of a study.
 #[derive(Debug)]
 pub struct Studied {
-    /// The page that people look at.
+    /// The page.
     pub page: PathBuf,
     /// The same as Markdown.
     pub markdown: String,
-    /// What is said, what was tested, and the figures of every run.
+    /// The conclusions, the tests, and the figures of every run.
     pub json: Value,
 }
 

@@ -1,4 +1,4 @@
-//! The runs of a study, each a process.
+//! The runs of a study. Each is a process.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,30 +15,30 @@ use crate::observer::{Unit, Voice};
 use crate::run::folder::{CONFIG, SUMMARY, replace};
 use crate::settings::RunConfig;
 
-/// The status of the program after a run that was asked to end and has saved its state.
+/// The exit status of an interrupted run with saved state.
 const INTERRUPTED: i32 = 75;
-/// Lines of a failed run's output that are shown.
+/// The number of lines shown from a failed run's output.
 const LAST_LINES: usize = 4;
 
-/// A run that a study wants.
+/// A planned run of a study.
 pub struct Trial {
-    /// Of its folder; no other trial of the study has it.
+    /// The name of its folder, unique in the study.
     pub name: String,
     pub config: RunConfig,
 }
 
-/// What became of it: its figures, or the end of what it said.
+/// The outcome: its figures, or the end of its output.
 pub type Outcome = Result<Measured, String>;
 
-/// How many runs are made at a time, each on its share of the cores.
+/// The number of runs at a time, each on its share of the cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Jobs(usize);
 
 impl Jobs {
-    /// A number from 1 to that of the cores.
+    /// Parses a number from 1 to the number of cores.
     ///
     /// # Errors
-    /// Anything else.
+    /// Any other text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match text.parse() {
@@ -47,13 +47,13 @@ impl Jobs {
         }
     }
 
-    /// Of each run; `None` for all there are.
+    /// Threads of each run; `None` for all.
     fn threads(self) -> Option<usize> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (self.0 > 1).then(|| (cores / self.0).max(1))
     }
 
-    /// What a reader of the speeds should know; nothing where a run had the machine for itself.
+    /// A note about the speeds. Empty if a run had the whole machine.
     pub fn note(self) -> Option<String> {
         let threads = self.threads()?;
         Some(format!("{} runs at a time, each on {threads} of the threads.", self.0))
@@ -66,7 +66,7 @@ pub struct StudyFolder {
 }
 
 impl StudyFolder {
-    /// A new folder, or one to go on in.
+    /// A new folder, or that of a study to resume.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         for part in ["settings", "runs"] {
             let folder = path.join(part);
@@ -80,7 +80,7 @@ impl StudyFolder {
         &self.path
     }
 
-    /// Makes the runs that are not there yet, `jobs` at a time, and reads all of them.
+    /// Makes the missing runs, `jobs` at a time, and reads all runs.
     pub fn run(
         &self,
         trials: &[Trial],
@@ -90,7 +90,7 @@ impl StudyFolder {
         let (jobs, all) = (study.jobs, trials.len() as u64);
         let tally = Mutex::new(voice.tally(Unit::Items));
         let show = |done: usize| {
-            // Another worker shows the next number.
+            // If the lock is taken, another worker shows the next number.
             if let Ok(mut tally) = tally.try_lock() {
                 tally.show("runs", done as u64, Some(all));
             }
@@ -106,7 +106,7 @@ impl StudyFolder {
                 let before = Instant::now();
                 let (outcome, fresh) = self
                     .outcome(trial, study)
-                    // Whoever has a run under way finishes it; nobody begins another.
+                    // Current runs are finished. No new run begins.
                     .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                 let took = fresh.then(|| before.elapsed());
                 let number = done.fetch_add(1, Ordering::Relaxed) + 1;
@@ -131,10 +131,10 @@ impl StudyFolder {
         Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 
-    /// The outcome, and whether the run was made just now.
+    /// The outcome, and whether the run is new.
     fn outcome(&self, trial: &Trial, study: &StudyOptions) -> anyhow::Result<(Outcome, bool)> {
         let Trial { name, config } = trial;
-        // Not `with_extension`: a name may hold a dot, as that of a target decay does.
+        // Not `with_extension`: a name may hold a dot, such as that of a target decay.
         let settings = self.path.join("settings").join(format!("{name}.toml"));
         let run = self.path.join("runs").join(name);
         let wanted = toml::to_string(config)?;
@@ -168,7 +168,7 @@ impl StudyFolder {
             command.args(["--resume", "auto"]);
         }
         let status = command.status().context("cannot start a run")?;
-        // One that was interrupted has saved its state.
+        // An interrupted run has saved its state.
         if status.code() == Some(INTERRUPTED) {
             bail!("interrupted in {name}; the same command resumes the study");
         }

@@ -1,26 +1,26 @@
-//! What `ablate` takes away from a method, one thing at a time.
+//! The changes of `ablate` to a method, one at a time.
 
 use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
 
-/// What a paper says of a change.
+/// A claim of a paper about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// Embeddings fall into one point or few directions.
     Collapse,
-    /// It goes on without.
+    /// It works without.
     NoCollapse,
 }
 
 /// The settings with one thing changed.
 #[derive(Debug, Clone)]
 pub struct Variant {
-    /// What kind of thing: charts have one of them each.
+    /// The group of the change. Each group has a chart.
     pub group: &'static str,
     pub label: String,
-    /// Settings, as in `--set`.
+    /// The changed settings, as in `--set`.
     pub set: Vec<String>,
-    /// What is said of it, and where.
+    /// The claim about it, and its source.
     pub expected: Option<(Expected, &'static str)>,
 }
 
@@ -48,7 +48,7 @@ fn setting(key: &str, value: impl std::fmt::Display) -> String {
     format!("{key}={value}")
 }
 
-/// Everything that can be taken away from a run with these settings.
+/// All changes for a run with these settings.
 pub fn variants(config: &RunConfig) -> Vec<Variant> {
     let mut all = mechanisms(&config.settings);
     all.extend(augmentations(config));
@@ -66,8 +66,8 @@ fn mechanisms(settings: &MethodConfig) -> Vec<Variant> {
             ];
             all.extend([0.0, 0.5, 0.9, 0.99, 1.0].map(|tau| {
                 let set = [setting("byol.tau_base", tau), setting("byol.tau_schedule", "constant")];
-                // Nothing is expected of τ = 0: BYOL's table 5a has 0.3 % for it, and SimSiam
-                // learns without.
+                // No expectation for τ = 0: BYOL's table 5a has 0.3 % for it, but SimSiam learns
+                // without momentum.
                 variant(MOMENTUM, format!("τ = {tau}"), &set)
             }));
             let heads = [byol.projector_hidden, byol.projector_dim].map(|width| width * 2);

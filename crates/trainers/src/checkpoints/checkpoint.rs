@@ -1,4 +1,4 @@
-//! One checkpoint: a file with everything that a resume needs.
+//! One checkpoint: a file with everything to resume a run.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoints::seal::{self, intact};
 use crate::{Method, Snapshot, TrainError, Trainer};
 
-/// Raised whenever an older program could misread a newer file.
+/// Increased when an older program could misread a newer file.
 const FORMAT: u32 = 2;
 const METHOD_PREFIX: &str = "method.";
 const OPTIMIZER_PREFIX: &str = "optimizer.";
 const CALLER_PREFIX: &str = "run.";
-/// How the names of files begin that are not whole yet. A process that is killed leaves them.
+/// The prefix of incomplete files. A killed process leaves such files.
 pub const UNFINISHED: &str = ".unfinished-";
 
-/// What a checkpoint says about itself.
+/// The header of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckpointHeader {
-    /// Of the file's layout.
+    /// Version of the file's layout.
     pub format: u32,
-    /// Of the whole file, with zeros in this place: 64 hexadecimal digits.
+    /// Checksum of the whole file, with zeros in its own place: 64 hexadecimal digits.
     #[serde(default)]
     pub sha256: String,
     /// Optimiser steps done.
@@ -36,24 +36,24 @@ pub struct CheckpointHeader {
     pub run: serde_json::Value,
 }
 
-/// What the caller adds to a trainer's state.
+/// The caller's data next to a trainer's state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunRecord {
     /// State and settings, kept word for word.
     pub state: serde_json::Value,
-    /// Anything longer, by name.
+    /// Longer data, by name.
     pub attachments: Attachments,
 }
 
 /// A trainer's state as read from a file: weights of all networks, optimiser state, position.
 ///
-/// One safetensors file holds everything, so that it is replaced as a whole or not at all; its
-/// metadata is the [`CheckpointHeader`], with a checksum of the file.
+/// One safetensors file holds everything. So it is replaced as a whole or not at all. Its metadata
+/// is the [`CheckpointHeader`], with a checksum of the file.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// What it says about itself.
+    /// The header.
     pub header: CheckpointHeader,
-    /// The caller's.
+    /// The caller's data.
     pub attachments: Attachments,
     tensors: StateDict,
 }
@@ -63,7 +63,7 @@ impl Checkpoint {
     /// renamed, so that `path` is never half written.
     ///
     /// # Errors
-    /// The file system's, with the path; what was at `path` before is then still there.
+    /// An error of the file system, with the path. The old file at `path` is then still there.
     pub fn save<M: Method>(
         state: &Snapshot<M>,
         run: &RunRecord,
@@ -75,7 +75,7 @@ impl Checkpoint {
     /// The file that [`save`](Self::save) writes.
     ///
     /// # Errors
-    /// Weights that cannot be read from their device.
+    /// The weights cannot be read from their device.
     pub fn to_bytes<M: Method>(
         state: &Snapshot<M>,
         run: &RunRecord,
@@ -109,13 +109,13 @@ impl Checkpoint {
     /// Reads a checkpoint without knowing the model.
     ///
     /// # Errors
-    /// A file that cannot be read, that is not a checkpoint or of another format, and
-    /// [`TrainError::Damaged`] for one that is not as it was written.
+    /// The file cannot be read, is no checkpoint, or has another format. [`TrainError::Damaged`] if
+    /// the file has changed.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
         Self::parse(read_bytes(path).map_err(|e| failed(path, &e))?, path)
     }
 
-    /// [`read`](Self::read) on bytes already at hand; `path` is for the errors.
+    /// [`read`](Self::read) for bytes in memory. `path` is for error messages.
     ///
     /// # Errors
     /// As there.
@@ -127,8 +127,8 @@ impl Checkpoint {
         let read = contents(&bytes).map_err(|e| damaged(&e))?;
         let metadata = read.metadata.ok_or_else(|| damaged(&"not a checkpoint of a run"))?;
         let header: CheckpointHeader = serde_json::from_str(&metadata).map_err(|e| damaged(&e))?;
-        // Format 1 had no checksum; in all later ones it is this, so that a flipped bit in the
-        // number is told from another format.
+        // Format 1 had no checksum. All later formats have this one. So a flipped bit in the format
+        // number is recognised as damage.
         let first = header.format == 1 && header.sha256.is_empty();
         if !first && !intact(bytes, &header.sha256) {
             return Err(damaged(&"its checksum does not match its bytes"));
@@ -150,7 +150,7 @@ impl Checkpoint {
     /// Puts the state into a freshly built trainer of the same settings.
     ///
     /// # Errors
-    /// Another architecture, another optimiser or another length of run; the trainer is then
+    /// The architecture, the optimiser or the length of the run differs. The trainer is then
     /// unchanged.
     pub fn restore<M: Method>(&self, trainer: &mut Trainer<M>) -> Result<(), TrainError> {
         if self.header.steps != trainer.steps() {
@@ -187,30 +187,30 @@ impl Checkpoint {
     }
 }
 
-/// Replaces `path` by `bytes` as a whole or not at all: written to a temporary file beside it,
-/// flushed to disk, renamed.
+/// Replaces `path` by `bytes` as a whole or not at all: writes a temporary file beside it, flushes
+/// it to disk, and renames it.
 ///
 /// # Errors
-/// The file system's; what was at `path` is then still there.
+/// An error of the file system. The old file at `path` is then still there.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
-    // As any other new file, not as a secret.
+    // With the usual permissions of a new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
-    // The rename itself lies in the folder's data.
+    // The rename is part of the folder's data.
     File::open(folder)?.sync_all()
 }
 
-/// Deletes what killed processes left half written in `folder`. Only for who alone writes there.
+/// Deletes incomplete files of killed processes in `folder`. No other process may write there.
 ///
 /// # Errors
-/// The file system's.
+/// An error of the file system.
 pub fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

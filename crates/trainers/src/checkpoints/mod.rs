@@ -1,4 +1,4 @@
-//! What a run leaves to go on from, and which of it is kept.
+//! The checkpoints of a run, and which of them are kept.
 
 pub(crate) mod checkpoint;
 mod seal;
@@ -12,7 +12,7 @@ use crate::{Checkpoint, Method, RunRecord, Snapshot, TrainError};
 const PREFIX: &str = "step-";
 const SUFFIX: &str = ".safetensors";
 const BEST: &str = "best.safetensors";
-/// What the newest was called before there were several.
+/// The old name of the newest checkpoint, from when there was only one.
 const FORMER: &str = "last.safetensors";
 /// Added to the name of a file that is set aside.
 const DAMAGED: &str = ".damaged";
@@ -20,43 +20,43 @@ const DAMAGED: &str = ".damaged";
 /// The checkpoints of one run in a folder: the newest few, by the step that they were written after
 /// (`step-0000000780.safetensors`), and the best (`best.safetensors`).
 ///
-/// A new one never takes the place of an older one. Should the newest be damaged, the run goes on
-/// from the one before it.
+/// A new checkpoint never replaces an older one. If the newest is damaged, the run resumes from the
+/// one before.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
     keep: usize,
 }
 
-/// A checkpoint that cannot be used any more.
+/// A damaged checkpoint.
 #[derive(Debug)]
 pub struct SetAside {
-    /// Its name now, or still.
+    /// Its current name.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The problem.
     pub error: TrainError,
 }
 
 impl Checkpoints {
-    /// Those in `folder`, of which the newest `keep` are kept, at least 1.
+    /// The checkpoints in `folder`. The newest `keep` (at least 1) are kept.
     pub fn new(folder: PathBuf, keep: usize) -> Self {
         Self { folder, keep: keep.max(1) }
     }
 
-    /// The best one's file, whether it exists or not.
+    /// The path of the best checkpoint. It may not exist.
     pub fn best(&self) -> PathBuf {
         self.folder.join(BEST)
     }
 
-    /// Writes `state` as the newest, then deletes those that are one too many.
+    /// Writes `state` as the newest checkpoint, then deletes the surplus.
     ///
     /// # Errors
-    /// The file system's; all that were there are then still there.
+    /// An error of the file system. All old checkpoints are then still there.
     pub fn save<M: Method>(&self, state: &Snapshot<M>, run: &RunRecord) -> Result<(), TrainError> {
         let name = format!("{PREFIX}{:010}{SUFFIX}", state.step());
         Checkpoint::save(state, run, &self.folder.join(name))?;
         for old in self.newest_first()?.into_iter().skip(self.keep) {
-            // One too many does no harm.
+            // A surplus checkpoint does no harm.
             let _ = std::fs::remove_file(old);
         }
         Ok(())
@@ -65,7 +65,7 @@ impl Checkpoints {
     /// Writes `state` as the best.
     ///
     /// # Errors
-    /// The file system's; the one that was the best is then still there.
+    /// An error of the file system. The old best checkpoint is then still there.
     pub fn save_best<M: Method>(
         &self,
         state: &Snapshot<M>,
@@ -74,19 +74,18 @@ impl Checkpoints {
         Checkpoint::save(state, run, &self.best())
     }
 
-    /// The newest file, without a look inside.
+    /// The newest file, unchecked.
     pub fn newest_file(&self) -> Option<PathBuf> {
         self.newest_first().ok()?.into_iter().next()
     }
 
-    /// The newest one that is intact, `None` if there is none, and those that are not, which get
-    /// another name (`….damaged`) for the user to look at. Also deletes what a killed process left
-    /// half written.
+    /// The newest intact checkpoint, if there is one, and the damaged ones. These get another name
+    /// (`….damaged`) for the user. Also deletes incomplete files of a killed process.
     ///
-    /// Only for the process that writes there.
+    /// Only the process that writes there may call this.
     ///
     /// # Errors
-    /// The file system's, and an intact checkpoint of another format.
+    /// An error of the file system, or an intact checkpoint of another format.
     pub fn recover(&self) -> Result<(Option<Checkpoint>, Vec<SetAside>), TrainError> {
         remove_unfinished(&self.folder).map_err(|e| self.failed(&e))?;
         let mut damaged = Vec::new();
@@ -101,7 +100,7 @@ impl Checkpoints {
         }
         let former = self.folder.join(FORMER);
         if former.exists() {
-            // Its format is refused, rather than the run taken for one without a checkpoint.
+            // An unknown format is an error. Otherwise the run would seem to have no checkpoint.
             self.read(&former, &mut damaged)?;
         }
         Ok((None, damaged))

@@ -1,11 +1,11 @@
-//! A checksum of a whole file that stands inside the file.
+//! A checksum of a whole file, inside the file.
 //!
-//! The file is written with zeros where the checksum belongs, hashed, and the zeros are replaced.
-//! Every byte is covered, those that say what the file is included.
+//! The file is first written with zeros in place of the checksum. It is hashed, and the checksum
+//! replaces the zeros. Every byte is covered, the header included.
 
 use sha2::{Digest, Sha256};
 
-/// Where the checksum belongs: as many zeros as a SHA-256 has hexadecimal digits.
+/// The place of the checksum: as many zeros as a SHA-256 has hexadecimal digits.
 pub const PLACE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Replaces the first [`PLACE`] in `bytes` by their checksum; `false` if there is none.
@@ -16,7 +16,7 @@ pub fn seal(bytes: &mut [u8]) -> bool {
     true
 }
 
-/// Whether `bytes` are those that were sealed with `sum`.
+/// Whether `bytes` are unchanged since they were sealed with `sum`.
 pub fn intact(mut bytes: Vec<u8>, sum: &str) -> bool {
     if sum.len() != PLACE.len() {
         return false;

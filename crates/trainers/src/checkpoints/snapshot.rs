@@ -1,18 +1,18 @@
-//! A state of the trainer that later steps leave alone.
+//! A state of the trainer that later steps do not change.
 
 use crate::{Method, Optimizer};
 
-/// A trainer's state after one step, which later steps leave as it is: what a
-/// [`Checkpoint`](crate::Checkpoint) holds, to be written now or later, here or by another thread.
+/// A trainer's state after one step. Later steps do not change it. It is the content of a
+/// [`Checkpoint`](crate::Checkpoint), to write now or later, on any thread.
 ///
-/// It shares the trainer's tensors for as long as they are the same, and keeps them in memory for
-/// as long as it lives.
+/// It shares the trainer's tensors until the trainer replaces them. It keeps them in memory while
+/// it lives.
 #[derive(Debug)]
 pub struct Snapshot<M: Method> {
-    /// As [`valid`](burn::module::Module::valid) makes it, so with running statistics of its own.
+    /// From [`valid`](burn::module::Module::valid), so with its own running statistics.
     pub(crate) method: M,
     pub(crate) optimizer: Optimizer,
-    /// Of the whole run.
+    /// Optimiser steps of the whole run.
     pub(crate) steps: u64,
 }
 

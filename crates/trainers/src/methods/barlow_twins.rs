@@ -19,20 +19,20 @@ pub struct BarlowTwinsConfig {
     pub projector: Vec<usize>,
     /// λ, the weight of the redundancy-reduction term: 0.0051 in the paper.
     pub lambda: f64,
-    /// A factor on the whole loss. It matters only through parameters that LARS leaves out of
-    /// its scaling, and with SGD; published CIFAR recipes have 0.1.
+    /// A factor on the whole loss. It matters for SGD, and for parameters without LARS scaling.
+    /// Published CIFAR recipes have 0.1.
     pub loss_scale: f64,
-    /// Without batch norm in the projector.
+    /// Batch norm in the projector. `false` is an experiment.
     #[serde(default = "yes")]
     pub head_norm: bool,
-    /// Without standardisation, C is the plain second moment `z_aᵀ z_b / N` of the projections, as
-    /// an experiment: its diagonal can reach 1 through the mean alone, with all images at one
-    /// point.
+    /// Standardisation of the projections. `false` is an experiment: C is then the plain second
+    /// moment `z_aᵀ z_b / N`. Its diagonal can reach 1 through the mean alone, with all images at
+    /// one point.
     #[serde(default = "yes")]
     pub standardize: bool,
 }
 
-/// Settings from before there was a choice have neither switch.
+/// The default for older settings files, which lack these switches.
 fn yes() -> bool {
     true
 }
@@ -54,7 +54,7 @@ impl BarlowTwinsConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// No layer, a width of 0, a negative or non-finite λ, a scale that is not positive.
+    /// There is no layer, a width is 0, λ is negative or not finite, or the scale is not positive.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::layers("barlow_twins.projector", &self.projector)?;
         check::not_negative(&[("barlow_twins.lambda", self.lambda)])?;
@@ -91,7 +91,7 @@ impl BarlowTwinsConfig {
 pub struct BarlowTwins<E: Module> {
     /// f
     pub encoder: E,
-    /// The projector; the loss standardises its output, so it needs no norm of its own there.
+    /// The projector. The loss standardises its output, so it needs no norm at its end.
     pub projector: Mlp,
     lambda: f64,
     loss_scale: f64,

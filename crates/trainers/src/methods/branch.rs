@@ -1,10 +1,10 @@
-//! What an online and a target network have in common.
+//! The common part of online and target networks.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use selfsame_models::{Encoder, Mlp};
 
-/// Encoder and projector, the part that an online and a target network have in common.
+/// Encoder and projector, the common part of an online and a target network.
 #[derive(Module, Debug)]
 pub struct Branch<E: Module> {
     /// f
@@ -20,9 +20,9 @@ impl<E: Encoder + Module + ModuleDisplay> Branch<E> {
     }
 }
 
-/// A network of the same weights that no optimiser changes: what a momentum target starts as.
+/// A copy with the same weights that no optimiser changes: the start of a momentum target.
 pub fn momentum_copy<M: Module>(online: &M) -> M {
-    // A plain clone would share its running statistics with the original; the way through a
-    // validation snapshot does not.
+    // A plain clone would share its running statistics with the original. A validation snapshot
+    // does not.
     online.valid().train().no_grad()
 }

@@ -14,7 +14,7 @@ use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
 };
 
-/// The heads and the momentum of BYOL, and what it can do without at its peril.
+/// The heads and the momentum of BYOL, with switches for experiments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ByolConfig {
@@ -26,23 +26,23 @@ pub struct ByolConfig {
     pub predictor_hidden: usize,
     /// τ at the first step: 0.996 in the paper.
     pub tau_base: f64,
-    /// How τ goes on from there.
+    /// The schedule of τ.
     #[serde(default)]
     pub tau_schedule: TauSchedule,
-    /// Without the predictor, targets are matched by the projections themselves, which ends in one
-    /// point (Grill et al., 2020, table 5b).
+    /// The predictor. `false` is an experiment: projections then match the targets directly, and
+    /// collapse to one point (Grill et al., 2020, table 5b).
     #[serde(default = "yes")]
     pub predictor: bool,
-    /// Without batch norm in projector and predictor.
+    /// Batch norm in projector and predictor. `false` is an experiment.
     #[serde(default = "yes")]
     pub head_norm: bool,
-    /// Without stop-gradient, the target network is the online network and the gradient flows
-    /// through it, which ends in one point (Chen & He, 2021, section 4.1).
+    /// Stop-gradient. `false` is an experiment: the target is then the online network, the gradient
+    /// flows through it, and all images collapse to one point (Chen & He, 2021, section 4.1).
     #[serde(default = "yes")]
     pub stop_gradient: bool,
 }
 
-/// Settings from before there was a choice have neither switch.
+/// The default for older settings files, which lack these switches.
 fn yes() -> bool {
     true
 }
@@ -67,7 +67,7 @@ impl ByolConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0, or τ outside `[0, 1]`.
+    /// A width is 0, or τ is outside `[0, 1]`.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("byol.projector_hidden", self.projector_hidden),
@@ -115,8 +115,8 @@ pub struct Byol<E: Module> {
     pub online: Branch<E>,
     /// q, on top of the online network only; `None` in the experiment without it.
     pub predictor: Option<Mlp>,
-    /// Follows the online network as an exponential moving average; in train mode, so it
-    /// normalises with its own batch's statistics.
+    /// Follows the online network as an exponential moving average. It is in train mode, so it
+    /// normalises with the statistics of its own batch.
     pub target: Branch<E>,
     #[module(skip)]
     tau: MomentumTau,
@@ -140,7 +140,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
         let (q1, q2) = (self.predict(z1.clone()), self.predict(z2.clone()));
-        // Without stop-gradient nothing looks at the target.
+        // Without stop-gradient the target is not used.
         let tau = self.stop_gradient.then(|| self.tau.term(at, &z1.device()));
         let loss = if self.stop_gradient {
             let targets = (self.target.project(v1).detach(), self.target.project(v2).detach());

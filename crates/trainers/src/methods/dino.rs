@@ -22,9 +22,9 @@ use crate::{
 pub struct DinoConfig {
     /// Width of the head's two hidden layers: 2048 in the paper.
     pub projector_hidden: usize,
-    /// Dimension in which vectors are normalised before the prototypes: 256 in the paper.
+    /// Dimension of the normalised vectors before the prototypes: 256 in the paper.
     pub bottleneck: usize,
-    /// K, the outputs that a softmax goes over: 65536 in the paper, 4096 in CIFAR recipes.
+    /// K, the number of outputs of the softmax: 65536 in the paper, 4096 in CIFAR recipes.
     pub prototypes: usize,
     /// τ_s: 0.1 in the paper.
     pub student_temperature: f64,
@@ -35,12 +35,11 @@ pub struct DinoConfig {
     pub teacher_temperature_start: f64,
     /// The share of the run in which τ_t rises linearly: 0.3 in the paper (30 of 100 epochs).
     pub teacher_warmup: f64,
-    /// m, by which the centre remembers: 0.9 in the paper. Centring: no output can win for all
-    /// images.
+    /// m, the momentum of the centre: 0.9 in the paper. Centring: no output can win for all images.
     pub center_momentum: f64,
     /// The teacher's momentum at the first step: 0.996 in the paper.
     pub tau_base: f64,
-    /// How it goes on from there.
+    /// The schedule of the momentum.
     #[serde(default)]
     pub tau_schedule: TauSchedule,
 }
@@ -49,7 +48,8 @@ impl DinoConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0, temperatures that are not above 0, momenta or a warm-up outside `[0, 1]`.
+    /// A width is 0, a temperature is not above 0, or a momentum or the warm-up is outside `[0,
+    /// 1]`.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("dino.projector_hidden", self.projector_hidden),
@@ -101,14 +101,14 @@ impl DinoConfig {
     }
 }
 
-/// What student and teacher are both made of: encoder and head (Caron et al., 2021, appendix C).
+/// The network of student and teacher: encoder and head (Caron et al., 2021, appendix C).
 #[derive(Module, Debug)]
 pub struct Network<E: Module> {
     /// f
     pub encoder: E,
     /// h up to its bottleneck.
     pub projector: Mlp,
-    /// The last layer of h, whose rows count by their direction only.
+    /// The last layer of h. Only the direction of its rows counts.
     pub prototypes: Linear,
 }
 
@@ -154,7 +154,8 @@ impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
         let mean = gather_rows(sums::mean_dim(outputs, 0)).mean_dim(0).reshape([prototypes]);
         let moved = moving_average(self.center.value(), mean, self.settings.center_momentum);
         self.center.update(moved);
-        // `update` only queues the value; a checkpoint taken now would miss this step without it.
+        // `update` only queues the value. Without this, a checkpoint taken now would miss this
+        // step.
         self.center.value_sync();
     }
 }

@@ -1,4 +1,4 @@
-//! The moving average that target networks are.
+//! The moving average of target networks.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,9 @@ use selfsame_models::named::{NamedMapper, NamedVisitor, map_named, visit_named};
 /// Moves a target network towards an online one: `ξ ← τ ξ + (1 − τ) θ` (Grill et al., 2020,
 /// section 3.1).
 ///
-/// Parameters are matched by their path. Only what trains in `online` is averaged: running
-/// statistics are the target's own, gathered from its own batches. The result requires no
-/// gradient and shares no graph with `online`.
+/// Parameters are matched by their path. Only trainable parameters of `online` are averaged. The
+/// target has its own running statistics, from its own batches. The result needs no gradient and
+/// shares no graph with `online`.
 pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
     let device = target.devices().into_iter().next().unwrap_or_default();
     let mut collect = Collect { parameters: BTreeMap::new() };
@@ -24,7 +24,7 @@ pub fn update_target<M: Module>(target: M, online: &M, tau: f64) -> M {
     map_named(target, &mut PutBack { averaged })
 }
 
-/// What trains in a network, by path.
+/// The trainable parameters of a network, by path.
 struct Collect {
     parameters: BTreeMap<String, AnyTensor>,
 }
@@ -38,8 +38,8 @@ impl NamedVisitor for Collect {
     }
 }
 
-/// Takes the tensors to be averaged out of the target, so that nobody else holds them and they can
-/// be updated where they are.
+/// Takes the tensors out of the target. So nobody else holds them, and they can be updated in
+/// place.
 struct TakeOut {
     online: BTreeMap<String, AnyTensor>,
     paths: Vec<String>,

@@ -11,15 +11,15 @@ use crate::check;
 use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
-/// The projector of LeJEPA, and how its loss is weighed.
+/// The projector of LeJEPA, and the weight in its loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeJepaConfig {
-    /// Widths of the projector's layers; the last is the dimension that becomes Gaussian.
+    /// Widths of the projector's layers. The last is the dimension of the Gaussian embedding.
     pub projector: Vec<usize>,
-    /// λ, the share of SIGReg in the loss; the rest is the distance between the views.
+    /// λ, the share of SIGReg in the loss. The rest is the distance between the views.
     pub lambda: f64,
-    /// Random directions that are looked along, new ones in every step.
+    /// Number of random directions, drawn again in every step.
     pub slices: usize,
 }
 
@@ -27,7 +27,7 @@ impl LeJepaConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// No layer, a width or a number of slices of 0, λ outside `[0, 1]`.
+    /// There is no layer, a width or the number of slices is 0, or λ is outside `[0, 1]`.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::layers("lejepa.projector", &self.projector)?;
         check::widths(&[("lejepa.slices", self.slices)])?;
@@ -61,7 +61,7 @@ impl LeJepaConfig {
 pub struct LeJepa<E: Module> {
     /// The backbone.
     pub encoder: E,
-    /// What the loss looks through.
+    /// The projector before the loss.
     pub projector: Mlp,
     lambda: f64,
     slices: usize,

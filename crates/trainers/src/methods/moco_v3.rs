@@ -24,12 +24,12 @@ pub struct MocoV3Config {
     pub projector_dim: usize,
     /// Hidden width of the predictor: 4096 in the paper.
     pub predictor_hidden: usize,
-    /// The smaller, the more the hardest negatives count: 1.0 for ResNet-50, 0.2 for ViT in the
-    /// authors' code.
+    /// A smaller temperature gives more weight to the hardest negatives: 1.0 for ResNet-50, 0.2 for
+    /// ViT in the authors' code.
     pub temperature: f64,
     /// The key encoder's momentum at the first step: 0.99 in the paper.
     pub tau_base: f64,
-    /// How it goes on from there.
+    /// The schedule of the momentum.
     #[serde(default)]
     pub tau_schedule: TauSchedule,
 }
@@ -38,7 +38,7 @@ impl MocoV3Config {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0, a temperature that is not above 0, a momentum outside `[0, 1]`.
+    /// A width is 0, the temperature is not above 0, or the momentum is outside `[0, 1]`.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("moco_v3.projector_hidden", self.projector_hidden),
@@ -75,8 +75,8 @@ impl MocoV3Config {
     }
 }
 
-/// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder and
-/// the other images of the batch as negatives; there is no queue any more. Built by
+/// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder. The
+/// other images of the batch are the negatives. Unlike earlier versions, it has no queue. Built by
 /// [`MocoV3Config::init`].
 #[derive(Module, Debug)]
 pub struct MocoV3<E: Module> {
@@ -84,7 +84,7 @@ pub struct MocoV3<E: Module> {
     pub online: Branch<E>,
     /// The rest of f_q.
     pub predictor: Mlp,
-    /// f_k: follows as an exponential moving average.
+    /// f_k: follows f_q as an exponential moving average.
     pub target: Branch<E>,
     #[module(skip)]
     tau: MomentumTau,

@@ -1,4 +1,4 @@
-//! The methods, a file each that reads like its paper's algorithm box, and what all of them are.
+//! The methods, one file each, close to the algorithm box of the paper, and their common trait.
 
 pub(crate) mod barlow_twins;
 pub(crate) mod branch;
@@ -18,32 +18,32 @@ use selfsame_models::Encoder;
 
 /// A self-supervised method: a module that turns two views of a batch into a loss.
 ///
-/// All of its networks are inside the module, those that an optimiser changes and those that it
-/// must not (a BYOL target does not require gradients), so that saving the module saves the method.
+/// All networks are inside the module, also those that no optimiser changes (a BYOL target needs no
+/// gradients). So saving the module saves the method.
 pub trait Method: Module + 'static {
-    /// The backbone that stays after pretraining.
+    /// The backbone. Pretraining keeps it.
     type Encoder: Encoder + Module;
 
     /// The loss on two views of the same images, `[batch, 3, height, width]` each.
     fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss;
 
-    /// Called once after each *optimiser* step, also under gradient accumulation. A momentum target
-    /// moves here.
+    /// Called once after each *optimiser* step, also with gradient accumulation. It updates a
+    /// momentum target.
     fn after_step(self, at: Position) -> Self {
         let _ = at;
         self
     }
 
-    /// The encoder to evaluate and to keep: of BYOL's two, the online one.
+    /// The encoder to evaluate and to keep. For BYOL, that of the online network.
     fn encoder(&self) -> &Self::Encoder;
 
-    /// What the networks make of two views, `[batch, 3, height, width]` each: what a diagnosis of
-    /// collapse looks at. To be asked of a validation snapshot (`valid()`), whose batch norm uses
-    /// running statistics; nothing here is differentiated.
+    /// The embeddings of two views, `[batch, 3, height, width]` each, for the collapse doctor. Call
+    /// it on a validation snapshot (`valid()`): its batch norm uses running statistics. Nothing
+    /// here is differentiated.
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
 }
 
-/// Where in its run a method stands: what its own schedules and its random draws go by.
+/// The position of a method in its run. Its schedules and random draws depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Optimiser steps done before this one.
@@ -53,30 +53,30 @@ pub struct Position {
 }
 
 impl Position {
-    /// From 0 to 1.
+    /// The share of the run, from 0 to 1.
     pub fn progress(&self) -> f64 {
         (self.step as f64 / self.steps.max(1) as f64).min(1.0)
     }
 }
 
-/// Where a method's embeddings are, on the way from two views to the loss.
+/// The embeddings of a method, between the two views and the loss.
 #[derive(Debug, Clone)]
 pub struct Projections {
     /// The projections z of both views, `[batch, dim]` each, by the network that trains.
     pub views: [Tensor<2>; 2],
-    /// The predictor's answer q to the first of them, `[batch, dim]`, where there is a predictor.
+    /// The predictor's output q for the first of them, `[batch, dim]`, if there is a predictor.
     pub prediction: Option<Tensor<2>>,
-    /// The first view under the momentum target, `[batch, dim]`, where there is a target.
+    /// The first view under the momentum target, `[batch, dim]`, if there is a target.
     pub target: Option<Tensor<2>>,
 }
 
-/// What a method reports for one batch.
+/// The result of a method for one batch.
 #[derive(Debug, Clone)]
 pub struct MethodLoss {
-    /// What is minimised, `[1]`.
+    /// The loss to minimise, `[1]`.
     pub loss: Tensor<1>,
-    /// Parts of the loss or other scalars worth logging, detached, by name.
+    /// Parts of the loss or other scalars to log, detached, by name.
     pub terms: Vec<(&'static str, Tensor<1>)>,
-    /// The first view's projections `[batch, dim]`, detached: the place where collapse shows.
+    /// The projections of the first view, `[batch, dim]`, detached. Collapse shows there.
     pub embedding: Tensor<2>,
 }

@@ -27,7 +27,7 @@ impl SimClrConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0, or a temperature that is not above 0.
+    /// A width is 0, or the temperature is not above 0.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("simclr.projector_hidden", self.projector_hidden),

@@ -11,7 +11,7 @@ use crate::check;
 use crate::ranks::mean_over_ranks;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
-/// The heads of SimSiam, and what it can do without at its peril.
+/// The heads of SimSiam, with switches for experiments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimSiamConfig {
@@ -19,10 +19,10 @@ pub struct SimSiamConfig {
     pub projector_dim: usize,
     /// Hidden width of the predictor, a bottleneck: 512 in the paper.
     pub predictor_hidden: usize,
-    /// Without the predictor the networks end in one point (Chen & He, 2021, section 4.2).
+    /// The predictor. Without it, all images collapse to one point (Chen & He, 2021, section 4.2).
     #[serde(default = "yes")]
     pub predictor: bool,
-    /// Without stop-gradient they do too (section 4.1).
+    /// Stop-gradient. Without it, they collapse, too (section 4.1).
     #[serde(default = "yes")]
     pub stop_gradient: bool,
 }
@@ -35,7 +35,7 @@ impl SimSiamConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0.
+    /// A width is 0.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("simsiam.projector_dim", self.projector_dim),

@@ -15,14 +15,14 @@ use crate::{Method, MethodLoss, Position, Projections, TrainError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VicRegConfig {
-    /// Widths of the projector's layers, which the paper calls an expander: `[8192, 8192, 8192]`
-    /// there.
+    /// Widths of the projector's layers: `[8192, 8192, 8192]` in the paper, which calls it
+    /// expander.
     pub projector: Vec<usize>,
-    /// λ, of the distance between the views: 25 in the paper.
+    /// λ, the weight of the distance between the views: 25 in the paper.
     pub invariance: f64,
-    /// μ, of the hinge that keeps each dimension's deviation at 1: 25 in the paper.
+    /// μ, the weight of the hinge: 25 in the paper. The hinge keeps each standard deviation at 1.
     pub variance: f64,
-    /// ν, of the covariances: 1 in the paper.
+    /// ν, the weight of the covariances: 1 in the paper.
     pub covariance: f64,
 }
 
@@ -30,7 +30,7 @@ impl VicRegConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// No layer, a width of 0, weights that are negative.
+    /// There is no layer, a width is 0, or a weight is negative.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::layers("vicreg.projector", &self.projector)?;
         check::not_negative(&[

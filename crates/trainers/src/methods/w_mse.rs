@@ -17,10 +17,11 @@ use crate::{Method, MethodLoss, Position, Projections, TrainError};
 pub struct WMseConfig {
     /// Hidden width of the projector: 1024 in the paper.
     pub projector_hidden: usize,
-    /// Dimension of the embedding: 64 on CIFAR in the paper. Its whitening needs more than half as
-    /// many images in a slice.
+    /// Dimension of the embedding: 64 on CIFAR in the paper. Whitening needs more than half as many
+    /// images in a slice.
     pub projector_dim: usize,
-    /// Images that are whitened together, with both their views; a batch is cut into such slices.
+    /// Number of images that are whitened together, with both views. A batch is cut into such
+    /// slices.
     pub sub_batch: usize,
     /// Added to the variances before whitening.
     pub epsilon: f64,
@@ -30,7 +31,7 @@ impl WMseConfig {
     /// Checks the settings without building anything.
     ///
     /// # Errors
-    /// Widths of 0, ε that is not above 0, slices of too few images to whiten.
+    /// A width is 0, ε is not above 0, or a slice has too few images to whiten.
     pub fn validate(&self) -> Result<(), TrainError> {
         check::widths(&[
             ("w_mse.projector_hidden", self.projector_hidden),
@@ -72,8 +73,8 @@ impl WMseConfig {
     }
 }
 
-/// W-MSE (Ermolov et al., 2021): the projections are whitened, so that they cannot collapse,
-/// and the views are brought together. Built by [`WMseConfig::init`].
+/// W-MSE (Ermolov et al., 2021): the projections are whitened, so they cannot collapse, and the
+/// loss brings the views together. Built by [`WMseConfig::init`].
 #[derive(Module, Debug)]
 pub struct WMse<E: Module> {
     /// E

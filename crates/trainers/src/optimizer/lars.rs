@@ -10,23 +10,23 @@ use crate::TrainError;
 /// LARS (You et al., 2017): every layer's step is scaled to a share η of the layer's norm.
 ///
 /// `u = r · (g + λ w)`, `v ← μ v + u`, `w ← w − lr · v`, with the trust ratio `r` of
-/// [`TrustRatio`]; `r = 1` where a norm is zero. Excluded parameters (biases, batch norm) have
-/// `r = 1` and `λ = 0`: plain SGD with momentum. The exclusion goes by rank, not by the weight
-/// decay, so a decay of 0 does not switch the scaling off.
+/// [`TrustRatio`]; `r = 1` where a norm is zero. Excluded parameters (biases, batch norm) have `r =
+/// 1` and `λ = 0`: plain SGD with momentum. The rank decides the exclusion, not the weight decay.
+/// So a decay of 0 does not turn off the scaling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lars {
     /// μ
     pub momentum: f64,
     /// η, the trust coefficient: 0.001 in the paper and in BYOL and Barlow Twins.
     pub eta: f64,
-    /// Which of the two ratios in use.
+    /// Which of the two common ratios to use.
     pub trust_ratio: TrustRatio,
-    /// Limit the ratio so that `lr · r ≤ lr`-scaled steps never exceed plain SGD's: `r ← min(r /
-    /// lr, 1)` ("LARC", as solo-learn's CIFAR recipes run it).
+    /// Limit the ratio so that steps never exceed those of plain SGD: `r ← min(r / lr, 1)` ("LARC",
+    /// as solo-learn's CIFAR recipes run it).
     pub clip: bool,
 }
 
-/// The codes in use disagree on LARS' trust ratio.
+/// LARS' trust ratio. Published codes have two forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrustRatio {

@@ -1,7 +1,7 @@
 //! Optimisers over a whole module, with state kept by parameter path.
 //!
-//! Burn's own module optimiser keeps its state by parameter id, which is new in every process;
-//! a path survives a resume, and the state's names can be read in the checkpoint.
+//! Burn's own module optimiser keeps its state by parameter id. The id is new in every process. A
+//! path survives a resume, and a person can read it in the checkpoint.
 
 mod adamw;
 mod lars;
@@ -22,15 +22,15 @@ pub use adamw::AdamW;
 pub use lars::{Lars, TrustRatio};
 pub use sgd::Sgd;
 
-/// Which rule updates the parameters, and which parameters are left out of part of it.
+/// The update rule, and the parameters that are excluded from part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OptimizerConfig {
     /// The update rule with its hyper-parameters.
     pub rule: Rule,
     /// λ of the weight decay.
     pub weight_decay: f64,
-    /// Leave biases and batch-norm parameters (everything of rank 1) out of weight decay and of
-    /// the LARS scaling, as all published LARS recipes do.
+    /// Exclude biases and batch norm (all parameters of rank 1) from weight decay and LARS scaling,
+    /// as in all published LARS recipes.
     pub exclude_bias_and_norm: bool,
 }
 
@@ -59,8 +59,8 @@ impl OptimizerConfig {
     /// Checks the hyper-parameters.
     ///
     /// # Errors
-    /// Values outside their range, each named; and an exclusion from weight decay where there is
-    /// none and no LARS scaling either, which would silently do nothing.
+    /// A value is out of range; the error names it. Or the exclusion has no effect, without weight
+    /// decay and LARS scaling.
     pub fn validate(&self) -> Result<(), TrainError> {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(TrainError::config(
@@ -98,10 +98,10 @@ pub(crate) fn check_positive(field: &'static str, value: f64) -> Result<(), Trai
     Err(TrainError::config(field, format!("{value} is not a finite number above 0")))
 }
 
-/// One parameter's part of a step.
+/// The part of a step for one parameter.
 pub(crate) struct Update {
     pub parameter: AnyTensor,
-    /// Of the parameter's shape, and so is the state.
+    /// The gradient. Like the state, it has the parameter's shape.
     pub gradient: AnyTensor,
     /// The rule's state for this parameter; empty before the first step.
     pub state: Vec<AnyTensor>,
@@ -138,7 +138,7 @@ impl Optimizer {
         self.step
     }
 
-    /// One step: every parameter that has a gradient is updated, the others stay as they are.
+    /// One step. It updates every parameter with a gradient. The others do not change.
     pub fn step<M: Module>(
         &mut self,
         module: M,
@@ -152,7 +152,7 @@ impl Optimizer {
         map_named(module, &mut PutBack { updated })
     }
 
-    /// Updates all parameters in one go, and returns them by path.
+    /// Updates all parameters at once, and returns them by path.
     fn update(
         &mut self,
         device: &Device,
@@ -187,7 +187,7 @@ impl Optimizer {
     /// The state as named arrays (`online.encoder.conv1.weight.velocity`), for a checkpoint.
     ///
     /// # Errors
-    /// A tensor that the device cannot hand back as f32.
+    /// The device cannot return a tensor as f32.
     pub fn state_dict(&self) -> Result<StateDict, TrainError> {
         let mut dict = StateDict::new();
         for (path, slots) in &self.state {
@@ -206,7 +206,7 @@ impl Optimizer {
     /// Takes over the state of a checkpoint for `module`, after `step` optimiser steps.
     ///
     /// # Errors
-    /// State that does not fit the module or the rule, by name; then nothing is changed.
+    /// The state does not fit the module or the rule. The error has the name. Nothing is changed.
     pub fn load_state_dict<M: Module>(
         &mut self,
         module: &M,
@@ -262,15 +262,15 @@ impl Optimizer {
     }
 }
 
-/// A parameter that has a gradient.
+/// A parameter with a gradient.
 struct Trained {
     path: String,
     parameter: AnyTensor,
     gradient: AnyTensor,
 }
 
-/// Takes all parameters that have a gradient out of a module, so that nobody else holds them and
-/// they can be updated where they are.
+/// Takes all parameters with a gradient out of a module. So nobody else holds them, and they can be
+/// updated in place.
 struct TakeOut {
     gradients: GradientsParams,
     parameters: Vec<Trained>,

@@ -6,10 +6,10 @@ use selfsame_kernels::{SgdJob, SgdStep, sgd_all};
 use super::{Update, Updated, check_unit};
 use crate::TrainError;
 
-/// SGD with momentum as PyTorch has it: the learning rate stands outside the velocity.
+/// SGD with momentum as in PyTorch: the learning rate is outside the velocity.
 ///
-/// `g ← g + λ w`, `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`).
-/// The first velocity is the first gradient. With μ = 0 there is none to keep.
+/// `g ← g + λ w`, `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`). The first
+/// velocity is the first gradient. With μ = 0 there is no velocity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
     /// μ

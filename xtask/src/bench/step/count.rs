@@ -1,4 +1,4 @@
-//! What a GPU is asked to do in one step.
+//! The work of a GPU in one step.
 
 use burn::tensor::Device;
 use serde::Serialize;
@@ -21,11 +21,11 @@ pub struct Kernel {
     pub share: Option<f64>,
 }
 
-/// What one step is.
+/// The work of one step.
 #[derive(Debug, Clone, Serialize)]
 pub struct Count {
     pub launches: u64,
-    /// `None` where Burn's log could not be read.
+    /// `None` if Burn's log could not be read.
     pub bytes: Option<Traffic>,
     /// The fewest bytes, see [`least_bytes`](super::least::least_bytes); of a ResNet on its own.
     pub least_bytes: Option<u64>,
@@ -35,19 +35,19 @@ pub struct Count {
     pub kernels: Vec<Kernel>,
 }
 
-/// Steps that compile, that choose between kernels and that make what stays.
+/// Warm-up steps: they compile, choose between kernels, and allocate lasting memory.
 const WARM: u64 = 4;
-/// Then one is counted, and one more tells which of its results were kept.
+/// Then one step is counted. One more step shows which of its results were kept.
 const COUNTED: u64 = WARM + 1;
 const KNOWN: u64 = WARM + 2;
-/// Steps that are timed.
+/// Number of timed steps.
 const TIMED: u64 = 3;
 
-/// Steps that are to be made under a [`Counter`], whose `before_step` is to be called before each
-/// and once after the last.
+/// Number of steps under a [`Counter`]. Call its `before_step` before each step and once after the
+/// last.
 pub const STEPS: u64 = KNOWN + TIMED;
 
-/// Counts one step of many: the first that is like all that follow.
+/// Counts one step of many: the first after the warm-up.
 pub struct Counter {
     device: Device,
     timed: bool,
@@ -73,7 +73,7 @@ impl Counter {
         }
     }
 
-    /// What was counted, when all steps are made.
+    /// The result, after all steps.
     pub fn count(self, least_bytes: Option<u64>) -> Count {
         let ms = self.timed.then(|| self.times.iter().filter_map(|kernel| kernel.ms).sum());
         Count {
@@ -85,7 +85,7 @@ impl Counter {
         }
     }
 
-    /// Before each step, and once after the last.
+    /// Call this before each step, and once after the last.
     pub fn before_step(&mut self) {
         // An error there shows in the step's own result.
         let _ = self.device.sync();
@@ -113,7 +113,7 @@ impl Counter {
     }
 }
 
-/// For a person.
+/// As text for a person.
 pub fn print(count: &Count) {
     let time = count.ms.map_or(String::new(), |ms| format!(", {ms:.1} ms in kernels"));
     println!("{} launches in a step{time}", count.launches);

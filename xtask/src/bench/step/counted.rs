@@ -1,4 +1,4 @@
-//! `bench step --count` and `--profile`: which step is counted, and how it is shown.
+//! `bench step --count` and `--profile`: the counted step, and its output.
 
 use selfsame_models::Architecture;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use selfsame::settings::Precision;
 use selfsame::workshop;
 use selfsame::workshop::usage;
 
-/// What `--count` and `--profile` print with `--json`.
+/// The JSON output of `--count` and `--profile`.
 #[derive(Serialize)]
 struct Counted<'a> {
     method: Option<Name>,

@@ -12,21 +12,21 @@ use cubecl::logging::{
 
 use super::count::Kernel;
 
-/// Watches all launches of this process until it is asked for them.
+/// Records all launches of this process.
 pub struct Watch {
     seen: Arc<Seen>,
     _watching: LaunchObservation,
 }
 
 impl Watch {
-    /// `timed`: how long each takes, which makes the step a little slower.
+    /// `timed`: also measure their times. This makes the step a little slower.
     pub fn start(timed: bool) -> Self {
         let seen = Arc::new(Seen { timed, ..Seen::default() });
         let watching = LaunchObservation::new(seen.clone());
         Self { seen, _watching: watching }
     }
 
-    /// By name, the most launched or the longest first; means of `steps` steps.
+    /// Launches by name, the most frequent or the longest first. Means of `steps` steps.
     pub fn kernels(self, steps: u64) -> Vec<Kernel> {
         let mut kernels: BTreeMap<String, (u64, Duration)> = BTreeMap::new();
         for name in std::mem::take(&mut *lock(&self.seen.launched)) {
@@ -63,7 +63,7 @@ impl Watch {
 struct Seen {
     timed: bool,
     launched: Mutex<Vec<&'static str>>,
-    /// Measured, and to be read when the step is over.
+    /// Measured times, to read after the step.
     unread: Mutex<Vec<(&'static str, ProfileDuration)>>,
     read: Mutex<Vec<(&'static str, Duration)>>,
 }

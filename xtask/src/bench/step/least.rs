@@ -2,7 +2,7 @@
 
 use selfsame_models::{Architecture, Stem};
 
-/// What is trained.
+/// The network.
 #[derive(Clone, Copy)]
 pub struct Work {
     pub architecture: Architecture,
@@ -68,7 +68,7 @@ pub fn least_bytes(work: &Work) -> u64 {
     sum.bytes
 }
 
-/// Channels, and height and width.
+/// The shape: channels, and height and width.
 type Map = (usize, usize);
 
 struct Sum<'a> {

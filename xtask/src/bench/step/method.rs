@@ -1,5 +1,4 @@
-//! A whole step of a method: two views, forward, backward, optimiser, and what the method does
-//! after that.
+//! A whole step of a method: two views, forward, backward, optimiser, and the method's own update.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +15,7 @@ use selfsame::workshop::{MethodTask, with_method};
 use selfsame::workshop::{Place, Training, open};
 use selfsame_cli::Terminal;
 
-/// Counts what `pretrain` does between two looks at the loss, on images that are drawn.
+/// Counts the work of `pretrain` between two reads of the loss, on drawn images.
 pub fn count(args: &StepArgs, method: Name) -> anyhow::Result<Count> {
     let stem = match super::stem(args) {
         Stem::Cifar => "cifar",
@@ -81,8 +80,7 @@ impl MethodTask for Steps<'_> {
     }
 }
 
-/// Hears of every step before it is computed, and reads no figures, as `pretrain` does for most of
-/// its steps on a GPU.
+/// Called before every step. It reads no figures, like `pretrain` in most steps on a GPU.
 struct Boundaries(Mutex<Counter>);
 
 impl<M: Method> Hooks<M> for Boundaries {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench step`: whole training steps, beside a peer's.
+//! `cargo xtask bench step`: whole training steps, compared to a peer.
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod count;
@@ -120,11 +120,11 @@ struct Results {
     device: String,
     precision: Precision,
     threads: usize,
-    /// Of the convolutions of one step, forward and backward; of a CIFAR ResNet-18.
+    /// GFLOP of the convolutions in one step of a CIFAR ResNet-18, forward and backward.
     gflop_per_step: Option<f64>,
-    /// From the first look at the device to the end of the first step.
+    /// Seconds from the first use of the device to the end of the first step.
     first_step_seconds: f64,
-    /// By this process, on a GPU; those of the cache are not among them.
+    /// Kernels compiled by this process on a GPU, without those from the cache.
     kernels_compiled: Option<u64>,
     /// The median over rounds of Selfsame's medians.
     images_per_second: f64,
@@ -204,7 +204,7 @@ pub fn run(args: &StepArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is trained, on what.
+/// The network and its input.
 struct Training {
     network: Network,
     optimizer: Optimizer,
@@ -232,7 +232,7 @@ impl Training {
         Ok(Self { network: Network { encoder, head }, optimizer, images })
     }
 
-    /// By value: parameters that nothing else holds are updated where they are.
+    /// By value: parameters that nothing else holds are updated in place.
     fn step(mut self, device: &Device) -> anyhow::Result<Self> {
         let loss;
         (self, loss) = selfsame_kernels::on_workers(device, || {
@@ -259,7 +259,7 @@ fn stem(args: &StepArgs) -> Stem {
     if args.size <= 64 { Stem::Cifar } else { Stem::ImageNet }
 }
 
-/// The median that the peer prints.
+/// Runs the peer and reads its median.
 fn peer(args: &StepArgs, mode: &str) -> anyhow::Result<f64> {
     let command = args.peer.as_deref().context("no peer")?;
     let mut words = command.split_whitespace();
@@ -289,8 +289,8 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Multiplications and additions of the convolutions, three products each, but for the first
-/// layer's gradient with respect to the images, which nobody needs. Of a CIFAR ResNet-18.
+/// Multiplications and additions of the convolutions of a CIFAR ResNet-18: three products each. The
+/// first layer needs no gradient of the images, so it has two.
 fn gflop(args: &StepArgs) -> Option<f64> {
     if args.architecture != Architecture::ResNet18 || stem(args) != Stem::Cifar {
         return None;

@@ -1,25 +1,24 @@
-//! Bytes that a step moves, of the operations that Burn logs as it runs them.
+//! The bytes that a step moves, from Burn's log of operations.
 //!
-//! No interface of CubeCL's says which buffers a launch was given. Burn's layer for fusion logs
-//! every operation with the shape and the type of what goes in and comes out, and which of them
-//! became one kernel; the bytes are counted from that. A kernel that was written as an extension is
-//! one operation there.
+//! CubeCL does not tell the buffers of a launch. Burn's fusion layer logs every operation with the
+//! shapes and types of its inputs and outputs, and which operations became one kernel. The bytes
+//! are counted from this log. A kernel of an extension is one operation there.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
 /// Each operation, or group of operations that is one kernel, reads its inputs once and writes its
-/// outputs once. What it copies within itself is not in that: such copies are kernels of their own,
-/// and are seen among the launches.
+/// outputs once. Internal copies are not included. They are separate kernels and show among the
+/// launches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
     pub read: u64,
     pub written: u64,
 }
 
-/// Of a step whose operations were logged as `step`; `next` are those of the one after it, which
-/// tell what was kept. `None` where the log is not of the form that Burn 0.22 writes.
+/// The traffic of a step. `step` is the log of its operations. `next` is the log of the next step:
+/// it shows which results were kept. `None` if the log does not have the format of Burn 0.22.
 pub fn traffic(step: &[String], next: &[String]) -> Option<Traffic> {
     let blocks = blocks(step)?;
     let counted = blocks.len();
@@ -30,7 +29,7 @@ pub fn traffic(step: &[String], next: &[String]) -> Option<Traffic> {
         let read = block.operations.iter().filter(|op| op.kind() != Kind::Nothing);
         last_read.extend(read.flat_map(|op| &op.inputs).map(|input| (input.id, at)));
     }
-    // What there is of a tensor that is only another way to look at one.
+    // The source of a tensor that is only a view of another.
     let mut held = HashMap::new();
     let mut traffic = Traffic::default();
     for (at, block) in blocks[..counted].iter().enumerate() {
@@ -54,7 +53,7 @@ pub fn traffic(step: &[String], next: &[String]) -> Option<Traffic> {
                 continue;
             }
             for input in &operation.inputs {
-                // Each operation that is a kernel of its own reads anew.
+                // Each operation with its own kernel reads its inputs again.
                 if !made.contains(&input.id) && (read.insert(input.id) || !block.fused) {
                     traffic.read += holds(&held, input);
                 }
@@ -73,7 +72,7 @@ pub fn traffic(step: &[String], next: &[String]) -> Option<Traffic> {
     Some(traffic)
 }
 
-/// What ran together.
+/// Operations that ran together.
 struct Block {
     fused: bool,
     operations: Vec<Operation>,
@@ -94,9 +93,9 @@ struct Tensor {
 enum Kind {
     /// Reads and writes.
     Kernel,
-    /// Only says how to look at the same bytes.
+    /// Only a view of the same bytes.
     View,
-    /// Frees memory, or has it filled by the host.
+    /// Frees memory, or lets the host fill it.
     Nothing,
 }
 
@@ -111,7 +110,7 @@ impl Operation {
     }
 }
 
-/// Of all tables in the log; other lines are passed over.
+/// Operations from all tables in the log. Other lines are skipped.
 fn blocks(log: &[String]) -> Option<Vec<Block>> {
     let mut blocks: Vec<Block> = Vec::new();
     for table in log.iter().filter(|text| text.contains("\nfusion trace (")) {
@@ -166,7 +165,7 @@ fn tensor(text: &str) -> Option<Tensor> {
 mod tests {
     use super::*;
 
-    /// As Burn writes it: two spaces between columns.
+    /// In Burn's format: two spaces between columns.
     fn table(rows: &[[&str; 4]]) -> String {
         let mut text = "═══\nfusion trace (some ops)\n".to_owned();
         let dashes = "-".repeat(3);

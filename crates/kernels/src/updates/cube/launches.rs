@@ -1,4 +1,4 @@
-//! Which jobs go into one launch.
+//! Groups jobs into launches.
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeDevice;
@@ -11,17 +11,16 @@ use burn_cubecl::tensor::CubeTensor;
 use super::kernels::{Place, PlaceLaunch, UNITS};
 use super::layout::extent;
 
-/// Tensors that a launch gets at most, whatever the device allows: every job adds to the kernel's
-/// code.
+/// The most tensors of a launch, on any device: every job adds to the kernel's code.
 const MOST: usize = 128;
 
-/// Elements that are read and written at once where a tensor's length allows.
+/// Elements that are read and written at once, if a tensor's length allows it.
 const VECTOR: usize = 4;
 
 /// What a kernel writes for each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// New values of the tensor in this column: where that is, if nobody else holds it.
+    /// New values of the tensor in this column, in place if nobody else holds it.
     Replaces(usize),
     /// A new tensor in the order of the one in this column.
     Like(usize),
@@ -74,7 +73,7 @@ pub struct Groups {
 impl Groups {
     /// - `columns`: the jobs' tensors by kind, those of a job in the same order in memory.
     /// - `per_unit`: vectors that a unit of a cube takes.
-    /// - `others`: arrays that the kernel gets besides.
+    /// - `others`: further arrays of the kernel.
     pub fn new(
         client: &Client,
         columns: Vec<Vec<CubeTensor>>,
@@ -110,7 +109,7 @@ impl Groups {
             Output::Replaces(column) => !self.columns[*column][job].can_mut(),
             Output::Like(_) => true,
         });
-        // A device may have too little room for what is not updated in place.
+        // A device may have too little memory for tensors that are not updated in place.
         let copies = self.columns.len() + shared.count() > room;
         for (i, output) in outputs.iter().enumerate() {
             let (Output::Replaces(column) | Output::Like(column)) = *output;
@@ -184,7 +183,8 @@ impl Groups {
         ends
     }
 
-    /// Hands every launch to `f`, and returns the outputs: all jobs' first ones first.
+    /// Passes every launch to `f`. Returns the outputs: first those of the first kind, for all
+    /// jobs.
     pub fn launch(self, mut f: impl FnMut(&mut Launch)) -> Vec<CubeTensor> {
         let mut offset = 0;
         for (vector, places) in &self.groups {

@@ -1,7 +1,7 @@
 //! The order of tensors in memory.
 //!
-//! What goes element by element needs no particular order, only the same one for all tensors of a
-//! job: convolution weights may lie channels-last, and rows may be padded.
+//! Elementwise operations only need the same order for all tensors of a job. Convolution weights
+//! may be channels-last, and rows may be padded.
 
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::permute;

@@ -1,5 +1,4 @@
-//! What CubeCL and Burn log that this program listens to: kernels that are compiled, and operations
-//! that run.
+//! Reads the log of CubeCL and Burn: compiled kernels, and operations.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// A line per compiled kernel.
+/// The logger with a line per compiled kernel.
 const COMPILATION: &str = "cubecl::compilation";
-/// A table of operations whenever some of them run.
+/// The logger with tables of operations.
 const OPERATIONS: &str = "burn::fusion";
-/// Of what takes less long, nothing is said.
+/// Shorter work is not reported.
 const PATIENCE: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -19,18 +18,17 @@ static COMPILED: AtomicU64 = AtomicU64::new(0);
 static KEPT: AtomicBool = AtomicBool::new(false);
 static RAN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// How many kernels have been compiled since the program began; one that was read from the cache is
-/// none.
+/// Number of kernels compiled since the program began. Kernels from the cache do not count.
 pub fn compiled() -> u64 {
     COMPILED.load(Ordering::Relaxed)
 }
 
-/// The tables of operations that ran since the last call, the oldest first.
+/// The tables of operations since the last call, the oldest first.
 pub fn operations() -> Vec<String> {
     std::mem::take(&mut RAN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// From now on. `kept`: whether what is compiled now need not be compiled by the next program.
+/// Starts to listen. `kept`: whether compiled kernels are kept for the next process.
 pub fn listen(kept: bool) {
     KEPT.store(kept, Ordering::Relaxed);
     if log::set_logger(&Listener).is_ok() {
@@ -59,7 +57,7 @@ impl Log for Listener {
     fn flush(&self) {}
 }
 
-/// A line now and then, from the thread that CubeCL writes its log on.
+/// Reports a line now and then, from the log thread of CubeCL.
 fn say(compiled: u64) {
     /// When the next line is due.
     static DUE: Mutex<Option<Instant>> = Mutex::new(None);

@@ -1,8 +1,7 @@
-//! What is settled before the first GPU is used: where compiled kernels are kept, and what is heard
-//! of them.
+//! The setup before the first use of a GPU: the folder of compiled kernels, and the log.
 //!
-//! CubeCL compiles every kernel when it is first launched and finds the fastest of several by
-//! trying. Its settings can be given until the first device is made, and never after.
+//! CubeCL compiles each kernel at its first launch and tries several to find the fastest. Its
+//! settings can only be changed before the first device exists.
 
 mod place;
 
@@ -17,11 +16,11 @@ pub use {
     settings::{Runtime, also_hear_operations, start},
 };
 
-/// Who is told of kernels that are compiled. CubeCL's log is the process's, and so is this.
+/// Receives messages about compiled kernels. It belongs to the whole process, like CubeCL's log.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 static LISTENER: std::sync::OnceLock<crate::observer::Voice> = std::sync::OnceLock::new();
 
-/// Has `voice` told of kernels that are compiled, from now on; only the first call counts.
+/// From now on, `voice` reports compiled kernels. Only the first call counts.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn tell(voice: crate::observer::Voice) {
     LISTENER.get_or_init(|| voice);

@@ -1,13 +1,13 @@
-//! Which folder compiled kernels are kept in.
+//! The folder of compiled kernels.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where NVIDIA's driver says what it is.
+/// The file with the version of NVIDIA's driver.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 const DRIVER: &str = "/proc/driver/nvidia/version";
 
-/// The folder of this program and this driver, none where nothing is to be kept or no place is
+/// The folder for this program and this driver. `None` if kernels are not kept, or no place is
 /// known.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn folder() -> Option<PathBuf> {
@@ -16,22 +16,20 @@ pub fn folder() -> Option<PathBuf> {
     Some(root(|name| std::env::var_os(name))?.join(name(env!("CARGO_PKG_VERSION"), driver)))
 }
 
-/// `SELFSAME_CACHE`, else the user's folder for what can be made again. `off` and nothing are no
-/// folder.
+/// `SELFSAME_CACHE`, or else the user's cache folder. `off` or an empty value means no folder.
 fn root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(chosen) = variable("SELFSAME_CACHE") {
         let off = chosen.is_empty() || chosen.eq_ignore_ascii_case("off");
         return (!off).then(|| PathBuf::from(chosen));
     }
-    // The XDG specification has relative paths ignored.
+    // The XDG specification says to ignore relative paths.
     let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
     Some(caches.join(Path::new("selfsame").join("kernels")))
 }
 
-/// CubeCL tells its own version, the GPU's architecture, and one build of this program from another
-/// by what it writes there. Which kernel is the fastest also depends on the driver, which it does
-/// not ask for.
+/// CubeCL separates its versions, GPU architectures and builds of this program in the folder. The
+/// fastest kernel also depends on the driver, but CubeCL does not check it.
 fn name(program: &str, driver: Option<&str>) -> String {
     match driver {
         Some(driver) => format!("{program}-nvidia-{driver}"),
@@ -39,7 +37,7 @@ fn name(program: &str, driver: Option<&str>) -> String {
     }
 }
 
-/// `580.65.06` of the driver's own words.
+/// `580.65.06`, from the driver's version text.
 fn version(said: &str) -> Option<&str> {
     let line = said.lines().find(|line| line.starts_with("NVRM version:"))?;
     let number =

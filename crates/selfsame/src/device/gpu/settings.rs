@@ -1,4 +1,4 @@
-//! The settings of CubeCL and Burn, given before they look for them.
+//! Sets the settings of CubeCL and Burn before they read them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -24,15 +24,15 @@ pub enum Runtime {
 
 static OPERATIONS: AtomicBool = AtomicBool::new(false);
 
-/// Has Burn log what runs, for [`operations`](super::operations). To be called before [`start`].
+/// Makes Burn log its operations, for [`operations`](super::operations). Call it before [`start`].
 pub fn also_hear_operations() {
     OPERATIONS.store(true, Ordering::Relaxed);
 }
 
-/// To be called before a GPU is made; all calls but the first do nothing.
+/// Call this before a GPU is created. Only the first call counts.
 ///
-/// A `cubecl.toml` of the user's, or a `burn.toml` with a part for CubeCL, is taken as it is and
-/// replaces what is said here; the variables `CUBECL_…` count in any case.
+/// A `cubecl.toml` of the user, or a `burn.toml` with a part for CubeCL, replaces these settings.
+/// The variables `CUBECL_…` always count.
 pub fn start(runtime: Runtime) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -50,34 +50,34 @@ pub fn start(runtime: Runtime) {
         let logger = &mut config.compilation.logger;
         if matches!(logger.level, CompilationLogLevel::Disabled) {
             logger.level = CompilationLogLevel::Basic;
-            // As `heard` has it: information.
+            // The level `info`, as `heard` expects.
             logger.log = Some(Default::default());
         }
         CubeClRuntimeConfig::try_set(config.override_from_env());
         if OPERATIONS.load(Ordering::Relaxed) {
-            // Where Burn's settings cannot be changed, no bytes are counted, and that is said.
+            // If Burn's settings cannot be changed, bytes are not counted. The output says so.
             let _ = hear_operations();
         }
-        // WGPU hands shaders to the driver, which compiles them again in every program.
+        // WGPU passes shaders to the driver. The driver compiles them again in every process.
         heard::listen(keeps && runtime == Runtime::Cuda);
     });
 }
 
-/// What the user's file says, if there is one that says anything.
+/// The settings in the user's file, if there are any.
 fn from_file() -> Option<CubeClRuntimeConfig> {
     let found = CubeClRuntimeConfig::from_current_dir();
     let text = |config| serde_json::to_value(config).ok();
     (text(&found) != text(&CubeClRuntimeConfig::default())).then_some(found)
 }
 
-/// Keeps everything there, or nothing anywhere: by itself CubeCL writes to `target` or the user's
-/// cache.
+/// Keeps all kernels in this folder, or none at all. By default, CubeCL writes to `target` or the
+/// user's cache.
 fn keeping(folder: Option<PathBuf>) -> CubeClRuntimeConfig {
     let mut config = CubeClRuntimeConfig::default();
     config.compilation.cache = folder.is_some();
     config.autotune.disable_cache = folder.is_none();
     config.throughput.disable_cache = folder.is_none();
-    // What was compiled when and how long it took: nobody reads it.
+    // The compilation log. Nobody reads it.
     config.environment.records.level = RecordLevel::Off;
     if let Some(folder) = folder {
         config.environment.path = CacheConfig::Directory(folder);
@@ -85,7 +85,7 @@ fn keeping(folder: Option<PathBuf>) -> CubeClRuntimeConfig {
     config
 }
 
-/// The folder, if something can be written there; else a warning, and the program goes on without.
+/// The folder, if it can be written to. Otherwise warns, and the program goes on without it.
 fn usable(folder: PathBuf) -> Option<PathBuf> {
     match writable(&folder) {
         Ok(()) => Some(folder),

@@ -1,5 +1,4 @@
-//! What a run leaves behind when its loss or a gradient is no longer finite: enough to see it
-//! again.
+//! What a run saves when its loss or a gradient is no longer finite: enough to repeat the step.
 
 use std::path::Path;
 
@@ -13,19 +12,19 @@ use crate::run::folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
 
 const FOLDER: &str = "failure";
 
-/// The failed step, as `failure.json` has it.
+/// The failed step, as in `failure.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The optimiser step, counted from 0.
     pub step: u64,
-    /// The parameter whose gradient it was; none if the loss was not finite.
+    /// The parameter with the gradient; `None` if the loss was not finite.
     pub parameter: Option<String>,
-    /// What the run said.
+    /// The message of the run.
     pub message: String,
 }
 
 impl Failure {
-    /// Of an error that says that numbers ran away; `None` for any other.
+    /// The failure of an error about a value that is not finite; `None` for any other error.
     pub fn of(error: &TrainError) -> Option<Self> {
         let message = error.to_string();
         match error {
@@ -39,8 +38,8 @@ impl Failure {
         }
     }
 
-    /// Writes the failure, the batch that it happened on, made again by `source`, and the state of
-    /// `trainer`, whose parameters and optimiser are those from before the step.
+    /// Writes the failure, its batch, and the state of `trainer`. `source` rebuilds the batch. The
+    /// parameters and the optimiser of `trainer` are those before the step.
     pub fn save<M: Method>(
         &self,
         trainer: &Trainer<M>,
@@ -79,7 +78,7 @@ pub struct Saved {
     pub batch: Vec<Views>,
 }
 
-/// What the run in `folder` left.
+/// Reads the saved failure in `folder`.
 pub fn read(folder: &Path) -> anyhow::Result<Saved> {
     let path = folder.join(FAILURE);
     if !path.is_file() {

@@ -1,4 +1,4 @@
-//! What a run has found out about its encoder, kept as soon as it is known.
+//! The evaluations of a run, saved as soon as they are known.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -16,22 +16,21 @@ use crate::run::folder::{
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
-/// Evaluations that a run which is resumed need not repeat. As TOML, which gives every figure back
-/// bit for bit.
+/// Evaluations that a resumed run need not repeat. TOML keeps every figure bit for bit.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// Of everything that the figures depend on, but for the step.
+    /// Hash of everything that the figures depend on, except the step.
     key: String,
     pub baselines: Option<Baselines>,
     pub trained: Option<After>,
     pub ended: Option<Ended>,
-    /// Where the run stood when this was written.
+    /// The step of the run when this was written.
     step: u64,
-    /// What it had taken by then.
+    /// The time until then.
     seconds: Seconds,
 }
 
-/// What there is to compare with.
+/// The baselines.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baselines {
     pub knn_top1_pixels: Option<f64>,
@@ -49,7 +48,7 @@ pub struct After {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     pub step: u64,
-    /// Of what it left: a file that was damaged or lost since is written again.
+    /// Hashes of its files. A damaged or missing file is written again.
     files_sha256: String,
 }
 
@@ -60,7 +59,7 @@ impl Ended {
         Ok(Self { step, files_sha256: Self::hash(folder)? })
     }
 
-    /// Whether everything is as it was left.
+    /// Whether all files are unchanged.
     pub fn stands(&self, folder: &RunFolder) -> bool {
         Self::hash(folder).is_ok_and(|found| found == self.files_sha256)
     }
@@ -74,7 +73,7 @@ impl Ended {
     }
 }
 
-/// Hashes what is written.
+/// Hashes everything that is written.
 struct HashOf<'a>(&'a mut Sha256);
 
 impl std::io::Write for HashOf<'_> {
@@ -89,8 +88,8 @@ impl std::io::Write for HashOf<'_> {
 }
 
 impl Judged {
-    /// What is known of the run in `folder`: nothing where its file is missing, damaged, or about
-    /// other settings, images or another version of this program.
+    /// The evaluations of the run in `folder`. None if the file is missing or damaged, or has other
+    /// settings, other images or another program version.
     pub fn read(folder: &RunFolder, config: &RunConfig, data: &Splits) -> anyhow::Result<Self> {
         let key = key(config, data)?;
         let text = std::fs::read_to_string(folder.file(JUDGED)).unwrap_or_default();
@@ -100,8 +99,8 @@ impl Judged {
         Ok(kept.unwrap_or(Self { key, ..Self::default() }))
     }
 
-    /// Keeps what is known of a run that stands at `step`, with the time that it has taken. No run
-    /// ends because it cannot: then a resume evaluates again.
+    /// Saves the evaluations at `step`, with the time so far. A failure does not end the run; a
+    /// resumed run then evaluates again.
     pub fn keep(&mut self, folder: &RunFolder, step: u64, seconds: Seconds, voice: &Voice) {
         (self.step, self.seconds) = (step, seconds);
         if let Err(error) = self.write(folder) {
@@ -117,7 +116,7 @@ impl Judged {
         folder.write(JUDGED, format!("{}\n{body}", checksum(&body)).as_bytes())
     }
 
-    /// What a run that goes on at `step` has taken. A checkpoint does not know what came after it.
+    /// The time of a run that resumes at `step`. A checkpoint does not know the time after it.
     pub fn seconds(&self, step: u64, in_checkpoint: Seconds) -> Seconds {
         if self.step == step && !self.seconds.is_empty() {
             self.seconds.clone()
@@ -140,7 +139,7 @@ fn checksum(body: &str) -> String {
 fn key(config: &RunConfig, data: &Splits) -> anyhow::Result<String> {
     let mut key = Sha256::new();
     key.update(env!("CARGO_PKG_VERSION"));
-    // A longer run has the same baselines; its evaluation has another step.
+    // A longer run has the same baselines, but its evaluation is at another step.
     let mut config = config.clone();
     config.train.stop_after = None;
     key.update(toml::to_string(&config)?);

@@ -1,4 +1,4 @@
-//! What a run logs while it trains: `metrics.jsonl`, and the same for TensorBoard.
+//! The log of training: `metrics.jsonl`, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -14,11 +14,10 @@ use serde::Serialize;
 use crate::run::folder::record::{EvaluationLine, StepLine};
 use crate::run::folder::{METRICS, RunFolder};
 
-/// Steps of an epoch that TensorBoard is told of; `metrics.jsonl` has all of them.
+/// Steps of an epoch in the TensorBoard log. `metrics.jsonl` has all of them.
 const EVENTS_PER_EPOCH: u64 = 50;
 
-/// How many times smaller a log can become. Ours shrink to a fifth; beyond this it is a trap for
-/// who unpacks it.
+/// The largest compression ratio of a log. Our logs shrink to a fifth. A higher ratio is an attack.
 const MAX_RATIO: u64 = 100;
 
 /// Both logs, opened to append.
@@ -32,15 +31,15 @@ pub struct Metrics {
     history: History,
 }
 
-/// All lines so far, as checkpoints keep them: gzip members one after another, one per checkpoint,
-/// so that each checkpoint compresses only what is new.
+/// All lines so far, as checkpoints keep them: gzip members, one per checkpoint. So each checkpoint
+/// compresses only the new lines.
 #[derive(Debug, Default)]
 struct History {
     compressed: Vec<u8>,
     since: Vec<u8>,
 }
 
-/// The lines of a log up to some moment, whatever is written after it.
+/// The lines of a log up to one moment, without later lines.
 pub struct SoFar {
     path: PathBuf,
     length: u64,
@@ -71,8 +70,8 @@ impl History {
 }
 
 impl Metrics {
-    /// Goes on after optimiser step `step` with the lines that its checkpoint kept, whatever the
-    /// file holds by now.
+    /// Goes on after optimiser step `step` with the lines in its checkpoint. The content of the
+    /// file does not matter.
     pub fn open(
         folder: &RunFolder,
         step: u64,
@@ -81,7 +80,7 @@ impl Metrics {
     ) -> anyhow::Result<Self> {
         let path = folder.file(METRICS);
         let mut lines = Vec::new();
-        // No member at all is not gzip.
+        // Without any member it is not gzip.
         if !history.is_empty() {
             let most = MAX_RATIO * history.len() as u64;
             let mut packed = MultiGzDecoder::new(&history[..]).take(most);
@@ -104,7 +103,7 @@ impl Metrics {
         Ok(Self { file, path, length, events, every, history })
     }
 
-    /// All lines so far, to be packed by and by.
+    /// All lines so far. They are compressed in parts.
     pub fn so_far(&self) -> SoFar {
         SoFar { path: self.path.clone(), length: self.length }
     }
@@ -138,7 +137,7 @@ impl Metrics {
     fn line(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
-        // First, so that a checkpoint has the line even where the disk is full.
+        // This comes first. So a checkpoint has the line even if the disk is full.
         self.history.since.extend_from_slice(text.as_bytes());
         // One write per line: a reader never sees half a line.
         self.file

@@ -37,7 +37,7 @@ pub const NEIGHBOURS: &str = "neighbours.png";
 pub const SKIPPED: &str = "skipped.jsonl";
 /// Which images the run was made with.
 pub const DATA: &str = "data.json";
-/// What is known of the encoder already, for who resumes the run.
+/// The finished evaluations of the encoder, for a resumed run.
 pub const JUDGED: &str = "judged.toml";
 /// How images are prepared for the encoder.
 pub const PREPROCESSING: &str = "preprocessing.json";
@@ -45,7 +45,7 @@ pub const EVALUATION: &str = "eval.json";
 pub const FAILURE: &str = "failure/failure.json";
 pub const FAILED_STATE: &str = "failure/state.safetensors";
 pub const FAILED_BATCH: &str = "failure/batch.safetensors";
-/// Held by the process that writes to the run.
+/// The lock file of the process that writes to the run.
 const LOCK: &str = ".lock";
 const EVENTS: &str = "events.out.tfevents.";
 const OWN_FILES: [&str; 15] = [
@@ -66,17 +66,17 @@ const OWN_FILES: [&str; 15] = [
     FAILED_BATCH,
 ];
 
-/// The folder of one run, which no other process writes to as long as this exists.
+/// The folder of one run. No other process writes to it while this value exists.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The system gives the lock back with the file, also when the process is killed.
+    /// The system releases the lock with the file, even if the process is killed.
     _lock: File,
 }
 
 impl RunFolder {
-    /// A new folder: `out`, or the next free name under `runs/`. Where `out` holds a run already,
-    /// it is deleted if `force` says so, and an error otherwise.
+    /// A new folder: `out`, or the next free name under `runs/`. If `out` already holds a run,
+    /// `force` deletes it; without `force` this is an error.
     pub fn create(
         out: Option<&Path>,
         config: &RunConfig,
@@ -103,7 +103,7 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// The folder to go on with, if there is one: `out`, or the latest of the default names.
+    /// The folder of the run to resume, if there is one: `out`, or the latest of the default names.
     pub fn existing(
         out: Option<&Path>,
         config: &RunConfig,
@@ -145,7 +145,7 @@ impl RunFolder {
         std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))
     }
 
-    /// What a run of ours leaves, and nothing else that may lie in the folder.
+    /// Deletes the files of a run, and no other file in the folder.
     fn delete_run(&self) -> anyhow::Result<()> {
         let gone = |path: PathBuf| match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -168,7 +168,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Those of the run, of which the newest `keep` are kept.
+    /// The checkpoints of the run. The newest `keep` are kept.
     pub fn checkpoints(&self, keep: usize) -> Checkpoints {
         Checkpoints::new(self.file(CHECKPOINTS), keep)
     }
@@ -187,12 +187,12 @@ impl RunFolder {
     }
 }
 
-/// Replaces a file as a whole: it is never half written.
+/// Replaces a file as a whole. It is never half written.
 pub fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     replace_file(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The folder of the run to go on with, if there is one: `out`, or the latest of the default names.
+/// The folder of the run to resume, if there is one: `out`, or the latest of the default names.
 pub fn find(out: Option<&Path>, method: Method, data: &str) -> Option<PathBuf> {
     match out {
         Some(out) => Some(out.to_owned()).filter(|path| holds_run(path)),
@@ -203,7 +203,7 @@ pub fn find(out: Option<&Path>, method: Method, data: &str) -> Option<PathBuf> {
     }
 }
 
-/// Whether a run of ours lies there, even one that has lost its settings.
+/// Whether the folder holds a run, even one without its settings.
 fn holds_run(path: &Path) -> bool {
     path.join(CONFIG).is_file() || newest_checkpoint(path).is_some()
 }
@@ -213,8 +213,7 @@ pub fn newest_checkpoint(folder: &Path) -> Option<PathBuf> {
     Checkpoints::new(folder.join(CHECKPOINTS), 1).newest_file()
 }
 
-/// Makes the next free folder under `runs/`; of several processes that ask at once, each gets its
-/// own.
+/// Makes the next free folder under `runs/`. Several processes at once get different folders.
 fn free_name(config: &RunConfig) -> anyhow::Result<PathBuf> {
     for path in default_names(config.method, &config.data.name()) {
         if let Some(parent) = path.parent() {
@@ -241,7 +240,7 @@ fn default_names(method: Method, data: &str) -> impl Iterator<Item = PathBuf> + 
     })
 }
 
-/// The commit of the checkout that the program is run from, if it is run from one and git knows.
+/// The commit of the checkout that the program runs in, if there is one and git knows it.
 pub fn git_commit() -> Option<String> {
     let folder = places::checkout()?;
     let out = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(folder).output().ok()?;
@@ -249,7 +248,7 @@ pub fn git_commit() -> Option<String> {
     (out.status.success()).then(|| text.trim().to_owned())
 }
 
-/// The most memory this process has held, where the system tells.
+/// Peak memory of this process, if the system tells.
 pub fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! Which images a run was made with, so that others in their place are noticed.
+//! Records the images of a run, so that changed images are noticed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,13 @@ use crate::run::folder::{DATA, RunFolder};
 /// `data.json` in a run's folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Where the images are; empty for images that are drawn or built in.
+    /// The folder of the images. Empty for drawn or built-in images.
     pub root: PathBuf,
     pub train_images: usize,
     pub test_images: usize,
-    /// Of the files, see [`Splits::fingerprint`]; none where there are no files.
+    /// Fingerprint of the files, see [`Splits::fingerprint`]. `None` without files.
     pub fingerprint: Option<String>,
-    /// What was passed over, and why there is no accuracy.
+    /// The parts that were left out, and why there is no accuracy.
     pub remarks: Vec<String>,
 }
 
@@ -38,12 +38,12 @@ impl Origin {
         folder.write(DATA, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
-    /// What is different from the images that the run in `folder` was made with, in words.
+    /// The difference from the images of the run in `folder`, in words.
     pub fn difference(folder: &Path, data: &Splits) -> Option<String> {
         let text = std::fs::read_to_string(folder.join(DATA)).ok()?;
         let then: Self = serde_json::from_str(&text).ok()?;
         let now = Self::of(data);
-        // Where nothing was decoded on opening, images that cannot be read are still in the set.
+        // If no image was decoded at opening, unreadable images are still in the set.
         let left_out = data.skipped.iter().map(|skipped| skipped.path.clone()).collect();
         let without = || data.fingerprint_without(&left_out).map(|key| hex(&key.0));
         let same = then.fingerprint == now.fingerprint || then.fingerprint == without();

@@ -1,4 +1,4 @@
-//! What an interrupted run left.
+//! The state of an interrupted run.
 
 use std::path::Path;
 
@@ -12,17 +12,16 @@ use crate::run::folder::{CONFIG, RunFolder, newest_checkpoint};
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
-/// A state to go on from.
+/// A state to resume from.
 pub struct Saved {
     pub checkpoint: Checkpoint,
     pub state: RunState,
-    /// `metrics.jsonl` up to there, compressed.
+    /// `metrics.jsonl` up to this state, compressed.
     pub history: Vec<u8>,
 }
 
-/// The settings that the run in `folder` was made with: those in its newest checkpoint, or else
-/// those in its file, which may have been changed. `None` where neither can be read;
-/// [`Saved::recover`] says why.
+/// The settings of the run in `folder`: those in its newest checkpoint, or else those in its file.
+/// Somebody may have changed the file. `None` if neither can be read; [`Saved::recover`] says why.
 pub fn settings(folder: &Path) -> Option<RunConfig> {
     let path = folder.join(CONFIG);
     let recorded = || {
@@ -34,12 +33,11 @@ pub fn settings(folder: &Path) -> Option<RunConfig> {
 }
 
 impl Saved {
-    /// The newest state of the run in `folder` that is intact; `None` where it has to start anew,
-    /// because it was interrupted before the first checkpoint or because no checkpoint is intact.
-    /// Puts the settings back in place if they are lost.
+    /// The newest intact state of the run in `folder`. `None` if the run must start anew, because
+    /// it has no checkpoint yet or none is intact. Restores the settings if they are lost.
     ///
     /// # Errors
-    /// A run with other settings than `asked`.
+    /// The run has other settings than `asked`.
     pub fn recover(
         folder: &RunFolder,
         asked: &RunConfig,
@@ -90,7 +88,7 @@ impl Saved {
         }
         let mut state = record.state;
         if !folder.checkpoints(1).best().exists() {
-            // It was damaged; the best of those to come takes its place.
+            // It was damaged. The best of the later ones replaces it.
             state.best_knn = None;
         }
         let history = checkpoint.attachments.remove(HISTORY).unwrap_or_default();
@@ -98,7 +96,7 @@ impl Saved {
     }
 }
 
-/// A run can only go on under the settings it began with; where and how fast may change.
+/// A run can only resume with its original settings. Device and speed settings may change.
 fn check_same(saved: &RunConfig, asked: &RunConfig) -> anyhow::Result<()> {
     let Some(what) = saved.difference(asked)? else { return Ok(()) };
     anyhow::bail!(

@@ -18,17 +18,17 @@ pub struct Summary {
     pub method: String,
     /// The name of the data set, or of the folder of images.
     pub dataset: String,
-    /// Where it was computed.
+    /// The device.
     pub device: String,
-    /// What fixed initial weights, shuffling and augmentation.
+    /// The seed of initial weights, shuffling and augmentation.
     pub seed: u64,
     /// Passes over the training images.
     pub epochs: f64,
-    /// As many as the settings ask for.
+    /// Epochs in the settings.
     pub epochs_planned: u64,
     /// Optimiser steps.
     pub steps: u64,
-    /// As many as the settings come to.
+    /// Optimiser steps in the settings.
     pub steps_planned: u64,
     /// Whether all steps are done.
     pub finished: bool,
@@ -38,42 +38,42 @@ pub struct Summary {
     pub test_images: usize,
     /// Images that could not be read.
     pub skipped_images: usize,
-    /// Why there is no accuracy, where there is none.
+    /// Why there is no accuracy, if there is none.
     pub untested: Option<String>,
-    /// In training, without evaluations and checkpoints.
+    /// Speed of training, without evaluations and checkpoints.
     pub images_per_second: f64,
-    /// Of training, without evaluations and checkpoints.
+    /// Seconds of training, without evaluations and checkpoints.
     pub train_seconds: f64,
-    /// Of training, spent waiting for batches.
+    /// Seconds of training spent waiting for batches.
     pub data_wait_seconds: f64,
-    /// From the command to the report, over all parts of a run that was resumed.
+    /// Seconds from the command to the report, over all parts of a resumed run.
     pub wall_seconds: f64,
-    /// The same by phase; they add up to it.
+    /// The same time by phase.
     #[serde(default)]
     pub seconds: Seconds,
-    /// The most memory that the process held, where the system tells.
+    /// Peak memory of the process, if the system tells.
     pub peak_rss_bytes: Option<u64>,
-    /// Mean over the last epoch.
+    /// Mean loss over the last epoch.
     pub final_loss: f64,
-    /// After the last step, which need not be the best.
+    /// k-NN accuracy after the last step. It need not be the best.
     pub knn_top1: Option<f64>,
     /// Weighted k-NN on the features of the untrained encoder.
     pub knn_top1_random_init: Option<f64>,
     /// Weighted k-NN on raw pixels.
     pub knn_top1_pixels: Option<f64>,
-    /// A linear probe on the frozen features, where it was asked for.
+    /// Accuracy of a linear probe on the frozen features, if it was asked for.
     pub linear_top1: Option<f64>,
-    /// Of the projections of the last training batch, times √dim.
+    /// Standard deviation of the projections of the last training batch, times √dim.
     pub embedding_std: f32,
-    /// Of the frozen features, times √dim.
+    /// Standard deviation of the frozen features, times √dim.
     pub feature_std: f64,
-    /// Of the frozen features (RankMe, Garrido et al., 2023).
+    /// Effective rank of the frozen features (RankMe, Garrido et al., 2023).
     pub effective_rank: f64,
     /// The same as a share of the dimensions.
     pub effective_rank_share: f64,
-    /// Of the projections of held-out images, times √dim.
+    /// Standard deviation of the projections of held-out images, times √dim.
     pub projection_std: f64,
-    /// That the projections use, of as many as they have.
+    /// Directions that the projections use.
     pub projection_directions: usize,
     /// Dimensions of the projections.
     pub projection_dim: usize,
@@ -81,12 +81,12 @@ pub struct Summary {
     pub diagnosis: Diagnosis,
     /// Whether the collapse doctor ended the run.
     pub stopped_by_doctor: bool,
-    /// The commit of the checkout that the program was run from.
+    /// The commit of the checkout that the program ran in.
     pub git_commit: Option<String>,
 }
 
 impl Summary {
-    /// That of the run in `folder`.
+    /// Reads the summary of the run in `folder`.
     pub(crate) fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(SUMMARY);
         let reading = || format!("cannot read {}", path.display());
@@ -98,19 +98,19 @@ impl Summary {
         folder.write(SUMMARY, serde_json::to_string_pretty(self)?.as_bytes())
     }
 
-    /// Whether there is nothing more to train.
+    /// Whether training is complete.
     pub fn complete(&self) -> bool {
         self.finished || self.stopped_by_doctor
     }
 
-    /// All clocks follow from the phases.
+    /// Sets all times from the phases.
     pub(crate) fn count_time(&mut self, seconds: Seconds) {
         self.wall_seconds = seconds.values().sum();
         self.train_seconds = seconds.get(&Phase::Training).copied().unwrap_or_default();
         self.seconds = seconds;
     }
 
-    /// Name and value of each line that people look for.
+    /// Name and value of each line for a person.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let percent = |v: Option<f64>| v.map_or("–".into(), |v| format!("{:.2} %", 100.0 * v));
         vec![
@@ -151,7 +151,7 @@ impl Summary {
         }
     }
 
-    /// The whole, and its parts of a second and more.
+    /// The total time, and its parts of at least a second.
     fn time_line(&self) -> String {
         let parts = self.seconds.iter().filter(|(_, seconds)| **seconds >= 1.0);
         let parts: Vec<_> = parts.map(|(phase, s)| format!("{} {s:.0} s", phase.title())).collect();
@@ -160,7 +160,7 @@ impl Summary {
         format!("{:.0} s{parts}", self.wall_seconds)
     }
 
-    /// As text, with where the weights and the page are.
+    /// The summary as text, with the paths of the weights and the page.
     pub(crate) fn table(&self, folder: &Path) -> String {
         let mut out = format!("\n{} on {}, seed {}\n", self.method, self.dataset, self.seed);
         for (name, value) in self.lines() {

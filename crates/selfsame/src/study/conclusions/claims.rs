@@ -1,4 +1,4 @@
-//! What is said of the methods, and whether the runs of a comparison show it.
+//! Published claims about the methods, and whether the runs of a comparison confirm them.
 
 use std::cmp::Ordering;
 
@@ -14,14 +14,14 @@ use crate::study::comparison::{Comparison, Group};
 use crate::study::figures::{Repeats, accuracy};
 use crate::words::count;
 
-/// Runs of one method must all be faster than those of the other by this factor: the same run
-/// again, on a machine that does nothing else, was up to 1.16 times as fast (docs/results).
+/// All runs of one method must be faster than all runs of the other by this factor. The same run,
+/// repeated on an idle machine, was up to 1.16 times as fast (docs/results).
 const FASTER: f64 = 1.05;
 
-/// Whether it is so, or why that is undecided.
+/// The outcome, or why it is undecided.
 pub type Judged = Result<bool, String>;
 
-/// What the words mean.
+/// The meaning of the words.
 pub fn legend() -> String {
     format!(
         "Seen: these runs show it. Not seen: they show the opposite. Undecided: they rest on fewer than {LEAST_RUNS} runs of \
@@ -39,7 +39,7 @@ pub fn claim(text: String, judged: Judged, evidence: String) -> Claim {
     Claim { text, outcome, evidence }
 }
 
-/// The claims that these runs can speak to.
+/// The claims that these runs can test.
 pub fn claims(comparison: &Comparison) -> Vec<Claim> {
     let mut claims = Vec::new();
     claims.extend(costs_more(comparison, Method::Byol, Method::BarlowTwins));
@@ -55,7 +55,7 @@ pub fn claims(comparison: &Comparison) -> Vec<Claim> {
     claims
 }
 
-/// `Err` with the reason if these methods' runs tell nothing.
+/// `Err` with the reason if the runs of these methods say nothing.
 fn sound(comparison: &Comparison, methods: &[Method]) -> Result<(), String> {
     comparison.doubt(methods).map_or(Ok(()), Err)
 }
@@ -79,7 +79,7 @@ fn rates(repeats: &Repeats) -> Vec<f64> {
     rates
 }
 
-/// At every batch size that both have.
+/// Compares at every common batch size.
 fn costs_more(comparison: &Comparison, dear: Method, cheap: Method) -> Option<Claim> {
     let (mut each, mut always, mut never) = (Vec::new(), true, true);
     for group in comparison.of(dear) {
@@ -108,7 +108,7 @@ fn costs_more(comparison: &Comparison, dear: Method, cheap: Method) -> Option<Cl
     Some(claim(text, judged, each.join(", ")))
 }
 
-/// How much accuracy a method loses from its largest batch to its smallest.
+/// The loss of accuracy of a method from its largest batch to its smallest.
 struct Loss {
     estimate: Estimate,
     /// For display.
@@ -160,7 +160,7 @@ fn depends_less_on_batch_size(
     Some(claim(text, judged, evidence))
 }
 
-/// By the runs that were long enough; a collapse in another one leaves it open.
+/// Uses the runs that were long enough. A collapse in a shorter run leaves the claim undecided.
 fn does_not_collapse(comparison: &Comparison, method: Method) -> Option<Claim> {
     let all: Vec<&Repeats> = comparison.of(method).map(|group| &group.repeats).collect();
     let (sound, short): (Vec<&Repeats>, Vec<&Repeats>) =
@@ -190,7 +190,7 @@ fn does_not_collapse(comparison: &Comparison, method: Method) -> Option<Claim> {
     Some(claim(text, judged, evidence))
 }
 
-/// What costs no training.
+/// The baselines without training.
 #[derive(Clone, Copy)]
 enum Baseline {
     Untrained,
@@ -253,8 +253,8 @@ mod tests {
         assert_eq!(words(beats(&[0.54, 0.55, 0.54], 1000)), [NotSeen, NotSeen]);
         let [close, _] = beats(&[0.60, 0.61, 0.60], 1000);
         assert_eq!(close.0, Undecided);
-        assert!(close.1.contains("points that chance may make"), "{}", close.1);
-        // However far apart they are.
+        assert!(close.1.contains("points that chance can explain"), "{}", close.1);
+        // For any difference.
         for (found, reason) in
             [(beats(&[0.99], 1000), "one run"), (beats(&[0.99, 0.98], 15), "15 steps")]
         {
@@ -311,7 +311,7 @@ mod tests {
             );
             assert_eq!(run(&[0.8], 1000, collapsed).0, ClaimOutcome::Undecided);
         }
-        // A collapse at a batch size with few steps leaves open what the others show.
+        // A collapse at a batch size with few steps leaves the claim undecided.
         let long = outcomes(&[0.8, 0.8], |_| ());
         for (collapsed, wanted) in [(false, ClaimOutcome::Seen), (true, ClaimOutcome::Undecided)] {
             let short = outcomes(&[0.5, 0.5], |run| {

@@ -1,4 +1,4 @@
-//! What runs show, in words: claims and whether they hold, and which method to choose.
+//! Conclusions in words: which claims hold, and which method to choose.
 
 pub mod claims;
 pub mod recommendation;

@@ -1,5 +1,4 @@
-//! Which method to choose, in words that follow from the figures; or why none, and what would show
-//! more.
+//! Recommends a method in words from the figures. If none, says why and what would help.
 
 use std::cmp::Ordering;
 
@@ -79,7 +78,7 @@ fn healthy(group: &Group) -> bool {
     group.repeats.verdict().is_some_and(|verdict| verdict.0 < Level::Collapsed)
 }
 
-/// What to try where runs are too short or too few.
+/// The advice if runs are too short or too few.
 pub fn advice(repeats: &Repeats, budget: &Budget) -> String {
     match repeats.steps() < LEAST_STEPS {
         true => budget.longer(),
@@ -87,8 +86,7 @@ pub fn advice(repeats: &Repeats, budget: &Budget) -> String {
     }
 }
 
-/// How runs stand to a baseline of their own; `None` within chance, and where there is no such
-/// baseline.
+/// Compares runs with their own baseline. `None` within chance, or without such a baseline.
 pub fn beats(repeats: &Repeats, baseline: impl Fn(&Summary) -> Option<f64>) -> Option<Ordering> {
     match doubt([repeats]) {
         None => repeats.estimate(|f| f.knn_top1)?.against(repeats.estimate(baseline)?),
@@ -96,8 +94,8 @@ pub fn beats(repeats: &Repeats, baseline: impl Fn(&Summary) -> Option<f64>) -> O
     }
 }
 
-/// `the untrained encoder has 62.7 %, raw pixels have 76.1 %`, of what there is; `group` is the
-/// most accurate.
+/// `the untrained encoder has 62.7 %, raw pixels have 76.1 %`, as far as known. `group` is the most
+/// accurate.
 fn baselines(group: &Group) -> String {
     let mut said = Vec::new();
     if let Some(value) = group.repeats.untrained() {
@@ -128,7 +126,7 @@ fn nothing_learnt(top: &Group, budget: &Budget, how: &str) -> String {
     )
 }
 
-/// `first` beats the untrained encoder, and the others are those that it can be chosen over.
+/// `first` beats the untrained encoder. `others` are the alternatives.
 fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
     let level: Vec<&Group> = others
         .iter()
@@ -142,7 +140,7 @@ fn choice(first: &Group, others: &[&Group], budget: &Budget) -> Vec<String> {
     let beaten = first.repeats.pixels().is_none()
         || beats(&first.repeats, |f| f.knn_top1_pixels) == Some(Ordering::Greater);
     let known = match first.repeats.untrained() {
-        // Raw pixels have had their sentence.
+        // Raw pixels already have a sentence.
         Some(value) if !beaten => format!("the untrained encoder has {}", percent(Some(value))),
         _ => baselines(first),
     };
@@ -211,7 +209,7 @@ fn how_to_tell(first: &Group, level: &[&Group], budget: &Budget) -> String {
     }
 }
 
-/// What was not chosen from, and why.
+/// The methods left out, and why.
 fn left_out(comparison: &Comparison) -> Option<String> {
     let why = |method: &Method| match comparison.best(*method) {
         None => Some(format!("{} (no accuracy from any run)", method.title())),
@@ -222,8 +220,7 @@ fn left_out(comparison: &Comparison) -> Option<String> {
     (!all.is_empty()).then(|| format!("Left out: {}.", all.join(", ")))
 }
 
-/// The first at an accuracy that takes training: above what the untrained encoder and raw pixels
-/// have.
+/// The fastest method to an accuracy above that of the untrained encoder and raw pixels.
 fn first_at(first: &Group, others: &[&Group], target: Option<f64>) -> Option<String> {
     let target = target?;
     let free =
@@ -231,8 +228,7 @@ fn first_at(first: &Group, others: &[&Group], target: Option<f64>) -> Option<Str
     if free.fold(0.0, f64::max) >= target || others.is_empty() {
         return None;
     }
-    // The span in which all of a method's runs reach it: not before the first of them, there with
-    // the last.
+    // The time span in which all runs of a method reach it, from the first to the last.
     let span = |group: &Group| {
         let all = || group.repeats.measured().map(|m| m.reached(target));
         let from = all().map(|span| span[0]).fold(f64::INFINITY, f64::min);
@@ -321,7 +317,7 @@ mod tests {
 
     const THREE: [Method; 3] = [Method::Byol, Method::SimClr, Method::BarlowTwins];
 
-    /// What is said of methods whose runs have these accuracies; untrained 60 %, raw pixels 76 %.
+    /// The text about methods with these accuracies; untrained 60 %, raw pixels 76 %.
     fn said_of(all: &[&[f64]], change: impl Fn(&mut Measured)) -> Vec<String> {
         let all: Vec<Vec<Outcome>> = all.iter().map(|own| outcomes(own, &change)).collect();
         let pairs: Vec<_> = THREE.into_iter().zip(all.iter().map(Vec::as_slice)).collect();
@@ -335,7 +331,7 @@ mod tests {
         said_of(all, |_| ())
     }
 
-    /// Neither a choice nor what sounds like one.
+    /// No choice, and nothing that sounds like one.
     fn nothing_chosen(lead: &[String]) {
         let all = lead.join(" ").to_lowercase();
         assert!(!all.contains("choose") && !all.contains("time is short"), "{all}");
@@ -402,7 +398,7 @@ mod tests {
         assert!(lead[0].contains("BYOL") && lead[0].contains("SimCLR at batch 64"), "{lead:?}");
         assert!(!lead[0].contains("Barlow"), "{lead:?}");
         assert!(!lead[0].contains("choose"), "{lead:?}");
-        // The same on average, so no number of seeds will tell.
+        // Equal on average, so no number of seeds can tell.
         assert!(lead[1].starts_with("More seeds would not tell them apart: on 10000"), "{lead:?}");
         let noisy = said(&[&[0.86, 0.90, 0.94], &[0.84, 0.87, 0.90]]);
         assert!(noisy[1].contains("--seeds 6"), "{noisy:?}");
@@ -430,7 +426,7 @@ mod tests {
         let budget = Budget::minutes(1.0).with(3, false);
         let lead = recommendation(&comparison(&pairs), None, &budget);
         assert!(lead[0].starts_with("BYOL at batch 64 has 80.0"), "{lead:?}");
-        assert!(lead[0].contains("no other method to choose it over"), "{lead:?}");
+        assert!(lead[0].contains("no other method to compare with"), "{lead:?}");
         let left_out = "SimCLR at batch 64 (collapsed), Barlow Twins (no accuracy from any run)";
         assert!(lead[1].contains(left_out), "{lead:?}");
         nothing_chosen(&lead[1..]);
@@ -455,7 +451,7 @@ mod tests {
             clear.contains("Where time is short, choose BYOL at batch 64: every run of it has 80.0 % within 80 s"),
             "{clear}"
         );
-        // A tie; and a later one by less than the time between two evaluations.
+        // A tie, and a run that is later by less than the time between two evaluations.
         for other in [in_time(10.0), in_time(11.0)] {
             let tie = said(&in_time(10.0), &other, 0.80);
             assert!(tie.contains("first at 80.0 % is undecided"), "{tie}");
@@ -465,12 +461,12 @@ mod tests {
         mixed[1] = in_time(30.0).remove(0);
         let mixed = said(&mixed, &in_time(20.0), 0.80);
         assert!(mixed.contains("first at 80.0 % is undecided"), "{mixed}");
-        // What the untrained encoder or raw pixels have takes no time at all.
+        // The accuracy of the untrained encoder or raw pixels takes no time.
         for free in [0.55, 0.60, 0.70, 0.76] {
             let said = said(&in_time(10.0), &in_time(20.0), free);
             assert!(!said.contains("time") && !said.contains("first at"), "{said}");
         }
-        // Nobody gets there.
+        // No method reaches it.
         let never = said(&in_time(10.0), &in_time(20.0), 0.95);
         assert!(!never.contains("first at") && !never.contains("time is short"), "{never}");
     }

@@ -1,4 +1,4 @@
-//! What a comparison shows: tables, curves and words.
+//! The page of a comparison: tables, curves and words.
 
 use selfsame_eval::MeanDeviation;
 use selfsame_report::{Cell, Chart, Line, Study, Table};
@@ -49,7 +49,7 @@ pub fn page(
     })
 }
 
-/// What the figures rest on.
+/// The basis of the figures.
 pub fn circumstances(figures: &Summary, outcomes: &[Outcome], budget: &Budget) -> String {
     let mut steps: Vec<u64> = outcomes.iter().flatten().map(|m| m.summary.steps).collect();
     steps.sort_unstable();
@@ -69,7 +69,7 @@ pub fn circumstances(figures: &Summary, outcomes: &[Outcome], budget: &Budget) -
     )
 }
 
-/// What differs between the methods by choice: heads, loss and optimiser.
+/// The settings that differ between the methods: heads, loss and optimiser.
 fn own_settings(comparison: &Comparison, plan: &[Planned]) -> anyhow::Result<Table> {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for method in &comparison.methods {
@@ -118,7 +118,7 @@ fn common_settings(plan: &[Planned]) -> anyhow::Result<String> {
     Ok(toml::to_string(&rest.iter().fold(first.clone(), |common, own| shared(&common, own)))?)
 }
 
-/// What two tables agree on.
+/// The data that two tables share.
 fn shared(a: &toml::Table, b: &toml::Table) -> toml::Table {
     let mut out = toml::Table::new();
     for (key, value) in a {
@@ -157,7 +157,7 @@ fn memory(repeats: &Repeats) -> Option<f64> {
     repeats.median(|m| m.summary.peak_rss_bytes.map(|bytes| bytes as f64 / 1048576.0))
 }
 
-/// Each method where it is most accurate, and what needs no training.
+/// Each method at its best batch size, and the baselines without training.
 fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
     let groups: Vec<&Group> =
         comparison.methods.iter().filter_map(|m| comparison.best(*m)).collect();
@@ -198,8 +198,8 @@ fn at_best(comparison: &Comparison, target: Option<f64>) -> Table {
     }
 }
 
-/// A row each of the untrained encoder and raw pixels, below columns of names, runs, something and
-/// k-NN.
+/// One row each for the untrained encoder and raw pixels, below the columns of names, runs, one
+/// more, and k-NN.
 pub fn baselines(repeats: &Repeats) -> Vec<Vec<Cell>> {
     let row = |name: &str, runs: String, value: Option<MeanDeviation>| -> Vec<Cell> {
         vec![name.into(), runs.into(), Cell::default(), accuracy(value).into()]
@@ -260,7 +260,7 @@ fn by_batch_size(
     Table { title: title.into(), caption: String::new(), header, rows: rows.collect() }
 }
 
-/// Sets what leads at each batch size in bold.
+/// Sets the best methods at each batch size in bold.
 fn embolden(comparison: &Comparison, sizes: &[usize], table: &mut Table) {
     for (column, size) in sizes.iter().enumerate() {
         let own: Vec<(usize, &Repeats)> = comparison
@@ -322,7 +322,7 @@ fn charts(comparison: &Comparison) -> Vec<Chart> {
     charts
 }
 
-/// Each method at its best batch size, the seed in the middle.
+/// Each method at its best batch size, with its median seed.
 fn over_training(
     comparison: &Comparison,
     title: &str,

@@ -1,4 +1,4 @@
-//! What people look at after a study.
+//! The pages of a study.
 
 pub mod compare;
 pub mod method_chart;

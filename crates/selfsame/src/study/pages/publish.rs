@@ -22,7 +22,7 @@ pub fn publish(folder: &StudyFolder, page: &Study, runs: &impl Serialize) -> any
     replace(&path("study.json"), serde_json::to_string_pretty(&all)?.as_bytes())
 }
 
-/// Where a study goes that was not told where.
+/// The default folder of a study.
 pub fn default_folder(stem: &str) -> PathBuf {
     places::runs().join(stem)
 }
