@@ -416,7 +416,7 @@ mod tests {
         let groups: Vec<_> = variants.iter().zip(all.map(|own| repeats(own))).collect();
         let budget = Budget::epochs("--set train.epochs=", 30, 30).with(3, false);
         let said = lead(Method::Byol, &groups, &base, &budget).join(" ");
-        assert!(said.contains("cost most: no crop (-10.3 points)."), "{said}");
+        assert!(said.contains("lose most: no crop (-10.3 points)."), "{said}");
         let table = table(&groups);
         let change = |row: usize| table.rows[row][4].text.as_str();
         assert_eq!([change(1), change(2)], ["-10.3", "-0.8, undecided"]);
