@@ -27,7 +27,7 @@ pub enum DataError {
     /// No data set of that name.
     #[error(
         "no data set is called {name:?}; {}there are {known}. Import one with \
-         `cargo xtask dataset import {name} PATH`, or point --images at a folder",
+         `selfsame dataset import {name} PATH`, or point --images at a folder",
         meant.as_ref().map_or(String::new(), |meant| format!("did you mean {meant}? "))
     )]
     Unknown {

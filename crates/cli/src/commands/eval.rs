@@ -21,8 +21,8 @@ use crate::Terminal;
 /// The first figure, k-NN of the trained encoder, uses all images. The rest uses a part of a large
 /// set, evenly over the classes: 10,000 training and 5,000 test images for the table of frozen
 /// features, and 10,000 labels to train whole networks. With --quick, a large encoder sees fewer
-/// images, as many as two cores manage in some seconds, and pixels are those of 16×16. Each table
-/// states its number of images. --limit sets the number.
+/// images, and raw pixels are reduced to 16×16. Each table states its number of images. --limit
+/// sets the number.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame eval runs/byol-fashion-mini
@@ -43,8 +43,8 @@ pub struct EvalArgs {
     /// Leave out the parts that take minutes: fine-tuning, the supervised encoder, corruptions.
     #[arg(long)]
     quick: bool,
-    /// Use up to N training and N test images for every part, evenly over the classes. There is no
-    /// time limit.
+    /// Use up to N training and N test images for every part, evenly over the classes. This
+    /// may take long.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Repetitions of each part that depends on a random draw: few labels, k-means, fine-tuning on

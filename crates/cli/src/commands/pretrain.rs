@@ -16,8 +16,8 @@ use crate::{Terminal, interrupt};
 /// Evaluates on images never trained on. Writes weights, metrics and a report to the run's folder.
 ///
 /// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a
-/// closed terminal) and SIGUSR1 (SLURM sends it early with --signal=USR1@60). Before and after
-/// training the run ends at once. A second signal also ends it at once.
+/// closed terminal) and SIGUSR1 (SLURM sends it early with --signal=USR1@60). Outside of
+/// the training steps, and at a second signal, the run ends at once.
 ///
 /// `--resume auto --out RUN` resumes the run, to the same weights bit for bit. After a crash or a
 /// power cut it resumes from the newest intact checkpoint. The run's folder has the settings, so
@@ -41,11 +41,11 @@ pub struct PretrainArgs {
     /// The run's folder [default: the next free runs/METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Resume an interrupted run: the one in --out, or the latest with the default name. Without
-    /// one, start a new run.
+    /// Resume an interrupted run: the one in --out, or the latest with the default name. If
+    /// there is no such run, start a new one.
     #[arg(long, value_name = "auto", value_parser = ["auto"])]
     resume: Option<String>,
-    /// Delete the run in --out and start a new one.
+    /// Delete the run in --out and start a new one. Other files there stay.
     #[arg(long, conflicts_with = "resume", requires = "out")]
     force: bool,
     /// Threads to compute with [default: one per core].

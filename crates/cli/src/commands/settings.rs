@@ -19,17 +19,18 @@ pub struct SettingsArgs {
     /// Do not follow symbolic links in a folder of images. Leave them out.
     #[arg(long)]
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N. Several devices train together
-    /// with cuda:0,cuda:1.
+    /// Where to compute: flex (CPU), ndarray (CPU), cuda, cuda:N or wgpu. Several devices train
+    /// together with cuda:0,cuda:1.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
+    /// Number format of convolutions and linear layers: f32, or bf16 with sums and weights in f32.
     #[arg(long, value_name = "f32|bf16")]
     pub precision: Option<Precision>,
     /// Fixes initial weights, shuffling and augmentation.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Train on the first N images only, evenly across the classes if there are labels.
+    /// Train on N images only: the first ones of each class, equally many, or the first N if there
+    /// are no labels.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Train on this share of the images only, from 0 to 1, drawn evenly from the classes.

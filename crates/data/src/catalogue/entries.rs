@@ -21,6 +21,13 @@ pub struct CatalogEntry {
     pub manifest: Option<Manifest>,
 }
 
+impl CatalogEntry {
+    /// Whether its images are drawn by the program, from no files.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.layout == FileFormat::Drawn)
+    }
+}
+
 /// The data set of that name, here or not.
 pub(crate) fn find(name: &str, root: &Path) -> Result<CatalogEntry, DataError> {
     let mut entries = list(root)?;

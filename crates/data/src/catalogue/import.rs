@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::entries::find;
 use crate::DataError;
 use crate::files::archive::{Format, UnpackLimits, Unpacker};
 
@@ -39,7 +40,13 @@ pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, Da
             "{folder} exists already; remove it or choose another name"
         )));
     }
+    if find(name, root).is_ok_and(|known| known.is_drawn()) {
+        return Err(DataError::Request(format!(
+            "{name} is the name of images that the program draws; choose another name"
+        )));
+    }
     let kind = std::fs::metadata(source).map_err(DataError::io("read", source))?;
+    std::fs::create_dir_all(root).map_err(DataError::io("make", root))?;
     let staging = tempfile::Builder::new()
         .prefix(".import-")
         .tempdir_in(root)
@@ -79,6 +86,17 @@ mod tests {
         import(&source, root.path(), "mine").unwrap();
         let error = import(&source, root.path(), "mine").unwrap_err().to_string();
         assert!(error.contains("exists already"), "{error}");
+    }
+
+    #[test]
+    fn the_first_import_makes_the_folder_and_drawn_images_keep_their_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, root) = (temp.path().join("source"), temp.path().join("not/there/yet"));
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("1.png"), b"1").unwrap();
+        let error = import(&source, &root, "shapes").unwrap_err().to_string();
+        assert!(error.contains("choose another name"), "{error}");
+        import(&source, &root, "mine").unwrap();
     }
 
     #[test]

@@ -67,12 +67,12 @@ impl Manifest {
             let home = &self.homepage;
             return format!(
                 "they cannot be downloaded by this program; get them from {home} and import the \
-                 folder or archive with `cargo xtask dataset import {name} PATH`"
+                 folder or archive with `selfsame dataset import {name} PATH`"
             );
         }
         format!(
-            "get them with `cargo xtask dataset download {name}`, or import a copy with \
-             `cargo xtask dataset import {name} PATH`"
+            "get them with `selfsame dataset download {name}`, or import a copy with \
+             `selfsame dataset import {name} PATH`"
         )
     }
 }

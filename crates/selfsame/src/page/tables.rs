@@ -3,7 +3,6 @@
 use selfsame_eval::{Diagnosis, Level};
 use selfsame_report::{Better, Cell, Figure, Finding, Rank, RunReport, Table, Verdict};
 
-use super::MAPPED;
 use super::accuracy::{Accuracy, span};
 use crate::evaluation::Outcome;
 use crate::evaluation::invariance::AugmentationRow;
@@ -130,13 +129,7 @@ pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
 
 /// Puts the tables of an evaluation into a report. They replace those of an earlier evaluation.
 pub fn add_evaluation(report: &mut RunReport, outcome: &Outcome) {
-    let mut tables = outcome.tables();
-    // In a set without test images, these are training images.
-    let images = if outcome.test_images > 0 { outcome.test_images } else { outcome.train_images };
-    let moved = tables.iter_mut().filter(|table| table.title.starts_with(AUGMENTATIONS));
-    moved.for_each(|table| {
-        table.caption += &format!(" Over {}.", count(images.min(MAPPED), "image"));
-    });
+    let tables = outcome.tables();
     report.tables.retain(|old| !tables.iter().any(|new| new.title == old.title));
     report.tables.splice(0..0, tables);
 }

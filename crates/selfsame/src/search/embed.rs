@@ -85,6 +85,7 @@ fn run(args: &EmbedOptions, voice: &Voice) -> anyhow::Result<Embedded> {
         let out = args.out.display();
         return Err(usage(format!("--out {out}: the name must end in .safetensors or .npy")));
     }
+    super::check_folder_of(&args.out)?;
     let mut config = run_config(&args.run)?;
     if let Some(device) = &args.device {
         config.device.clone_from(device);

@@ -4,7 +4,7 @@ mod embed;
 pub(crate) mod gallery;
 mod index;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -80,9 +80,29 @@ pub fn search(options: &SearchOptions, observer: Arc<dyn Observer>) -> Result<Ve
     Ok(run(options, &Voice::new(observer))?)
 }
 
+/// Says now that a file cannot be written later: its folder is not there.
+fn check_folder_of(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => {
+            let (file, folder) = (file.display(), folder.display());
+            Err(usage(format!("--out {file}: there is no folder {folder}")))
+        }
+    }
+}
+
 fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
     if args.count == 0 {
         return Err(usage("--count: at least 1"));
+    }
+    if let Some(out) = &args.picture {
+        let png = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
+        if !png {
+            let out = out.display();
+            return Err(usage(format!("--out {out}: use a name that ends in .png")));
+        }
+        check_folder_of(out)?;
     }
     let mut config = run_config(&args.run)?;
     // The queries come first. A wrong name is reported before the work.

@@ -250,7 +250,8 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ),
     (
         "device",
-        "flex (CPU), ndarray (CPU) or cuda[:N] (NVIDIA; needs a build with --features cuda)",
+        "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA; a build with --features cuda) or wgpu (any \
+         GPU; a build with --features wgpu)",
     ),
     ("data.dataset", "a name from `selfsame dataset list`"),
     ("data.images", "a folder of images, in place of a data set"),
@@ -258,8 +259,8 @@ pub const COMMENTS: &[(&str, &str)] = &[
         "data.follow_links",
         "true: follow symbolic links in a folder of images; false: leave them out and list them",
     ),
-    ("data.limit", "train on the first N images only, evenly across the classes; unset: all"),
-    ("data.test_limit", "test on the first N images only, evenly across the classes; unset: all"),
+    ("data.limit", "train on N images only, the first ones of each class; unset: all"),
+    ("data.test_limit", "test on N images only, the first ones of each class; unset: all"),
     (
         "data.fraction",
         "train on this share of the images only, drawn evenly from the classes; unset: all",

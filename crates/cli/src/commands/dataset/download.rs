@@ -9,10 +9,10 @@ use selfsame::Unit;
 
 use crate::Terminal;
 
-/// Download a data set of the catalogue to datasets/NAME.
+/// Download a data set of the catalogue.
 ///
 /// Each file comes from the first address that has it. A stopped download continues where it
-/// stopped. A file is unpacked only if its size and SHA-256 match datasets/NAME.toml. datasets/NAME
+/// stopped. A file is unpacked only if its size and SHA-256 are right. The data set's folder
 /// appears when all files are complete, not before. Proxies are taken from ALL_PROXY, HTTPS_PROXY
 /// or HTTP_PROXY, and NO_PROXY.
 ///
@@ -21,8 +21,8 @@ use crate::Terminal;
 pub struct DownloadArgs {
     /// A name that `dataset list` shows.
     name: String,
-    /// Ask no server. Files are taken from datasets/.downloads/NAME or from a --mirror folder.
-    /// Missing files are listed with their addresses.
+    /// Ask no server. Files are taken from .downloads/NAME in the data sets' folder or from a
+    /// --mirror folder. Missing files are listed with their addresses.
     #[arg(long)]
     offline: bool,
     /// A URL or a folder with copies of the files under their own names. It is tried first.

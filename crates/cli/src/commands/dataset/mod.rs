@@ -13,7 +13,10 @@ use serde_json::json;
 
 use selfsame::{BUILT_IN, datasets};
 
-/// List, inspect, download, import, describe and verify data sets.
+/// List, describe, inspect, download, import and verify data sets.
+///
+/// Data sets are in the folder that the environment variable SELFSAME_DATA names. Without it, that
+/// is ~/.local/share/selfsame/datasets, or datasets/ in a checkout of Selfsame.
 #[derive(Args)]
 pub struct DatasetArgs {
     #[command(subcommand)]
@@ -39,7 +42,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Download(download::DownloadArgs),
     Verify(verify::VerifyArgs),
-    /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to datasets/NAME.
+    /// Copy a folder, or unpack a .tar, .tar.gz, .tar.zst or .zip archive, to the data sets'
+    /// folder.
     ///
     /// Writes a SHA256SUMS of all files. `dataset verify NAME` later uses it to find changes. Some
     /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Give such a name, so

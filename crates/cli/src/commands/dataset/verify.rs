@@ -17,7 +17,7 @@ const SHOWN: usize = 20;
 
 /// Check a data set: checksums of its files, numbers of images, and whether every image decodes.
 ///
-/// The checksums are in datasets/NAME/SHA256SUMS. Downloads and imports write it, and
+/// The checksums are in SHA256SUMS in the data set's folder. Downloads and imports write it, and
 /// `sha256sum -c SHA256SUMS` reads it, too. The expected numbers of images are in the manifest. The
 /// exit status is 1 if anything is wrong.
 #[derive(Args)]

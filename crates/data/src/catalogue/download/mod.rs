@@ -255,6 +255,7 @@ fn wanted<'a>(
 /// A lock that is held while the file is open. The system releases it even if the process is
 /// killed.
 fn lock(name: &str, root: &Path) -> Result<File, DataError> {
+    std::fs::create_dir_all(root).map_err(DataError::io("make", root))?;
     let path = root.join(format!(".{name}.lock"));
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(DataError::io("write", &path))?;
