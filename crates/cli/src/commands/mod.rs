@@ -17,7 +17,9 @@ pub mod settings;
 
 /// The command that is running, as a person types it for the program `selfsame`.
 fn command_line() -> String {
-    let words = std::env::args().skip(1).map(|word| {
+    let words = std::env::args_os().skip(1).map(|word| {
+        // A name that is not Unicode cannot be shown as it is.
+        let word = word.to_string_lossy().into_owned();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:+@%".contains(c);
         if !word.is_empty() && word.chars().all(plain) {
             word

@@ -19,6 +19,8 @@ pub struct CatalogEntry {
     pub present: bool,
     /// What its manifest says. An imported folder has none.
     pub manifest: Option<Manifest>,
+    /// What is wrong with its manifest, if that cannot be used.
+    pub problem: Option<String>,
 }
 
 impl CatalogEntry {
@@ -32,7 +34,11 @@ impl CatalogEntry {
 pub(crate) fn find(name: &str, root: &Path) -> Result<CatalogEntry, DataError> {
     let mut entries = list(root)?;
     if let Some(index) = entries.iter().position(|entry| entry.name == name) {
-        return Ok(entries.swap_remove(index));
+        let entry = entries.swap_remove(index);
+        return match entry.problem {
+            Some(reason) => Err(DataError::format(&root.join(format!("{name}.toml")), reason)),
+            None => Ok(entry),
+        };
     }
     let known: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     // `Fashion_Mini` and `fashon-mini` are taken for a known name, but not every name that shares
@@ -51,15 +57,16 @@ static MANIFESTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/manifests");
 /// All data sets with a manifest or a folder, by name. Manifests are those of this crate, and the
 /// files `NAME.toml` in `root`, which come before them.
 ///
-/// A `root` that does not exist is empty.
+/// A `root` that does not exist is empty. A manifest that cannot be used has a
+/// [`problem`](CatalogEntry::problem).
 ///
 /// # Errors
-/// A folder that cannot be read, or a manifest that cannot be understood.
+/// A folder that cannot be read.
 pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
     let mut entries = BTreeMap::new();
     for file in MANIFESTS.files() {
         let text = file.contents_utf8().unwrap_or_default();
-        describe(&mut entries, file.path(), text)?;
+        describe(&mut entries, file.path(), || Ok(text.to_owned()));
     }
     for path in paths(root)? {
         let name = path.file_stem().and_then(|stem| stem.to_str());
@@ -67,7 +74,7 @@ pub fn list(root: &Path) -> Result<Vec<CatalogEntry>, DataError> {
         if path.is_dir() && path.extension().is_none() {
             entry(&mut entries, name).present = true;
         } else if path.extension().is_some_and(|extension| extension == "toml") {
-            describe(&mut entries, &path, &read_list(&path)?)?;
+            describe(&mut entries, &path, || read_list(&path));
         }
     }
     Ok(entries.into_values().collect())
@@ -86,20 +93,27 @@ fn paths(root: &Path) -> Result<Vec<PathBuf>, DataError> {
 type Entries = BTreeMap<String, CatalogEntry>;
 
 fn entry<'a>(entries: &'a mut Entries, name: &str) -> &'a mut CatalogEntry {
-    let new = || CatalogEntry { name: name.to_owned(), present: false, manifest: None };
+    let new =
+        || CatalogEntry { name: name.to_owned(), present: false, manifest: None, problem: None };
     entries.entry(name.to_owned()).or_insert_with(new)
 }
 
-/// Adds the manifest `text` of the file `path`.
-fn describe(entries: &mut Entries, path: &Path, text: &str) -> Result<(), DataError> {
-    let manifest: Manifest = toml::from_str(text)
-        .map_err(|e| DataError::format(path, e.to_string().trim().to_owned()))?;
-    let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { return Ok(()) };
+/// Adds the manifest of the file `path`. One that cannot be used is no reason not to use others: it
+/// is noted.
+fn describe(entries: &mut Entries, path: &Path, text: impl FnOnce() -> Result<String, DataError>) {
+    let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { return };
+    let parse = |text: String| {
+        toml::from_str::<Manifest>(&text).map_err(|error| error.to_string().trim().to_owned())
+    };
     let entry = entry(entries, name);
-    // Nothing has to be here for images that are drawn.
-    entry.present |= manifest.layout == FileFormat::Drawn;
-    entry.manifest = Some(manifest);
-    Ok(())
+    match text().map_err(|error| error.reason()).and_then(parse) {
+        Ok(manifest) => {
+            // Nothing has to be here for images that are drawn.
+            entry.present |= manifest.layout == FileFormat::Drawn;
+            entry.manifest = Some(manifest);
+        }
+        Err(reason) => entry.problem = Some(reason),
+    }
 }
 
 #[cfg(test)]
@@ -140,11 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_that_cannot_be_understood_is_named() {
+    fn a_manifest_that_cannot_be_understood_is_named_and_disturbs_no_other() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("bad.toml"), "description = 3").unwrap();
-        let error = list(root.path()).unwrap_err().to_string();
+        let error = find("bad", root.path()).unwrap_err().to_string();
         assert!(error.contains("bad.toml"), "{error}");
+        assert!(find("shapes", root.path()).unwrap().present);
+        let all = list(root.path()).unwrap();
+        let problems: Vec<_> = all.iter().filter(|entry| entry.problem.is_some()).collect();
+        assert!(problems.len() == 1 && problems[0].name == "bad", "{problems:?}");
     }
 
     #[test]

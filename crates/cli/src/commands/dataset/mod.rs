@@ -93,6 +93,11 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
                         let what = format!("{} [{}]", m.description, m.licence);
                         (format!("{} / {}", m.train_images, m.test_images), what)
                     }
+                    None if entry.problem.is_some() => {
+                        let problem = entry.problem.as_deref().unwrap_or_default();
+                        let line = problem.lines().last().unwrap_or_default().trim();
+                        ("–".into(), format!("its manifest cannot be used: {line}"))
+                    }
                     None => ("–".into(), "imported".into()),
                 };
                 println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
