@@ -61,7 +61,7 @@ impl MlpConfig {
 
     /// MoCo v3's projector for a ResNet (Chen, Xie & He, 2021, section 5, and the authors' code):
     /// no biases, batch norm after both layers, the last one without an affine map. Its predictor
-    /// is the same without the last norm, [`barlow_twins`](Self::barlow_twins).
+    /// is the same without the last norm, [`without_bias`](Self::without_bias).
     pub fn moco_v3(input: usize, hidden: usize, output: usize) -> Self {
         Self { output_norm: true, ..Self::without_bias(input, &[hidden, output]) }
     }
