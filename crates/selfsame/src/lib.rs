@@ -60,18 +60,14 @@ pub use study::{AblateOptions, CompareOptions, Jobs, Studied, StudyOptions, abla
 /// Internals that the other packages of this repository use. They may change at any time.
 #[doc(hidden)]
 pub mod workshop {
+    pub use crate::device::parse;
     pub use crate::device::threads;
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub use crate::device::{gpu, is_gpu};
-    pub use crate::device::{have_kernels, parse};
     pub use crate::error::usage;
     pub use crate::features::images::LoaderSource;
     pub use crate::images::{Sides, open, readable};
     pub use crate::methods::{MethodTask, with_method};
-    /// Names as people type them.
-    pub mod names {
-        pub use crate::names::{did_you_mean, meant, nearest};
-    }
     pub use crate::observer::Voice;
     pub use crate::page::machine::describe;
     pub use crate::run::folder::{CHECKPOINTS, ENCODER, METRICS, SUMMARY, newest_checkpoint};
