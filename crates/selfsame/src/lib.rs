@@ -16,11 +16,13 @@
 //! This crate prints nothing. An [`Observer`] receives the progress.
 
 mod built_in;
+mod clock;
 mod device;
 mod error;
 mod evaluation;
 mod evenly;
 mod features;
+mod folder;
 mod hex;
 mod images;
 mod methods;
@@ -45,14 +47,15 @@ pub use selfsame_report as report;
 pub use selfsame_trainers as trainers;
 
 pub use built_in::{BUILT_IN, unpack_built_in};
+pub use clock::{Phase, Seconds};
 pub use error::{Error, ErrorKind, Result};
-pub use evaluation::{Evaluated, Options as EvaluateOptions, Outcome, evaluate};
+pub use evaluation::{Options as EvaluateOptions, Outcome};
+pub use folder::failure::Failure;
+pub use folder::summary::Summary;
 pub use observer::{Evaluated as EvaluatedEpoch, Event, Observer, Progress, Step, Unit};
-pub use page::report as make_report;
+pub use page::{Evaluated, evaluate, report as make_report};
 pub use places::datasets;
-pub use run::{
-    Asked, Failure, Finished, Interrupt, Phase, Replayed, Run, Seconds, Start, Summary, replay,
-};
+pub use run::{Asked, Finished, Interrupt, Replayed, Run, Start, replay};
 pub use search::{EmbedOptions, Embedded, Found, Neighbour, Part, SearchOptions, embed, search};
 pub use sheet::{SheetOptions, ViewRecipe, view_sheet};
 pub use study::{AblateOptions, CompareOptions, Jobs, Studied, StudyOptions, ablate, compare};
@@ -66,11 +69,11 @@ pub mod workshop {
     pub use crate::device::{gpu, is_gpu};
     pub use crate::error::usage;
     pub use crate::features::images::LoaderSource;
+    pub use crate::folder::{CHECKPOINTS, ENCODER, METRICS, SUMMARY, newest_checkpoint};
     pub use crate::images::{Sides, open, readable};
     pub use crate::methods::{MethodTask, with_method};
     pub use crate::observer::Voice;
     pub use crate::page::machine::describe;
-    pub use crate::run::folder::{CHECKPOINTS, ENCODER, METRICS, SUMMARY, newest_checkpoint};
     pub use crate::run::{Place, Training, loader};
     pub use crate::settings::known;
     /// Small things about words in messages.

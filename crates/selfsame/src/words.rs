@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use selfsame_eval::{Diagnosis, Finding, Level};
+
 /// `1 image`, `2 images`: `noun` is the singular. The plural adds an `s`.
 pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     match n.try_into().unwrap_or(u64::MAX) {
@@ -49,6 +51,29 @@ pub fn pasted(path: &Path) -> String {
         return text;
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The findings besides the headline, each with advice, one per line. `indent` comes before a
+/// finding, more before its advice. Healthy results are left out.
+pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
+    let mut out = String::new();
+    for finding in diagnosis.findings.iter().filter(|f| f.level > Level::Healthy) {
+        if finding.text != diagnosis.headline {
+            out += &format!("{indent}{}\n", finding.text);
+        }
+        out += &advice(finding, indent);
+    }
+    out
+}
+
+/// The line with the advice for a finding, if there is any.
+pub fn advice(finding: &Finding, indent: &str) -> String {
+    finding.advice.as_ref().map_or(String::new(), |advice| format!("{indent}  → {advice}\n"))
+}
+
+/// `0.7945` → `79.45 %`
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
 }
 
 #[cfg(test)]

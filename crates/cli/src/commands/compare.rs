@@ -77,7 +77,14 @@ pub fn run(args: &CompareArgs, terminal: Terminal) -> anyhow::Result<()> {
 /// The options of a study. This same program makes its runs.
 pub(super) fn study(seeds: u64, out: Option<&PathBuf>, jobs: Jobs) -> anyhow::Result<StudyOptions> {
     let program = std::env::current_exe()?;
-    Ok(StudyOptions { seeds, out: out.cloned(), jobs, program, command: Some(command_line()) })
+    Ok(StudyOptions {
+        seeds,
+        out: out.cloned(),
+        jobs,
+        program,
+        command: Some(command_line()),
+        interrupt: crate::interrupt::watch()?,
+    })
 }
 
 pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {

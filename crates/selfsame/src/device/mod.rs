@@ -1,8 +1,9 @@
-//! Devices by name, checked that they exist and compute.
+//! Devices, checked that they exist and compute.
 
 use burn::tensor::Device;
 
 use crate::error::usage;
+use crate::settings::DeviceName;
 
 mod answers;
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
@@ -15,39 +16,37 @@ pub use answers::cause;
 pub use sums::ranks_on;
 
 /// One device, or several that train together, separated by commas.
+///
+/// # Errors
+/// This build does not have the device, or it does not compute.
 pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {
-    names.split(',').map(|name| one(name.trim())).collect()
+    DeviceName::all(names)?.into_iter().map(open).collect()
 }
 
 /// The first device, if one is enough.
+///
+/// # Errors
+/// As for [`parse_all`].
 pub fn parse(names: &str) -> anyhow::Result<Device> {
-    one(names.split(',').next().unwrap_or_default().trim())
-}
-
-/// Whether all devices have this project's own kernels.
-pub fn have_kernels(names: &str) -> bool {
-    names.split(',').all(|name| matches!(name.trim(), "flex" | "ndarray"))
+    DeviceName::all(names)?
+        .first()
+        .map_or_else(|| Err(usage("name a device")), |first| open(*first))
 }
 
 /// Whether the first device is a GPU with kernels from CubeCL.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 pub fn is_gpu(names: &str) -> bool {
-    let first = names.split([',', ':']).next().unwrap_or_default().trim();
-    matches!(first, "cuda" | "wgpu")
+    DeviceName::all(names).is_ok_and(|names| names.first().is_some_and(|first| !first.is_cpu()))
 }
 
-/// `flex`, `ndarray`, or `cuda[:N]` and `wgpu` if the build has them.
-fn one(name: &str) -> anyhow::Result<Device> {
-    match name.split_once(':').unwrap_or((name, "")) {
-        ("flex", "") => Ok(Device::flex()),
+fn open(name: DeviceName) -> anyhow::Result<Device> {
+    match name {
+        DeviceName::Flex => Ok(Device::flex()),
         // Burn will remove this backend. Until then it is built and tested here.
         #[expect(deprecated)]
-        ("ndarray", "") => Ok(Device::ndarray()),
-        ("cuda", index) => cuda(index),
-        ("wgpu", "") => wgpu(),
-        _ => Err(usage(format!(
-            "there is no device {name:?}; the devices are flex, ndarray, cuda[:N] and wgpu"
-        ))),
+        DeviceName::NdArray => Ok(Device::ndarray()),
+        DeviceName::Cuda(index) => cuda(index),
+        DeviceName::Wgpu => wgpu(),
     }
 }
 
@@ -57,21 +56,17 @@ const NEEDS: &str = "CUDA needs NVIDIA's driver (`nvidia-smi` lists its GPUs) an
      CUDA_PATH=…/site-packages/nvidia/cuda_nvcc";
 
 #[cfg(feature = "cuda")]
-fn cuda(index: &str) -> anyhow::Result<Device> {
+fn cuda(index: Option<usize>) -> anyhow::Result<Device> {
+    use burn::tensor::DeviceIndex;
     gpu::start(gpu::Runtime::Cuda);
-    if index.is_empty() {
-        return answers::checked("cuda", NEEDS, || {
-            Device::cuda(burn::tensor::DeviceIndex::Default)
-        });
+    match index {
+        None => answers::checked("cuda", NEEDS, || Device::cuda(DeviceIndex::Default)),
+        Some(index) => answers::checked(&format!("cuda:{index}"), NEEDS, || Device::cuda(index)),
     }
-    let index: usize = index
-        .parse()
-        .map_err(|_| usage(format!("cuda:{index}: the part after the colon must be a number")))?;
-    answers::checked(&format!("cuda:{index}"), NEEDS, || Device::cuda(index))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_index: &str) -> anyhow::Result<Device> {
+fn cuda(_index: Option<usize>) -> anyhow::Result<Device> {
     Err(usage("this build has no CUDA; build one with `--features cuda`"))
 }
 

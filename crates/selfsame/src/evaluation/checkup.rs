@@ -5,16 +5,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use selfsame_augment::{RgbSource, ViewPair, render_batch};
 use selfsame_data::ImageDataset;
 use selfsame_eval::{
-    Diagnosis, Evidence, Features, Finding, Level, PairSignals, PredictorSpectrum, Spread,
-    TargetDistance, Trained, Training, images_together, projection_distance, weight_distance,
+    Diagnosis, Evidence, Features, PairSignals, PredictorSpectrum, Spread, TargetDistance, Trained,
+    Training, images_together, projection_distance, weight_distance,
 };
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Projections};
 
-use crate::evaluation::judge::Evaluation;
 use crate::evenly::evenly;
-use crate::run::folder::record::DoctorFigures;
-use crate::run::trainer_config;
+use crate::folder::judged::Evaluation;
+use crate::folder::record::DoctorFigures;
 use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
 
@@ -148,7 +147,7 @@ impl Checkup {
 
 /// The progress of a run of `steps` optimiser steps after `done`.
 pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
-    let rate = trainer_config(config, steps).learning_rate;
+    let rate = config.trainer(steps).learning_rate;
     let tau = match &config.settings {
         MethodConfig::Byol(byol) => Some(byol.tau_base),
         MethodConfig::MocoV3(moco) => Some(moco.tau_base),
@@ -164,24 +163,6 @@ pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
         ended: done >= steps,
         tau,
     }
-}
-
-/// The findings besides the headline, each with advice, one per line. `indent` comes before a
-/// finding, more before its advice. Healthy results are left out.
-pub fn told(diagnosis: &Diagnosis, indent: &str) -> String {
-    let mut out = String::new();
-    for finding in diagnosis.findings.iter().filter(|f| f.level > Level::Healthy) {
-        if finding.text != diagnosis.headline {
-            out += &format!("{indent}{}\n", finding.text);
-        }
-        out += &advice(finding, indent);
-    }
-    out
-}
-
-/// The line with the advice for a finding, if there is any.
-pub fn advice(finding: &Finding, indent: &str) -> String {
-    finding.advice.as_ref().map_or(String::new(), |advice| format!("{indent}  → {advice}\n"))
 }
 
 /// Relative distance between the parameters of online and target network, or student and teacher.

@@ -13,8 +13,9 @@ use super::representation::{Embed, Of, Representation, Split, Splits, TRAINED, U
 use super::robustness::{Robustness, robustness};
 use super::{Options, Setting, diagnose, finetuning};
 use crate::evaluation::invariance::{AUGMENTATIONS, augmentations, factors};
-use crate::evaluation::judge::Evaluation;
-use crate::page;
+use crate::features::images::PlainImages;
+use crate::folder::judged::Evaluation;
+use crate::folder::run_name;
 
 /// The results that need labels.
 #[derive(Default)]
@@ -91,7 +92,7 @@ pub fn evaluate(
     phases.advance(1);
 
     let judged = data.test.as_ref().unwrap_or(&data.train);
-    let some = page::sample(judged, bounds.augmented, config)?;
+    let some = PlainImages::some(judged, bounds.augmented, config)?;
     phases.begin("invariance", 1 + AUGMENTATIONS.len());
     let phases = RefCell::new(phases);
     let both = |images: &dyn LabelledImages| {
@@ -110,7 +111,7 @@ pub fn evaluate(
     phases.borrow_mut().finish();
 
     Ok(Outcome {
-        run: page::name(&args.run),
+        run: run_name(&args.run),
         dataset: data.name.clone(),
         transfer,
         train_images: judge.train.len(),

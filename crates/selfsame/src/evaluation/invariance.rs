@@ -7,6 +7,7 @@ use std::sync::Arc;
 use selfsame_augment::{ViewConfig, ViewPair};
 use selfsame_data::{Factors, ShapesDataset};
 use selfsame_eval::{Factor, FactorReader, Features, LabelledImages, Pca, invariance, raw_pixels};
+use selfsame_report::{Cell, Table};
 use serde::Serialize;
 
 use crate::features::images::{PIXEL_SIDE, PlainImages, first_views};
@@ -66,6 +67,30 @@ pub fn augmentations(
         });
     }
     Ok(rows)
+}
+
+/// How far each augmentation alone moves an image.
+pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
+    let cell = |ratio: Option<f64>| Cell::from(ratio.map_or("–".into(), |r| format!("{r:.3}")));
+    Table {
+        title: "Invariance to each augmentation".into(),
+        caption: "Lower is more invariant. The squared distance between an image and itself under that augmentation \
+                  alone, over the squared distance between different images; features are divided by their length. \
+                  A ratio without a unit: 0 is invariant, 1 is as far away as another image."
+            .into(),
+        header: ["augmentation", "raw pixels", "untrained", "trained"].map(str::to_owned).into(),
+        rows: rows
+            .iter()
+            .map(|row| {
+                vec![
+                    row.augmentation.into(),
+                    cell(row.pixels),
+                    cell(row.untrained),
+                    Cell { strong: row.trained < row.untrained, ..cell(row.trained) },
+                ]
+            })
+            .collect(),
+    }
 }
 
 /// One augmentation: its name, and the change to a plain view.

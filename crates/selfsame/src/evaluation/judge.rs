@@ -6,12 +6,12 @@ use anyhow::Context;
 use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::{ImageDataset, Labels, Splits, Subset};
-use selfsame_eval::{Features, KnnGain, Labelled, LabelledImages, Probe, Spread, extract};
+use selfsame_eval::{Features, Labelled, LabelledImages, Probe, Spread, extract};
 use selfsame_models::Encoder;
-use serde::{Deserialize, Serialize};
 
 use crate::features::cache::FeatureCache;
 use crate::features::images::PlainImages;
+use crate::folder::judged::Evaluation;
 use crate::settings::{EvalSection, RunConfig};
 
 /// The images to evaluate an encoder on.
@@ -29,25 +29,6 @@ pub struct Judge {
 pub struct Size {
     pub train: usize,
     pub test: usize,
-}
-
-/// The result of an evaluation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    pub knn_top1: Option<f64>,
-    pub linear_top1: Option<f64>,
-    /// Test images with a label.
-    pub scored: usize,
-    /// The spread of the features, on held-out images if there are any.
-    pub spread: Spread,
-}
-
-impl Evaluation {
-    /// k-NN of the trained and the untrained encoder, if both are known.
-    pub fn knn_gain(&self, untrained: Option<f64>) -> Option<KnnGain> {
-        let (trained, untrained) = self.knn_top1.zip(untrained)?;
-        Some(KnnGain { trained, untrained, images: self.scored })
-    }
 }
 
 /// The training images for probes: those with a label, as many as the settings allow. All images if

@@ -3,6 +3,7 @@
 mod bounds;
 pub(crate) mod checkup;
 mod course;
+pub(crate) mod doctor;
 pub(crate) mod finetune;
 mod finetuning;
 pub(crate) mod invariance;
@@ -16,7 +17,6 @@ mod robustness;
 mod show;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn::tensor::Device;
 use selfsame_data::Splits;
@@ -26,17 +26,16 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::weights::load_state_dict;
 use selfsame_trainers::{Checkpoint, Method};
 
-use crate::error::Result;
 use crate::error::usage;
 use crate::evaluation::checkup::{Checkup, Examination, Untrained, training};
-use crate::evaluation::judge::{Evaluation, Judge};
+use crate::evaluation::judge::Judge;
 use crate::features::cache::FeatureCache;
 use crate::features::weights::load_encoder;
+use crate::folder::judged::Evaluation;
+use crate::folder::origin::Origin;
+use crate::folder::{CONFIG, newest_checkpoint};
 use crate::methods::{MethodTask, with_method};
-use crate::observer::{Observer, Voice};
-use crate::page;
-use crate::run::folder::origin::Origin;
-use crate::run::folder::{CONFIG, EVALUATION, REPORT_DATA, newest_checkpoint, replace};
+use crate::observer::Voice;
 use crate::settings::{RunConfig, images_at};
 
 use bounds::Bounds;
@@ -82,25 +81,6 @@ impl Options {
     }
 }
 
-/// The result of an evaluation, and its files.
-#[derive(Debug)]
-pub struct Evaluated {
-    /// All figures.
-    pub outcome: Outcome,
-    /// The file of the figures as JSON, if they are for the run's own weights.
-    pub figures: Option<PathBuf>,
-    /// The run's page, if the figures were added to it.
-    pub report: Option<PathBuf>,
-}
-
-/// Evaluates the encoder of a run, next to baselines.
-///
-/// # Errors
-/// The folder holds no run; or the images, the weights or the device cannot be used.
-pub fn evaluate(options: &Options, observer: Arc<dyn Observer>) -> Result<Evaluated> {
-    Ok(run(options, &Voice::new(observer))?)
-}
-
 /// The state that all parts of an evaluation share.
 struct Setting<'a> {
     /// The settings of the run, with the data of the evaluation.
@@ -114,7 +94,8 @@ struct Setting<'a> {
     pub bounds: Bounds,
 }
 
-fn run(args: &Options, voice: &Voice) -> anyhow::Result<Evaluated> {
+/// All figures of the encoder of a run.
+pub(crate) fn measure(args: &Options, voice: &Voice) -> anyhow::Result<Outcome> {
     if args.seeds == 0 {
         return Err(usage("--seeds: at least 1"));
     }
@@ -162,24 +143,7 @@ fn run(args: &Options, voice: &Voice) -> anyhow::Result<Evaluated> {
         seeds: args.seeds,
         bounds,
     };
-    let outcome = course::evaluate(args, &setting, &data, transfer, [&trained, &untrained])?;
-
-    let name = if transfer { format!("eval-{}.json", data.name) } else { EVALUATION.into() };
-    let path = args.run.join(name.replace(['/', '\\'], "-"));
-    // Figures of other weights do not belong to the run.
-    let own = args.weights.is_none();
-    if own {
-        replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
-    }
-    // An interrupted run has no report yet.
-    let page = own && args.run.join(REPORT_DATA).is_file();
-    if page {
-        let mut page = page::load(&args.run)?;
-        page::add_evaluation(&mut page, &outcome);
-        page::save(&args.run, &page)?;
-    }
-    let report = page.then(|| args.run.join(crate::run::folder::REPORT));
-    Ok(Evaluated { outcome, figures: own.then_some(path), report })
+    course::evaluate(args, &setting, &data, transfer, [&trained, &untrained])
 }
 
 /// The same encoder and views on other images: all of them, with the run's statistics.

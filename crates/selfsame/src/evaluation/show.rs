@@ -4,9 +4,8 @@ use selfsame_eval::{Interval, MeanDeviation};
 use selfsame_report::{Cell, Table};
 
 use super::outcome::{Outcome, Scores};
-use crate::evaluation::checkup::told;
-use crate::page::{augmentation_table, percent};
-use crate::words::count;
+use crate::evaluation::invariance::augmentation_table;
+use crate::words::{count, percent, told};
 
 impl Outcome {
     /// As tables, in the order of interest.

@@ -12,10 +12,11 @@ use selfsame_augment::{
     AugmentError, PlainView, RgbSource, ViewBuffer, ViewGenerator, ViewKey, ViewPair,
     images_on_device,
 };
-use selfsame_data::{DrawnBatch, ImageDataset, ViewStream};
+use selfsame_data::{DrawnBatch, ImageDataset, Subset, ViewStream};
 use selfsame_eval::{Features, LabelledImages, raw_pixels};
 use selfsame_trainers::{ViewSource, Views};
 
+use crate::evenly::evenly;
 use crate::observer::{Tally, Unit, Voice};
 use crate::settings::RunConfig;
 
@@ -37,6 +38,16 @@ impl PlainImages {
         let settings = config.views.view(0);
         let view = PlainView::new(settings.size, settings.mean, settings.std)?;
         Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
+    }
+
+    /// Up to `count` images, evenly over the set.
+    pub fn some(
+        images: &Arc<dyn ImageDataset>,
+        count: usize,
+        config: &RunConfig,
+    ) -> anyhow::Result<Self> {
+        let chosen = evenly(images.len(), count).into_iter().map(|i| i as u32).collect();
+        Self::new(Arc::new(Subset::new(images.clone(), chosen)), config)
     }
 
     /// Pixels as features: the baseline for any encoder. Larger views are reduced to 32×32. More

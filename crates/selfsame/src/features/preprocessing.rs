@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::run::folder::{PREPROCESSING, RunFolder};
+use crate::folder::{PREPROCESSING, RunFolder};
 use crate::settings::RunConfig;
 
 /// `preprocessing.json` in a run's folder: how evaluation, `embed` and `search` prepare an image.

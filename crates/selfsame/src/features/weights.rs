@@ -9,7 +9,7 @@ use selfsame_models::init::WeightInit;
 use selfsame_models::weights::{StateDict, load_state_dict, read_safetensors, without_classifier};
 use selfsame_trainers::Checkpoint;
 
-use crate::run::folder::{ENCODER, newest_checkpoint};
+use crate::folder::{ENCODER, newest_checkpoint};
 use crate::settings::RunConfig;
 
 /// The encoder of the run in `folder`: its final weights, or those of its last checkpoint.

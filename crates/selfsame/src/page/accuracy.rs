@@ -7,9 +7,9 @@ use anyhow::Context;
 use selfsame_eval::{Labelled, LabelledImages, Probe};
 use selfsame_report::{Cell, Table};
 
-use super::{Material, percent};
+use super::Material;
 use crate::evaluation::judge::SplitFeatures;
-use crate::words::count;
+use crate::words::{count, percent};
 
 /// Above these numbers of images and values, the baselines of the linear probe are left to `eval`.
 /// Below, they take about ten seconds at most.

@@ -7,7 +7,7 @@ use selfsame_report::comparison;
 
 use super::{load, save};
 use crate::error::{Result, usage};
-use crate::run::folder::REPORT;
+use crate::folder::REPORT;
 
 /// Remakes the page of a run from its `report.json`, or makes one page with several runs side by
 /// side. Returns its path: `out`, or else `report.html` in the run's folder, or `comparison.html`

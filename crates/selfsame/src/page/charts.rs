@@ -4,7 +4,7 @@ use selfsame_eval::Spread;
 use selfsame_report::{Chart, Line};
 
 use super::Material;
-use crate::run::folder::record::{EvaluationLine, Log, StepLine};
+use crate::folder::record::{EvaluationLine, Log, StepLine};
 use crate::words::count;
 
 /// The number of points in a curve of single steps.

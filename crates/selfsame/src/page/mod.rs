@@ -3,6 +3,7 @@
 mod accuracy;
 mod anew;
 mod charts;
+mod evaluated;
 pub mod machine;
 mod pictures;
 mod tables;
@@ -12,36 +13,36 @@ mod views;
 use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use burn::module::Module;
 use burn::tensor::Device;
-use selfsame_data::{ImageDataset, Splits, Subset};
+use selfsame_data::Splits;
 use selfsame_eval::{Features, LabelledImages, extract};
 use selfsame_models::Encoder;
 use selfsame_report::{Heatmap, RunReport, page};
 
 use crate::error::usage;
 use crate::evaluation::checkup::Examination;
-use crate::evaluation::invariance::{AUGMENTATIONS, augmentations};
-use crate::evaluation::judge::{Evaluation, Judge, SplitFeatures};
+use crate::evaluation::doctor::Doctor;
+use crate::evaluation::invariance::{AUGMENTATIONS, augmentation_table, augmentations};
+use crate::evaluation::judge::{Judge, SplitFeatures};
 use crate::evenly::evenly;
 use crate::features::cache::FeatureCache;
 use crate::features::images::PlainImages;
+use crate::folder::judged::Evaluation;
+use crate::folder::record::Log;
+use crate::folder::summary::Summary;
+use crate::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace, run_name};
 use crate::observer::{Unit, Voice};
 use crate::page::machine::describe;
-use crate::run::folder::record::Log;
-use crate::run::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace};
-use crate::run::{Doctor, Summary};
 use crate::search::gallery::{rows, sheet};
 use crate::settings::RunConfig;
 use crate::words::count;
 use pictures::{GALLERY_TILE, MAP_TILE, Thumbnails, gallery, maps};
 
 pub use anew::report;
-pub use pictures::thumbnail;
-pub use tables::{add_evaluation, augmentation_table, percent};
+pub use evaluated::{Evaluated, evaluate};
 
 /// The most images that galleries draw from.
 const BANK: usize = 10_000;
@@ -93,8 +94,8 @@ pub fn write<E: Encoder + Module>(
         progress.borrow_mut().show("parts of the report", done.get(), Some(parts));
         (material.advanced)();
     };
-    let bank = sample(&data.train, BANK, config)?;
-    let queries = sample(data.test.as_ref().unwrap_or(&data.train), MAPPED, config)?;
+    let bank = PlainImages::some(&data.train, BANK, config)?;
+    let queries = PlainImages::some(data.test.as_ref().unwrap_or(&data.train), MAPPED, config)?;
     let features = |encoder: &E, images: &dyn LabelledImages| {
         extract(encoder, images, config.eval.batch_size, material.device)
     };
@@ -148,7 +149,7 @@ pub fn write<E: Encoder + Module>(
 
     let report = RunReport {
         title: format!("{} on {}", config.method.title(), summary.dataset),
-        name: name(folder.path()),
+        name: run_name(folder.path()),
         verdict: Some(tables::verdict(&summary.diagnosis)),
         figures: tables::figures(summary, &accuracy),
         tables,
@@ -182,16 +183,6 @@ fn neighbours_caption(own: bool) -> &'static str {
     }
 }
 
-/// Up to `count` images, evenly over the set.
-pub fn sample(
-    images: &Arc<dyn ImageDataset>,
-    count: usize,
-    config: &RunConfig,
-) -> anyhow::Result<PlainImages> {
-    let chosen = evenly(images.len(), count).into_iter().map(|i| i as u32).collect();
-    PlainImages::new(Arc::new(Subset::new(images.clone(), chosen)), config)
-}
-
 /// The cross-correlation of the projections of the two views, for the dimensions in the picture.
 fn correlation(examination: &Examination) -> Heatmap {
     let pair = &examination.pair;
@@ -213,12 +204,6 @@ fn correlation(examination: &Examination) -> Heatmap {
         columns: side,
         values,
     }
-}
-
-/// The name of a run: that of its folder.
-pub fn name(folder: &Path) -> String {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Writes `report.json` and `report.html`.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{FilterType, crop_imm, replace, resize};
+use image::imageops::replace;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use selfsame_eval::{Features, LabelledImages, Pca, TSne};
 use selfsame_report::{Gallery, GalleryRow, Map, Neighbour, Sprite};
 
 use crate::features::images::PlainImages;
-use crate::search::gallery::Row;
+use crate::search::gallery::{Row, thumbnail};
 
 /// The largest side of a picture in a gallery. Multiples of a JPEG block, so that no picture bleeds
 /// into the next. Pictures on a map are smaller, because there are many more.
@@ -72,15 +72,6 @@ impl<'a> Thumbnails<'a> {
         }
         Ok(Sprite { picture: encoded(&sheet)?, tile, columns, count })
     }
-}
-
-/// The largest central square of an image, as in evaluation, with a side of `side`.
-pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
-    let (width, height) = image.dimensions();
-    let square = width.min(height);
-    let (x, y) = ((width - square) / 2, (height - square) / 2);
-    let filter = if square < side { FilterType::Nearest } else { FilterType::Triangle };
-    resize(&*crop_imm(image, x, y, square, square), side, side, filter)
 }
 
 /// A sheet as a PNG, in grey if possible. As a JPEG if the PNG would be large.

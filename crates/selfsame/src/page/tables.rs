@@ -1,13 +1,12 @@
 //! Figures, tables and the verdict of a report.
 
 use selfsame_eval::{Diagnosis, Level};
-use selfsame_report::{Better, Cell, Figure, Finding, Rank, RunReport, Table, Verdict};
+use selfsame_report::{Better, Figure, Finding, Rank, RunReport, Verdict};
 
 use super::accuracy::{Accuracy, span};
 use crate::evaluation::Outcome;
-use crate::evaluation::invariance::AugmentationRow;
-use crate::run::Summary;
-use crate::words::count;
+use crate::folder::summary::Summary;
+use crate::words::{count, percent};
 
 /// The doctor's diagnosis for a page.
 pub fn verdict(diagnosis: &Diagnosis) -> Verdict {
@@ -94,37 +93,6 @@ pub fn figures(summary: &Summary, accuracy: &Accuracy) -> Vec<Figure> {
 /// Like [`percent`], on one line.
 fn unbroken(share: f64) -> String {
     percent(share).replace(' ', "\u{a0}")
-}
-
-/// `0.7945` → `79.45 %`
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
-}
-
-const AUGMENTATIONS: &str = "Invariance to each augmentation";
-
-/// How far each augmentation alone moves an image.
-pub fn augmentation_table(rows: &[AugmentationRow]) -> Table {
-    let cell = |ratio: Option<f64>| Cell::from(ratio.map_or("–".into(), |r| format!("{r:.3}")));
-    Table {
-        title: AUGMENTATIONS.into(),
-        caption: "Lower is more invariant. The squared distance between an image and itself under that augmentation \
-                  alone, over the squared distance between different images; features are divided by their length. \
-                  A ratio without a unit: 0 is invariant, 1 is as far away as another image."
-            .into(),
-        header: ["augmentation", "raw pixels", "untrained", "trained"].map(str::to_owned).into(),
-        rows: rows
-            .iter()
-            .map(|row| {
-                vec![
-                    row.augmentation.into(),
-                    cell(row.pixels),
-                    cell(row.untrained),
-                    Cell { strong: row.trained < row.untrained, ..cell(row.trained) },
-                ]
-            })
-            .collect(),
-    }
 }
 
 /// Puts the tables of an evaluation into a report. They replace those of an earlier evaluation.

@@ -3,7 +3,7 @@
 use selfsame_models::{ResNetConfig, Stem};
 use selfsame_report::Snippet;
 
-use crate::run::folder::{CONFIG, ENCODER, RunFolder};
+use crate::folder::{CONFIG, ENCODER, RunFolder};
 use crate::settings::RunConfig;
 use crate::words::pasted;
 

@@ -4,18 +4,21 @@ use selfsame_eval::{Diagnosis, Level, Watch};
 use selfsame_kernels::{Precision, autocast, together};
 use selfsame_trainers::{Flow, Hooks, Method, StepReport, Trainer};
 
-use super::clock::{Clock, Phase};
-use super::folder::metrics::Metrics;
-use super::folder::peak_rss_bytes;
-use super::folder::record::{EvaluationLine, StepLine};
-use super::folder::state::RunState;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::saver::Saver;
-use super::session::{Doctor, Session};
+use super::session::Session;
+use crate::clock::{Clock, Phase};
 use crate::evaluation::checkup::{self, Examination};
-use crate::evaluation::judge::{Evaluation, Judge};
+use crate::evaluation::doctor::Doctor;
+use crate::evaluation::judge::Judge;
+use crate::folder::judged::Evaluation;
+use crate::folder::metrics::Metrics;
+use crate::folder::peak_rss_bytes;
+use crate::folder::record::{EvaluationLine, StepLine};
+use crate::folder::state::RunState;
 use crate::observer::{Evaluated, Voice};
+use crate::words::advice;
 
 /// What a run does between its steps.
 pub struct RunHooks<'a> {
@@ -162,7 +165,7 @@ impl RunHooks<'_> {
             self.voice().note(format_args!("stopped after epoch {epoch}: {}", diagnosis.headline));
             // The headline already tells the first finding.
             for finding in diagnosis.findings.iter().take(1) {
-                self.voice().note(checkup::advice(finding, "").trim_end());
+                self.voice().note(advice(finding, "").trim_end());
             }
         }
         self.keep(trainer);

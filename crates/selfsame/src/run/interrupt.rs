@@ -26,7 +26,7 @@ pub enum Asked {
     },
 }
 
-/// Asks a run to end, from any thread. All clones ask the same run.
+/// Asks a run or a study to end, from any thread. All clones ask the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     told: Arc<AtomicBool>,
@@ -71,13 +71,18 @@ impl Interrupt {
         self.hurried.clone()
     }
 
+    /// Whether the process will be killed soon.
+    pub(crate) fn in_a_hurry(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
+    }
+
     /// Whether the run was asked to end.
     pub fn told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
     }
 
     /// From here on there is something to save.
-    pub(super) fn training_begins(&self) {
+    pub(crate) fn training_begins(&self) {
         self.stage.store(Stage::Training as u8, Ordering::Relaxed);
     }
 

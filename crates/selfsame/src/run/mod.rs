@@ -1,7 +1,6 @@
 //! A run trains an encoder on images without their labels, evaluates it, and writes it to a folder.
 
-mod clock;
-pub(crate) mod folder;
+mod conclusion;
 mod follower;
 mod hooks;
 mod interrupt;
@@ -13,6 +12,7 @@ mod request;
 mod rescue;
 mod saver;
 mod session;
+mod stopped;
 mod training;
 
 use std::sync::Arc;
@@ -21,32 +21,28 @@ use burn::tensor::Device;
 use selfsame_data::Splits;
 use selfsame_kernels::{Ranks, Together};
 
+use crate::clock::Clock;
 use crate::device::job::Job;
 use crate::device::ranks_on;
 use crate::device::threads::bounded;
 use crate::error::{Error, Interrupted, usage};
+use crate::folder::origin::Origin;
+use crate::folder::saved::{self, Saved};
+use crate::folder::{RunFolder, SKIPPED, find};
 use crate::images::{Sides, tell_left_out};
 use crate::methods::with_method;
 use crate::observer::{Event, Voice};
 use crate::settings::RunConfig;
 use crate::words::count;
-use clock::Clock;
-use folder::origin::Origin;
-use folder::saved::{self, Saved};
-use folder::{RunFolder, SKIPPED, find};
 use follower::Follower;
 use rescue::{Rescue, or_lost};
 use session::Session;
 
-pub use clock::{Phase, Seconds};
-pub use folder::failure::Failure;
-pub use folder::summary::Summary;
 pub use interrupt::{Asked, Interrupt};
 pub use replay::{Replayed, replay};
 pub use request::{Finished, Run, Start};
 
-pub use session::Doctor;
-pub use training::{Place, Training, loader, trainer_config};
+pub use training::{Place, Training, loader};
 
 /// Trains as `run` asks, on one device or on several.
 ///

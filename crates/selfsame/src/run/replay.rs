@@ -6,10 +6,9 @@ use burn::tensor::Device;
 use selfsame_models::weights::state_dict;
 use selfsame_trainers::{Method, Trainer};
 
-use super::folder::failure::{Failure, Saved, read};
-use super::trainer_config;
 use crate::error::Result;
 use crate::evaluation::run_config;
+use crate::folder::failure::{Failure, Saved, read};
 use crate::methods::{MethodTask, with_method};
 use crate::settings::RunConfig;
 
@@ -80,7 +79,7 @@ impl MethodTask for Replay<'_> {
 
     fn run<M: Method>(self, method: M) -> anyhow::Result<Self::Output> {
         let Saved { state, batch, .. } = self.saved;
-        let settings = trainer_config(self.config, state.header.steps);
+        let settings = self.config.trainer(state.header.steps);
         let mut trainer = Trainer::new(method, settings, self.device)?;
         state.restore(&mut trainer)?;
         let largest = largest_parameters(trainer.method())?;

@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{ENCODER, REPORT};
-use super::{Interrupt, Summary};
+use super::Interrupt;
 use crate::error::{Result, usage};
+use crate::folder::summary::Summary;
+use crate::folder::{ENCODER, REPORT};
 use crate::observer::{Event, Observer, Voice};
 use crate::settings::{Method, Overrides};
 

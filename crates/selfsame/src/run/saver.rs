@@ -2,10 +2,10 @@
 
 use selfsame_trainers::{Checkpoints, Method, Trainer};
 
-use super::folder::metrics::SoFar;
-use super::folder::state::{RunState, run_record};
 use super::pace::Pace;
 use super::rescue::Rescue;
+use crate::folder::metrics::SoFar;
+use crate::folder::state::{RunState, run_record};
 use crate::settings::RunConfig;
 
 /// Where a run is saved.

@@ -9,8 +9,7 @@ use selfsame_augment::ViewPair;
 use selfsame_data::{LoaderConfig, Shard, Splits, ViewLoader};
 use selfsame_kernels::{Precision, Together, autocast, together};
 use selfsame_trainers::{
-    Checkpoint, Hooks, LearningRate, Method, Outcome, RunRecord, TrainError, Trainer,
-    TrainerConfig, ViewSource,
+    Checkpoint, Hooks, Method, Outcome, RunRecord, TrainError, Trainer, ViewSource,
 };
 
 use super::interrupt::Interrupt;
@@ -95,7 +94,7 @@ impl<M: Method> Training<M> {
             Some(epochs) => ((epochs * steps_per_epoch).round() as u64).min(steps),
             None => steps,
         };
-        let trainer = Trainer::new(method, trainer_config(config, steps), &device.autodiff())?;
+        let trainer = Trainer::new(method, config.trainer(steps), &device.autodiff())?;
         let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = threads.map(pool).transpose()?;
         let precision = config.precision.into();
@@ -213,20 +212,4 @@ pub fn loader(config: &RunConfig, data: &Splits, shard: Shard) -> anyhow::Result
         shard,
     };
     Ok(ViewLoader::new(data.train.clone(), Arc::new(pair), &settings)?)
-}
-
-/// The trainer's settings besides the method, for a run of `steps` optimiser steps.
-pub fn trainer_config(config: &RunConfig, steps: u64) -> TrainerConfig {
-    let train = &config.train;
-    let steps_per_epoch = steps as f64 / train.epochs as f64;
-    TrainerConfig {
-        optimizer: config.optimizer.config(),
-        learning_rate: LearningRate {
-            peak: config.optimizer.peak(train.batch_size),
-            warmup_steps: (train.warmup_epochs * steps_per_epoch).round() as u64,
-            steps,
-            final_fraction: config.optimizer.final_fraction,
-        },
-        accumulation: train.accumulation,
-    }
 }

@@ -2,12 +2,12 @@
 
 use std::io::Cursor;
 
+use image::imageops::{FilterType, crop_imm, resize};
 use image::{ImageFormat, Rgb, RgbImage};
 use selfsame_eval::{Features, nearest};
 
 use crate::evenly::evenly;
 use crate::features::images::PlainImages;
-use crate::page::thumbnail;
 
 const QUERIES: usize = 10;
 const NEIGHBOURS: usize = 8;
@@ -77,4 +77,13 @@ fn paste(
         }
     }
     Ok(())
+}
+
+/// The largest central square of an image, as in evaluation, with a side of `side`.
+pub fn thumbnail(image: &RgbImage, side: u32) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let square = width.min(height);
+    let (x, y) = ((width - square) / 2, (height - square) / 2);
+    let filter = if square < side { FilterType::Nearest } else { FilterType::Triangle };
+    resize(&*crop_imm(image, x, y, square, square), side, side, filter)
 }

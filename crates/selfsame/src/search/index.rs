@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 use crate::features::cache::images_key;
 use crate::features::images::PlainImages;
 use crate::features::streamed::{PixelKey, Streamed, stream};
+use crate::folder::replace;
 use crate::hex::hex;
 use crate::observer::Voice;
-use crate::run::folder::replace;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 

@@ -24,7 +24,7 @@ use crate::error::{Result, usage};
 use crate::features::joined::Joined;
 use crate::features::streamed::{PixelKey, pixel_key};
 use crate::features::weights::load_encoder;
-use crate::run::folder::origin::Origin;
+use crate::folder::origin::Origin;
 use crate::words::shown;
 
 pub use embed::{EmbedOptions, Embedded, Part, embed};

@@ -1,13 +1,13 @@
 //! Checks of settings without data.
 
-use super::RunConfig;
+use super::{DeviceName, RunConfig};
 use crate::error::usage;
 
 impl RunConfig {
     /// Checks everything that needs no data.
     pub fn validate(&self) -> anyhow::Result<()> {
         let wrong = |e: &dyn std::fmt::Display| usage(format!("settings: {e}"));
-        crate::device::parse_all(&self.device)?;
+        DeviceName::all(&self.device)?;
         for view in 0..2 {
             self.views.view(view).validate().map_err(|e| wrong(&format!("views.{e}")))?;
         }

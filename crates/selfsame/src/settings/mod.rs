@@ -7,6 +7,7 @@ mod checks;
 mod commented;
 mod data;
 pub(crate) mod defaults;
+mod device;
 #[doc(hidden)]
 pub mod known;
 mod methods;
@@ -14,6 +15,7 @@ mod overrides;
 mod precision;
 pub(crate) mod recipes;
 mod sections;
+mod trainer;
 mod wrong;
 
 use std::path::Path;
@@ -23,6 +25,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 pub use data::{DataConfig, LabelBudget, Pack};
+pub use device::DeviceName;
 pub use methods::{Method, MethodConfig};
 pub use overrides::{Overrides, images_at};
 use overrides::{parse_table, read_table};
@@ -132,7 +135,8 @@ impl RunConfig {
 
     /// `train.read_every`, or a value for the device: a GPU waits at every read, a CPU does not.
     pub fn read_every(&self) -> u64 {
-        let on_cpu = crate::device::have_kernels(&self.device);
+        let names = DeviceName::all(&self.device).unwrap_or_default();
+        let on_cpu = names.into_iter().all(DeviceName::is_cpu);
         self.train.read_every.unwrap_or(if on_cpu { 1 } else { 16 })
     }
 

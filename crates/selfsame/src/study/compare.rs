@@ -12,8 +12,8 @@ use super::pages::publish::{default_folder, publish};
 use super::trials::{StudyFolder, Trial};
 use super::{Studied, StudyOptions};
 use crate::error::{Result, usage};
+use crate::folder::replace;
 use crate::observer::{Observer, Voice};
-use crate::run::folder::replace;
 use crate::settings::{LearningRateScaling, Overrides, RunConfig};
 use crate::settings::{Method, MethodConfig};
 

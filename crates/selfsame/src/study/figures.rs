@@ -8,7 +8,7 @@ use selfsame_report::Cell;
 use super::chance::{Estimate, doubt};
 use super::measured::Measured;
 use super::trials::Outcome;
-use crate::run::Summary;
+use crate::folder::summary::Summary;
 
 /// Runs with the same settings and several seeds.
 pub struct Repeats<'a> {

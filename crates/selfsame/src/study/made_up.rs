@@ -6,7 +6,8 @@ use super::comparison::{Comparison, Group};
 use super::figures::Repeats;
 use super::measured::{Measured, Moment};
 use super::trials::Outcome;
-use crate::run::{Seconds, Summary};
+use crate::clock::Seconds;
+use crate::folder::summary::Summary;
 use crate::settings::Method;
 
 /// The accuracies of the untrained encoder and of raw pixels in each of these runs.

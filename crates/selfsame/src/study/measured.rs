@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::run::Summary;
-use crate::run::folder::METRICS;
-use crate::run::folder::record::Log;
+use crate::folder::METRICS;
+use crate::folder::record::Log;
+use crate::folder::summary::Summary;
 
 /// A state of training.
 #[derive(Debug, Clone, Copy, Serialize)]

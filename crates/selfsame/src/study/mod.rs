@@ -15,6 +15,7 @@ mod figures;
 mod made_up;
 mod measured;
 mod pages;
+mod process;
 mod trials;
 mod variants;
 
@@ -27,6 +28,7 @@ pub use ablate::{AblateOptions, ablate};
 pub use compare::{CompareOptions, compare};
 pub use trials::Jobs;
 
+use crate::run::Interrupt;
 use trials::StudyFolder;
 
 /// The options of all studies.
@@ -42,6 +44,8 @@ pub struct StudyOptions {
     pub program: PathBuf,
     /// The command of the study, for its page.
     pub command: Option<String>,
+    /// Asks the study to end. Its runs save their state. The same request resumes the study.
+    pub interrupt: Interrupt,
 }
 
 /// The results of a study.

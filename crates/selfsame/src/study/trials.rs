@@ -11,8 +11,10 @@ use anyhow::{Context, bail};
 
 use super::StudyOptions;
 use super::measured::Measured;
+use super::process;
+use crate::error::Interrupted;
+use crate::folder::{CONFIG, SUMMARY, is_written, replace};
 use crate::observer::{Unit, Voice};
-use crate::run::folder::{CONFIG, SUMMARY, replace};
 use crate::settings::RunConfig;
 
 /// The exit status of an interrupted run with saved state.
@@ -87,6 +89,11 @@ impl StudyFolder {
         study: &StudyOptions,
         voice: &Voice,
     ) -> anyhow::Result<Vec<Outcome>> {
+        // A device that is missing would fail every run.
+        if let Some(first) = trials.first() {
+            crate::device::parse_all(&first.config.device)?;
+        }
+        study.interrupt.training_begins();
         let (jobs, all) = (study.jobs, trials.len() as u64);
         let tally = Mutex::new(voice.tally(Unit::Items));
         let show = |done: usize| {
@@ -138,6 +145,9 @@ impl StudyFolder {
         let settings = self.path.join("settings").join(format!("{name}.toml"));
         let run = self.path.join("runs").join(name);
         let wanted = toml::to_string(config)?;
+        if study.interrupt.told() {
+            return Err(interrupted(name));
+        }
         if settings.exists() {
             if let Some(what) = RunConfig::read(&settings)?.difference(config)? {
                 bail!(
@@ -167,10 +177,16 @@ impl StudyFolder {
         if run.join(CONFIG).exists() {
             command.args(["--resume", "auto"]);
         }
-        let status = command.status().context("cannot start a run")?;
+        if is_written(&run) {
+            bail!(
+                "another process is writing to {}; wait for it, then repeat the command",
+                run.display()
+            );
+        }
+        let status = process::finish(command, &study.interrupt)?;
         // An interrupted run has saved its state.
-        if status.code() == Some(INTERRUPTED) {
-            bail!("interrupted in {name}; the same command resumes the study");
+        if status.code() == Some(INTERRUPTED) || study.interrupt.told() && !status.success() {
+            return Err(interrupted(name));
         }
         if status.success() {
             return Ok((Ok(Measured::read(&run)?), true));
@@ -184,6 +200,10 @@ impl StudyFolder {
         let reason = if reason.is_empty() { status.to_string() } else { reason.to_owned() };
         Ok((Err(reason), true))
     }
+}
+
+fn interrupted(name: &str) -> anyhow::Error {
+    Interrupted(format!("interrupted in {name}; the same command resumes the study")).into()
 }
 
 fn line(number: usize, of: usize, name: &str, outcome: &Outcome, took: Option<Duration>) -> String {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use selfsame_eval::{Level, MeanDeviation};
 use selfsame_report::{Claim, ClaimOutcome};
 
-use crate::run::Summary;
+use crate::folder::summary::Summary;
 use crate::settings::Method;
 use crate::study::chance::{
     Estimate, LEAST_RUNS, LEAST_STEPS, LEAST_STEPS_TO_COLLAPSE, doubt, doubt_of_collapse,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use selfsame_eval::{Level, MeanDeviation};
 
-use crate::run::Summary;
+use crate::folder::summary::Summary;
 use crate::settings::Method;
 use crate::study::budget::Budget;
 use crate::study::chance::{Estimate, LEAST_STEPS, doubt};

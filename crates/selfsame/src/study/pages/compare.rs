@@ -3,9 +3,9 @@
 use selfsame_eval::MeanDeviation;
 use selfsame_report::{Cell, Chart, Line, Study, Table};
 
+use crate::folder::git_commit;
+use crate::folder::summary::Summary;
 use crate::page::machine::describe;
-use crate::run::Summary;
-use crate::run::folder::git_commit;
 use crate::settings::Method;
 use crate::settings::{OptimizerName, RunConfig};
 use crate::study::StudyOptions;

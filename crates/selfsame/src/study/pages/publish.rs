@@ -6,8 +6,8 @@ use selfsame_report::{Study, study};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::folder::replace;
 use crate::places;
-use crate::run::folder::replace;
 use crate::study::trials::StudyFolder;
 
 /// `index.html`, `README.md` with an SVG for each chart, `study.json` with every run's figures.

@@ -8,7 +8,7 @@ use selfsame_trainers::{Checkpoint, Method, RunRecord, TrainError, Trainer, View
 use serde::{Deserialize, Serialize};
 
 use crate::error::usage;
-use crate::run::folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
+use crate::folder::{FAILED_BATCH, FAILED_STATE, FAILURE, RunFolder};
 
 const FOLDER: &str = "failure";
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use selfsame_data::Splits;
 use serde::{Deserialize, Serialize};
 
+use crate::folder::{DATA, RunFolder};
 use crate::hex::hex;
-use crate::run::folder::{DATA, RunFolder};
 
 /// `data.json` in a run's folder.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -11,8 +11,8 @@ use flate2::write::GzEncoder;
 use selfsame_report::{EventWriter, code_block};
 use serde::Serialize;
 
-use crate::run::folder::record::{EvaluationLine, StepLine};
-use crate::run::folder::{METRICS, RunFolder};
+use crate::folder::record::{EvaluationLine, StepLine};
+use crate::folder::{METRICS, RunFolder};
 
 /// Steps of an epoch in the TensorBoard log. `metrics.jsonl` has all of them.
 const EVENTS_PER_EPOCH: u64 = 50;
@@ -94,7 +94,7 @@ impl Metrics {
             .with_context(|| format!("cannot write {}", path.display()))?;
         let mut events = EventWriter::append(folder.path(), if step == 0 { 0 } else { step + 1 })?;
         if step == 0 {
-            let settings = std::fs::read_to_string(folder.file(crate::run::folder::CONFIG))?;
+            let settings = std::fs::read_to_string(folder.file(crate::folder::CONFIG))?;
             events.text("settings", 0, &code_block("toml", &settings))?;
         }
         let every = (steps_per_epoch as u64 / EVENTS_PER_EPOCH).max(1);

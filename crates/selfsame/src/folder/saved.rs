@@ -6,9 +6,9 @@ use anyhow::Context;
 use selfsame_data::Splits;
 use selfsame_trainers::Checkpoint;
 
+use crate::folder::state::{HISTORY, Record, RunState, images_key};
+use crate::folder::{CONFIG, RunFolder, newest_checkpoint};
 use crate::observer::Voice;
-use crate::run::folder::state::{HISTORY, Record, RunState, images_key};
-use crate::run::folder::{CONFIG, RunFolder, newest_checkpoint};
 use crate::settings::RunConfig;
 use crate::words::reasons;
 

@@ -6,10 +6,9 @@ use anyhow::Context;
 use selfsame_eval::Diagnosis;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::checkup::told;
-use crate::run::clock::{Phase, Seconds};
-use crate::run::folder::{ENCODER, REPORT, RunFolder, SUMMARY};
-use crate::words::count;
+use crate::clock::{Phase, Seconds};
+use crate::folder::{ENCODER, REPORT, RunFolder, SUMMARY};
+use crate::words::{count, told};
 
 /// `summary.json`. Accuracies are fractions of 1.
 #[derive(Debug, Clone, Serialize, Deserialize)]

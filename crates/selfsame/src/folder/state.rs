@@ -5,8 +5,8 @@ use selfsame_eval::Watch;
 use selfsame_trainers::RunRecord;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Phase, Seconds};
 use crate::hex::hex;
-use crate::run::clock::{Phase, Seconds};
 use crate::settings::RunConfig;
 
 /// The attachment of a checkpoint that holds the lines of `metrics.jsonl` up to it.

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use selfsame_data::Splits;
+use selfsame_eval::{KnnGain, Spread};
 
-use crate::evaluation::judge::Evaluation;
-use crate::hex::hex;
-use crate::observer::Voice;
-use crate::run::clock::Seconds;
-use crate::run::folder::state::images_key;
-use crate::run::folder::{
+use crate::clock::Seconds;
+use crate::folder::state::images_key;
+use crate::folder::{
     ENCODER, JUDGED, METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, SUMMARY,
 };
+use crate::hex::hex;
+use crate::observer::Voice;
 use crate::settings::RunConfig;
 use crate::words::reasons;
 
@@ -28,6 +28,25 @@ pub struct Judged {
     step: u64,
     /// The time until then.
     seconds: Seconds,
+}
+
+/// The result of an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    pub knn_top1: Option<f64>,
+    pub linear_top1: Option<f64>,
+    /// Test images with a label.
+    pub scored: usize,
+    /// The spread of the features, on held-out images if there are any.
+    pub spread: Spread,
+}
+
+impl Evaluation {
+    /// k-NN of the trained and the untrained encoder, if both are known.
+    pub fn knn_gain(&self, untrained: Option<f64>) -> Option<KnnGain> {
+        let (trained, untrained) = self.knn_top1.zip(untrained)?;
+        Some(KnnGain { trained, untrained, images: self.scored })
+    }
 }
 
 /// The baselines.
@@ -154,7 +173,7 @@ mod tests {
     use selfsame_eval::{Features, Spread};
 
     use super::*;
-    use crate::run::clock::Phase;
+    use crate::clock::Phase;
 
     #[test]
     fn figures_come_back_bit_for_bit() {
