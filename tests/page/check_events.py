@@ -47,7 +47,8 @@ class Server:
         self.command += ["--load_fast", "true" if fast else "false", "--samples_per_plugin", "scalars=100000"]
 
     def __enter__(self):
-        # The address is said on standard error, e.g. "… at http://localhost:6006/ (Press CTRL+C to quit)".
+        # The address is said on standard error, e.g. "… at http://localhost:6006/ (Press CTRL+C to
+        # quit)".
         self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if "http://" in line:

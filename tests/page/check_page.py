@@ -85,7 +85,7 @@ async () => {
     }
   }
 
-  // On a phone a table shows all of its columns without being pushed about; comparisons of runs may be wider.
+  // On a phone a table shows all of its columns without scrolling. Comparisons of runs may be wider.
   if (innerWidth < 500) for (const box of document.querySelectorAll('.table .scroll')) {
     const table = box.querySelector('table');
     const beyond = Math.max(box.scrollWidth - box.clientWidth, Math.round(table.getBoundingClientRect().right - innerWidth));

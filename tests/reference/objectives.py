@@ -57,8 +57,9 @@ def losses(name):
     out.write()
 
 
-# The other methods' losses. In one dimension a direction is a sign and has no gradient, so only the losses of
-# moments see that case. Whitening needs slices that span the space, and more than a simplex.
+# The other methods' losses. In one dimension a direction is a sign and has no gradient, so only the
+# losses of moments see that case. Whitening needs slices that span the space, and more than a
+# simplex.
 METHOD_SHAPES = [
     (3, 7, 1.0, 0.0),
     (33, 17, 1.0, 0.0),
