@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# One file with all that benches/gpu/run.sh needs on a machine without Cargo and without a network: the program, built with
-# CUDA and stripped (recipes, manifests and fashion-mini are in it), and the libraries that not every system has.
+# Makes one file with all that benches/gpu/run.sh needs on a machine without Cargo and without a
+# network: the program, and the libraries that not every system has. The program is built with CUDA
+# and stripped; recipes, manifests and fashion-mini are in it.
 #
 #   benches/gpu/bundle.sh [FILE]        [selfsame-gpu.tar.xz]
 #   tar -xf selfsame-gpu.tar.xz && selfsame-gpu/benches/gpu/run.sh --quick
 #
 # FEATURES      cuda or wgpu [cuda]
 # SELFSAME_BIN  a program that has been built; nothing is built then
-# LLVM          an LLVM whose C interface Burn's compiler can use, where LLVM 23 cannot be downloaded [/usr/lib/llvm-22: Debian's
-#               llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev libxml2-dev]
+# LLVM          an LLVM whose C interface Burn's compiler can use, where LLVM 23 cannot be downloaded
+#               [/usr/lib/llvm-22: Debian's llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev
+#               libxml2-dev]
 # LIBDEVICE     libdevice.10.bc of a CUDA toolkit, if the other machine has none
 # MOST          bytes that the file may have [45000000]
 set -euo pipefail

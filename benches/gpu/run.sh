@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# One GPU: whether it computes what the CPU does, how fast it trains beside PyTorch, where the time goes, what it learns.
+# One GPU: whether it computes what the CPU does, how fast it trains beside PyTorch, where the time
+# goes, what it learns.
 #
 #   benches/gpu/run.sh --quick      everything within six minutes, the most important first
-#   benches/gpu/run.sh              the same with all methods, ResNet-50 and longer training, in about an hour
+#   benches/gpu/run.sh              the same with all methods, ResNet-50 and longer training, in
+#                                   about an hour
 #
-# Needs a ready-built program, from `cargo build --release --workspace --bin xtask --features xtask/cuda` or a bundle of
-# benches/gpu/bundle.sh, and the driver. Every part has a limit in time; one that fails or is cut off is said so in the report,
-# and the next one goes on.
+# Needs the driver and a program that is already built: by
+# `cargo build --release --workspace --bin xtask --features xtask/cuda`, or in a bundle of
+# benches/gpu/bundle.sh. Every part has a time limit. If a part fails or is cut off, the report says
+# so and the next part runs.
 #
 # SELFSAME_BIN   the program [bin/xtask of a bundle, else target/release/xtask]
 # OUT            folder for report.md, steps.jsonl and the curve of the training [runs/gpu]
@@ -14,7 +17,8 @@
 # LIMIT          seconds for everything [340 with --quick, else 3600]
 # CIFAR10        an archive or a folder of CIFAR-10's images; without it BYOL is not trained
 # PYTHON         an interpreter with torch and torchvision to compare with [python3]
-# CUDA_PATH      where nvvm/libdevice/libdevice.10.bc is [the bundle, /usr/local/cuda, or PYTHON's nvidia-cuda-nvcc]
+# CUDA_PATH      where nvvm/libdevice/libdevice.10.bc is [the bundle, /usr/local/cuda, or PYTHON's
+#                nvidia-cuda-nvcc]
 # WIDTH BATCHES STEPS   of the network and of its steps [64, "512 128 1024", 20]
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -56,7 +60,8 @@ export SELFSAME_CACHE=$work/cache
 say() { echo "$*" | tee -a "$report"; }
 left() { echo $((limit - SECONDS)); }
 
-# part SECONDS COMMAND…: within that time, or what is left of it all; what it prints goes into the report.
+# part SECONDS COMMAND…: runs COMMAND for at most SECONDS, or for the time that is left. Its output
+# goes into the report.
 part() {
     local most=$1 status text=$work/part.txt
     shift

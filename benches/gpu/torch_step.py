@@ -1,10 +1,12 @@
 """The step that `cargo xtask bench step` measures, in PyTorch on a GPU.
 
-Called as its peer: torch_step.py WIDTH BATCH STEPS MODE [ARCHITECTURE SIZE], where MODE is f32, bf16, f32-compile or
-bf16-compile. Forward, mean-square loss of a 256-wide linear head, backward and SGD on one random batch; channels last,
-bf16 by autocast. TF32 is allowed for f32, as Burn's kernels may use it too. Prints `median N images/s`.
+Called as its peer: torch_step.py WIDTH BATCH STEPS MODE [ARCHITECTURE SIZE], where MODE is f32,
+bf16, f32-compile or bf16-compile. Forward, mean-square loss of a 256-wide linear head, backward and
+SGD on one random batch; channels last, bf16 by autocast. TF32 is allowed for f32, as Burn's kernels
+may use it too. Prints `median N images/s`.
 
-BATCH and MODE may be lists with commas between: then one line each, with mode and batch before it.
+BATCH and MODE may be lists with commas between. Then it prints one line for each pair, with mode
+and batch before the figure.
 """
 
 import statistics

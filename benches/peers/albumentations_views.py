@@ -1,5 +1,6 @@
-"""Throughput of albumentations on one thread with the operations of BYOL's two views. See README.md.
+"""Throughput of albumentations on one thread with the operations of BYOL's two views.
 
+See README.md.
 Called with the folder of images that the bench writes: small/*.png and photographs/*.jpg.
 """
 import glob

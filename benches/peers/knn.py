@@ -1,7 +1,7 @@
 """Weighted k-NN with PyTorch, as lightly's `knn_predict` has it. See README.md.
 
-Called with a folder of train.npy and test.npy, [rows, dim] f32, and train_labels.npy and test_labels.npy, u32. The
-features are normalised before the clock starts.
+Called with a folder of train.npy and test.npy, [rows, dim] f32, and train_labels.npy and
+test_labels.npy, u32. The features are normalised before the clock starts.
 """
 import os
 import sys

@@ -1,7 +1,8 @@
 """Logistic regression with scikit-learn and with PyTorch's L-BFGS. See README.md.
 
-Called with a folder of train.npy and test.npy, [rows, dim] f32, and train_labels.npy and test_labels.npy, u32; then with
-`sklearn` or `torch`, and with C. Both minimise C Σ loss + |W|² / 2 on standardised features, from zeros, until no component of
+Called with a folder of train.npy and test.npy, [rows, dim] f32, and train_labels.npy and
+test_labels.npy, u32; then with `sklearn` or `torch`, and with C. Both minimise
+C Σ loss + |W|² / 2 on standardised features. They start from zeros and stop when no component of
 the gradient of the mean is above 1e-5. The clock runs from the features to the weights.
 """
 import os

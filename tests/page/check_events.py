@@ -3,8 +3,9 @@
     python3 -m venv venv && venv/bin/pip install tensorboard==2.21.0
     venv/bin/python check_events.py LOGDIR [--server]
 
-Reads with TensorBoard's own reader; with --server also starts TensorBoard, once with each of its two loaders,
-and asks it over HTTP what a browser would ask. Exit status 1 if there are no events, or if the server differs.
+Reads with TensorBoard's own reader. With --server it also starts TensorBoard, once with each of its
+two loaders, and asks it over HTTP what a browser would ask. Exit status 1 if there are no events,
+or if the server differs.
 """
 
 import argparse
@@ -47,7 +48,8 @@ class Server:
         self.command += ["--load_fast", "true" if fast else "false", "--samples_per_plugin", "scalars=100000"]
 
     def __enter__(self):
-        # The address is said on standard error, e.g. "… at http://localhost:6006/ (Press CTRL+C to quit)".
+        # The address is said on standard error, e.g. "… at http://localhost:6006/ (Press CTRL+C to
+        # quit)".
         self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:
             if "http://" in line:

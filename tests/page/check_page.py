@@ -2,9 +2,10 @@
 
     python check_page.py PAGE.html OUTPUT_FOLDER
 
-Needs `pip install playwright` and a Chromium of the system (CHROMIUM, by default the first `chromium` or
-`google-chrome` on the PATH). Each width and theme is opened offline from the file; the exit status is 1 where
-something was found. Screenshots of whole pages, and of each section at 1280 and 390 pixels, lie in the folder.
+Needs `pip install playwright` and a Chromium of the system (CHROMIUM, by default the first
+`chromium` or `google-chrome` on the PATH). Opens each width and theme offline from the file. The
+exit status is 1 if something was found. Screenshots of whole pages, and of each section at 1280 and
+390 pixels, lie in the folder.
 """
 
 import os
@@ -85,7 +86,7 @@ async () => {
     }
   }
 
-  // On a phone a table shows all of its columns without being pushed about; comparisons of runs may be wider.
+  // On a phone a table shows all columns without scrolling. Comparisons of runs may be wider.
   if (innerWidth < 500) for (const box of document.querySelectorAll('.table .scroll')) {
     const table = box.querySelector('table');
     const beyond = Math.max(box.scrollWidth - box.clientWidth, Math.round(table.getBoundingClientRect().right - innerWidth));

@@ -8,7 +8,8 @@ arithmetic, so none is stored. Two references:
 - `pil`: the same functions on PIL images, stored as bytes.
 
 A tensor's name is `operation/reference/picture/parameter/…`; crates/augment/tests/torchvision.rs
-reads the case back from it. Distributions are `distribution/…`, see crates/augment/tests/distributions.rs.
+reads the case back from it. Distributions are `distribution/…`: see
+crates/augment/tests/distributions.rs.
 """
 
 import json

@@ -1,7 +1,8 @@
 """SIGReg's random directions, drawn here by the rules that our side draws them by.
 
-ChaCha8 (Bernstein, 2008), keyed by PCG32 of the seed, gives 64 bits at a time; Marsaglia and Tsang's ziggurat of 256
-layers in Doornik's form (ZIGNOR, 2005) makes normal numbers of them; a direction is `dim` of these at length 1.
+ChaCha8 (Bernstein, 2008), keyed by PCG32 of the seed, gives 64 bits at a time. Marsaglia and
+Tsang's ziggurat of 256 layers in Doornik's form (ZIGNOR, 2005) makes normal numbers of them. A
+direction is `dim` of these at length 1.
 """
 
 import math

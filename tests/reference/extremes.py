@@ -1,4 +1,7 @@
-"""The nine losses on wide embeddings, far from 0, and with half of a batch alike: f64, and how far PyTorch's f32 is."""
+"""The nine losses on wide embeddings, far from 0, and with half of a batch alike.
+
+Computed in f64; also how far PyTorch's f32 is from that.
+"""
 
 import json
 
@@ -17,7 +20,10 @@ SAMPLES, PROJECTIONS = 48, 2
 
 
 def pair(batch, dim, condition):
-    """Two views that agree in part, as tensors of f64 with values of f32; every step is one operation in f32."""
+    """Two views that agree in part: tensors of f64 with values of f32.
+
+    Every step is one operation in f32.
+    """
     a = noise(batch * 31 + dim, batch, dim).float()
     b = noise(batch * 37 + dim + 1, batch, dim).float() + a * torch.tensor(0.5)
     if condition == "far from 0":
@@ -42,7 +48,7 @@ def simsiam(p, z):
 
 
 def dino(students, teachers):
-    """The second view of either side is the first in reverse order of its rows; the centre is a row."""
+    """On either side the second view is the first with its rows reversed. The centre is a row."""
     loss = DINOLoss(students.shape[1], student_temp=0.1).to(students.dtype)
     loss.center.copy_(teachers[0])
     views = [[x, x.flip(0)] for x in (teachers.detach(), students)]
@@ -77,7 +83,7 @@ LOSSES = {
 
 
 def measured(loss, learns, views):
-    """What is compared: the value, and of each gradient some elements, some projections and the norm."""
+    """What is compared: the value; of each gradient some elements, some projections and the norm."""
     views = [z.clone().requires_grad_(side in learns) for side, z in zip("ab", views)]
     value = loss(*views)
     value.backward()

@@ -1,9 +1,9 @@
 """Writes the reference files of this folder: `python generate.py [NAME …]`.
 
 Everything is computed in f64 by PyTorch, torchvision, lightly and scikit-learn of the versions in
-requirements.txt, from inputs of common.py; where no package has the rule (LARS with the combined
-trust ratio, the paper's τ, the losses of MoCo v3, W-MSE and LeJEPA as we have them), it is written out
-here in NumPy or PyTorch from the paper's equation.
+requirements.txt, from inputs of common.py. Where no package has the rule (LARS with the combined
+trust ratio, the paper's τ, the losses of MoCo v3, W-MSE and LeJEPA as we have them), it is written
+out here in NumPy or PyTorch from the paper's equation.
 Augmentations are the exception: they are computed as torchvision's users have them, in f32 and in
 8 bits.
 """

@@ -57,8 +57,9 @@ def losses(name):
     out.write()
 
 
-# The other methods' losses. In one dimension a direction is a sign and has no gradient, so only the losses of
-# moments see that case. Whitening needs slices that span the space, and more than a simplex.
+# The other methods' losses. In one dimension a direction is a sign and has no gradient, so only the
+# losses of moments see that case. Whitening needs slices that span the space, and more than a
+# simplex.
 METHOD_SHAPES = [
     (3, 7, 1.0, 0.0),
     (33, 17, 1.0, 0.0),
@@ -103,7 +104,7 @@ def simsiam(p, z):
 
 
 def dino(teacher_temperature, students, teachers):
-    """The second view of either side is the first in reverse order of its rows; the centre is a row."""
+    """On either side the second view is the first with its rows reversed. The centre is a row."""
     loss = DINOLoss(students.shape[1], student_temp=0.1).double()
     loss.center.copy_(teachers[0])
     views = [[x, x.flip(0)] for x in (teachers, students)]
@@ -111,7 +112,7 @@ def dino(teacher_temperature, students, teachers):
 
 
 def whiten(v, epsilon):
-    """Ermolov et al., 2021, eq. 5: W (v - mu), with W the inverse Cholesky factor of the covariance."""
+    """Ermolov et al., 2021, eq. 5: W (v - mu). W is the covariance's inverse Cholesky factor."""
     centred = v - v.mean(0)
     covariance = centred.T @ centred / (len(v) - 1) + epsilon * torch.eye(v.shape[1], dtype=v.dtype)
     return torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), centred.T, upper=False).T
@@ -129,7 +130,10 @@ def w_mse(sub_batch, epsilon, a, b):
 
 
 def epps_pulley(samples):
-    """Balestriero & LeCun, 2025: N * integral over [-3, 3] of |ecf - cf|^2 * window, the mean over columns."""
+    """Balestriero & LeCun, 2025: N * integral over [-3, 3] of |ecf - cf|^2 * window.
+
+    The mean over columns.
+    """
     t = torch.linspace(0, 3, 17, dtype=samples.dtype)
     window = torch.exp(-(t**2) / 2)
     ecf = torch.exp(1j * samples[:, :, None] * t).mean(0)
@@ -137,7 +141,10 @@ def epps_pulley(samples):
 
 
 def le_jepa(a, b):
-    """lambda 0.02, of one-dimensional embeddings: every direction is +1 or -1, and the statistic is even."""
+    """lambda 0.02, of one-dimensional embeddings.
+
+    Every direction is +1 or -1, and the statistic is even.
+    """
     mean = (a + b) / 2
     prediction = torch.stack([a - mean, b - mean]).square().mean()
     return 0.98 * prediction + 0.02 * (epps_pulley(a) + epps_pulley(b)) / 2

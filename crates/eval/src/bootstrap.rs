@@ -10,9 +10,9 @@ use crate::EvalError;
 
 /// Percentile bootstrap (Efron & Tibshirani, 1993, section 13.3) of a mean over test images.
 ///
-/// As many images as there are get drawn with replacement, `resamples` times. The interval lies
-/// between the `(1 − level) / 2` quantiles of the means at both ends. It says how far the figure
-/// would move with other test images. For other seeds of training there is [`mean_and_deviation`].
+/// The images are drawn with replacement, as many as there are, `resamples` times. The interval
+/// leaves out `(1 − level) / 2` of the means at either end. It says how far the figure would move
+/// with other test images. For other seeds of training there is [`mean_and_deviation`].
 ///
 /// Outcomes with few distinct values (right or wrong: two) are not drawn one by one. The count of
 /// each value is drawn from its distribution, a multinomial (for two a binomial). The distribution
@@ -139,13 +139,13 @@ fn distinct(outcomes: &[f64], most: usize) -> Option<Vec<(f64, u64)>> {
     Some(counts)
 }
 
-/// The mean of a multinomial draw: one binomial after the other, each from the rest of those
-/// before.
+/// The mean of a multinomial draw. It is drawn as one binomial after the other, each from the
+/// images that are left.
 fn mean_of_counts(counts: &[(f64, u64)], n: u64, rng: &mut ChaCha8Rng) -> f64 {
     let (mut left, mut total, mut sum) = (n, n, 0.0);
     for (value, count) in counts {
         let share = *count as f64 / total as f64;
-        // Probabilities from 0 to 1 are never refused; the last value takes all that is left.
+        // Probabilities from 0 to 1 are never refused. The last value takes all that is left.
         let drawn = Binomial::new(left, share).map_or(left, |b| b.sample(rng));
         sum += value * drawn as f64;
         left -= drawn;

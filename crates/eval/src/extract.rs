@@ -7,8 +7,8 @@ use crate::{EvalError, Features, LabelledImages};
 
 /// The most bytes of pixels that go through an encoder together.
 ///
-/// Activations take five to twenty times as much for each of the two or three layers that are alive
-/// at once. 27 images of 224 pixels fit, with some 250 MB in a ResNet-18.
+/// The activations of a layer take five to twenty times as much, and two or three layers are in
+/// memory at once. 27 images of 224 pixels fit, with some 250 MB in a ResNet-18.
 pub const BATCH_BYTES: usize = 16 << 20;
 
 /// How many images of `values` numbers each go through an encoder together: at most `batch_size`,
@@ -19,9 +19,9 @@ pub fn images_together(batch_size: usize, values: usize) -> usize {
 
 /// The features of all images, `batch_size` at a time or fewer (see [`BATCH_BYTES`]).
 ///
-/// The encoder must be on `device`, and the device must be a plain one: there batch norm uses its
-/// running statistics, as evaluation requires. A validation snapshot (`model.valid()`) is on a
-/// plain device.
+/// The encoder must be on `device`, and the device must be a plain one. On a plain device, batch
+/// norm uses its running statistics, as evaluation requires. A validation snapshot
+/// (`model.valid()`) is on a plain device.
 ///
 /// # Errors
 /// An autodiff device, unreadable images, features that are not finite.

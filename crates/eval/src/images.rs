@@ -9,8 +9,8 @@ pub trait LabelledImages {
     /// How many there are.
     fn len(&self) -> usize;
 
-    /// Appends the images of `range` to `out`, row-major `[images, channels, height, width]`, and
-    /// returns `[channels, height, width]`, which is the same for all.
+    /// Appends the images of `range` to `out`, row-major `[images, channels, height, width]`.
+    /// Returns `[channels, height, width]`. It is the same for all images.
     ///
     /// # Errors
     /// Any reason why the images cannot be read.

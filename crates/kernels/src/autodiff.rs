@@ -68,7 +68,7 @@ fn of_type<B: Backend>(gradient: FloatTensor<B>, dtype: DType) -> FloatTensor<B>
 
 struct NormState<B: Backend> {
     x: FloatTensor<B>,
-    /// The output, if the backward pass needs it: with ReLU and a residual. Otherwise any tensor.
+    /// The output, if the backward pass needs it (with ReLU and a residual). Otherwise any tensor.
     y: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
@@ -204,7 +204,7 @@ impl<B: Backend + KernelOps, C: CheckpointStrategy> KernelOps for Autodiff<B, C>
         conv: Conv,
     ) -> FloatTensor<Self> {
         let (nodes, dtype) = ([x.node(), weight.node()], x.dtype());
-        // Images often come with their channels first; the backward pass reads them again.
+        // Images often come with their channels first, and the backward pass reads them again.
         let x = B::kernel_operand(x.into_primitive(), conv.precision);
         let parameter = Parameter::new(&weight);
         let weight = B::kernel_filter(weight.into_primitive(), conv.precision);

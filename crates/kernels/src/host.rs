@@ -61,8 +61,8 @@ impl HostBackend for burn::backend::NdArray {
     }
 }
 
-/// The values of a tensor with these strides, row by row. Far faster than an iterator that counts
-/// through all dimensions for every value.
+/// The values of a tensor with these strides, row by row. This is far faster than an iterator that
+/// counts through all dimensions for every value.
 #[cfg(feature = "ndarray")]
 fn rearranged(memory: &[f32], shape: &[usize], strides: &[isize]) -> Vec<f32> {
     let [.., rows, columns] = *shape else { return memory.to_vec() };
@@ -70,7 +70,7 @@ fn rearranged(memory: &[f32], shape: &[usize], strides: &[isize]) -> Vec<f32> {
     let (row, column) = (row.unsigned_abs(), column.unsigned_abs());
     let plane = rows * columns;
     crate::memory::build(shape.iter().product(), plane, |i, values| {
-        // Where plane number i starts.
+        // The start of plane number i.
         let outer = shape.iter().zip(strides).rev().skip(2);
         let (start, _) = outer.fold((0, i), |(start, i), (size, stride)| {
             (start + i % size * stride.unsigned_abs(), i / size)

@@ -1,12 +1,17 @@
 //! The operations of a convolutional encoder in training, forward and backward, on CPUs and,
 //! through CubeCL, on GPUs. They need fewer passes over memory than those of Burn's backends.
 //!
-//! Ordinary functions on Burn tensors: [`conv2d`], [`linear`], [`batch_norm`], [`scale_shift`],
-//! [`max_pool2d`] and [`global_avg_pool`], and for the optimiser [`sgd_step`], [`update_norms`] and
-//! [`moving_average`], on all parameters at once [`sgd_all`], [`adamw_all`], [`update_norms_all`]
-//! and [`moving_average_all`]. On an f32 tensor of a backend whose feature is on (`flex`,
-//! `ndarray`, `cuda`, `wgpu`) they run the kernels of this crate, and on anything else the plain
-//! Burn operations, so a model can always call them. Gradients flow in both cases.
+//! They are ordinary functions on Burn tensors:
+//!
+//! - layers: [`conv2d`], [`linear`], [`batch_norm`], [`scale_shift`], [`max_pool2d`] and
+//!   [`global_avg_pool`],
+//! - for the optimiser: [`sgd_step`], [`update_norms`] and [`moving_average`],
+//! - for the optimiser, on all parameters at once: [`sgd_all`], [`adamw_all`],
+//!   [`update_norms_all`] and [`moving_average_all`].
+//!
+//! On an f32 tensor of a backend whose feature is on (`flex`, `ndarray`, `cuda`, `wgpu`) they run
+//! the kernels of this crate. On any other tensor they run Burn's own operations. So a model can
+//! always call them. Gradients flow in both cases.
 //!
 //! Images are `[batch, height, width, channels]` here ("channels last"), because this order is the
 //! fastest for the kernels and for Burn's sums of gradients. `permute([0, 2, 3, 1])` makes it from
@@ -17,8 +22,8 @@
 //! [`together`] takes batch norm's statistics over several processes, devices or threads
 //! ([`Ranks`]). [`all_gather`] and [`all_sum`] exchange tensors between them.
 //!
-//! [`sharing_weights`] saves GPUs the addition of gradients if two views go through the same
-//! weights.
+//! If two views go through the same weights, [`sharing_weights`] saves GPUs the addition of their
+//! gradients.
 //!
 //! Results do not depend on the number of threads: every sum has a fixed order. On a GPU, the order
 //! depends on the kind of GPU.
@@ -86,7 +91,7 @@ pub use workers::{for_each_tensor, on_workers};
 use ops::{Conv, KernelOps, Norm, Pool};
 
 /// A 2-D convolution without bias: `y[n, i, j, o] = Σ_{c, u, v} x[n, s·i + u − p, s·j + v − p, c] ·
-/// w[o, c, u, v]`, where with groups `c` runs over the channels of the group that `o` belongs to.
+/// w[o, c, u, v]`. With groups, `c` runs over the channels in the group of `o`.
 ///
 /// - `x`: `[batch, height, width, channels_in]`,
 ///   `weight`: `[channels_out, channels_in / groups, k, k]`.
@@ -103,7 +108,7 @@ pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tenso
     let square =
         kernel == kernel_width && stride == stride_x && [below, left, right] == [padding; 3];
     let common = options.dilation == [1, 1] && stride > 0 && padding < kernel;
-    // Burn reports arguments that do not fit together. GPUs have kernels for one group.
+    // Burn reports arguments that do not fit together. GPUs have kernels for one group only.
     let grouped = groups > 1 && !workers::is_cpu(&x.device());
     let sound = groups > 0
         && !grouped
@@ -145,7 +150,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     }
 }
 
-/// Running statistics, for batch norm in evaluation; without gradient.
+/// Running statistics for batch norm in evaluation, without gradient.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// `[features]`
@@ -196,12 +201,12 @@ pub struct BatchNormOutput {
 /// then ReLU if wanted: `relu(γ (x − mean) / √(variance + ε) + β + residual)`, with the batch's own
 /// mean and **biased** variance.
 ///
-/// It needs one pass over memory for the statistics and one for the result, and as many backward.
-/// Intermediate results are never written.
+/// It makes one pass over memory for the statistics and one for the result. Backward it makes two
+/// passes, too. Intermediate results are never written.
 ///
 /// - `x` and `residual`: `[batch, height, width, features]`; `weight` γ and `bias` β: `[features]`.
-/// - The new running statistics are `(1 − momentum) · running + momentum · batch`, the variance
-///   unbiased.
+/// - The new running statistics are `(1 − momentum) · running + momentum · batch`, with the
+///   unbiased variance.
 ///
 /// Under [`together`] the batch may be that of all ranks. Each rank then has the same number of
 /// images.

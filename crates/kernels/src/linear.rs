@@ -22,13 +22,13 @@ pub struct Sizes {
     pub features_out: usize,
 }
 
-/// Rows of the result that one thread computes at a time: the least, and the usual number.
+/// Rows of the result that one thread computes at a time: the least and the usual number.
 const ROWS: Range<usize> = 2 * BLOCK..8 * BLOCK;
 /// Results that stay in the second-level cache until they are complete.
 const OUTPUTS: usize = 1 << 17;
 /// Columns of the result that are packed together.
 const PANEL: usize = 32;
-/// Blocks of units that are summed before the next panel: as much of a panel as stays in the
+/// Blocks of units that are summed before the next panel. This part of a panel stays in the
 /// first-level cache.
 const CHUNK: usize = 8;
 /// Blocks of units that are packed at once. Memory is fastest in long runs.
@@ -63,7 +63,8 @@ struct Matrix<'a> {
     pitch: usize,
     /// Rows or columns of the result.
     lines: usize,
-    /// Whether the terms of a line follow each other in memory; else the lines of a term do.
+    /// Whether the terms of one line follow each other in memory. Otherwise, the lines of one term
+    /// do.
     along: bool,
 }
 
@@ -167,7 +168,7 @@ impl<P: Precision> Work<P> for Rows<'_, P> {
 
     #[inline(always)]
     fn run<V: Vectors<P>>(self, vectors: V) {
-        // 16 vectors of sums where there are registers for them.
+        // 16 vectors of sums, if there are registers for them.
         match (V::LANES >= 16, self.a.along) {
             (true, true) => self.tiles::<V, 8, true>(vectors),
             (true, false) => self.tiles::<V, 8, false>(vectors),
@@ -189,7 +190,7 @@ impl<P: Precision> Rows<'_, P> {
         for first_packed in (0..blocks).step_by(PACKED) {
             let in_pack = PACKED.min(blocks - first_packed);
             let per_group = in_pack * per_block;
-            // In the order in which they lie in memory.
+            // In their order in memory.
             let (outer, inner) = if ALONG { (groups, in_pack) } else { (in_pack, groups) };
             for (i, j) in (0..outer).flat_map(|i| (0..inner).map(move |j| (i, j))) {
                 let (group, block) = if ALONG { (i, j) } else { (j, i) };
@@ -255,7 +256,7 @@ fn tile<P: Precision, V: Vectors<P>, const R: usize, const ALONG: bool>(
     sums
 }
 
-/// Adds two vectors to what may be shorter than they are.
+/// Adds two vectors to a slice that may be shorter than they are.
 #[inline(always)]
 fn add<P: Precision, V: Vectors<P>>(vectors: V, sums: &[V::Sums; 2], out: &mut [f32]) {
     if out.len() == 2 * V::LANES {

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-/// `len` zeros, of which `work` gets one chunk of `chunk` elements after the other, with its
-/// number; the last chunk may be shorter.
+/// `len` zeros. `work` gets one chunk of `chunk` elements after the other, with the chunk's number.
+/// The last chunk may be shorter.
 ///
 /// Each thread zeroes its own chunk just before the work on it. This saves a pass over memory, and
 /// each thread claims the pages that it uses. `scratch` makes the data that a thread keeps between
@@ -24,14 +24,13 @@ pub fn build_with<S>(
             work(scratch, i, zeroed(values));
         },
     );
-    // SAFETY: `len` is within the capacity, and the chunks, which cover the first `len` elements,
-    // have all been initialised by `zeroed`. Had one of the threads panicked, this would not be
-    // reached.
+    // SAFETY: `len` is within the capacity. The chunks cover the first `len` elements, and `zeroed`
+    // has initialised all of them. Had one of the threads panicked, this would not be reached.
     unsafe { values.set_len(len) };
     values
 }
 
-/// [`build_with`] without anything kept.
+/// [`build_with`] without data that threads keep.
 pub fn build(len: usize, chunk: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) -> Vec<f32> {
     build_with(len, chunk, || (), |(), i, values| work(i, values))
 }
@@ -48,7 +47,7 @@ impl Writer<'_> {
         self.values.len()
     }
 
-    /// Writes up to `count` values behind those that are written already.
+    /// Writes up to `count` values behind the values that are already written.
     #[inline(always)]
     pub fn extend(&mut self, count: usize, values: impl Iterator<Item = f32>) {
         let to = &mut self.values[self.written..];
@@ -100,9 +99,9 @@ pub fn write(
         work(i, &mut writer);
         writer.finish();
     });
-    // SAFETY: `len` is within the capacity, and in the chunks, which cover the first `len`
-    // elements, a writer has initialised what it counts as written, and `finish` the rest. Had one
-    // of the threads panicked, this would not be reached.
+    // SAFETY: `len` is within the capacity. The chunks cover the first `len` elements. In each
+    // chunk, a writer has initialised what it counts as written, and `finish` has initialised the
+    // rest. Had one of the threads panicked, this would not be reached.
     unsafe { values.set_len(len) };
     values
 }

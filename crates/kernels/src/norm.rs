@@ -1,5 +1,5 @@
-//! Batch norm, residual addition and ReLU on slices of `[positions, channels]`, a position being
-//! one pixel of one image.
+//! Batch norm, residual addition and ReLU on slices of `[positions, channels]`. A position is one
+//! pixel of one image.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Statistics {
     pub variance: Vec<f32>,
 }
 
-/// The statistics of some positions: for each channel the mean and the squares about it.
+/// The statistics of some positions: for each channel the mean, and the sum of squares about it.
 struct Moments {
     count: f64,
     mean: Vec<f64>,
@@ -40,7 +40,7 @@ impl Moments {
         self.count = all;
     }
 
-    /// Those of all ranks' positions, joined in the order of ranks.
+    /// The statistics of all ranks' positions, joined in the order of ranks.
     fn of_all(&self, ranks: &dyn Ranks) -> Self {
         let channels = self.mean.len();
         let values = [&[self.count][..], &self.mean, &self.squares].concat();
@@ -64,10 +64,10 @@ fn sizes(channels: usize) -> (usize, usize) {
     (row, (CHUNK / channels / row).max(1) * row)
 }
 
-/// Mean and biased variance of every channel. Each chunk takes its mean first and then the squares
-/// about it, while it is in the cache; the chunks are joined by the formula of Chan et al. (1979).
-/// The one-pass formula would lose the variance of channels with a large mean. With ranks, of all
-/// their positions.
+/// Mean and biased variance of every channel, over the positions of all ranks. Each chunk takes its
+/// mean first and then the squares about it, while the chunk is in the cache. The formula of Chan
+/// et al. (1979) joins the chunks. The one-pass formula would lose the variance of channels with a
+/// large mean.
 pub fn statistics(x: &[f32], channels: usize, ranks: Option<&dyn Ranks>) -> Statistics {
     let (row, chunk) = sizes(channels);
     let parts: Vec<(f64, Vec<f64>, Vec<f64>)> = x
@@ -76,7 +76,7 @@ pub fn statistics(x: &[f32], channels: usize, ranks: Option<&dyn Ranks>) -> Stat
             let count = (x.len() / channels) as f64;
             let sums = vectorized(|| row_sums(x, row * channels, |x| x));
             let mean: Vec<f64> = fold(&sums, channels).map(|sum| sum / count).collect();
-            // Squares are taken about the mean as f32 has it.
+            // Squares are taken about the mean rounded to f32.
             let about: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
             let about: Vec<f32> = about.iter().copied().cycle().take(row * channels).collect();
             let squares = vectorized(|| row_squares(x, &about));
@@ -130,7 +130,7 @@ fn fold(sums: &[f32], channels: usize) -> impl Iterator<Item = f64> {
     (0..channels).map(move |c| sums[c..].iter().step_by(channels).map(|s| f64::from(*s)).sum())
 }
 
-/// `scale · x + shift + residual` with one scale and shift per channel, then ReLU if wanted.
+/// `scale · x + shift + residual`, with one scale and one shift per channel, then ReLU if wanted.
 pub fn scale_shift(
     x: &[f32],
     scale: &[f32],
@@ -190,7 +190,7 @@ pub struct Gradients {
     pub residual: Vec<f32>,
 }
 
-/// What the backward pass needs to know about each channel.
+/// The data of each channel for the backward pass.
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// γ
@@ -209,7 +209,7 @@ pub enum Mask<'a> {
     Everything,
     /// From the output.
     Output(&'a [f32]),
-    /// From the input and β. Without a residual the output is computed again, with the same bits.
+    /// From the input and β. Without a residual, the output is computed again, with the same bits.
     /// This is faster than reading it.
     Bias(&'a [f32]),
 }
@@ -230,8 +230,8 @@ pub fn scale_and_shift(
 ///
 /// With `g = dy · [y > 0]`, `x̂ = (x − mean) · inv`, and sums over the batch's `m` values of a
 /// channel: `dβ = Σ g`, `dγ = Σ g x̂`, `dx = γ · inv · (g − dβ / m − x̂ · dγ / m)`, `dresidual =
-/// g`. With ranks, `dx` has the sums over all of them; `dβ` and `dγ` are this rank's, as the
-/// gradients of all other parameters are.
+/// g`. With ranks, `dx` has the sums over all ranks. `dβ` and `dγ` are the sums of this rank, as
+/// for all other parameters.
 pub fn backward(
     dy: &[f32],
     x: &[f32],
@@ -265,7 +265,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Those over all ranks' positions, in the order of ranks.
+    /// The sums over all ranks' positions, added in the order of ranks.
     fn of_all(&self, ranks: &dyn Ranks) -> Self {
         let channels = self.bias.len();
         let values = [&[self.count][..], &self.bias, &self.weight].concat();
@@ -279,8 +279,8 @@ impl Sums {
     }
 }
 
-/// `g(dy, y, x, scale, shift)` is what the ReLU lets through; a scale and shift that it does not
-/// look at may be missing.
+/// `g(dy, y, x, scale, shift)` is the gradient that the ReLU lets through. If it does not use scale
+/// and shift, these may be missing.
 fn backward_with(
     dy: &[f32],
     x: &[f32],

@@ -57,12 +57,12 @@ pub struct Norm {
     Autodiff
 )]
 pub trait KernelOps: Backend {
-    /// The same values in row-major order and, on a GPU, in the type that products of this
-    /// precision read; without gradient.
+    /// The same values in row-major order, without gradient. On a GPU they are in the type that
+    /// products of this precision read.
     #[fusion(dtype = spec::product(precision), shape = x)]
     fn kernel_operand(x: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
-    /// A convolution's weight in the kernels' order, if it differs; without gradient.
+    /// A convolution's weight in the kernels' order in memory, without gradient.
     #[fusion(dtype = spec::product(precision), shape = weight)]
     fn kernel_filter(weight: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
@@ -73,7 +73,7 @@ pub trait KernelOps: Backend {
         conv: Conv,
     ) -> FloatTensor<Self>;
 
-    /// Gradient with respect to `x`, of which only the shape matters.
+    /// Gradient with respect to `x`. Only the shape of `x` matters.
     #[fusion(dtype = spec::product(&conv.precision), shape = x)]
     fn kernel_conv2d_input(
         x: FloatTensor<Self>,
@@ -82,7 +82,7 @@ pub trait KernelOps: Backend {
         conv: Conv,
     ) -> FloatTensor<Self>;
 
-    /// Gradient with respect to `weight`, of which only the shape matters.
+    /// Gradient with respect to `weight`. Only the shape of `weight` matters.
     #[fusion(dtype = spec::sum(weight), shape = weight)]
     fn kernel_conv2d_weight(
         x: FloatTensor<Self>,
@@ -91,8 +91,8 @@ pub trait KernelOps: Backend {
         conv: Conv,
     ) -> FloatTensor<Self>;
 
-    /// [`kernel_conv2d_weight`](Self::kernel_conv2d_weight), added to the sum so far of such
-    /// gradients: a weight that several batches have been through has one of each.
+    /// [`kernel_conv2d_weight`](Self::kernel_conv2d_weight), added to the sum so far. If several
+    /// batches use one weight, there is a gradient from each batch.
     #[fusion(dtype = spec::sum(weight), shape = weight)]
     fn kernel_conv2d_weight_onto(
         x: FloatTensor<Self>,
@@ -179,8 +179,8 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`kernel_norm_backward`](Self::kernel_norm_backward), those of weight and bias added to the
-    /// sums so far of such gradients.
+    /// [`kernel_norm_backward`](Self::kernel_norm_backward). The gradients of weight and bias are
+    /// added to their sums so far.
     #[fusion(meta = |_dy, x, weight, bias, _mean, _variance, _dweight, _dbias, _norm| {
         (x.clone(), weight.clone(), bias.clone())
     })]
@@ -199,7 +199,7 @@ pub trait KernelOps: Backend {
         (x, Self::float_add(w, dweight), Self::float_add(b, dbias))
     }
 
-    /// Gradients with respect to x, weight, bias and residual. Without ReLU `y` does not matter.
+    /// Gradients with respect to x, weight, bias and residual. Without ReLU, `y` does not matter.
     #[fusion(meta = |_dy, x, y, weight, mean, _variance, _norm| (x.clone(), weight.clone(), mean.clone(), y.clone()))]
     fn kernel_norm_add_backward(
         dy: FloatTensor<Self>,
@@ -211,8 +211,8 @@ pub trait KernelOps: Backend {
         norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`kernel_norm_add_backward`](Self::kernel_norm_add_backward), those of weight and bias added
-    /// to the sums so far.
+    /// [`kernel_norm_add_backward`](Self::kernel_norm_add_backward). The gradients of weight and
+    /// bias are added to their sums so far.
     #[fusion(meta = |_dy, x, y, weight, mean, _variance, _dweight, _dbias, _norm| {
         (x.clone(), weight.clone(), mean.clone(), y.clone())
     })]
@@ -255,7 +255,7 @@ pub trait KernelOps: Backend {
     #[fusion(dtype = spec::sum(x), shape = spec::mean_pool(x))]
     fn kernel_mean_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Gradient of the mean with respect to `x`, of which only the shape matters.
+    /// Gradient of the mean with respect to `x`. Only the shape of `x` matters.
     #[fusion(dtype = x, shape = x)]
     fn kernel_mean_pool_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -272,7 +272,7 @@ pub trait KernelOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Types and shapes of results, for Burn to know before they are computed.
+/// Types and shapes of results. Burn must know them before the results are computed.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod spec {
     use burn::tensor::DType;
@@ -297,7 +297,7 @@ mod spec {
         Shape::new([g.batch, g.height_out(), g.width_out(), g.channels_out])
     }
 
-    /// The rows of `x` by a side of `weight`.
+    /// The shape of a product: the rows of `x` and one side of `weight`.
     pub fn rows_of(x: &Shape, weight: &Shape, side: usize) -> Shape {
         Shape::new([x[0], weight[side]])
     }
@@ -336,7 +336,7 @@ fn inverse(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|v| (1.0 / (f64::from(*v) + epsilon).sqrt()) as f32).collect()
 }
 
-/// What a batch norm puts out, the batch's mean and variance, and the new running ones.
+/// The output of a batch norm, the batch's mean and variance, and the new running ones.
 pub type Normalized<B> =
     (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 

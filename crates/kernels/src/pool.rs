@@ -106,8 +106,8 @@ pub fn max(x: &[f32], w: &Windows) -> Vec<f32> {
     })
 }
 
-/// The gradient of [`max`]: to the first of the largest values of each window, as in PyTorch. The
-/// position is computed again. This is faster than reading it.
+/// The gradient of [`max`]. In each window it goes to the first of the largest values, as in
+/// PyTorch. The position of this value is computed again. This is faster than reading it.
 pub fn max_gradient(x: &[f32], dy: &[f32], w: &Windows) -> Vec<f32> {
     let (input, output) = w.sizes();
     memory::build(w.batch * input, input, |n, dx| {

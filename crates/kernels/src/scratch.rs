@@ -26,11 +26,11 @@ pub struct Scratch<U> {
 }
 
 impl<U: Pod> Scratch<U> {
-    /// `len` units with anything in them.
+    /// `len` units with any contents.
     pub fn new(len: usize) -> Self {
         const { assert!(size_of::<U>() == size_of::<u32>()) };
         let kept = KEPT.with_borrow_mut(|kept| {
-            // The smallest sufficient buffer, or else the largest.
+            // The smallest buffer that is large enough, or else the largest.
             let fits = |buffer: &Units<u32>| (buffer.len() < len, buffer.len().abs_diff(len));
             let best = (0..kept.len()).min_by_key(|i| fits(&kept[*i]));
             best.map(|best| kept.swap_remove(best))
@@ -67,7 +67,7 @@ impl<U: Pod> DerefMut for Scratch<U> {
 impl<U> Drop for Scratch<U> {
     fn drop(&mut self) {
         let buffer = std::mem::replace(&mut self.buffer, zeroed(0));
-        // An ending thread does not keep it.
+        // A thread that ends keeps no buffer.
         let _ = KEPT.try_with(|kept| {
             let mut kept = kept.borrow_mut();
             if kept.len() < BUFFERS {

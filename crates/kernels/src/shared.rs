@@ -21,9 +21,11 @@ thread_local! {
 /// use burn::tensor::{Device, Tensor};
 /// use selfsame_kernels::{linear, sharing_weights};
 ///
-/// let device = Device::flex().autodiff(); let w = Tensor::<2>::ones([2, 2],
-/// &device).require_grad(); let view = || Tensor::<2>::ones([3, 2], &device); let loss =
-/// sharing_weights(|| linear(view(), w.clone(), None) + linear(view(), w.clone(), None));
+/// let device = Device::flex().autodiff();
+/// let w = Tensor::<2>::ones([2, 2], &device).require_grad();
+/// let view = || Tensor::<2>::ones([3, 2], &device);
+/// let both = || linear(view(), w.clone(), None) + linear(view(), w.clone(), None);
+/// let loss = sharing_weights(both);
 /// assert_eq!(w.grad(&loss.sum().backward()).unwrap().sum().into_scalar::<f32>(), 24.0);
 /// ```
 pub fn sharing_weights<R>(f: impl FnOnce() -> R) -> R {
@@ -55,7 +57,7 @@ impl<B: Backend> Parameter<B> {
         self.0.as_ref()?.grad_remove(gradients)
     }
 
-    /// Those of two, if both have one.
+    /// The nodes of two parameters, if both have one.
     pub fn take_both([a, b]: [&Self; 2], gradients: &mut Gradients) -> Option<[FloatTensor<B>; 2]> {
         match (a.take(gradients), b.take(gradients)) {
             (Some(a), Some(b)) => Some([a, b]),

@@ -55,12 +55,12 @@ pub fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     ARCH.dispatch(f)
 }
 
-/// Fetches memory into the caches in small parts, during other work, before it is read. Otherwise
+/// Fetches memory into the caches before it is read: in small parts, during other work. Otherwise
 /// the next work would wait for all of it at once.
 #[derive(Debug)]
 pub struct Ahead<'a> {
     values: &'a [f32],
-    /// From one run that will be read to the next, and how much of it.
+    /// The distance from one run to the next, and how many values of a run will be read.
     pitch: usize,
     used: std::ops::Range<usize>,
     /// Runs fetched at a time.
@@ -71,7 +71,7 @@ impl<'a> Ahead<'a> {
     /// Nothing to fetch.
     pub const NOTHING: Self = Self { values: &[], pitch: 1, used: 0..0, step: 0 };
 
-    /// The part `used` of every `pitch` values: share number `i` of `n`.
+    /// Share number `i` of `n` shares. Of every `pitch` values, the part `used` is fetched.
     pub fn share(
         values: &'a [f32],
         pitch: usize,
@@ -84,13 +84,13 @@ impl<'a> Ahead<'a> {
         Self { values, pitch, used, step: 1 }
     }
 
-    /// [`fetch`](Self::fetch) will be called so often.
+    /// Spreads the work over so many calls of [`fetch`](Self::fetch).
     pub fn pace(&mut self, times: usize) {
         self.step = (self.values.len() / self.pitch.max(1)).div_ceil(times.max(1));
     }
 
-    /// Fetches the next runs. A call, so that the loops around it are compiled as if it were not
-    /// there.
+    /// Fetches the next runs. It is a function call and not inlined. So the loops around it are
+    /// compiled as if it were not there.
     #[inline(never)]
     pub fn fetch(&mut self) {
         let now = (self.step * self.pitch).min(self.values.len());
@@ -107,8 +107,7 @@ impl<'a> Ahead<'a> {
 #[inline(always)]
 fn prefetch(value: &f32) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has the instruction, and it changes nothing but what is
-    // cached.
+    // SAFETY: every x86-64 processor has the instruction. It changes only the caches.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(value).cast());

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::precision::{autocast, current};
 use crate::ranks::{current_ranks, together};
 
-/// Runs `f` on a compute thread, if `device` is a CPU device with our kernels. Otherwise just runs
+/// Runs `f` on a compute thread if `device` is a CPU device with our kernels. Otherwise just runs
 /// it.
 ///
 /// A kernel called from another thread must wake a compute thread and then sleep until it is done.
@@ -37,11 +37,12 @@ pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     })
 }
 
-/// Runs `f` on every item, on all threads at once when `device` is a CPU device with kernels here;
-/// on any other device one after the other, in order, because its queue runs them.
+/// Runs `f` on every item. If `device` is a CPU device with our kernels, it runs on all threads at
+/// once. On any other device it runs on one item after the other, because the device's queue does
+/// the work.
 ///
 /// It is for updates of parameters. A network has a hundred tensors. Most are far too small for all
-/// threads. One after the other, threads would mostly wait.
+/// threads. With one tensor after the other, threads would mostly wait.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -69,15 +70,15 @@ pub fn for_each_tensor<T: Send, R: Send>(
 /// between two kernels.
 const PATIENCE: Duration = Duration::from_micros(500);
 
-/// Pauses between two looks, so that looking does not slow down the working thread.
+/// Pauses between two looks, so that the search does not slow down the working thread.
 const SPINS: usize = 200;
 
 /// Keeps the other threads from falling asleep between kernels, until it is dropped.
 ///
 /// If the other threads sleep, a kernel waits until the system wakes them. This takes as long as a
-/// short kernel. So they look for work, and let all other threads of the system go first. A thread
-/// without work for [`PATIENCE`] gives up. It may have begun to look in the middle of a job that
-/// the main thread waits for.
+/// short kernel. So they look for work instead, and let all other threads of the system go first. A
+/// thread that finds no work for [`PATIENCE`] gives up: it may have begun to look in the middle of
+/// a job that the main thread waits for.
 struct Awake(Arc<AtomicBool>);
 
 impl Awake {

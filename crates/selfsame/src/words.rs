@@ -1,4 +1,4 @@
-//! Helpers for words in messages.
+//! Words in messages: counts, reasons and paths.
 
 use std::path::Path;
 

@@ -31,8 +31,8 @@ pub enum TrainError {
         rank: usize,
     },
     /// The loss is NaN or infinite. This step has not changed parameters or optimiser, but the
-    /// running statistics include its batch. There is one exception: [`reads`](crate::Hooks::reads)
-    /// delayed the reading. Then the trainer has done more steps than `step`, and its weights are
+    /// running statistics include its batch. If [`reads`](crate::Hooks::reads) delayed the reading,
+    /// this does not hold: the trainer has done more steps than `step`, and its weights are
     /// useless.
     #[error(
         "the loss is {loss} at step {step}; lower the learning rate, lengthen the warm-up, or look for broken images"
@@ -52,7 +52,7 @@ pub enum TrainError {
         step: u64,
         /// The first parameter with such a gradient, by its path.
         parameter: String,
-        /// The value in it. On a GPU, or if reading was delayed, its sum.
+        /// The value in it. On a GPU, or if reading was delayed, the gradient's sum.
         value: f32,
         /// The loss.
         loss: f32,

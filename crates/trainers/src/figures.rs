@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 
 use crate::{StepReport, TrainError};
 
-/// The figures of one step, `[1]` each. For every micro-batch: its loss, the spread of its
-/// embedding, and its terms.
+/// The figures of one step, `[1]` each. Every micro-batch has a loss, the spread of its embedding,
+/// and its terms.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     scalars: Vec<Tensor<1>>,

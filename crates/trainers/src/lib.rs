@@ -3,11 +3,13 @@
 //! A [`Method`] turns two views into a loss and is called after each optimiser step. BYOL
 //! ([`Byol`]), Barlow Twins ([`BarlowTwins`]), SimSiam ([`SimSiam`]), VICReg ([`VicReg`]), W-MSE
 //! ([`WMse`]), DINO ([`Dino`]), LeJEPA ([`LeJepa`]) and the contrastive baselines SimCLR
-//! ([`SimClr`]) and MoCo v3 ([`MocoV3`]) have one file each, close to the paper. A [`Trainer`] owns
-//! a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts optimiser steps; a
-//! [`Checkpoint`] keeps all of it in one file, [`Checkpoints`] those of a run. Batches come through
-//! the [`ViewSource`] trait, so this crate knows nothing of data sets. [`SupervisedTrainer`] trains
-//! a [`Classifier`] on labels: fine-tuning, and the supervised baseline.
+//! ([`SimClr`]) and MoCo v3 ([`MocoV3`]) have one file each, close to the paper.
+//!
+//! A [`Trainer`] owns a method, an [`Optimizer`] and a [`LearningRate`] schedule, and counts
+//! optimiser steps. A [`Checkpoint`] keeps all of it in one file. [`Checkpoints`] are the
+//! checkpoints of a run. Batches come through the [`ViewSource`] trait, so this crate knows nothing
+//! of data sets. [`SupervisedTrainer`] trains a [`Classifier`] on labels, for fine-tuning and for
+//! the supervised baseline.
 //!
 //! Under [`together`](selfsame_kernels::together) a [`Trainer`] is one of several ranks. Each rank
 //! has a part of every batch. They end with the same weights as one process with whole batches.

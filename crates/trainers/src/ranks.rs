@@ -11,10 +11,11 @@ use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
 
-/// The rows of all ranks, `[batch, dim]` → `[ranks · batch, dim]`, in the order of one process:
-/// images are dealt out in turn. Gradients flow to this rank's rows.
+/// The rows of all ranks, `[batch, dim]` → `[ranks · batch, dim]`. Images are dealt out to ranks in
+/// turn, and the rows are in the order that one process would have. Gradients flow to this rank's
+/// rows.
 ///
-/// Barlow Twins' cross-correlation, like every other loss over the batch, needs the whole batch.
+/// Losses over the batch, such as Barlow Twins' cross-correlation, need the whole batch.
 pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
     let Some(Together { ranks, .. }) = current_ranks() else { return x };
     let [batch, dim] = x.dims();
@@ -33,7 +34,7 @@ pub(crate) fn gather_both((a, b): (Tensor<2>, Tensor<2>)) -> (Tensor<2>, Tensor<
     (gather_rows(a), gather_rows(b))
 }
 
-/// The mean over ranks, of a loss that is a mean over images, `[1]`.
+/// The mean over ranks of a loss that is a mean over images, `[1]`.
 pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
     match current_ranks() {
         Some(_) => gather_rows(loss.reshape([1, 1])).mean(),
@@ -60,7 +61,7 @@ pub(crate) fn sum_gradients<M: Module>(
     replace.sums
 }
 
-/// All gradients, one-dimensional and f32.
+/// Collects all gradients, one-dimensional and in f32.
 struct Flat<'a> {
     gradients: &'a GradientsParams,
     found: Vec<Tensor<1>>,

@@ -48,14 +48,14 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
         Ok(Self { encoder: encoder.valid().train(), head })
     }
 
-    /// Images `[batch, 3, height, width]` → logits `[batch, classes]`, in the mode of the device:
-    /// on an autodiff device batch norm trains.
+    /// Images `[batch, 3, height, width]` → logits `[batch, classes]`. The device decides the mode:
+    /// on an autodiff device, batch norm trains.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.head.forward(self.encoder.forward(images))
     }
 
-    /// Logits `[batch, classes]` of a validation snapshot (`classifier.valid()`), batch norm with
-    /// its running statistics: the logits of an image do not depend on its batch.
+    /// Logits `[batch, classes]` of a validation snapshot (`classifier.valid()`). Batch norm uses
+    /// its running statistics. So the logits of an image do not depend on its batch.
     ///
     /// # Errors
     /// The classifier or the images are on an autodiff device. This would train batch norm.
@@ -78,7 +78,7 @@ impl<E: Encoder + Module + ModuleDisplay> Classifier<E> {
 /// `L = −mean_i Σ_k t_ik · log softmax(logits_i)_k`, where `t_ik = (1 − s) · [k = label_i] + s / K`
 /// (label smoothing: Szegedy et al., 2016, section 7).
 ///
-/// - `logits`: `[batch, K]`, any float type; computed at least in f32 and in the log domain, so no
+/// - `logits`: `[batch, K]`, any float type. Computed at least in f32 and in the log domain, so no
 ///   logit is too large.
 /// - `labels`: `batch` of them.
 /// - `smoothing`: s, in `[0, 1)`; 0 for none.
@@ -146,8 +146,8 @@ pub struct SupervisedConfig {
     pub optimizer: OptimizerConfig,
     /// The learning rate of the head, by optimiser step. Its `steps` is the length of the run.
     pub learning_rate: LearningRate,
-    /// The encoder's learning rate over the head's, above 0: 1 for one rate, less in Barlow Twins'
-    /// code.
+    /// The encoder's learning rate over the head's, above 0. With 1 both are equal. In Barlow
+    /// Twins' code it is less.
     pub encoder_rate: f64,
     /// See [`cross_entropy`].
     pub label_smoothing: f32,
@@ -300,8 +300,8 @@ impl<E: Encoder + Module + ModuleDisplay> SupervisedTrainer<E> {
     }
 }
 
-/// The class of the largest logit in each row; the first if several are equal. `logits`: `[batch,
-/// classes]`.
+/// The class of the largest logit in each row, or the first of several equal ones. `logits`:
+/// `[batch, classes]`.
 ///
 /// # Errors
 /// The logits are not finite, or the device cannot return them.

@@ -86,16 +86,16 @@ pub struct StepReport {
     pub loss: f32,
     /// Parts of the loss by name, means over the micro-batches.
     pub terms: Vec<(&'static str, f32)>,
-    /// Mean over the dimensions of the standard deviation of the l2-normalised embedding, times
-    /// √dim: 1 when the embeddings fill the sphere evenly, 0 when all are the same. From the last
-    /// micro-batch.
+    /// Spread of the l2-normalised embeddings of the last micro-batch: the standard deviation of
+    /// each dimension, averaged over the dimensions, times √dim. It is 1 when the embeddings fill
+    /// the sphere evenly, and 0 when all are the same.
     pub embedding_std: f32,
     /// The learning rate of this step.
     pub learning_rate: f64,
     /// Images seen in this step, by all ranks.
     pub images: usize,
-    /// Wall-clock time in forward, backward and update. If its figures were not read at once, only
-    /// the time to queue the work.
+    /// Wall-clock time in forward, backward and update. If the step's figures were not read at
+    /// once, it is only the time to queue the work.
     pub busy: Duration,
     /// Wall-clock time that [`Trainer::fit`] waited for the batches of this step.
     pub waited: Duration,
@@ -123,18 +123,18 @@ pub enum Outcome {
 pub trait Hooks<M: Method> {
     /// Whether to read the figures of the next step, `step`, from the device as soon as it is done.
     ///
-    /// A read waits for a GPU, because it works behind the program. A hook that does not need the
-    /// figures at once returns `false`. The step is then reported together with the next one that
-    /// is read, or with the last one of the run. The price: its update happens before anyone checks
-    /// whether loss and gradients are finite. A bad value is reported after it is in the weights.
-    /// With several ranks, all read if one of them needs to.
+    /// A read waits for the GPU, which works behind the program. A hook that does not need the
+    /// figures at once returns `false`. The step is then reported together with the next step that
+    /// is read, or with the last step of the run. This has a price: the update happens before
+    /// anyone checks whether loss and gradients are finite. A bad value is reported when it is
+    /// already in the weights. With several ranks, all read if one of them needs to.
     fn reads(&self, step: u64) -> bool {
         let _ = step;
         true
     }
 
     /// Called after every optimiser step, in order. `trainer` is in the state after the newest
-    /// step. This is later than the step of `report` if steps are reported together.
+    /// step. If steps are reported together, this is later than the step of `report`.
     ///
     /// # Errors
     /// Any error of the caller. It ends the run.
@@ -219,7 +219,7 @@ impl<M: Method> Trainer<M> {
         let outcome = self.fit_until(source, hooks, &mut unread);
         let (reports, finite) = Unread::read_all(unread);
         self.report(reports, hooks)?;
-        // It may be the cause of all other errors.
+        // NaN or infinity may be the cause of all other errors. So this error comes first.
         finite?;
         outcome
     }

@@ -1,20 +1,25 @@
-"""What the authors' programs make of pictures: the reference of crates/augment/tests/corruptions.rs.
+"""What the authors' programs make of pictures.
+
+The reference of crates/augment/tests/corruptions.rs.
 
     pip install -r requirements.txt
     git clone https://github.com/hendrycks/robustness
     python corruptions.py robustness corruptions.safetensors
     python corruptions.py robustness /tmp/photographs.safetensors FOLDER
 
-The first makes the committed file, from two drawn pictures that both sides compute. The second takes the
-photographs in a folder of class folders, and writes them too.
+The first makes the committed file, from two drawn pictures that both sides compute. The second
+takes the photographs in a folder of class folders, and writes them too.
 
-The functions are taken from `make_cifar_c.py` (for 32 pixels) and `make_imagenet_c.py` (for 224) as they are.
-What they call and today's libraries do not have gets a stand-in of the same meaning below; ImageMagick's motion
-blur is that of the package imagecorruptions.
+The functions are taken from `make_cifar_c.py` (for 32 pixels) and `make_imagenet_c.py` (for 224) as
+they are. Some functions that they call are no longer in today's libraries. For each of these a
+stand-in of the same meaning is below. ImageMagick's motion blur is that of the package
+imagecorruptions.
 
 In the file, for corruption, side and severity:
-- `pixels/…`: u8, `[pictures, values]`, for corruptions without randomness; every `stride/<side>`-th value.
-- `moments/…`: f32, `[3, 5]`: mean, deviation and number of draws of the statistics of `statistics` below.
+- `pixels/…`: u8, `[pictures, values]`, for corruptions without randomness; every
+  `stride/<side>`-th value.
+- `moments/…`: f32, `[3, 5]`: mean, deviation and number of draws of the statistics of `statistics`
+  below.
 - `input/<side>`: u8, `[pictures, side, side, 3]`, unless they are drawn.
 """
 
@@ -91,8 +96,8 @@ def photographs(folder, side, count):
 
 
 def statistics(clean, corrupted):
-    """Of the difference to the clean picture its mean, deviation and absolute mean; then how much neighbours in
-    the result differ, across and down. In levels."""
+    """Mean, deviation and absolute mean of the difference to the clean picture; then how much
+    neighbours in the result differ, across and down. In levels."""
     clean, corrupted = clean.astype(np.float64), corrupted.astype(np.float64)
     difference = corrupted - clean
     across, down = np.abs(np.diff(corrupted, axis=1)).mean(), np.abs(np.diff(corrupted, axis=0)).mean()

@@ -36,9 +36,9 @@ pub fn normalized_mutual_information(a: &[u32], b: &[u32]) -> Result<f64, EvalEr
     Ok((information / ((h_a + h_b) / 2.0)).clamp(0.0, 1.0))
 }
 
-/// Adjusted Rand index of two groupings (Hubert & Arabie, 1985, eq. 5): the share of pairs of
-/// images on which they agree, scaled so that independent groupings of the same sizes have
-/// expectation 0. At most 1, and below 0 if they agree less than by chance.
+/// Adjusted Rand index of two groupings (Hubert & Arabie, 1985, eq. 5). It is the share of pairs of
+/// images on which the groupings agree, scaled: independent groupings of the same sizes have
+/// expectation 0. It is at most 1, and below 0 if they agree less than by chance.
 ///
 /// With `n_ij` images in group i of one and j of the other,
 /// `(Σ_ij C(n_ij, 2) − E) / ((Σ_i C(a_i, 2) + Σ_j C(b_j, 2)) / 2 − E)`,
@@ -116,9 +116,9 @@ impl Contingency {
     }
 }
 
-/// The largest sum of one entry from each row and each column of a square matrix. Rows are matched
-/// one after the other along the cheapest augmenting path. Potentials of rows and columns keep
-/// every reduced cost at 0 or above.
+/// The largest sum of entries of a square matrix, with one entry from each row and each column.
+/// Rows are matched one after the other along the cheapest augmenting path. Potentials of rows and
+/// columns keep every reduced cost at 0 or above.
 fn best_assignment(gain: &[Vec<i64>]) -> i64 {
     let n = gain.len();
     // Row and column 0 are sentinels: column 0 holds the row that is being matched.

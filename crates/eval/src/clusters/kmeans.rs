@@ -11,17 +11,17 @@ use crate::gram::Scaling;
 use crate::{EvalError, Features};
 
 /// k-means: centres `c_1 … c_k` with a small `Σ_i min_j ‖x_i − c_j‖²`. Lloyd's algorithm (1982)
-/// starts from greedy k-means++ seeds (Arthur & Vassilvitskii, 2007), and the best of several
-/// restarts counts.
+/// starts from greedy k-means++ seeds (Arthur & Vassilvitskii, 2007). The best of several restarts
+/// counts.
 ///
 /// A restart ends when no assignment changes, or when the centres move by less than 1e-4 of the
 /// mean variance of a dimension (scikit-learn's default). An empty cluster takes the vector that is
 /// farthest from its centre.
 ///
 /// For cosine distances pass [`Features::normalized`]. Distances are `‖x‖² − 2 x·c + ‖c‖²` in f32
-/// of centred features, for 256 rows at a time. Memory beside the features: a centred copy of them,
-/// and at most 256 MB (or four copies of the centres, if that is more) of partial sums. The seed
-/// fixes every bit of the result, on any number of threads.
+/// of centred features, for 256 rows at a time. Beside the features, memory holds a centred copy of
+/// them and the partial sums. These take at most 256 MB, or four copies of the centres if that is
+/// more. The seed fixes every bit of the result, on any number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KMeans {
     /// k.
@@ -133,8 +133,9 @@ impl Points {
         &self.values[i * self.dim..(i + 1) * self.dim]
     }
 
-    /// Greedy k-means++. `2 + ⌊ln k⌋` candidates are drawn in proportion to their squared distance
-    /// to the nearest seed. The one that lowers the sum of these distances most becomes a seed.
+    /// Greedy k-means++. `2 + ⌊ln k⌋` candidates are drawn with probabilities proportional to their
+    /// squared distance to the nearest seed. The candidate that lowers the sum of these distances
+    /// most becomes a seed.
     fn seeds(&self, k: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let rows = self.squares.len();
         let candidates = 2 + (k as f64).ln() as usize;
@@ -153,7 +154,7 @@ impl Points {
         seeds
     }
 
-    /// Lowers each row's squared distance to the nearest seed by a new seed, the row `seed`.
+    /// Updates each row's squared distance to the nearest seed after row `seed` has become one.
     fn nearer(&self, nearest: &mut [f32], seed: usize) {
         let centre = self.row(seed);
         let square = square(centre) as f32;
@@ -324,7 +325,7 @@ impl Points {
     }
 }
 
-/// `count` rows in proportion to their weight; any rows where all weights are 0.
+/// `count` rows, drawn in proportion to their weight; any rows if all weights are 0.
 fn draw(weights: &[f32], count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut total = 0.0;
     let cumulative: Vec<f64> = weights
@@ -409,7 +410,7 @@ mod tests {
     fn an_empty_cluster_takes_the_farthest_row() {
         let features = Features::new(vec![0.0, 0.1, 0.2, 9.0], 4, 1).unwrap();
         let points = Points::new(&features, &Scaling::centring(&features));
-        // The second centre is the nearest of no row.
+        // No row has the second centre as its nearest.
         let fit = points.lloyd(vec![0.0, 1e6], 10);
         assert_eq!(fit.assignments, [0, 0, 0, 1]);
     }

@@ -12,8 +12,8 @@ pub(super) struct Action {
 
 const STRONGER_VIEWS: &str = "stronger views";
 
-/// Gives findings their advice, worst first. Advice is not repeated, and advice against an earlier
-/// one is left out: the worse finding must be cured first.
+/// Gives findings their advice, worst first. Advice is not repeated. Advice that contradicts
+/// earlier advice is left out, because the worse finding must be cured first.
 pub(super) fn advise(findings: &mut [Finding], trained: Option<Trained>) {
     let disagree = |f: &Finding| f.kind == Some(Kind::ViewsDisagree) && f.level > Level::Unknown;
     // Views with little in common must not be strengthened, however bad the rest is.

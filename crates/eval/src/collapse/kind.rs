@@ -67,11 +67,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Of equally bad findings the one with the lower number stands first.
+    /// Of equally bad findings, the one with the lower number stands first.
     ///
     /// A collapse explains everything else. Then comes what training has done to the features,
-    /// since they will be used. Then come the mechanisms behind it. Among undecided findings too
-    /// few steps come first: more images would not help.
+    /// since they will be used. Then come the mechanisms behind it. Among undecided findings, "too
+    /// few steps" comes first: more images would not help.
     pub fn precedence(self) -> u8 {
         match self {
             Self::CompleteCollapse => 0,

@@ -16,18 +16,18 @@ pub struct PairSignals {
     /// Length of an embedding.
     pub dim: usize,
     /// `E ‖u − v‖²` of the l2-normalised views u, v of an image, in `[0, 4]`: 0 when the views
-    /// agree (Wang & Isola, 2020, eq. 1 with α = 2). It is BYOL's loss of one direction without
+    /// agree (Wang & Isola, 2020, eq. 1 with α = 2). It is BYOL's loss in one direction, without
     /// predictor and target.
     pub alignment: f64,
     /// `ln E e^{−2‖u_i − u_j‖²}` over pairs of different images, mean of both views, at most 0
     /// (Wang & Isola, 2020, eq. 2 with t = 2): 0 when all images are one point, near −4 when they
     /// fill a sphere of many dimensions evenly.
     pub uniformity: f64,
-    /// Row-major `[dim, dim]`, `C_ij` the correlation of dimension i of the first with dimension j
-    /// of the second view over the images (Zbontar et al., 2021, eq. 2), in `[−1, 1]`; 0 where a
-    /// dimension is constant. The mean is subtracted and the variance biased, as in the loss. The
-    /// loss adds 1e-5 to the variance. This is left out here, so that scale does not matter. It is
-    /// large in JSON: empty it if only the figures are kept.
+    /// Row-major `[dim, dim]`. `C_ij` is the correlation over the images between dimension i of the
+    /// first view and dimension j of the second (Zbontar et al., 2021, eq. 2), in `[−1, 1]`. It is
+    /// 0 if a dimension is constant. The mean is subtracted and the variance biased, as in the
+    /// loss. The loss adds 1e-5 to the variance. This is left out here, so that scale does not
+    /// matter. The matrix is large in JSON: empty it if only the figures are kept.
     pub cross_correlation: Vec<f32>,
     /// `Σ_i (1 − C_ii)²`, Barlow Twins' invariance term.
     pub on_diagonal: f64,

@@ -8,15 +8,16 @@ use super::spectrum::{effective_rank, participation_ratio, singular_values};
 use super::spread::{Moments, unit};
 use crate::{EvalError, Features};
 
-/// The fitted map leaves out principal directions of the input below this share of the largest
-/// variance. There the rounding of an f32 predictor would be divided by almost nothing.
+/// The fitted map leaves out principal directions of the input whose variance is below this share
+/// of the largest variance. In these directions, the rounding of an f32 predictor would be divided
+/// by almost nothing.
 const INPUT_FLOOR: f64 = 1e-8;
 
 /// What BYOL's predictor does to its input, as a linear map.
 ///
 /// Tian et al. (2021, section 3) show why this is the thing to watch. The predictor's eigenspace
 /// aligns with that of its input's correlation matrix. A direction survives training only while the
-/// predictor keeps it, so a predictor that keeps one direction leads the embedding into dimensional
+/// predictor keeps it. So a predictor that keeps one direction leads the embedding into dimensional
 /// collapse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictorSpectrum {
@@ -47,9 +48,8 @@ impl PredictorSpectrum {
         Self::new(MatRef::from_row_major_slice(&values, outputs, inputs), None)
     }
 
-    /// Of any predictor q, from its inputs z `[rows, in]` and outputs q(z) `[rows, out]`: the
-    /// least-squares map between the centred matrices, on the principal directions that the inputs
-    /// have.
+    /// Of any predictor q, from its inputs z `[rows, in]` and outputs q(z) `[rows, out]`. It is the
+    /// least-squares map between the centred matrices, on the principal directions of the inputs.
     ///
     /// # Errors
     /// Different numbers of rows, no more rows than inputs (which would not determine the map), or

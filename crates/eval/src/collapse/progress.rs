@@ -97,7 +97,7 @@ fn of_lost(trained: &Spread, untrained: &Spread, better: bool) -> Option<Finding
 fn of_target(target: TargetDistance, training: Option<Training>) -> Finding {
     let TargetDistance { weights, projections } = target;
     let tau = training.and_then(|training| training.tau);
-    // At the end of a schedule the learning rate is near 0 and the average catches up. This is not
+    // At the end of a schedule, the learning rate is near 0 and the average catches up. This is not
     // a fault.
     if weights < t::SAME_TARGET && tau.is_none_or(|tau| tau <= 0.0) {
         let text = "no target of its own: the target is the online network itself".into();
@@ -125,10 +125,11 @@ fn of_target(target: TargetDistance, training: Option<Training>) -> Finding {
     measure.or((level, Kind::TargetLeftBehind), text)
 }
 
-/// A difference is more than chance outside of the 95 % interval of Agresti & Caffo (2000): one
-/// more image right and one more wrong in each. It holds for few images, and for accuracies of 0
-/// and 1. It takes the two accuracies as independent. They are of the same images, so the truth is
-/// a little more certain. Another seed may move both further.
+/// A difference outside the 95 % interval of Agresti & Caffo (2000) is more than chance. Their
+/// interval counts one more image right and one more wrong in each accuracy. It holds for few
+/// images, and for accuracies of 0 and 1. It assumes that the two accuracies are independent. Both
+/// are measured on the same images, so the truth is a little more certain. Another seed may move
+/// both further.
 fn of_knn(knn: KnnGain) -> Finding {
     let KnnGain { trained, untrained, images } = knn;
     let n = images as f64 + 2.0;

@@ -34,7 +34,7 @@ pub(super) fn findings(evidence: &Evidence<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The features will be used. Projections may be narrow while the features are not, since the
+/// The features will be used. Projections may be narrow although the features are wide, since the
 /// projector trades information for invariance (Chen et al., 2020, section 4.2; Jing et al., 2022).
 #[derive(Clone, Copy)]
 enum Stage {
@@ -266,7 +266,8 @@ fn of_pair(
     }
 }
 
-/// `None` if it passes one direction and the projections still have many: runs that learn do this.
+/// `None` if the predictor passes one direction and the projections still have many. Runs that
+/// learn do this.
 fn of_predictor(predictor: &PredictorSpectrum, projections_are_narrow: bool) -> Option<Finding> {
     let (of, passes) = (predictor.singular_values.len(), predictor.participation);
     let narrow = passes < t::NARROW_PREDICTOR;

@@ -7,7 +7,7 @@ use crate::EvalError;
 /// Singular values of `[rows, dim]`, largest first, `min(rows, dim)` of them.
 ///
 /// They come from the smaller Gram matrix in f64. Its eigenvalues are their squares, so values
-/// below 1e-8 of the largest are lost in rounding. Nothing here depends on values as small.
+/// below 1e-8 of the largest are lost in rounding. Nothing here depends on such small values.
 pub(super) fn singular_values(x: MatRef<'_, f64>) -> Result<Vec<f64>, EvalError> {
     roots(&gram(x))
 }
@@ -41,9 +41,9 @@ pub fn effective_rank(singular_values: &[f64]) -> f64 {
     shares.map(|p| -p * p.ln()).sum::<f64>().exp()
 }
 
-/// Participation ratio `(Σ σ²)² / Σ σ⁴`: how many directions of equal variance would be as
-/// concentrated. 1 if all values are 0. A long tail of small values hardly moves it, unlike
-/// [`effective_rank`].
+/// Participation ratio `(Σ σ²)² / Σ σ⁴`: the number of directions of equal variance that would be
+/// as concentrated. 1 if all values are 0. A long tail of small values hardly changes it. It
+/// changes [`effective_rank`].
 pub fn participation_ratio(singular_values: &[f64]) -> f64 {
     let largest = singular_values.iter().copied().fold(0.0, f64::max);
     if largest <= 0.0 {

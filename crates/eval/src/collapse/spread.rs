@@ -7,9 +7,9 @@ use super::spectrum::{effective_rank, gram, participation_ratio, roots};
 use crate::{EvalError, Features};
 
 /// A dimension is dead if its standard deviation is below this share of the root mean square over
-/// all dimensions. The share is above the rounding of a constant in f32 (1e-7). It is below the
-/// standard deviation of a feature after ReLU that fires for one image in a hundred thousand (3e-3
-/// of its height).
+/// all dimensions. The share is above the rounding of a constant in f32 (1e-7). A feature after
+/// ReLU may be above 0 for one image in a hundred thousand only. Its standard deviation is 3e-3 of
+/// its height, and the share is below this, too.
 const DEAD_SHARE: f64 = 1e-3;
 
 /// A standard deviation below this share of the mean is the rounding of a constant in f32.
@@ -17,18 +17,18 @@ pub(super) const ROUNDING: f64 = 1e-6;
 
 /// A direction is in use if its standard deviation is at least this share of the strongest one's.
 ///
-/// A count up to 99 % of the variance would miss the directions that classify. An encoder that ends
-/// at 0.79 with k-NN has 99 % in 12 of 64 directions, and differs from an untrained one in the
-/// rest.
+/// A count of the directions that hold 99 % of the variance would miss those that classify. An
+/// encoder that ends at 0.79 with k-NN has 99 % in 12 of 64 directions. It differs from an
+/// untrained encoder in the rest.
 const DIRECTION_FLOOR: f64 = 0.01;
 
 /// How far embeddings `[rows, dim]` are spread, without labels.
 ///
-/// The *differences* between embeddings decide about collapse, so the spectrum is that of the
-/// centred matrix. A shared mean (after a ReLU there always is one) does not help to tell images
-/// apart. Yet it is the largest singular value of the uncentred matrix and lowers RankMe. RankMe as
-/// published, uncentred, stands beside it for comparison with published figures. Centring forgets
-/// the size of the differences: it is [`spread`](Self::spread).
+/// The *differences* between embeddings decide about collapse. So the spectrum is that of the
+/// centred matrix. A shared mean does not help to tell images apart, and after a ReLU there always
+/// is one. Yet it is the largest singular value of the uncentred matrix and lowers RankMe. The
+/// published RankMe, uncentred, stands beside it for comparison with published figures. Centring
+/// loses the size of the differences. [`spread`](Self::spread) has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Embeddings.
@@ -53,9 +53,9 @@ pub struct Spread {
     /// Singular values of the centred matrix over √rows: the standard deviations along the
     /// principal directions, largest first, `min(rows − 1, dim)` of them.
     pub spectrum: Vec<f64>,
-    /// Principal directions in use: those with a standard deviation of at least 1 % of the
-    /// strongest one's. 0 if nothing varies. Exactly k for k directions of comparable strength,
-    /// whatever the noise below.
+    /// Principal directions in use: those whose standard deviation is at least 1 % of that of the
+    /// strongest. 0 if nothing varies. Exactly k if k directions are comparably strong and the rest
+    /// is noise below 1 %.
     pub directions: usize,
     /// Participation ratio of the principal variances, `(Σ λ)² / Σ λ²`.
     pub participation: f64,
@@ -104,8 +104,8 @@ impl Spread {
         spectrum.truncate((rows - 1).min(dim));
         spectrum.iter_mut().for_each(|s| *s /= n.sqrt());
 
-        // X = X_c + 1 mᵀ, so its Gram matrix needs no second product, and the addition does not
-        // cancel.
+        // X = X_c + 1 mᵀ. So its Gram matrix needs no second product, and nothing cancels in the
+        // addition.
         if dim <= rows {
             add(&mut gram, |i, j| n * raw.mean[i] * raw.mean[j]);
         } else {

@@ -157,8 +157,8 @@ fn affinities(features: &Features, perplexity: f64) -> Vec<f32> {
     joint
 }
 
-/// `p_{j|i}` from squared distances: bisects `β = 1 / 2σ²` until the entropy is `ln perplexity`.
-/// With more equal neighbours than that, the entropy cannot be reached, and they share the
+/// `p_{j|i}` from squared distances: bisects `β = 1 / 2σ²` until the entropy is `ln perplexity`. If
+/// more neighbours than that are equally near, this entropy cannot be reached, and they share the
 /// probability.
 fn neighbours(distances: &[f64], i: usize, perplexity: f64, out: &mut [f32]) {
     let others = || distances.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, d)| *d);
@@ -210,8 +210,8 @@ struct Pairs<'a> {
 impl WithSimd for Pairs<'_> {
     type Output = Forces;
 
-    /// Sums in sixteen lanes, whatever the width of the processor's vectors, so that the order is
-    /// the same everywhere.
+    /// Sums in sixteen lanes, for any width of the processor's vectors. So the order is the same
+    /// everywhere.
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) -> Forces {
         const LANES: usize = 16;
@@ -241,14 +241,14 @@ impl WithSimd for Pairs<'_> {
     }
 }
 
-/// Trustworthiness of a map (Venna & Kaski, 2001). It is 1 if the `k` nearest points of every point
-/// on the map are among its `k` nearest by features. Every other point lowers it by its rank among
-/// the neighbours by features.
+/// Trustworthiness of a map (Venna & Kaski, 2001). It is 1 if, for every point, the `k` nearest
+/// points on the map are among the `k` nearest by features. Every other point lowers it by its rank
+/// among the neighbours by features.
 ///
-/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`, with `r(i, j)` the rank of j
-/// among the neighbours of i by features and `U_k(i)` the points near i on the map only. Among
-/// equally near ones the first comes first. All pairs are sorted, so it is meant for some thousand
-/// points.
+/// `1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_k(i)} (r(i, j) − k)`. Here `r(i, j)` is the rank of j
+/// among the neighbours of i by features. `U_k(i)` are the points that are near i on the map only.
+/// Among equally near points the first comes first. All pairs are sorted, so it is meant for some
+/// thousand points.
 ///
 /// # Errors
 /// Another number of points than rows, k of 0, or k not below half of the rows.

@@ -15,8 +15,8 @@ pub enum Factor<'a> {
     /// Several numbers of one unit, `[columns][images]`: red, green and blue; x and y. Their
     /// squared errors and their variances are added.
     Vector(&'a [&'a [f32]]),
-    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`: 4 for a square, 1 for a shape
-    /// that looks the same only after a whole turn.
+    /// A direction, read as `(cos mθ, sin mθ)` with m = `symmetry`. m is 4 for a square, and 1 for
+    /// a shape that looks the same only after a whole turn.
     Angle {
         /// θ of every image.
         radians: &'a [f32],
@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn r2_is_that_of_scikit_learns_ridge_cv() {
         // make_pipeline(StandardScaler(), RidgeCV(n * 10.0 ** arange(-6, 3))) of scikit-learn
-        // 1.9.1: it leaves one out where we generalise, and chooses the same λ here.
+        // 1.9.1. It uses leave-one-out cross-validation and we use the generalised one. Both choose
+        // the same λ here.
         for (dim, expected) in [(5, 0.6314596067088949), (60, 0.0685760335868808)] {
             let (train, test) = (fixed(40, dim, 7919), fixed(30, dim, 6007));
             let noisy = |row: &[f32], i: usize| {

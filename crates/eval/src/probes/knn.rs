@@ -126,7 +126,7 @@ pub struct KnnCell {
 
 impl KnnGrid {
     /// Scores every setting on a fifth of the training features, with the rest as the bank, and
-    /// chooses the best. One search serves all settings. Test features are not used: score them
+    /// chooses the best. One search serves all settings. Test features are not used. Score them
     /// once with the chosen setting, by [`Probe::score`].
     ///
     /// # Errors

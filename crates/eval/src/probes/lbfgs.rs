@@ -8,7 +8,7 @@ const HISTORY: usize = 10;
 const DECREASE: f64 = 1e-4;
 /// Share of the slope that may remain after a step (weak Wolfe).
 const CURVATURE: f64 = 0.9;
-/// A step may raise the value by this share, since rounding in a sum of f32 terms can hide as much.
+/// A step may raise the value by this share: rounding in a sum of f32 terms can hide as much.
 const ROUNDING: f64 = 1e-9;
 /// The most evaluations along one direction.
 const TRIALS: usize = 20;

@@ -56,8 +56,8 @@ impl LinearProbe {
         Ok(())
     }
 
-    /// Chooses C and fits with it. Each fit starts from the one before, the strongest
-    /// regularisation first; of equally good candidates the strongest is chosen.
+    /// Chooses C and fits with it. The strongest regularisation comes first, and each fit starts
+    /// from the one before. Of equally good candidates, the strongest is chosen.
     ///
     /// # Errors
     /// Candidates that are not numbers above 0, or nothing to learn from.
@@ -90,7 +90,7 @@ impl LinearProbe {
         candidates.dedup();
         let (part, held) = train.hold_out();
         let mut validation = Vec::new();
-        // Nothing is held out to choose by: takes the candidate nearest to 1, scikit-learn's
+        // Nothing is held out to choose by. So takes the candidate nearest to 1, scikit-learn's
         // default.
         let middle =
             candidates.iter().copied().min_by(|a, b| a.ln().abs().total_cmp(&b.ln().abs()));
@@ -238,12 +238,11 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// The inverse of `Σ / classes + decay`, the Hessian of one class's weights at weights of zero,
-/// where all classes are equally probable. `None` if it cannot be inverted.
+/// The inverse of `Σ / classes + decay`. This is the Hessian of one class's weights at weights of
+/// zero, where all classes are equally probable. `None` if it cannot be inverted.
 fn inverse_hessian(gram: &[f32], width: usize, classes: usize, decay: f64) -> Option<Vec<f64>> {
     let mut hessian: Vec<f64> = gram.iter().map(|g| f64::from(*g) / classes as f64).collect();
-    // Rounding in f32 may make the matrix indefinite by this much, and the padding columns are
-    // zeros.
+    // Rounding in f32 may make the matrix indefinite by this much. The padding columns are zeros.
     let decay = decay + 1e-6;
     hessian.iter_mut().step_by(width + 1).for_each(|h| *h += decay);
     let mut factor = MatMut::from_row_major_slice_mut(&mut hessian, width, width);
@@ -419,8 +418,8 @@ mod tests {
 
     #[test]
     fn top5_counts_the_five_highest_scores() {
-        // Seven classes, the intercept of each its number: the last is the likeliest whatever the
-        // feature.
+        // Seven classes. The intercept of each is its number. So the last class is the likeliest
+        // for any feature.
         let scaler = Scaler::of(&Features::new(vec![0.0, 1.0], 2, 1).unwrap());
         let mut weights = vec![0f32; 7 * 16];
         (0..7).for_each(|class| weights[class * 16 + 1] = class as f32);

@@ -45,11 +45,11 @@ impl Neighbours {
 
 /// The `k` vectors of `bank` nearest to each of `queries` by cosine similarity.
 ///
-/// The search is exact. Similarities are f32 sums over the dimensions in their order, so equal
-/// vectors are equally near, wherever they stand. Among equally near ones the first is the nearer.
-/// A vector of zeros has similarity 0 to all. The result does not depend on the number of threads.
-/// Memory holds the normalised queries, at most `2 k + 64` candidates a query, and one tile of the
-/// bank: 8 MiB, or 48 vectors a thread if they are longer.
+/// The search is exact. Similarities are f32 sums over the dimensions in their order. So equal
+/// vectors are equally near, at any place in the bank. Among equally near vectors, the first counts
+/// as nearer. A vector of zeros has similarity 0 to all. The result does not depend on the number
+/// of threads. Memory holds the normalised queries, at most `2 k + 64` candidates for each query,
+/// and one tile of the bank. The tile has 8 MiB, or 48 vectors for each thread if that is more.
 ///
 /// # Errors
 /// `k` of 0, vectors of different lengths, an empty bank, or one of 2³² vectors and more.
@@ -58,7 +58,7 @@ pub fn nearest(bank: &Features, queries: &Features, k: usize) -> Result<Neighbou
     search(Arch::new(), bank, queries, k, false)
 }
 
-/// The `k` vectors nearest to each of `features` among the others, as [`nearest`]. For the
+/// As [`nearest`]: for each of `features`, the `k` nearest among the other vectors. Use it for the
 /// neighbours of a set's own vectors, or for k-NN that leaves one out.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn nearest_others(features: &Features, k: usize) -> Result<Neighbours, EvalE
 const COLUMNS: usize = 3;
 /// Floats of a tile of the bank. It stays in the shared cache while all queries pass.
 const TILE: usize = 1 << 21;
-/// A query gathers `2 k` and so many more candidates before all but the best are dropped.
+/// A query gathers `2 k` candidates and so many more. Then all but the best are dropped.
 const SPARE: usize = 64;
 /// Queries that a thread takes at once: they stay in its own cache.
 const QUERIES: usize = 64;
@@ -283,8 +283,8 @@ impl List {
         Self { keys: Vec::new(), k, threshold: f32::NEG_INFINITY }
     }
 
-    /// Adds the candidates among some rows with these similarities. Rows come in ascending order,
-    /// so a row that is only as near as the k-th best is not a candidate.
+    /// Adds the candidates among some rows with these similarities. Rows come in ascending order.
+    /// So a row that is only as near as the k-th best is not a candidate.
     #[inline(never)]
     fn push_nearer(&mut self, similarities: &[f32], rows: Range<usize>, own: Option<usize>) {
         for (similarity, row) in similarities.iter().zip(rows) {
@@ -314,7 +314,7 @@ impl List {
 
 /// A number that is larger for nearer rows: by similarity, then for earlier rows.
 fn key(similarity: f32, row: u32) -> u64 {
-    // A negative zero would be smaller than zero, so it is removed.
+    // A negative zero would be smaller than zero. So it is removed.
     let bits = (similarity + 0.0).to_bits();
     let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
     u64::from(ordered) << 32 | u64::from(!row)

@@ -1,8 +1,9 @@
 //! The objective of multinomial logistic regression and its gradient, in one pass over the data.
 //!
 //! A block of rows is read from memory once. Its scores, their softmax and its share of the
-//! gradient are computed while it is in the cache. Blocks form parts, cut by the number of rows
-//! alone, and parts are summed in their order. So no bit depends on the number of threads.
+//! gradient are computed while it is in the cache. Blocks form parts. The number of rows alone
+//! decides where parts end, and parts are summed in their order. So no bit depends on the number of
+//! threads.
 
 use aligned_vec::{AVec, avec};
 use faer::linalg::matmul::matmul;
@@ -86,7 +87,7 @@ impl Design {
     }
 }
 
-/// `Σ_i −log softmax(W x_i)_{y_i} / n + decay ‖W‖² / 2`, the intercept not in the norm.
+/// `Σ_i −log softmax(W x_i)_{y_i} / n + decay ‖W‖² / 2`. The norm leaves out the intercept.
 pub(crate) struct Objective<'a> {
     pub design: &'a Design,
     pub labels: &'a [u32],
@@ -298,8 +299,8 @@ fn residuals(scores: &mut [[f32; BLOCK]], labels: &[u32]) -> f64 {
 
 /// e^x for x ≤ 0 within two units of the last place; 0 below −87.
 ///
-/// 2^n with the integer part of x log₂ e, times the Taylor polynomial of the rest, at most ln 2
-/// / 2.
+/// It is 2^n, with n the integer part of x log₂ e, times the Taylor polynomial of the rest. The
+/// rest is at most ln 2 / 2.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     /// 1.5 · 2²³: adding it leaves an integer in the lowest bits.

@@ -19,13 +19,13 @@ pub trait Precision: Copy + Send + Sync + 'static {
     type Unit: Pod + Send + Sync;
     /// Values in a unit.
     const CHANNELS: usize;
-    /// Whether a product may use sums of inputs and of weights. Not if rounding these sums loses
-    /// the precision of the inputs.
+    /// Whether a product may use sums of inputs and sums of weights. It may not if rounding these
+    /// sums would lose the precision of the inputs.
     const WINOGRAD: bool;
 
     /// A unit of one value or two.
     fn unit(values: [f32; 2]) -> Self::Unit;
-    /// Writes channels into units; units left over become 0.
+    /// Writes channels into units. Units that are left over become 0.
     fn pack_channels(values: &[f32], units: &mut [Self::Unit]);
     /// Writes a value of `first` into each unit, and one of `second` if it holds two. Missing
     /// values are 0.
@@ -40,7 +40,8 @@ pub trait Work<P: Precision> {
     fn run<V: Vectors<P>>(self, vectors: V) -> Self::Output;
 }
 
-/// Vector instructions: multiply one broadcast unit with a vector of units, add to a vector of f32.
+/// Vector instructions. They multiply one broadcast unit by a vector of units and add the products
+/// to a vector of f32.
 pub trait Vectors<P: Precision>: Copy {
     type Units: Copy;
     type Sums: Copy;
@@ -165,7 +166,7 @@ impl<S: Simd> Vectors<Single> for SingleVectors<S> {
     }
 }
 
-/// Lanes of the vectors that work of precision `P` runs with.
+/// Number of lanes of the vectors for work of precision `P`.
 pub fn lanes<P: Precision>() -> usize {
     struct Count;
     impl<P: Precision> Work<P> for Count {

@@ -16,16 +16,16 @@ use crate::scratch::Scratch;
 /// Output channels of a block of packed weights.
 pub fn block_width<P: Precision>(channels_out: usize) -> usize {
     match lanes::<P>() {
-        // Two vectors would leave the second one empty.
+        // With two vectors, the second would be empty.
         16 if channels_out <= 16 => 16,
         lanes => 2 * lanes,
     }
 }
 
-/// Kernel positions, and the weights for each of them.
+/// The taps (positions in the kernel), and the weights of each tap.
 #[derive(Debug)]
 pub struct Kernel<P: Precision> {
-    /// Where each tap reads, from where the output's position lies in the frame.
+    /// For each tap, the offset of the unit that it reads from the output's position in the frame.
     taps: Vec<usize>,
     /// `[channels_out / width][block of units][tap][unit in block][width]`
     weights: Scratch<P::Unit>,
@@ -133,7 +133,7 @@ impl<P: Precision> Work<P> for Correlate<'_, P> {
     #[inline(always)]
     fn run<V: Vectors<P>>(self, vectors: V) {
         let columns = self.outputs.columns;
-        // Positions of a tile: such that few fall beyond the row's end.
+        // The columns of a tile are chosen so that few positions lie beyond the row's end.
         if self.kernel.width == 2 * V::LANES && V::LANES < 16 {
             self.tiles::<V, 1, 4, 2>(vectors);
         } else if self.kernel.width == 2 * V::LANES {
@@ -162,7 +162,7 @@ impl<P: Precision> Correlate<'_, P> {
         if kernel.taps.is_empty() {
             return;
         }
-        // As much of the weights as stays in the first-level cache: of a 3×3 kernel one block.
+        // As many weights as the first-level cache holds. For a 3×3 kernel this is one block.
         let chunk = BLOCK * (9 / kernel.taps.len()).max(1);
         let blocks = kernel.weights.chunks_exact(kernel.per_block());
         for (first_out, weights) in (0..kernel.channels_out).step_by(width).zip(blocks) {
@@ -202,8 +202,8 @@ impl<P: Precision> Correlate<'_, P> {
     }
 }
 
-/// The sums of one tile of `R` rows of `C` positions over `units` input units; blocks of units and
-/// rows of positions are `block` and `row` apart.
+/// The sums of one tile, `R` rows of `C` positions, over `units` input units. Blocks of units are
+/// `block` apart, rows of positions are `row` apart.
 #[inline(always)]
 pub fn tile<P: Precision, V: Vectors<P>, const R: usize, const C: usize, const O: usize>(
     vectors: V,
@@ -245,7 +245,7 @@ pub fn tile<P: Precision, V: Vectors<P>, const R: usize, const C: usize, const O
     sums
 }
 
-/// Writes, or adds, the sums of one position; `out` may be shorter than the vectors.
+/// Writes or adds the sums of one position. `out` may be shorter than the vectors.
 #[inline(always)]
 pub fn put<P: Precision, V: Vectors<P>, const O: usize>(
     vectors: V,

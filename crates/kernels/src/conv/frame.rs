@@ -13,7 +13,7 @@ use crate::arithmetic::{BLOCK, Precision, Vectors};
 pub struct Frame {
     /// Channels that are framed.
     pub channels: usize,
-    /// Of the image.
+    /// Rows and columns of the image.
     pub height: usize,
     pub width: usize,
     /// Zeros above and on the left.
@@ -50,15 +50,15 @@ impl Frame {
         phase * self.phase() + row / self.stride * self.row() + column / self.stride * BLOCK
     }
 
-    /// Units of a frame with channels in units of `per_unit`, and as much behind it as a tile of
-    /// `TILE` positions may touch.
+    /// Units of a frame. A unit holds `per_unit` channels. The units behind the frame that a tile
+    /// of `TILE` positions may touch are included.
     pub fn len(&self, per_unit: usize) -> usize {
         const TILE: usize = 16;
         let blocks = self.channels.div_ceil(per_unit * BLOCK);
         blocks * self.block() + 4 * self.row() + TILE * BLOCK
     }
 
-    /// Columns of the image that some output sees, each with where it goes in its row.
+    /// The columns of the image that some output sees, each with its place in the frame's row.
     pub fn columns_seen(&self) -> Vec<(usize, usize)> {
         let seen = |column: usize| {
             column % self.stride < self.phases && column / self.stride < self.columns
@@ -67,7 +67,7 @@ impl Frame {
         columns.map(|x| (x, self.offset(0, x + self.left))).collect()
     }
 
-    /// Rows of the image that some output sees, each with where it goes.
+    /// The rows of the image that some output sees, each with its place in the frame.
     fn rows_seen<'a>(
         &'a self,
         image: &'a [f32],
@@ -81,8 +81,8 @@ impl Frame {
         })
     }
 
-    /// Frames an image `[height, width, pitch]` from its channel `first` on, channels paired where
-    /// a unit holds two. What is not written must be zero already.
+    /// Frames an image `[height, width, pitch]`, starting at channel `first`. Channels are paired
+    /// if a unit holds two. Places that are not written must be zero already.
     ///
     /// `columns` are [`columns_seen`](Self::columns_seen).
     #[inline(always)]
@@ -107,8 +107,8 @@ impl Frame {
         }
     }
 
-    /// As [`fill_channels`](Self::fill_channels), but a unit holds one channel, where it can hold
-    /// two values that of this position and of the next in the frame.
+    /// As [`fill_channels`](Self::fill_channels), but a unit holds one channel. A unit of two
+    /// values holds the channel at this position and at the next position of the frame.
     #[inline(always)]
     pub fn fill_positions<P: Precision, V: Vectors<P>>(
         &self,

@@ -23,8 +23,8 @@ use crate::scratch::Scratch;
 use crate::simd::{Ahead, vectorized};
 use crate::transpose::transpose;
 
-/// Number of pieces of a weight gradient. It is more than most processors have cores. It is fixed,
-/// so that sums do not depend on the cores.
+/// Number of pieces of a weight gradient: more than most processors have cores. The number is
+/// fixed, so sums do not depend on the number of cores.
 const TASKS: usize = 16;
 /// Positions that are computed with one block of weights before the next block is fetched.
 const POSITIONS: usize = 256;
@@ -62,14 +62,15 @@ pub fn forward<P: Precision>(x: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     correlate_all(x, g.channels_in, &frame, &passes, g.batch, g.output())
 }
 
-/// The gradient with respect to `x` from that with respect to `y`.
+/// The gradient with respect to `x`, computed from the gradient with respect to `y`.
 ///
-/// Input pixels whose row and column have the same remainder by the stride see the same taps, so
-/// each of these sets is a correlation of the output's gradient with stride 1.
+/// Input pixels are divided into sets by the remainders of row and column by the stride. All pixels
+/// of a set see the same taps. So the gradient of each set is a correlation of the output's
+/// gradient with stride 1.
 pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<f32> {
     let (s, p, k) = (g.stride, g.padding, g.kernel);
     if P::WINOGRAD && fits_winograd(g) {
-        // A correlation of dy with the kernel turned around.
+        // A correlation of dy with the kernel rotated by 180°.
         let turned = Geometry {
             channels_in: g.channels_out,
             channels_out: g.channels_in,
@@ -82,7 +83,7 @@ pub fn input_gradient<P: Precision>(dy: &[f32], w: &[f32], g: &Geometry) -> Vec<
         let sources = (0..g.groups).map(|group| backward_source(w, g, group, taps.clone()));
         return winograd::convolve(dy, &turned, &input_frame(&turned), sources.collect());
     }
-    // Pixel y = s·q + a is seen by output i = q + (a + p − u) / s through tap u.
+    // Output i = q + (a + p − u) / s sees pixel y = s·q + a through tap u.
     let reach = (k - 1 - p.min(k - 1)).div_ceil(s);
     let rows = g.height.div_ceil(s).max(g.height_out()) + reach + p.div_ceil(s);
     let columns = g.width.div_ceil(s).max(g.width_out()) + reach + p.div_ceil(s);
@@ -135,7 +136,7 @@ fn group_weight<'a>(w: &'a [f32], g: &Geometry, group: usize) -> &'a [f32] {
     &w[group * per_group..][..per_group]
 }
 
-/// Weights for a correlation of inputs.
+/// The weights for a correlation of inputs.
 fn forward_source<'a>(w: &'a [f32], g: &Geometry, group: usize) -> Source<'a> {
     Source {
         values: group_weight(w, g, group),
@@ -145,19 +146,20 @@ fn forward_source<'a>(w: &'a [f32], g: &Geometry, group: usize) -> Source<'a> {
     }
 }
 
-/// Weights for a correlation of gradients of outputs, with these taps of the tensor.
+/// The weights for a correlation of the outputs' gradients with these taps of the tensor.
 fn backward_source<'a>(w: &'a [f32], g: &Geometry, group: usize, taps: Vec<usize>) -> Source<'a> {
     Source { values: group_weight(w, g, group), out: g.taps(), into: g.group_in() * g.taps(), taps }
 }
 
-/// One correlation of some channels.
+/// One correlation, of some of the channels.
 struct Pass<'a, P: Precision> {
     kernel: &'a Kernel<P>,
     first_in: usize,
     outputs: Outputs,
 }
 
-/// Runs the passes over all images, in groups that make good use of each block of weights.
+/// Runs the passes over all images. Images are in groups, so that each block of weights serves
+/// several images.
 fn correlate_all<P: Precision>(
     x: &[f32],
     channels: usize,
@@ -190,9 +192,9 @@ fn correlate_all<P: Precision>(
     })
 }
 
-/// The gradient of a weight has one term for each position inside the image. The transforms add and
-/// subtract neighbouring terms. With fewer terms than this, their rounding errors would be visible
-/// in the sum.
+/// The least number of terms for a weight gradient by Winograd. The gradient of a weight has one
+/// term for each position inside the image. The transforms add and subtract neighbouring terms.
+/// With fewer terms, their rounding errors would be visible in the sum.
 const FEW_TERMS: usize = 16;
 
 /// Whether to use [`winograd`] for the convolution. With few channels its transforms cost more than
@@ -201,11 +203,11 @@ fn fits_winograd(g: &Geometry) -> bool {
     (g.kernel, g.stride) == (3, 1) && g.group_in().min(g.group_out()) >= 2 * BLOCK
 }
 
-/// Frames some images.
+/// Copies some images into frames.
 struct Fill<'a, P: Precision> {
     x: &'a [f32],
     frame: &'a Frame,
-    /// Of the images.
+    /// Channels of the images.
     channels: usize,
     first: usize,
     frames: &'a mut [P::Unit],
@@ -225,10 +227,11 @@ impl<P: Precision> Work<P> for Fill<'_, P> {
     }
 }
 
-/// The gradient with respect to `w` from that with respect to `y`.
+/// The gradient with respect to `w`, computed from the gradient with respect to `y`.
 ///
-/// The work is cut, by its sizes alone, into blocks of output channels and parts of the batch,
-/// whose sums are added in their order: the result does not depend on the number of threads.
+/// The work is divided into blocks of output channels and parts of the batch. Only the sizes decide
+/// how. The sums of the parts are added in a fixed order. So the result does not depend on the
+/// number of threads.
 pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec<f32> {
     if g.batch == 0 {
         return vec![0.0; g.weight()];
@@ -292,7 +295,7 @@ pub fn weight_gradient<P: Precision>(dy: &[f32], x: &[f32], g: &Geometry) -> Vec
 fn add_parts(parts: &[&[f32]], g: &Geometry, width: usize, dw: &mut [f32]) {
     let (taps, per_out) = (g.taps(), g.group_in() * g.taps());
     let in_block = BLOCK * taps;
-    // A vector longer than what is summed, so that none has to be cut at its end.
+    // One vector longer than the sums, so that no vector is cut at the end.
     let mut total = vec![0f32; in_block * width + BLOCK];
     let mut square = [[0f32; BLOCK]; BLOCK];
     for (block, first) in (0..per_out).step_by(in_block).enumerate() {
@@ -357,7 +360,7 @@ impl<P: Precision> Work<P> for Part<'_> {
         let (rows, columns) = (g.height_out(), g.width_out());
         let steps = columns.div_ceil(P::CHANNELS);
         let (per_frame, per_dy) = (frame.len(1), rows * steps * width);
-        // So many images that the sums stay in registers for a while.
+        // Enough images that the sums stay in registers for a while.
         let images = POSITIONS.div_ceil(rows * columns).max(1);
         let blocks = outs.len().div_ceil(width);
         let per_block = g.group_in().next_multiple_of(BLOCK) * g.taps() * width;

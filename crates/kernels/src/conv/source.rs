@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-/// The weights of one group, as `(out, in, tap)` of the correlation that they are packed for: the
-/// forward pass, or the gradient for the input, in which outputs and inputs change places.
+/// The weights of one group, as `(out, in, tap)` of the correlation that they are packed for. The
+/// correlation is the forward pass or the gradient for the input. In the gradient, outputs and
+/// inputs change places.
 #[derive(Debug, Clone)]
 pub struct Source<'a> {
     pub values: &'a [f32],
-    /// From output channel to output channel, and from input channel to input channel; the smaller
-    /// one is the number of taps of the tensor.
+    /// The steps from one output channel to the next and from one input channel to the next. The
+    /// smaller step is the number of taps of the tensor.
     pub out: usize,
     pub into: usize,
-    /// Where each tap lies.
+    /// The place of each tap.
     pub taps: Vec<usize>,
 }
 
@@ -24,9 +25,9 @@ pub struct Staged {
 }
 
 impl Source<'_> {
-    /// Copies the weights of some channels. The runs of memory that they lie in are far apart, so
-    /// that each is fetched as a whole: element by element the processor would wait for one line
-    /// after the other.
+    /// Copies the weights of some channels. They lie in runs of memory that are far apart. Each run
+    /// is fetched as a whole. Element by element, the processor would wait for one cache line after
+    /// the other.
     pub fn stage(&self, outs: Range<usize>, ins: Range<usize>, staged: &mut Staged) {
         staged.values.clear();
         let (rows, row, runs, run) = if self.into < self.out {

@@ -1,14 +1,14 @@
-//! The gradient for the weight: products of what a tap sees with the output's gradient, summed over
+//! The gradient for the weight: the inputs of a tap times the output's gradient, summed over
 //! positions.
 
 use crate::arithmetic::{BLOCK, Precision, Vectors, Work};
 use crate::simd::Ahead;
 
-/// Where the inputs lie.
+/// The places of the inputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     pub channels: usize,
-    /// Units from block to block of channels, from row to row, and from image to image.
+    /// Units from one block of channels to the next, from row to row, and from image to image.
     pub block: usize,
     pub row: usize,
     pub image: usize,
@@ -24,7 +24,7 @@ pub struct WeightGradient<'a, P: Precision> {
     pub frames: &'a [P::Unit],
     pub layout: Layout,
     pub taps: &'a [usize],
-    /// `[image][row][step][width]`: a step is as many positions as a unit holds.
+    /// `[image][row][step][width]`. A step has one position for each value of a unit.
     pub dy: &'a [P::Unit],
     /// Rows of an image.
     pub rows: usize,
@@ -32,7 +32,7 @@ pub struct WeightGradient<'a, P: Precision> {
     pub width: usize,
     /// `[channels_in rounded up to blocks][taps]` rows of `width`.
     pub dw: &'a mut [f32],
-    /// What the next run will read.
+    /// The memory that the next run will read.
     pub ahead: [Ahead<'a>; 2],
 }
 
@@ -41,7 +41,7 @@ impl<P: Precision> Work<P> for WeightGradient<'_, P> {
 
     #[inline(always)]
     fn run<V: Vectors<P>>(self, vectors: V) {
-        // 16 sums where there are channels for them; colour images have 3.
+        // 16 sums if there are enough channels. Colour images have 3.
         match (self.width / V::LANES, self.layout.channels) {
             (1, ..=4) => self.tiles::<V, 4, 1>(vectors),
             (1, ..=8) => self.tiles::<V, 8, 1>(vectors),
@@ -59,7 +59,7 @@ impl<P: Precision> WeightGradient<'_, P> {
     fn tiles<V: Vectors<P>, const I: usize, const O: usize>(self, vectors: V) {
         let Self { frames, layout, taps, dy, rows, steps, width, dw, mut ahead } = self;
         let dy_image = rows * steps * width;
-        // Bands of rows, so that what a tap reads of a block is still near for the next tap.
+        // In bands of rows: the rows that one tap reads are still in the cache for the next tap.
         let band = (POSITIONS * P::CHANNELS).div_ceil(steps * P::CHANNELS).min(rows);
         let tiles = dw.len() / (BLOCK * width) * BLOCK.min(layout.channels).div_ceil(I);
         ahead.iter_mut().for_each(|ahead| ahead.pace(tiles * rows.div_ceil(band)));
@@ -83,7 +83,7 @@ impl<P: Precision> WeightGradient<'_, P> {
                                 }
                             }
                         }
-                        // Constant bounds, so that the sums can stay in registers until here.
+                        // Constant bounds keep the sums in registers until here.
                         for i in 0..I {
                             let line = &mut dw[(first + i) * width..][..O * V::LANES];
                             for o in 0..O {

@@ -1,10 +1,11 @@
 //! The 3×3 convolution of stride 1 with 2.25 times fewer multiplications: F(2×2, 3×3) of Lavin &
 //! Gray (2016), after Winograd.
 //!
-//! The outputs are cut into tiles of 2×2, each of which sees a patch of 4×4 inputs `d`. With `U =
-//! Bᵀ d B` and `V = G g Gᵀ` of the kernel `g`, the outputs are `Aᵀ (U ⊙ V) A`, where ⊙ multiplies
-//! the 16 frequencies one by one and sums over channels: 16 matrix products in place of 36
-//! multiplications for each tile. The matrices hold 0, ±1 and ±½ only, so little precision is lost.
+//! The outputs are cut into tiles of 2×2. Each tile sees a patch of 4×4 inputs `d`. With `U =
+//! Bᵀ d B` and, for the kernel `g`, `V = G g Gᵀ`, the outputs are `Aᵀ (U ⊙ V) A`. Here ⊙ multiplies
+//! the 16 frequencies one by one and sums over channels. So there are 16 matrix products in place
+//! of 36 multiplications for each tile. The matrices hold 0, ±1 and ±½ only, so little precision is
+//! lost.
 
 use std::ops::Range;
 
@@ -24,15 +25,15 @@ use crate::simd::vectorized;
 
 /// Products of a tile.
 const FREQUENCIES: usize = 16;
-/// Tiles whose transforms are kept at once: as many as the second-level cache holds.
+/// Number of tiles whose transforms are in memory at once. They fit in the second-level cache.
 const TILES: usize = 64;
 
-// No closures around vector arithmetic in here: they would be compiled without the processor's
-// instructions.
+// No closures around vector arithmetic in this file: the compiler would compile them without the
+// processor's instructions.
 
-/// Floats from one frequency to the next of something with so many channels. The line in
-/// addition keeps the frequencies of a tile out of each other's way: at distances of a power of two
-/// they would compete for the same few places of the caches.
+/// Floats from one frequency to the next, for data of so many channels. One cache line is added.
+/// Without it, the distance could be a power of two, and the frequencies of a tile would compete
+/// for the same few places of the caches.
 fn frequency(channels: usize) -> usize {
     TILES * channels + BLOCK
 }
@@ -40,7 +41,8 @@ fn frequency(channels: usize) -> usize {
 /// Channels of one position.
 type Line = [f32; BLOCK];
 
-/// The convolution `g` of `x`, framed as `frame` says, with the weights of each group.
+/// The convolution of `x` with the weights of each group. `frame` is the layout of the framed
+/// images.
 pub fn convolve(x: &[f32], g: &Geometry, frame: &Frame, sources: Vec<Source>) -> Vec<f32> {
     if g.batch == 0 {
         return Vec::new();
@@ -76,14 +78,14 @@ pub fn convolve(x: &[f32], g: &Geometry, frame: &Frame, sources: Vec<Source>) ->
     })
 }
 
-/// The gradient with respect to the weight, in tasks whose sums are added in their order:
-/// with `E = A dy Aᵀ` it is `Gᵀ (Σ U ⊙ E) G`.
+/// The gradient with respect to the weight: with `E = A dy Aᵀ` it is `Gᵀ (Σ U ⊙ E) G`. The sums of
+/// the tasks are added in a fixed order.
 pub fn weight_gradient(dy: &[f32], x: &[f32], g: &Geometry, frame: &Frame) -> Vec<f32> {
     let width = block_width::<Single>(g.group_out());
     // Blocks of output channels that share the transformed inputs.
     let span = g.group_out().div_ceil(width).min(2) * width;
     let spans = g.group_out().div_ceil(span);
-    // Parts with too few tiles would spend more on the sums than on what is summed.
+    // With too few tiles in a part, adding the parts would take longer than computing them.
     let tiles = g.height_out().div_ceil(2) * g.width_out().div_ceil(2) * g.batch;
     let parts = TASKS.div_ceil(g.groups * spans).min(tiles.div_ceil(2 * TILES)).min(g.batch);
     let images = g.batch.div_ceil(parts);
@@ -147,7 +149,7 @@ struct Room {
 }
 
 impl Room {
-    /// For frames of some length, and transforms of so many channels of input and output.
+    /// For frames of this length, and for transforms of so many input and output channels.
     fn new(frames: usize, channels_in: usize, channels_out: usize) -> Self {
         let room = |channels: usize| Scratch::new(FREQUENCIES * frequency(channels));
         let inputs = room(channels_in.next_multiple_of(BLOCK));
@@ -324,7 +326,7 @@ fn kernel_lines(a: &Line, b: &Line, c: &Line) -> [Line; 4] {
     [*a, plus, minus, *c]
 }
 
-/// `G g Gᵀ` of 16 output channels, the first `count` of them to `out[frequency · stride..]`.
+/// `G g Gᵀ` of 16 output channels. Writes the first `count` of them to `out[frequency · stride..]`.
 #[inline(always)]
 fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize, count: usize) {
     let mut columns = [[[0f32; BLOCK]; 4]; 3];
@@ -339,7 +341,7 @@ fn kernel_transform(g: &[Line; 9], out: &mut [f32], stride: usize, count: usize)
     }
 }
 
-/// `Gᵀ s G`: the gradient for `g` from that for `G g Gᵀ`.
+/// `Gᵀ s G`: the gradient for `g`, computed from the gradient `s` for `G g Gᵀ`.
 fn kernel_gradient(s: &[f32; FREQUENCIES]) -> [f32; 9] {
     let line =
         |a: f32, b: f32, c: f32, d: f32| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
@@ -357,8 +359,8 @@ fn input_lines<V: Vectors<Single>>(v: V, [a, b, c, d]: [V::Sums; 4]) -> [V::Sums
     [v.sub(a, c), v.add(b, c), v.sub(c, b), v.sub(b, d)]
 }
 
-/// `Bᵀ d B` of a patch that starts at `patch` and whose rows are `row` floats apart, to
-/// `out[frequency · stride..]`.
+/// `Bᵀ d B` of a patch, written to `out[frequency · stride..]`. The patch starts at `patch`; its
+/// rows are `row` floats apart.
 #[inline(always)]
 fn input_transform<V: Vectors<Single>>(
     v: V,
@@ -390,8 +392,8 @@ fn output_lines<V: Vectors<Single>>(v: V, [a, b, c, d]: [V::Sums; 4]) -> [V::Sum
     [v.add(v.add(a, b), c), v.sub(v.sub(b, c), d)]
 }
 
-/// `Aᵀ m A` of a vector of channels, whose frequencies are `stride` floats apart: the outputs at
-/// (0, 0), (0, 1), (1, 0) and (1, 1).
+/// `Aᵀ m A` of a vector of channels: the outputs at (0, 0), (0, 1), (1, 0) and (1, 1). The
+/// frequencies are `stride` floats apart.
 #[inline(always)]
 fn output_transform<V: Vectors<Single>>(v: V, m: &[f32], stride: usize) -> [V::Sums; 4] {
     let mut rows = [[v.zero(); 2]; 4];
@@ -413,8 +415,8 @@ fn gradient_lines<V: Vectors<Single>>(v: V, a: V::Sums, b: V::Sums) -> [V::Sums;
     [a, v.add(a, b), v.sub(a, b), v.sub(v.zero(), b)]
 }
 
-/// `A d Aᵀ` of a vector of output gradients at (0, 0), (0, 1), (1, 0) and (1, 1), the transpose of
-/// [`output_transform`], to `out[frequency · stride..]`.
+/// `A d Aᵀ` of a vector of output gradients at (0, 0), (0, 1), (1, 0) and (1, 1), written to
+/// `out[frequency · stride..]`. It is the transpose of [`output_transform`].
 #[inline(always)]
 fn gradient_transform<V: Vectors<Single>>(
     v: V,
@@ -430,10 +432,10 @@ fn gradient_transform<V: Vectors<Single>>(
     }
 }
 
-/// Tiles of an image and where each lies.
+/// The tiles of an image, and the place of each tile.
 #[derive(Debug, Clone, Copy)]
 struct Tiles {
-    /// Outputs of an image.
+    /// Rows and columns of outputs of an image.
     pub rows: usize,
     pub columns: usize,
 }
@@ -476,13 +478,13 @@ fn transform_inputs<V: Vectors<Single>>(
     }
 }
 
-/// Every output of some framed images.
+/// Computes every output of some framed images.
 struct Correlate<'a> {
     pub kernel: &'a Kernel,
     pub frame: &'a Frame,
     pub frames: &'a [f32],
     pub tiles: Tiles,
-    /// Channels of the outputs, and the first one that is written.
+    /// Channels of the outputs, and the first channel that is written.
     pub pitch: usize,
     pub first_out: usize,
     pub out: &'a mut [f32],

@@ -1,9 +1,9 @@
-//! Convolutions of `[batch, height, width, channels]`, weights `[out, in, k, k]` with the input
-//! channels of a tap next to each other in memory.
+//! Convolutions of `[batch, height, width, channels]` with weights `[out, in, k, k]`. In memory,
+//! the weights of one tap have their input channels next to each other.
 //!
-//! On tensor cores they are `cubek`'s implicit matrix products. These read the tensors in place. If
-//! a device has no tensor cores, or `cubek` has no kernel for a shape, the plain kernels below are
-//! used.
+//! On tensor cores, convolutions are `cubek`'s implicit matrix products. These read the tensors in
+//! place. If a device has no tensor cores, or `cubek` has no kernel for a shape, the plain kernels
+//! below are used.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::ops::ConvOptions;
@@ -47,7 +47,7 @@ pub fn input_gradient(dy: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeT
     let (dy, weight) = (dense(dy), channels_last(weight));
     let dx = empty(&dy, Shape::new([g.batch, g.height, g.width, g.channels_in]), dy.dtype);
     if has_tensor_cores(&dy) {
-        // The products know no stride here: between the rows of `dy` go zeros.
+        // `cubek`'s input gradient has no stride. So zeros go between the rows of `dy`.
         let spread = if g.stride == 1 { dy.clone() } else { spread(&dy, g) };
         let operands = [&spread, &weight, &dx];
         let launched = product(operands, arguments(g, 1), |[out_grad, weights], in_grad| {
@@ -73,8 +73,8 @@ pub fn input_gradient(dy: CubeTensor, weight: CubeTensor, g: &Geometry) -> CubeT
     dx
 }
 
-/// Gradient with respect to the weight, `[out, in, k, k]` in f32, in memory as the kernels read
-/// weights; added to the sum so far.
+/// Gradient with respect to the weight, `[out, in, k, k]` in f32, added to the sum so far. In
+/// memory it has the order in which the kernels read weights.
 pub fn weight_gradient(
     x: CubeTensor,
     dy: CubeTensor,
@@ -90,7 +90,7 @@ pub fn weight_gradient(
     });
     if launched {
         let dw = permute_nhwc_to_nchw(dw);
-        // The products only write.
+        // The products cannot add to a sum.
         return match so_far {
             Some(so_far) => CubeBackend::float_add(dw, so_far),
             None => dw,
@@ -99,8 +99,8 @@ pub fn weight_gradient(
     let so_far = so_far.map(channels_last);
     let vector = vector(&x.client, g.channels_in, x.elem_size());
     let columns = dw.meta.num_elements() / vector;
-    // Weights are few and the positions to sum over many: several units of a cube share a weight's.
-    // The others of the cube read what lies next to it.
+    // There are few weights and many positions to sum over. So several units of a cube share the
+    // positions of one weight. The other units of the cube read neighbouring weights.
     let shares = UNITS_TO_FILL.div_ceil(columns).min(g.batch).max(1);
     let units = previous_power_of_two(units(&x.client));
     let lanes = LANES.min(g.channels_in / vector);
@@ -124,18 +124,18 @@ pub fn weight_gradient(
     permute_nhwc_to_nchw(dw)
 }
 
-/// Vectors of weights of a cube at least, unless there are so few of one tap.
+/// The least number of weight vectors in a cube, unless one tap has fewer.
 const LANES: usize = 8;
 
 /// Units that keep a GPU busy.
 const UNITS_TO_FILL: usize = 1 << 16;
 
-/// The same weight, `[out, in, k, k]`, lying in memory as the kernels read it.
+/// The same weight, `[out, in, k, k]`, in memory in the order in which the kernels read it.
 pub fn filter(weight: CubeTensor) -> CubeTensor {
     permute_nhwc_to_nchw(channels_last(weight))
 }
 
-/// `[out, in, k, k]` → `[out, k, k, in]`, dense: a copy only if it lies in memory otherwise.
+/// `[out, in, k, k]` → `[out, k, k, in]`, dense. Copied only if memory has another order.
 fn channels_last(weight: CubeTensor) -> CubeTensor {
     dense(permute_nchw_to_nhwc(weight))
 }
@@ -144,7 +144,7 @@ fn arguments(g: &Geometry, stride: usize) -> ConvolutionArgs<2> {
     ConvolutionArgs { stride: [stride; 2], padding: [g.padding; 2], dilation: [1; 2] }
 }
 
-/// Whether the device multiplies matrices by itself.
+/// Whether the device has instructions for matrix products.
 fn has_tensor_cores(x: &CubeTensor) -> bool {
     let features = &x.client.properties().features.matmul;
     !features.cmma.is_empty() || !features.mma.is_empty()
@@ -159,7 +159,8 @@ const PRODUCTS: [(ConvAlgorithm, AcceleratedTileKind); 4] = [
     (ConvAlgorithm::SimpleSyncCyclic, AcceleratedTileKind::Cmma),
 ];
 
-/// Launches the first of [`PRODUCTS`] that the device has; `false` if it has none for these.
+/// Launches the first of [`PRODUCTS`] that the device has for these tensors; `false` if there is
+/// none.
 fn product(
     [lhs, rhs, out]: [&CubeTensor; 3],
     arguments: ConvolutionArgs<2>,
@@ -178,7 +179,7 @@ fn product(
     })
 }
 
-/// `dy` as if the stride had been 1: zeros where no output was computed.
+/// `dy` as if the stride were 1: zeros where no output was computed.
 fn spread(dy: &CubeTensor, g: &Geometry) -> CubeTensor {
     let side = |side: usize| side + 2 * g.padding - g.kernel + 1;
     let (height, width) = (side(g.height), side(g.width));
@@ -254,7 +255,8 @@ fn spread_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each vector of an input position: the sum over the outputs that have seen it.
+/// One unit for each vector of an input position. It sums over the outputs that have seen the
+/// position.
 #[cube(launch)]
 fn input_gradient_kernel<F: Float, N: Size>(
     dy: &[F],
@@ -271,7 +273,7 @@ fn input_gradient_kernel<F: Float, N: Size>(
         let image = place / sizes.width / sizes.height;
         let mut sum = Vector::<f32, N>::new(0.0);
         for u in 0..sizes.kernel {
-            // Before the first output this wraps around, to beyond the last.
+            // Before the first output, the subtraction wraps around to a place beyond the last.
             let row = (i - u) / sizes.stride;
             if row < sizes.height_out && row * sizes.stride + u == i {
                 for v in 0..sizes.kernel {
@@ -293,8 +295,8 @@ fn input_gradient_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each vector of weights and each share of the batch; the first of a weight's units
-/// adds up.
+/// One unit for each vector of weights and each share of the batch. The first unit of a weight
+/// writes the sum of the shares.
 #[cube(launch)]
 fn weight_gradient_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],

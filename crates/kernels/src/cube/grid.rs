@@ -1,18 +1,18 @@
-//! How a launch covers `[positions, channels]`, and sums over positions.
+//! How a launch covers `[positions, channels]`; sums over positions.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 use cubecl::prelude::*;
 
-/// Partial sums per channel at most; each cube of the next launch reads them all.
+/// The most partial sums per channel. Each cube of the next launch reads all of them.
 const MAX_PARTS: usize = 128;
 
-/// Units of one cube, where the device allows it.
+/// Units of one cube, if the device allows it.
 const UNITS: usize = 256;
 
-/// A launch over the rows of `[positions, channels]`: units next to each other take vectors of
-/// channels next to each other, so that they read one stretch of memory.
+/// A launch over the rows of `[positions, channels]`. Neighbouring units take neighbouring vectors
+/// of channels. So they read one stretch of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
     /// Pixels of all images.
@@ -40,8 +40,8 @@ impl Grid {
         let rows = previous_power_of_two((units / lanes).min(positions.next_power_of_two()));
         let processors = hardware.num_streaming_multiprocessors.unwrap_or(16) as usize;
         let wanted = (4 * processors).div_ceil(columns.div_ceil(lanes));
-        // A cube whose units have a handful of positions each is busier with its sums than with
-        // them.
+        // If the units of a cube have only a handful of positions each, the cube spends more time
+        // on adding up the units' sums than on the positions.
         let useful = positions.div_ceil(4 * rows);
         let parts = wanted.min(useful).clamp(1, MAX_PARTS);
         Self { positions, vector, columns, lanes, rows, parts }
@@ -61,13 +61,14 @@ impl Grid {
     }
 }
 
-/// Channels that a unit reads at once: as many as the device reads best and as divide them all.
+/// Channels that a unit reads at once: the largest number that divides the channels and that the
+/// device reads well.
 pub fn vector(client: &Client, channels: usize, element_size: usize) -> usize {
     let sizes = client.io_optimized_vector_sizes(element_size);
     sizes.filter(|size| channels.is_multiple_of(*size)).max().unwrap_or(1)
 }
 
-/// Units of one cube, of a kernel that sums over them.
+/// Units of one cube, for a kernel that sums over the units.
 pub fn units(client: &Client) -> usize {
     UNITS.min(client.properties().hardware.max_units_per_cube as usize).max(1)
 }
@@ -81,9 +82,10 @@ pub fn buffer(x: &CubeTensor) -> BufferArg {
     x.clone().into_buffer_arg()
 }
 
-/// The sum of `value` over the units of a cube that share `UNIT_POS_X`, the same on all of them.
+/// The sum of `value` over the units of a cube with the same `UNIT_POS_X`. All of them get the same
+/// result.
 ///
-/// Every unit of the cube has to call it. The order of the additions is fixed.
+/// Every unit of the cube must call it. The order of the additions is fixed.
 #[cube]
 pub fn sum_over_rows<N: Size>(
     value: Vector<f32, N>,
@@ -107,12 +109,12 @@ pub fn sum_over_rows<N: Size>(
         half /= 2;
     }
     let sum = shared[lane];
-    // Nobody writes what the next call puts there before all have read.
+    // The next call must not overwrite the sums before all units have read them.
     sync_cube();
     sum
 }
 
-/// The value there, or 0 if there is no such tensor.
+/// The value at `at`, or 0 if there is no tensor.
 #[cube]
 pub fn value_or_zero<F: Float, N: Size>(
     values: &ComptimeOption<&[Vector<F, N>]>,

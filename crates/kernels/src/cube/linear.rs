@@ -1,4 +1,4 @@
-//! Linear layers: `x wᵀ` and its gradients, in f32 whatever the operands' type is.
+//! Linear layers: `x wᵀ` and its gradients, in f32 for operands of any type.
 
 use burn::tensor::DType;
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
@@ -20,7 +20,7 @@ pub fn weight_gradient(x: CubeTensor, dy: CubeTensor) -> CubeTensor {
     product(transposed(dy), x)
 }
 
-/// The same values read the other way; nothing is copied.
+/// The transpose. Nothing is copied.
 fn transposed(x: CubeTensor) -> CubeTensor {
     permute(x, &[1, 0])
 }

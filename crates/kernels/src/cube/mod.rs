@@ -1,6 +1,6 @@
 //! The kernels on GPUs, for every runtime of CubeCL: CUDA and WGPU among them.
 //!
-//! Tensors are `[batch, height, width, channels]` and dense, f32 or a type of 16 bits; sums,
+//! Tensors are `[batch, height, width, channels]` and dense, in f32 or a type of 16 bits. Sums,
 //! statistics and everything per channel are f32.
 
 mod conv;
@@ -25,17 +25,17 @@ use cubecl::prelude::*;
 use crate::Precision;
 use crate::ops::{Conv, KernelOps, Norm, Normalized, Pool, geometry, windows};
 
-/// In row-major order and without gaps; a copy only if it is not already.
+/// The tensor in row-major order and without gaps. Copied only if it has another order or gaps.
 fn dense(x: CubeTensor) -> CubeTensor {
     into_contiguous(x)
 }
 
-/// Dense, for its values to be written.
+/// A dense tensor without values, to write to.
 fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
 }
 
-/// The compile-time settings of the kernels.
+/// The element type, as the kernels take it at compile time.
 fn element(x: &CubeTensor) -> ElemType {
     elem(x.dtype)
 }
@@ -49,18 +49,18 @@ fn elem(dtype: DType) -> ElemType {
     })
 }
 
-/// A unit for each of so many.
+/// A launch of so many units.
 fn elementwise(client: &Client, units: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(client, units);
     (calculate_cube_count_elemwise(client, units, dim), dim)
 }
 
-/// In this type.
+/// The tensor in this type.
 fn of_type(x: CubeTensor, dtype: DType) -> CubeTensor {
     if x.dtype == dtype { x } else { cast(x, dtype) }
 }
 
-/// In the type that products of this precision read.
+/// The tensor in the type that products of this precision read.
 fn operand(x: CubeTensor, precision: Precision) -> CubeTensor {
     match precision {
         Precision::F32 => of_type(x, DType::F32),
@@ -68,7 +68,8 @@ fn operand(x: CubeTensor, precision: Precision) -> CubeTensor {
     }
 }
 
-/// Gradients with respect to x, weight and bias, the latter two added to the sums so far.
+/// Gradients with respect to x, weight and bias. Those of weight and bias are added to the sums so
+/// far.
 fn norm_backward(
     dy: CubeTensor,
     x: CubeTensor,
@@ -82,7 +83,7 @@ fn norm_backward(
     (gradients.x, gradients.weight, gradients.bias)
 }
 
-/// [`norm_backward`] where there was a residual, and its gradient.
+/// [`norm_backward`] for a forward pass with a residual, and the residual's gradient.
 fn norm_add_backward(
     dy: CubeTensor,
     [x, y]: [CubeTensor; 2],

@@ -1,5 +1,5 @@
 //! Batch norm, residual addition and ReLU: one pass over memory for the statistics and one for the
-//! result, and as many backward.
+//! result. Backward there are two passes, too.
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
@@ -11,8 +11,8 @@ use super::grid::{Grid, buffer, sum_over_rows, value_or_zero};
 use super::{dense, element, empty, of_type};
 use crate::ops::{Norm, Normalized, unbias};
 
-/// Sums of one pass: for each cube along the positions two vectors of channels, `[parts, 2,
-/// channels]`.
+/// Sums of one pass, `[parts, 2, channels]`: two vectors of channels for each cube along the
+/// positions.
 struct Partial {
     sums: CubeTensor,
     grid: Grid,
@@ -26,13 +26,13 @@ pub struct Saved {
     pub epsilon: f64,
 }
 
-/// Where the gradient of ReLU is 0.
+/// The places where the gradient of ReLU is 0.
 pub enum Mask {
     /// There is no ReLU.
     Nothing,
-    /// Where this output is not above 0.
+    /// The places where this output is not above 0.
     Output(CubeTensor),
-    /// Where the output, computed again with this bias, is not above 0.
+    /// The places where the output is not above 0. It is computed again with this bias.
     Again(CubeTensor),
 }
 
@@ -44,7 +44,7 @@ pub struct Gradients {
     pub residual: Option<CubeTensor>,
 }
 
-/// Output, mean and biased variance of the batch, and new running ones.
+/// Output, mean and biased variance of the batch, and the new running mean and variance.
 pub fn forward(
     x: CubeTensor,
     affine: [CubeTensor; 2],
@@ -89,7 +89,8 @@ pub fn forward(
     (y, mean, variance, new_mean, new_variance)
 }
 
-/// Gradients from that of the output, `dy`; those of γ and β added to the sums so far.
+/// All gradients, from the gradient `dy` of the output. Those of γ and β are added to the sums so
+/// far.
 pub fn backward(
     dy: CubeTensor,
     x: CubeTensor,
@@ -132,7 +133,7 @@ pub fn backward(
     let (dweight, dbias) = (channels(&x), channels(&x));
     let (dweight_so_far, dbias_so_far): (Option<CubeTensor>, Option<CubeTensor>) =
         so_far.map(|sums| sums.map(dense).into()).unzip();
-    // Without ReLU the gradient of the residual is `dy` itself.
+    // Without ReLU, the gradient of the residual is `dy` itself.
     let dresidual = (with_residual && masked != Masked::Nothing).then(|| like(&x));
     input_gradient::launch(
         &x.client,
@@ -231,7 +232,7 @@ fn partial(x: &CubeTensor, grid: &Grid) -> CubeTensor {
     empty(x, Shape::new([grid.parts, 2, grid.columns * grid.vector]), DType::F32)
 }
 
-/// [`Mask`], as the kernels are compiled for it.
+/// The kind of [`Mask`] that a kernel is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, CubeType)]
 pub enum Masked {
     Nothing,
@@ -239,8 +240,8 @@ pub enum Masked {
     Again,
 }
 
-/// Of each part the sums of `x − s` and `(x − s)²`, where the shift s is the channel's first value:
-/// squares about a number that far from the mean would leave nothing of the variance.
+/// For each part, the sums of `x − s` and `(x − s)²`. The shift s is the channel's first value. If
+/// the mean is large, squares about 0 would lose the variance in rounding.
 #[cube(launch)]
 fn shifted_sums<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -287,7 +288,7 @@ fn write_sums<N: Size>(
     }
 }
 
-/// The sum over all parts, of the first or the second kind.
+/// The sum over all parts of the first or the second kind of sums.
 #[cube]
 fn total<N: Size>(
     sums: &[Vector<f32, N>],
@@ -316,7 +317,7 @@ fn inverse_deviation<N: Size>(variance: Vector<f32, N>, epsilon: f32) -> Vector<
 #[cube]
 fn rectified<N: Size>(y: Vector<f32, N>, #[comptime] relu: bool) -> Vector<f32, N> {
     let zero = Vector::<f32, N>::new(0.0);
-    // NaN is not below 0, and stays.
+    // NaN is not below 0. So it stays.
     if relu { select_many(y.less_than(&zero), zero, y) } else { y }
 }
 
@@ -403,7 +404,7 @@ fn scaled<F: Float, N: Size>(
     }
 }
 
-/// The gradient of the output where ReLU let it through.
+/// The gradient of the output if ReLU let it through, else 0.
 #[cube]
 fn unmasked<F: Float, N: Size>(
     dy: &[Vector<F, N>],
@@ -424,8 +425,8 @@ fn unmasked<F: Float, N: Size>(
     }
 }
 
-/// Of each part the sums of `g` and `g x̂`, with g the gradient that ReLU let through and x̂ the
-/// normalised input.
+/// For each part, the sums of `g` and `g x̂`. Here g is the gradient that ReLU let through, and x̂
+/// is the normalised input.
 #[cube(launch)]
 fn gradient_sums<F: Float, N: Size>(
     dy: &[Vector<F, N>],
@@ -466,7 +467,7 @@ fn gradient_sums<F: Float, N: Size>(
     write_sums::<N>(sums, sum, products, column, columns, units, rows);
 }
 
-/// The shift of the normalisation, to compute the output again.
+/// The shift of the normalisation. With it the output can be computed again.
 #[cube]
 fn shift<N: Size>(
     bias: &ComptimeOption<&[Vector<f32, N>]>,
@@ -477,8 +478,8 @@ fn shift<N: Size>(
     value_or_zero::<f32, N>(bias, column) - center * scale
 }
 
-/// `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`, and the sums as the gradients of β and γ, added to
-/// those so far.
+/// Writes `γ / σ · (g − mean(g) − x̂ · mean(g x̂))`. Also writes the sums, which are the gradients
+/// of β and γ, added to the sums so far.
 #[cube(launch)]
 fn input_gradient<F: Float, N: Size>(
     dy: &[Vector<F, N>],

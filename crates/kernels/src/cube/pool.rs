@@ -72,7 +72,7 @@ pub fn largest(x: CubeTensor, w: &Windows) -> CubeTensor {
     y
 }
 
-/// Gradient of [`largest`]: to the first of the largest values of each window.
+/// Gradient of [`largest`]. In each window it goes to the first of the largest values.
 pub fn largest_gradient(x: CubeTensor, dy: CubeTensor, w: &Windows) -> CubeTensor {
     let (dy, x) = (dense(of_type(dy, x.dtype)), dense(x));
     let dx = empty(&x, x.meta.shape().clone(), x.dtype);
@@ -90,7 +90,7 @@ pub fn largest_gradient(x: CubeTensor, dy: CubeTensor, w: &Windows) -> CubeTenso
     dx
 }
 
-/// The windows for the kernels. Channels are in vectors.
+/// The sizes of the windows for the kernels. Channels are counted in vectors.
 #[derive(CubeLaunch, CubeType)]
 struct Sizes {
     height: usize,
@@ -152,7 +152,7 @@ fn first_seen(i: usize, sizes: &Sizes) -> usize {
     if start > sizes.padding { start - sizes.padding } else { 0usize.runtime() }
 }
 
-/// The end of those that it sees.
+/// The position after the last one that window `i` sees.
 #[cube]
 fn seen_until(i: usize, side: usize, sizes: &Sizes) -> usize {
     min(i * sizes.stride + sizes.kernel - sizes.padding, side)
@@ -185,7 +185,7 @@ fn largest_kernel<F: Float, N: Size>(
     }
 }
 
-/// A unit for each input. It computes again in which windows it is the largest value.
+/// One unit for each input. The unit finds the windows in which its input is the largest value.
 #[cube(launch)]
 fn largest_gradient_kernel<F: Float>(
     x: &[F],
@@ -222,13 +222,14 @@ fn first_window(i: usize, sizes: &Sizes) -> usize {
     if end > sizes.kernel { (end - sizes.kernel).div_ceil(sizes.stride) } else { 0usize.runtime() }
 }
 
-/// The end of those that see it.
+/// The window after the last one that sees position `i`.
 #[cube]
 fn windows_until(i: usize, outputs: usize, sizes: &Sizes) -> usize {
     min((i + sizes.padding) / sizes.stride + 1, outputs)
 }
 
-/// Where the first of the largest values of a window is; of several NaN, the last.
+/// The place of the first of the largest values of a window. If there are several NaN, the place of
+/// the last.
 #[cube]
 fn winner<F: Float>(
     x: &[F],

@@ -7,16 +7,16 @@ use burn::tensor::{Device, Tensor};
 
 /// Sums tensors of all ranks on their devices.
 pub trait DeviceSums: Debug + Send + Sync {
-    /// The sums over ranks, `[n]`, the same bits on all of them. The gradient of a rank's own
-    /// values is the sum over ranks of those for the results.
+    /// The sums over ranks, `[n]`, with the same bits on all ranks. The gradient of a rank's own
+    /// values is the sum over ranks of the gradients for the results.
     fn sum(&self, x: Tensor<1>) -> Tensor<1>;
 }
 
-/// By Burn's collective operations: NCCL between NVIDIA GPUs. Nobody waits on the host; each device
-/// waits for the others.
+/// Sums by Burn's collective operations: NCCL between NVIDIA GPUs. Devices wait for each other. The
+/// host does not wait.
 #[derive(Debug)]
 pub(crate) struct Collective {
-    /// Of all ranks.
+    /// The devices of all ranks.
     devices: Vec<Device>,
 }
 

@@ -49,7 +49,7 @@ fn on_host<B: Backend>(
 ) -> FloatTensor<B> {
     let (device, dtype) = (x.device(), x.dtype());
     let data = burn::tensor::read_sync(B::float_into_data(x));
-    // As `Tensor::into_data`: nothing can go on after a failed device.
+    // Panics like `Tensor::into_data`: nothing can go on after a device has failed.
     let values = data.expect("the device returns its values").iter::<f32>().collect();
     B::float_from_data(TensorData::new(f(values), shape).convert_dtype(dtype), &device)
 }
@@ -96,7 +96,7 @@ impl<B: Backend + ExchangeOps, C: CheckpointStrategy> ExchangeOps for Autodiff<B
 }
 
 /// Everyone's values, `[n]` → `[ranks, n]`. The gradient of a rank's own values is the sum over
-/// ranks of those for its row.
+/// ranks of the gradients for its row.
 pub fn all_gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
     let Some(sums) = ranks.device_sums() else {
         let gathered = <Dispatch as ExchangeOps>::exchange_gather(x.into_dispatch(), ranks.clone());
@@ -109,7 +109,7 @@ pub fn all_gather(x: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
     sums.sum(mine.reshape([count * length])).reshape([count, length])
 }
 
-/// The sums over ranks, `[n]`, the same bits on all of them; without gradient.
+/// The sums over ranks, `[n]`, with the same bits on all ranks. Without gradient.
 pub fn all_sum(x: Tensor<1>, ranks: &dyn Ranks) -> Tensor<1> {
     if let Some(sums) = ranks.device_sums() {
         return sums.sum(x.detach());

@@ -48,7 +48,7 @@ pub fn thread_ranks(count: usize) -> Vec<Arc<dyn Ranks>> {
     threads(count, None)
 }
 
-/// [`thread_ranks`], one for each of the devices, which [sum tensors between
+/// [`thread_ranks`], one for each device. The devices [sum tensors between
 /// themselves](crate::connected).
 pub fn device_ranks(devices: &[Device]) -> Vec<Arc<dyn Ranks>> {
     threads(devices.len(), Some(Collective::new(devices)))
@@ -72,7 +72,7 @@ struct Thread {
 struct Meeting {
     count: usize,
     barrier: Barrier,
-    /// By each of the ranks.
+    /// What each of the ranks has written.
     brought: Mutex<Vec<Vec<u8>>>,
     sums: Option<Collective>,
 }
@@ -85,7 +85,7 @@ impl Thread {
         lock()[self.rank] = bytes.to_vec();
         barrier.wait();
         let result = read(&lock());
-        // No rank writes again before all have read.
+        // No rank may write again before all ranks have read.
         barrier.wait();
         result
     }
@@ -139,8 +139,8 @@ thread_local! {
     static CURRENT: RefCell<Option<Together>> = const { RefCell::new(None) };
 }
 
-/// Runs `f` as one of several ranks. It holds for all operations of this crate on this thread, and
-/// for their gradients, even if they are computed later.
+/// Runs `f` as one of several ranks. This holds for all operations of this crate on this thread. It
+/// also holds for their gradients, even if they are computed later.
 pub fn together<R>(ranks: Option<Together>, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<Together>);
     impl Drop for Restore {

@@ -190,12 +190,12 @@ pub trait ListOps: Backend {
         decays: Vec<f32>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The first value of each that is NaN or infinite, or else 0: `[n]`.
+    /// For each tensor, the first value that is NaN or infinite, or else 0: `[n]`.
     #[fusion(meta = |list| TensorSpec::new(Shape::new([list.len()]), DType::F32))]
     fn list_not_finite(#[extension_type] list: TensorList<Self>) -> FloatTensor<Self>;
 }
 
-/// Whether the tensors of all jobs are f32 on a device of CubeCL's, and those of one job have one
+/// Whether the tensors of all jobs are f32 on a CubeCL device, and the tensors of one job have one
 /// shape.
 pub fn takes<'a, T>(mut jobs: impl Iterator<Item = T>) -> bool
 where

@@ -67,8 +67,8 @@ pub fn update_norms_all(
     [0, 1, 2].map(|i| Tensor::cat(norms.iter().map(|norms| norms[i].clone()).collect(), 0))
 }
 
-/// The first value of each tensor that is NaN or infinite, or else 0: `[n]`, left on the device.
-/// "First" is in the order of memory on a GPU.
+/// For each tensor, the first value that is NaN or infinite, or else 0: `[n]`, left on the device.
+/// On a GPU, "first" is in the order of memory.
 ///
 /// On devices without our kernels it is the sum of the whole tensor, if this is not finite. A sum
 /// above the largest float is not finite, either.

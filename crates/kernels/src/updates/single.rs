@@ -16,10 +16,10 @@ pub fn moving_average<const D: usize>(average: Tensor<D>, value: Tensor<D>, tau:
     Tensor::from_dispatch(<Dispatch as UpdateOps>::update_moving_average(average, value, tau))
 }
 
-/// A step of stochastic gradient descent as PyTorch has it, in one pass: with `g ← r · (g + λ w)`,
-/// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`), where the first velocity
-/// is the first gradient. Returns the new parameter and, unless μ = 0, the new velocity. No
-/// gradient flows through.
+/// A step of stochastic gradient descent as in PyTorch, in one pass: `g ← r · (g + λ w)`,
+/// `v ← μ v + g`, `w ← w − lr · v` (Nesterov: `w ← w − lr · (g + μ v)`). The first velocity is the
+/// first gradient. Returns the new parameter and, unless μ = 0, the new velocity. No gradient flows
+/// through.
 ///
 /// `scale` is r, `[1]`: LARS' trust ratio, or 1 if there is none.
 pub fn sgd_step<const D: usize>(
@@ -73,8 +73,8 @@ fn plain_sgd_step<const D: usize>(
     (parameter, (step.momentum != 0.0).then(|| velocity.detach()))
 }
 
-/// `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂` over all elements, each `[1]`, in one pass: what LARS scales a
-/// step by. No gradient flows through.
+/// `‖w‖₂`, `‖g‖₂` and `‖g + λ w‖₂` over all elements, each `[1]`, in one pass. LARS scales a step
+/// by them. No gradient flows through.
 pub fn update_norms<const D: usize>(
     parameter: &Tensor<D>,
     gradient: &Tensor<D>,

@@ -68,7 +68,7 @@ pub fn not_finite(x: &[f32]) -> Option<f32> {
     const LANES: usize = 16;
     let odd = |chunk: &[f32]| -> bool {
         vectorized(|| {
-            // 0 · x is 0 but for NaN and infinities, and a sum with NaN in it stays NaN.
+            // 0 · x is 0, except for NaN and infinities. A sum with NaN in it stays NaN.
             let mut sums = [0f32; LANES];
             let (whole, rest) = chunk.as_chunks::<LANES>();
             for x in whole {
@@ -83,7 +83,7 @@ pub fn not_finite(x: &[f32]) -> Option<f32> {
     chunk.iter().copied().find(|x| !x.is_finite())
 }
 
-/// `‖w‖`, `‖g‖` and `‖g + λ w‖`: sums of chunks in f64, added in their order.
+/// `‖w‖`, `‖g‖` and `‖g + λ w‖`. Sums of chunks are in f64 and added in order.
 pub fn norms(w: &[f32], g: &[f32], decay: f64) -> [f64; 3] {
     let decay = decay as f32;
     let chunks: Vec<[f64; 3]> = w

@@ -59,8 +59,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes `state` to `path`: to a temporary file beside it first, flushed to disk, then
-    /// renamed, so that `path` is never half written.
+    /// Writes `state` to `path`: first to a temporary file beside it, which is flushed to disk and
+    /// then renamed. So `path` is never half written.
     ///
     /// # Errors
     /// An error of the file system, with the path. The old file at `path` is then still there.

@@ -17,8 +17,8 @@ const FORMER: &str = "last.safetensors";
 /// Added to the name of a file that is set aside.
 const DAMAGED: &str = ".damaged";
 
-/// The checkpoints of one run in a folder: the newest few, by the step that they were written after
-/// (`step-0000000780.safetensors`), and the best (`best.safetensors`).
+/// The checkpoints of one run in a folder: the newest few and the best (`best.safetensors`). A
+/// newest one is named by the step after which it was written (`step-0000000780.safetensors`).
 ///
 /// A new checkpoint never replaces an older one. If the newest is damaged, the run resumes from the
 /// one before.
@@ -79,8 +79,9 @@ impl Checkpoints {
         self.newest_first().ok()?.into_iter().next()
     }
 
-    /// The newest intact checkpoint, if there is one, and the damaged ones. These get another name
-    /// (`….damaged`) for the user. Also deletes incomplete files of a killed process.
+    /// The newest intact checkpoint, if there is one, and the damaged ones. The damaged ones are
+    /// renamed to `….damaged`, for the user to see. Also deletes incomplete files of a killed
+    /// process.
     ///
     /// Only the process that writes there may call this.
     ///
@@ -144,7 +145,7 @@ impl Checkpoints {
         all().map_err(|e| self.failed(&e))
     }
 
-    /// By the step in their names.
+    /// The files, sorted by the step in their names.
     fn newest_first(&self) -> Result<Vec<PathBuf>, TrainError> {
         let entries = std::fs::read_dir(&self.folder).map_err(|e| self.failed(&e))?;
         let mut found: Vec<(u64, PathBuf)> = entries

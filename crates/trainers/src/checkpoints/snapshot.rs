@@ -9,7 +9,7 @@ use crate::{Method, Optimizer};
 /// it lives.
 #[derive(Debug)]
 pub struct Snapshot<M: Method> {
-    /// From [`valid`](burn::module::Module::valid), so with its own running statistics.
+    /// A copy by [`valid`](burn::module::Module::valid). So it has its own running statistics.
     pub(crate) method: M,
     pub(crate) optimizer: Optimizer,
     /// Optimiser steps of the whole run.

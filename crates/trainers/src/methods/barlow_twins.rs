@@ -26,8 +26,8 @@ pub struct BarlowTwinsConfig {
     #[serde(default = "yes")]
     pub head_norm: bool,
     /// Standardisation of the projections. `false` is an experiment: C is then the plain second
-    /// moment `z_aᵀ z_b / N`. Its diagonal can reach 1 through the mean alone, with all images at
-    /// one point.
+    /// moment `z_aᵀ z_b / N`. The mean alone can bring its diagonal to 1, with all images at one
+    /// point.
     #[serde(default = "yes")]
     pub standardize: bool,
 }

@@ -36,7 +36,7 @@ pub struct ByolConfig {
     /// Batch norm in projector and predictor. `false` is an experiment.
     #[serde(default = "yes")]
     pub head_norm: bool,
-    /// Stop-gradient. `false` is an experiment: the target is then the online network, the gradient
+    /// Stop-gradient. `false` is an experiment: the target is then the online network. The gradient
     /// flows through it, and all images collapse to one point (Chen & He, 2021, section 4.1).
     #[serde(default = "yes")]
     pub stop_gradient: bool,

@@ -28,14 +28,15 @@ pub struct DinoConfig {
     pub prototypes: usize,
     /// τ_s: 0.1 in the paper.
     pub student_temperature: f64,
-    /// τ_t after its warm-up: 0.04 to 0.07 in the paper. Sharpening: the smaller, the farther from
-    /// a uniform output.
+    /// τ_t after its warm-up: 0.04 to 0.07 in the paper. This is the sharpening: the smaller τ_t,
+    /// the farther the output is from uniform.
     pub teacher_temperature: f64,
     /// τ_t at the first step: 0.04 in the paper.
     pub teacher_temperature_start: f64,
     /// The share of the run in which τ_t rises linearly: 0.3 in the paper (30 of 100 epochs).
     pub teacher_warmup: f64,
-    /// m, the momentum of the centre: 0.9 in the paper. Centring: no output can win for all images.
+    /// m, the momentum of the centre: 0.9 in the paper. With centring, no output can win for all
+    /// images.
     pub center_momentum: f64,
     /// The teacher's momentum at the first step: 0.996 in the paper.
     pub tau_base: f64,

@@ -38,7 +38,7 @@ impl NamedVisitor for Collect {
     }
 }
 
-/// Takes the tensors out of the target. So nobody else holds them, and they can be updated in
+/// Takes the tensors out of the target. Then nobody else holds them, and they can be updated in
 /// place.
 struct TakeOut {
     online: BTreeMap<String, AnyTensor>,

@@ -18,8 +18,8 @@ use selfsame_models::Encoder;
 
 /// A self-supervised method: a module that turns two views of a batch into a loss.
 ///
-/// All networks are inside the module, also those that no optimiser changes (a BYOL target needs no
-/// gradients). So saving the module saves the method.
+/// All networks are inside the module. This includes networks that no optimiser changes: a BYOL
+/// target needs no gradients. So saving the module saves the method.
 pub trait Method: Module + 'static {
     /// The backbone. Pretraining keeps it.
     type Encoder: Encoder + Module;
@@ -38,8 +38,8 @@ pub trait Method: Module + 'static {
     fn encoder(&self) -> &Self::Encoder;
 
     /// The embeddings of two views, `[batch, 3, height, width]` each, for the collapse doctor. Call
-    /// it on a validation snapshot (`valid()`): its batch norm uses running statistics. Nothing
-    /// here is differentiated.
+    /// it on a validation snapshot (`valid()`): its batch norm uses running statistics. Nothing is
+    /// differentiated here.
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
 }
 
@@ -64,7 +64,7 @@ impl Position {
 pub struct Projections {
     /// The projections z of both views, `[batch, dim]` each, by the network that trains.
     pub views: [Tensor<2>; 2],
-    /// The predictor's output q for the first of them, `[batch, dim]`, if there is a predictor.
+    /// The predictor's output q for the first projection, `[batch, dim]`, if there is a predictor.
     pub prediction: Option<Tensor<2>>,
     /// The first view under the momentum target, `[batch, dim]`, if there is a target.
     pub target: Option<Tensor<2>>,

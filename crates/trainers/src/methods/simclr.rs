@@ -19,7 +19,8 @@ pub struct SimClrConfig {
     pub projector_hidden: usize,
     /// Dimension of the embedding: 128 in the paper.
     pub projector_dim: usize,
-    /// The smaller, the more the hardest negatives count: 0.1 on ImageNet, 0.5 on CIFAR-10.
+    /// The temperature: 0.1 on ImageNet, 0.5 on CIFAR-10. With a smaller one, the hardest negatives
+    /// count more.
     pub temperature: f64,
 }
 
@@ -57,11 +58,11 @@ impl SimClrConfig {
     }
 }
 
-/// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline, where every other image of
-/// the batch is a negative. Built by [`SimClrConfig::init`].
+/// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline. Every other image of the
+/// batch is a negative. Built by [`SimClrConfig::init`].
 ///
-/// The projector has batch norm in its hidden layer, as the authors' code has and equation 1 does
-/// not show.
+/// The projector has batch norm in its hidden layer, as in the authors' code. Equation 1 does not
+/// show it.
 #[derive(Module, Debug)]
 pub struct SimClr<E: Module> {
     /// f

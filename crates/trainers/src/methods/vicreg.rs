@@ -15,7 +15,7 @@ use crate::{Method, MethodLoss, Position, Projections, TrainError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VicRegConfig {
-    /// Widths of the projector's layers: `[8192, 8192, 8192]` in the paper, which calls it
+    /// Widths of the projector's layers: `[8192, 8192, 8192]` in the paper. The paper calls it
     /// expander.
     pub projector: Vec<usize>,
     /// λ, the weight of the distance between the views: 25 in the paper.

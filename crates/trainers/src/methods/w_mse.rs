@@ -17,8 +17,8 @@ use crate::{Method, MethodLoss, Position, Projections, TrainError};
 pub struct WMseConfig {
     /// Hidden width of the projector: 1024 in the paper.
     pub projector_hidden: usize,
-    /// Dimension of the embedding: 64 on CIFAR in the paper. Whitening needs more than half as many
-    /// images in a slice.
+    /// Dimension of the embedding: 64 on CIFAR in the paper. For whitening, a slice needs more than
+    /// half as many images.
     pub projector_dim: usize,
     /// Number of images that are whitened together, with both views. A batch is cut into such
     /// slices.

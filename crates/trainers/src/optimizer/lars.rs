@@ -10,9 +10,9 @@ use crate::TrainError;
 /// LARS (You et al., 2017): every layer's step is scaled to a share η of the layer's norm.
 ///
 /// `u = r · (g + λ w)`, `v ← μ v + u`, `w ← w − lr · v`, with the trust ratio `r` of
-/// [`TrustRatio`]; `r = 1` where a norm is zero. Excluded parameters (biases, batch norm) have `r =
-/// 1` and `λ = 0`: plain SGD with momentum. The rank decides the exclusion, not the weight decay.
-/// So a decay of 0 does not turn off the scaling.
+/// [`TrustRatio`]; `r = 1` if a norm is zero. Excluded parameters (biases, batch norm) have `r = 1`
+/// and `λ = 0`: plain SGD with momentum. A parameter is excluded because of its number of
+/// dimensions, not because of its weight decay. So a decay of 0 does not turn off the scaling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lars {
     /// μ
@@ -21,8 +21,8 @@ pub struct Lars {
     pub eta: f64,
     /// Which of the two common ratios to use.
     pub trust_ratio: TrustRatio,
-    /// Limit the ratio so that steps never exceed those of plain SGD: `r ← min(r / lr, 1)` ("LARC",
-    /// as solo-learn's CIFAR recipes run it).
+    /// Limit the ratio so that no step is larger than that of plain SGD: `r ← min(r / lr, 1)`
+    /// ("LARC", as in solo-learn's CIFAR recipes).
     pub clip: bool,
 }
 

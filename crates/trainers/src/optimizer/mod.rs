@@ -59,8 +59,8 @@ impl OptimizerConfig {
     /// Checks the hyper-parameters.
     ///
     /// # Errors
-    /// A value is out of range; the error names it. Or the exclusion has no effect, without weight
-    /// decay and LARS scaling.
+    /// A value is out of range; the error names it. Or the exclusion has no effect, because there
+    /// is no weight decay and no LARS scaling.
     pub fn validate(&self) -> Result<(), TrainError> {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return Err(TrainError::config(
@@ -206,7 +206,8 @@ impl Optimizer {
     /// Takes over the state of a checkpoint for `module`, after `step` optimiser steps.
     ///
     /// # Errors
-    /// The state does not fit the module or the rule. The error has the name. Nothing is changed.
+    /// The state does not fit the module or the rule. The error has the tensor's name. Nothing is
+    /// changed.
     pub fn load_state_dict<M: Module>(
         &mut self,
         module: &M,
@@ -269,8 +270,8 @@ struct Trained {
     gradient: AnyTensor,
 }
 
-/// Takes all parameters with a gradient out of a module. So nobody else holds them, and they can be
-/// updated in place.
+/// Takes all parameters with a gradient out of a module. Then nobody else holds them, and they can
+/// be updated in place.
 struct TakeOut {
     gradients: GradientsParams,
     parameters: Vec<Trained>,

@@ -1,8 +1,8 @@
 //! Kernels over many tensors at once.
 //!
-//! A launch has a table of its jobs. Each is a run of cubes, and a cube works on one stretch of one
-//! tensor. All cubes find their job by comparing their number with the table, so the branch is the
-//! same for all units of a cube.
+//! A launch has a table of its jobs. Each job is a run of cubes. A cube works on one stretch of one
+//! tensor. It finds its job by comparing its number with the table. So the branch is the same for
+//! all units of a cube.
 
 use burn_cubecl::cubecl::{self, prelude::*};
 
@@ -15,7 +15,7 @@ pub const UPDATED: usize = 4;
 /// Vectors that one unit adds up, or searches.
 pub const REDUCED: usize = 16;
 
-/// Where a job stands in a launch.
+/// The place of a job in a launch.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 pub struct Place {
     /// The job's first cube.
@@ -30,9 +30,9 @@ pub struct Place {
 
 /// `g ← r (g + λ w)`, `v ← μ v + g`, `w ← w − lr v` (Nesterov: `w ← w − lr (g + μ v)`).
 ///
-/// `velocities` is empty in the first step, whose velocity is g, and so is `new_velocities` without
-/// momentum. `rates` has μ, λ, lr and the number of the scale of each job; `scales` is empty or has
-/// one array.
+/// `velocities` is empty in the first step: the first velocity is g. `new_velocities` is empty
+/// without momentum. `rates` has μ, λ, lr and the number of the scale of each job. `scales` is
+/// empty or has one array.
 #[cube(launch_unchecked)]
 pub fn sgd<N: Size>(
     parameters: &Sequence<Box<[Vector<f32, N>]>>,
@@ -86,8 +86,8 @@ pub fn sgd<N: Size>(
 
 /// `m ← β₁ m + (1 − β₁) g`, `v ← β₂ v + (1 − β₂) g²`, `w ← (1 − lr λ) w − lr m̂ / (√v̂ + ε)`.
 ///
-/// `first` and `second`, m and v, are empty before the first step. `rates` has β₁, 1 − β₁, β₂, 1 −
-/// β₂, 1 − β₁ᵗ, 1 − β₂ᵗ, ε, lr and 1 − lr λ of each job.
+/// `first` is m and `second` is v; both are empty before the first step. For each job, `rates` has
+/// β₁, 1 − β₁, β₂, 1 − β₂, 1 − β₁ᵗ, 1 − β₂ᵗ, ε, lr and 1 − lr λ.
 #[cube(launch_unchecked)]
 pub fn adamw<N: Size>(
     parameters: &Sequence<Box<[Vector<f32, N>]>>,
@@ -217,8 +217,8 @@ pub fn squares<N: Size>(
     }
 }
 
-/// The norms of every job, one cube each, from the rows `ends[2 job]` to `ends[2 job + 1]` of
-/// `sums`.
+/// The norms of every job, from the rows `ends[2 job]` to `ends[2 job + 1]` of `sums`. One cube for
+/// each job.
 #[cube(launch_unchecked)]
 pub fn norms(
     sums: &[f32],
@@ -256,7 +256,7 @@ pub fn norms(
     }
 }
 
-/// The first value of every cube's stretch that is NaN or infinite, or else 0: `[chunks]`, from
+/// In every cube's stretch, the first value that is NaN or infinite, or else 0: `[chunks]`, from
 /// place `offset` on.
 #[cube(launch_unchecked)]
 pub fn search<N: Size>(
@@ -283,8 +283,8 @@ pub fn search<N: Size>(
                     #[unroll]
                     for lane in 0..N::value() {
                         let value = x.extract(lane);
-                        // The exponent of NaN and infinities. Compilers may take it that there are
-                        // none.
+                        // The exponent of NaN and infinities. A comparison of floats does not do:
+                        // compilers may assume that there are no such values.
                         let exponent = u32::reinterpret(value) & 0x7f80_0000u32;
                         if exponent == 0x7f80_0000u32 && place_found == u32::MAX {
                             place_found = (i * N::value() + lane) as u32;
@@ -305,8 +305,8 @@ pub fn search<N: Size>(
     }
 }
 
-/// The first of every job's values in `found` that is not 0, or else 0, one cube each; `ends` as
-/// for [`norms`].
+/// For every job, the first of its values in `found` that is not 0, or else 0. One cube for each
+/// job. `ends` is as for [`norms`].
 #[cube(launch_unchecked)]
 pub fn first_found(found: &[f32], ends: &[u32], of_job: &mut [f32]) {
     let job = CUBE_POS;

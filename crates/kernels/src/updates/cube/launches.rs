@@ -11,7 +11,7 @@ use burn_cubecl::tensor::CubeTensor;
 use super::kernels::{Place, PlaceLaunch, UNITS};
 use super::layout::extent;
 
-/// The most tensors of a launch, on any device: every job adds to the kernel's code.
+/// The most tensors of a launch, on any device. Every job adds to the kernel's code.
 const MOST: usize = 128;
 
 /// Elements that are read and written at once, if a tensor's length allows it.
@@ -20,7 +20,8 @@ const VECTOR: usize = 4;
 /// What a kernel writes for each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// New values of the tensor in this column, in place if nobody else holds it.
+    /// New values of the tensor in this column. They are written in place if nobody else holds the
+    /// tensor.
     Replaces(usize),
     /// A new tensor in the order of the one in this column.
     Like(usize),
@@ -64,7 +65,7 @@ pub struct Groups {
     columns: Vec<Vec<CubeTensor>>,
     /// By output, then by job.
     results: Vec<Vec<CubeTensor>>,
-    /// Of each output, of each job: the column whose tensor it is.
+    /// For each output of each job: the column of its tensor.
     in_place: Vec<Vec<Option<usize>>>,
     /// Vector width and places.
     groups: Vec<(usize, Vec<Place>)>,
@@ -125,7 +126,7 @@ impl Groups {
         }
     }
 
-    /// Elements that can be read at once from all tensors of a job.
+    /// The number of elements that can be read at once from all tensors of a job.
     fn vector(&self, job: usize) -> usize {
         let whole = |tensor: &CubeTensor| {
             let start = tensor.handle.offset_start.unwrap_or(0);
@@ -143,7 +144,8 @@ impl Groups {
         self.columns.len() + new
     }
 
-    /// Deals jobs out to launches of about equally many, so that most are of one kernel.
+    /// Deals jobs out to launches. These have about equally many jobs, so that most launches use
+    /// the same kernel.
     fn group(&mut self, jobs: &[usize], vector: usize, per_unit: usize, room: usize) {
         let arrays: usize = jobs.iter().map(|job| self.arrays(*job)).sum();
         let share = jobs.len().div_ceil(arrays.div_ceil(room.max(1)).max(1));
@@ -170,7 +172,7 @@ impl Groups {
         self.groups.iter().map(|(_, places)| cubes(places) as usize).sum()
     }
 
-    /// Of each job the first of its cubes in all launches, and the one after its last.
+    /// For each job, its first cube in all launches, and the cube after its last.
     pub fn ends(&self, jobs: usize) -> Vec<u32> {
         let (mut ends, mut offset) = (vec![0; 2 * jobs], 0);
         for (_, places) in &self.groups {
@@ -229,7 +231,7 @@ fn cubes(places: &[Place]) -> u32 {
     places.last().map_or(0, |place| place.end)
 }
 
-/// Of all kernels here.
+/// The dimensions of a cube of all kernels here.
 pub fn cube_dim() -> CubeDim {
     CubeDim::new_1d(UNITS as u32)
 }

@@ -7,8 +7,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::permute;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Splits a list into columns of `jobs` tensors, and gives all tensors of a job the order of the
-/// one in column `reference`: without gaps if they have to be `dense`.
+/// Splits a list into columns of `jobs` tensors. All tensors of a job get the order of the tensor
+/// in column `reference`. They are without gaps if they have to be `dense`.
 pub fn columns(
     list: Vec<CubeTensor>,
     jobs: usize,
@@ -43,7 +43,7 @@ pub fn columns(
     columns
 }
 
-/// Elements from a tensor's first to its last in memory.
+/// The number of elements from a tensor's first to its last in memory.
 pub fn extent(tensor: &CubeTensor) -> usize {
     let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
     if shape.iter().any(|size| *size == 0) {
@@ -56,13 +56,13 @@ fn is_dense(tensor: &CubeTensor) -> bool {
     tensor.is_nonoverlapping() && extent(tensor) == tensor.meta.num_elements()
 }
 
-/// Whether elements at the same place of two tensors of one shape lie at the same place in memory.
+/// Whether two tensors of one shape have the same order in memory.
 fn same_order(a: &CubeTensor, b: &CubeTensor) -> bool {
     let strides = a.meta.strides().iter().zip(b.meta.strides().iter());
     a.meta.shape().iter().zip(strides).all(|(size, (a, b))| *size <= 1 || a == b)
 }
 
-/// The same values in the order of `like`, which is dense.
+/// The same values in the order of `like`. `like` is dense.
 fn arrange(tensor: CubeTensor, like: &CubeTensor) -> CubeTensor {
     let strides = like.meta.strides();
     let mut axes: Vec<usize> = (0..strides.len()).collect();

@@ -35,8 +35,8 @@ impl ListOps for CubeBackend {
             let new_velocities = launch.outputs.get_mut(1).map(|v| v.take()).unwrap_or_default();
             let scales: Vec<BufferArg> =
                 scale.iter().map(|scale| scale.clone().into_buffer_arg()).collect();
-            // SAFETY: the kernel reads and writes below each job's length, which all its tensors
-            // have, and the table gives it only jobs and scales that there are.
+            // SAFETY: the kernel reads and writes below each job's length. All tensors of a job
+            // have this length. The table names only jobs and scales that exist.
             unsafe {
                 kernels::sgd::launch_unchecked(
                     &client,
@@ -153,7 +153,8 @@ impl ListOps for CubeBackend {
             }
         });
         let [w, g, decayed] = [(); 3].map(|()| launches::empty(&client, &device, jobs));
-        // SAFETY: one cube for each job, which has a row in `ends` that names rows of `sums`.
+        // SAFETY: there is one cube for each job. Each job has a row in `ends`, and this row names
+        // rows of `sums`.
         unsafe {
             kernels::norms::launch_unchecked(
                 &client,
