@@ -23,16 +23,16 @@ use selfsame::workshop::usage;
 use selfsame::workshop::words::reasons;
 use selfsame::workshop::{CHECKPOINTS, newest_checkpoint};
 use soak::Soak;
-use victim::{End, VICTIMS};
+use victim::{End, Victim, victims};
 
 /// Disturb runs, resume them, and compare their results.
 ///
-/// The command kills small runs of BYOL and Barlow Twins on both CPU backends, damages their files,
-/// fails their writes and limits their memory. Then it resumes them on one or two threads. Each run
-/// must end in the same bits as an undisturbed run: encoder, all networks, optimiser, metrics.
-/// Prints the report as Markdown. The status is 1 if a run was lost or ended differently. Full
-/// disks and read-only folders need Linux and the right to mount in a new namespace (`unshare
-/// -rm`).
+/// The command kills small runs of BYOL and Barlow Twins on the CPU, damages their files, fails
+/// their writes and limits their memory. A build with `--features ndarray` has two CPU backends.
+/// Then it resumes them on one or two threads. Each run must end in the same bits as an undisturbed
+/// run: encoder, all networks, optimiser, metrics. Prints the report as Markdown. The status is 1
+/// if a run was lost or ended differently. Full disks and read-only folders need Linux and the
+/// right to mount in a new namespace (`unshare -rm`).
 #[derive(Args)]
 pub struct TortureArgs {
     /// Number of kills.
@@ -68,13 +68,15 @@ pub fn run(args: &TortureArgs) -> anyhow::Result<()> {
     let began = Instant::now();
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let out = fs::canonicalize(&args.out)?;
+    let victims = victims();
     let mut torture = Torture {
         out,
         rng: ChaCha8Rng::seed_from_u64(args.seed),
         undisturbed: Vec::new(),
         rows: Vec::new(),
-        bar: bar((VICTIMS.len() + args.kills + args.faults) as u64),
+        bar: bar((victims.len() + args.kills + args.faults) as u64),
         count: 0,
+        victims,
     };
     if args.kills + args.faults > 0 {
         torture.run_undisturbed()?;
@@ -113,7 +115,8 @@ struct Undisturbed {
 struct Torture {
     out: PathBuf,
     rng: ChaCha8Rng,
-    /// In the order of [`VICTIMS`].
+    victims: Vec<Victim>,
+    /// In the order of the victims.
     undisturbed: Vec<Undisturbed>,
     rows: Vec<Row>,
     bar: ProgressBar,
@@ -123,7 +126,7 @@ struct Torture {
 
 impl Torture {
     fn run_undisturbed(&mut self) -> anyhow::Result<()> {
-        for victim in &VICTIMS {
+        for victim in self.victims.clone() {
             let folder = self.fresh("undisturbed")?;
             let began = Instant::now();
             let status = victim.start(&folder, 2)?.wait()?;
@@ -151,12 +154,12 @@ impl Torture {
 
     fn kill(&mut self, mut left: usize, when: When, name: &'static str) -> anyhow::Result<()> {
         while left > 0 {
-            let which = self.count % VICTIMS.len();
+            let which = self.count % self.victims.len();
             let folder = self.fresh("killed")?;
             let span = self.undisturbed[which].took;
             loop {
                 let threads = self.rng.random_range(1..=2);
-                let mut child = VICTIMS[which].start(&folder, threads)?;
+                let mut child = self.victims[which].start(&folder, threads)?;
                 if left == 0 {
                     child.wait()?;
                     break;
@@ -183,12 +186,12 @@ impl Torture {
                 Fault::FullDisk | Fault::ReadOnly if !can_mount => Fault::Replaced,
                 fault => fault,
             };
-            let which = self.count % VICTIMS.len();
+            let which = self.count % self.victims.len();
             let folder = self.fresh("broken")?;
             let hit = self.disturb(n, fault, which, &folder);
             let hit = hit.with_context(|| format!("{}: {}", folder.display(), fault.name()))?;
             let threads = self.rng.random_range(1..=2);
-            VICTIMS[which].start(&folder, threads)?.wait()?;
+            self.victims[which].start(&folder, threads)?.wait()?;
             let outcome = self.judge(which, &folder)?;
             let row = self.row(fault.name());
             row.times += 1;
@@ -207,7 +210,7 @@ impl Torture {
         which: usize,
         folder: &Path,
     ) -> anyhow::Result<bool> {
-        let (victim, undisturbed) = (&VICTIMS[which], &self.undisturbed[which]);
+        let (victim, undisturbed) = (&self.victims[which], &self.undisturbed[which]);
         let mut child = victim.start(folder, 2)?;
         // Finished runs can be damaged, too.
         if fault.is_damage() && n.is_multiple_of(3) {

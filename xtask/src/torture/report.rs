@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::victim::VICTIMS;
+use super::victim::victims;
 use selfsame::workshop::describe;
 
 /// How a disturbed run ended.
@@ -69,7 +69,7 @@ impl Campaign {
             total.iter_mut().zip(numbers).for_each(|(sum, n)| *sum += n);
         }
         out += &line("**all**", total);
-        let victims: Vec<String> = VICTIMS.iter().map(|victim| victim.name()).collect();
+        let victims: Vec<String> = victims().iter().map(|victim| victim.name()).collect();
         out += &format!(
             "\nA hit: the kill left a file half written, a write failed, or a file was damaged. Victims in turn: \
              {}. Each resumes on one or two threads. Seed {}, {:.0} s on {}.\n",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 
-use super::victim::{VICTIMS, last_words, spawn};
+use super::victim::{last_words, spawn, victims};
 use selfsame_cli::INTERRUPTED;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub struct Soak {
 impl Soak {
     /// Lets a run train for `minutes`, then asks it to end.
     pub fn run(folder: &Path, minutes: f64) -> anyhow::Result<Self> {
-        let victim = VICTIMS[0];
+        let victim = victims().first().copied().context("no device to train on")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(victim.arguments(folder, 2));
         command.args(["--set", "train.epochs=1000000", "--set", "train.checkpoint_minutes=0.05"]);

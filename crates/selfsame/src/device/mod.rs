@@ -42,12 +42,22 @@ pub fn is_gpu(names: &str) -> bool {
 fn open(name: DeviceName) -> anyhow::Result<Device> {
     match name {
         DeviceName::Flex => Ok(Device::flex()),
-        // Burn will remove this backend. Until then it is built and tested here.
-        #[expect(deprecated)]
-        DeviceName::NdArray => Ok(Device::ndarray()),
+        DeviceName::NdArray => ndarray(),
         DeviceName::Cuda(index) => cuda(index),
         DeviceName::Wgpu => wgpu(),
     }
+}
+
+/// Burn will remove this backend. Until then it is built and tested here.
+#[cfg(feature = "ndarray")]
+fn ndarray() -> anyhow::Result<Device> {
+    #[expect(deprecated)]
+    Ok(Device::ndarray())
+}
+
+#[cfg(not(feature = "ndarray"))]
+fn ndarray() -> anyhow::Result<Device> {
+    Err(usage("this build has no NdArray; build one with `--features ndarray`"))
 }
 
 #[cfg(feature = "cuda")]
