@@ -62,8 +62,18 @@ fn steps(c: &mut Criterion) {
         lambda: 0.005,
         ..BarlowTwinsConfig::default()
     };
-    bench(c, "BYOL", byol.init(&encoder, 0, &device).expect("valid"), &device);
-    bench(c, "Barlow Twins", barlow.init(&encoder, 0, &device).expect("valid"), &device);
+    bench(
+        c,
+        "BYOL",
+        byol.build(encoder.build(0, &device).expect("valid"), 0, &device).expect("valid"),
+        &device,
+    );
+    bench(
+        c,
+        "Barlow Twins",
+        barlow.build(encoder.build(0, &device).expect("valid"), 0, &device).expect("valid"),
+        &device,
+    );
 }
 
 criterion_group!(benches, steps);

@@ -103,7 +103,7 @@ fn trap_3_the_target_trains_its_statistics_and_moves_once_per_optimiser_step() {
         });
         entries.collect()
     };
-    let method = byol().init(&encoder(), 3, &device).unwrap();
+    let method = byol().build(encoder().build(3, &device).unwrap(), 3, &device).unwrap();
     let start = state_dict(&method).unwrap();
     assert_eq!(under(&start, "online."), under(&start, "target."));
 
@@ -134,7 +134,8 @@ fn trap_3_the_target_trains_its_statistics_and_moves_once_per_optimiser_step() {
 fn trap_4_schedules_count_optimiser_steps_under_accumulation() {
     let device = Device::flex().autodiff();
     let rates = |accumulation: usize| -> Vec<f64> {
-        let method = barlow_twins(1.0).init(&encoder(), 3, &device).unwrap();
+        let method =
+            barlow_twins(1.0).build(encoder().build(3, &device).unwrap(), 3, &device).unwrap();
         let mut trainer = trainer(method, sgd(), 1e-3, accumulation);
         let steps = (0..3).map(|_| trainer.step(vec![views(1); accumulation]).unwrap());
         steps.map(|report| report.learning_rate).collect()
@@ -148,7 +149,8 @@ fn trap_4_schedules_count_optimiser_steps_under_accumulation() {
 fn trap_5_lars_scales_without_weight_decay_and_excludes_by_rank() {
     let device = Device::flex().autodiff();
     let run = |trust_ratio| {
-        let method = barlow_twins(1.0).init(&encoder(), 3, &device).unwrap();
+        let method =
+            barlow_twins(1.0).build(encoder().build(3, &device).unwrap(), 3, &device).unwrap();
         let before = state_dict(&method).unwrap();
         let rule = Rule::Lars(Lars { momentum: 0.0, eta: 0.001, trust_ratio, clip: false });
         let mut trainer = trainer(method, rule, 0.0, 1);
@@ -319,7 +321,9 @@ fn trap_10_losses_of_tiny_half_precision_vectors_are_right() {
 fn trap_11_the_loss_scale_reaches_only_what_lars_leaves_out() {
     let device = Device::flex().autodiff();
     let after = |loss_scale| {
-        let method = barlow_twins(loss_scale).init(&encoder(), 3, &device).unwrap();
+        let method = barlow_twins(loss_scale)
+            .build(encoder().build(3, &device).unwrap(), 3, &device)
+            .unwrap();
         let rule = Rule::Lars(Lars { momentum: 0.9, ..Lars::default() });
         let mut trainer = trainer(method, rule, 0.0, 1);
         trainer.step(vec![views(1)]).unwrap();

@@ -1,7 +1,7 @@
 //! ResNet encoders (He et al., 2016).
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use selfsame_kernels::{global_avg_pool, max_pool2d};
@@ -92,7 +92,15 @@ impl ResNetConfig {
         Ok(())
     }
 
-    /// Builds the encoder.
+    /// Builds the encoder with the initial weights that a run of this seed has.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn build(&self, seed: u64, device: &Device) -> Result<ResNet, ModelError> {
+        self.init(&mut WeightInit::new(seed, 0, device))
+    }
+
+    /// Builds the encoder with weights from this generator.
     ///
     /// # Errors
     /// As [`validate`](Self::validate).

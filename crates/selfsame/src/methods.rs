@@ -24,15 +24,16 @@ pub fn with_method<T: MethodTask>(
     device: &Device,
     task: T,
 ) -> anyhow::Result<T::Output> {
+    let encoder = encoder.build(seed, device)?;
     match settings {
-        MethodConfig::Byol(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::BarlowTwins(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::SimClr(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::MocoV3(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::SimSiam(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::VicReg(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::WMse(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::Dino(own) => task.run(own.init(encoder, seed, device)?),
-        MethodConfig::LeJepa(own) => task.run(own.init(encoder, seed, device)?),
+        MethodConfig::Byol(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::BarlowTwins(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::SimClr(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::MocoV3(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::SimSiam(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::VicReg(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::WMse(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::Dino(own) => task.run(own.build(encoder, seed, device)?),
+        MethodConfig::LeJepa(own) => task.run(own.build(encoder, seed, device)?),
     }
 }

@@ -85,15 +85,29 @@ fn lejepa() -> LeJepaConfig {
 macro_rules! for_every_method {
     ($check:ident) => {
         let device = Device::flex().autodiff();
-        $check("BYOL", || byol().init(&encoder(), 1, &device).unwrap());
-        $check("Barlow Twins", || barlow_twins().init(&encoder(), 1, &device).unwrap());
-        $check("SimCLR", || simclr().init(&encoder(), 1, &device).unwrap());
-        $check("MoCo v3", || moco_v3().init(&encoder(), 1, &device).unwrap());
-        $check("SimSiam", || simsiam().init(&encoder(), 1, &device).unwrap());
-        $check("VICReg", || vicreg().init(&encoder(), 1, &device).unwrap());
-        $check("W-MSE", || w_mse().init(&encoder(), 1, &device).unwrap());
-        $check("DINO", || dino().init(&encoder(), 1, &device).unwrap());
-        $check("LeJEPA", || lejepa().init(&encoder(), 1, &device).unwrap());
+        $check("BYOL", || byol().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap());
+        $check("Barlow Twins", || {
+            barlow_twins().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("SimCLR", || {
+            simclr().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("MoCo v3", || {
+            moco_v3().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("SimSiam", || {
+            simsiam().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("VICReg", || {
+            vicreg().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("W-MSE", || {
+            w_mse().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
+        $check("DINO", || dino().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap());
+        $check("LeJEPA", || {
+            lejepa().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+        });
     };
 }
 
@@ -201,7 +215,7 @@ fn a_doctor_can_look_into_every_method() {
 #[test]
 fn dino_centres_by_what_its_teacher_says() {
     let device = Device::flex().autodiff();
-    let method: Dino<_> = dino().init(&encoder(), 1, &device).unwrap();
+    let method: Dino<_> = dino().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap();
     let center = |method: &Dino<_>| method.center.value().into_data().try_to_vec::<f32>().unwrap();
     assert_eq!(center(&method), [0.0; 12]);
     let mut trainer = trainer(method);

@@ -32,7 +32,13 @@ fn small(tau_base: f64) -> ByolConfig {
 }
 
 fn byol(tau_base: f64) -> Byol<ResNet> {
-    small(tau_base).init(&encoder(), 0, &Device::flex().autodiff()).unwrap()
+    small(tau_base)
+        .build(
+            encoder().build(0, &Device::flex().autodiff()).unwrap(),
+            0,
+            &Device::flex().autodiff(),
+        )
+        .unwrap()
 }
 
 fn images(seed: f32) -> Tensor<4> {
@@ -311,7 +317,7 @@ fn byol_can_do_without_its_parts() {
     let whole = byol(0.9);
     let names = |method: &Byol<ResNet>| state_dict(method).unwrap().into_keys().collect::<Vec<_>>();
     let config = ByolConfig { predictor: false, ..small(0.9) };
-    let bare = config.init(&encoder(), 0, &device).unwrap();
+    let bare = config.build(encoder().build(0, &device).unwrap(), 0, &device).unwrap();
     assert!(names(&whole).iter().any(|n| n.starts_with("predictor.")));
     assert!(!names(&bare).iter().any(|n| n.starts_with("predictor.")));
     assert_eq!(names(&bare).len() + 7, names(&whole).len());
@@ -325,7 +331,8 @@ fn byol_can_do_without_its_parts() {
 
     let gradient = |stop_gradient: bool| {
         let config = ByolConfig { stop_gradient, ..small(0.0) };
-        let mut trainer = trainer(config.init(&encoder(), 0, &device).unwrap(), 1);
+        let mut trainer =
+            trainer(config.build(encoder().build(0, &device).unwrap(), 0, &device).unwrap(), 1);
         let report = trainer.step(vec![batch(wave)]).unwrap();
         let weights = state_dict(trainer.method()).unwrap();
         (report.loss, weights["online.encoder.conv1.weight"].values.clone())

@@ -198,7 +198,9 @@ fn byol_on_ranks_is_byol() {
         ..ByolConfig::default()
     };
     let device = Device::flex().autodiff();
-    follows_one_process("BYOL", 1e-4, || config.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("BYOL", 1e-4, || {
+        config.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
 }
 
 #[test]
@@ -209,7 +211,9 @@ fn barlow_twins_on_ranks_is_barlow_twins() {
         ..BarlowTwinsConfig::default()
     };
     let device = Device::flex().autodiff();
-    follows_one_process("Barlow Twins", 1e-4, || config.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("Barlow Twins", 1e-4, || {
+        config.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
 }
 
 #[test]
@@ -224,8 +228,12 @@ fn the_contrastive_methods_on_ranks_see_everyones_negatives() {
         tau_schedule: TauSchedule::Cosine,
     };
     let device = Device::flex().autodiff();
-    follows_one_process("SimCLR", 1e-4, || simclr.init(&encoder(), 1, &device).unwrap());
-    follows_one_process("MoCo v3", 1e-4, || moco.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("SimCLR", 1e-4, || {
+        simclr.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
+    follows_one_process("MoCo v3", 1e-4, || {
+        moco.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
 }
 
 fn dino() -> DinoConfig {
@@ -256,14 +264,24 @@ fn the_other_methods_on_ranks_are_what_they_are_alone() {
     let w_mse = WMseConfig { projector_hidden: 64, projector_dim: 4, sub_batch: 16, epsilon: 1e-3 };
     let lejepa = LeJepaConfig { projector: vec![64, 32], lambda: 0.05, slices: 32 };
     let device = Device::flex().autodiff();
-    follows_one_process("SimSiam", 1e-4, || simsiam.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("SimSiam", 1e-4, || {
+        simsiam.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
     // Of the seeds 1 to 5 some have an activation so near 0 that rounding decides whether ReLU
     // passes it; then two and four ranks end alike, and one process elsewhere.
-    follows_one_process("VICReg", 1e-4, || vicreg.init(&encoder(), 4, &device).unwrap());
-    follows_one_process("DINO", 1e-4, || dino().init(&encoder(), 1, &device).unwrap());
-    follows_one_process("LeJEPA", 1e-4, || lejepa.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("VICReg", 1e-4, || {
+        vicreg.build(encoder().build(4, &device).unwrap(), 4, &device).unwrap()
+    });
+    follows_one_process("DINO", 1e-4, || {
+        dino().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
+    follows_one_process("LeJEPA", 1e-4, || {
+        lejepa.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
     // Whitening divides by the smallest eigenvalues, rounding errors and all.
-    follows_one_process("W-MSE", 1e-3, || w_mse.init(&encoder(), 1, &device).unwrap());
+    follows_one_process("W-MSE", 1e-3, || {
+        w_mse.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
+    });
 }
 
 /// GPUs sum by themselves what others sum through the host's memory: the same numbers, in the same
@@ -285,8 +303,16 @@ fn ranks_whose_devices_sum_train_the_same_network() {
             assert!(state == other);
         }
     };
-    same(&|rank| train(dino().init(&encoder(), 1, &device).unwrap(), rank, 4));
-    same(&|rank| train(barlow_twins.init(&encoder(), 1, &device).unwrap(), rank, 4));
+    same(&|rank| {
+        train(dino().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap(), rank, 4)
+    });
+    same(&|rank| {
+        train(
+            barlow_twins.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap(),
+            rank,
+            4,
+        )
+    });
 }
 
 /// Without synchronisation every rank normalises by its own images: another network, though one
@@ -294,7 +320,15 @@ fn ranks_whose_devices_sum_train_the_same_network() {
 #[test]
 fn batch_norm_is_synchronised_only_if_it_is_asked_for() {
     let config = SimClrConfig { projector_hidden: 64, projector_dim: 32, temperature: 0.5 };
-    let build = || config.init(&encoder(), 1, &Device::flex().autodiff()).unwrap();
+    let build = || {
+        config
+            .build(
+                encoder().build(1, &Device::flex().autodiff()).unwrap(),
+                1,
+                &Device::flex().autodiff(),
+            )
+            .unwrap()
+    };
     let (alone, _) = train(build(), 0, 1);
     let ranks = on_ranks(2, false, |rank| train(build(), rank, 2));
     let trained = |state: &StateDict| -> StateDict {
@@ -309,7 +343,15 @@ fn batch_norm_is_synchronised_only_if_it_is_asked_for() {
 #[test]
 fn all_ranks_end_at_the_same_step() {
     let config = SimClrConfig { projector_hidden: 16, projector_dim: 8, temperature: 0.5 };
-    let build = || config.init(&encoder(), 1, &Device::flex().autodiff()).unwrap();
+    let build = || {
+        config
+            .build(
+                encoder().build(1, &Device::flex().autodiff()).unwrap(),
+                1,
+                &Device::flex().autodiff(),
+            )
+            .unwrap()
+    };
     let stopped = on_ranks(3, true, |rank| {
         let mut losses = Losses { stop_at: (rank == 1).then_some(2), ..Losses::default() };
         let mut trainer = trainer(build());
@@ -337,7 +379,15 @@ fn all_ranks_end_at_the_same_step() {
 #[test]
 fn ranks_that_read_several_steps_together_train_the_same_and_end_together() {
     let config = SimClrConfig { projector_hidden: 16, projector_dim: 8, temperature: 0.5 };
-    let build = || config.init(&encoder(), 1, &Device::flex().autodiff()).unwrap();
+    let build = || {
+        config
+            .build(
+                encoder().build(1, &Device::flex().autodiff()).unwrap(),
+                1,
+                &Device::flex().autodiff(),
+            )
+            .unwrap()
+    };
     let run = |together: [u64; 2], poisoned: Option<u64>| {
         on_ranks(2, true, |rank| {
             let mut losses = Losses { together: together[rank], ..Losses::default() };

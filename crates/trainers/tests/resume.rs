@@ -56,7 +56,7 @@ fn byol(rule: Rule) -> Trainer<impl Method> {
         tau_base: 0.9,
         ..ByolConfig::default()
     };
-    let method = byol.init(&encoder(2), 3, &device).unwrap();
+    let method = byol.build(encoder(2).build(3, &device).unwrap(), 3, &device).unwrap();
     Trainer::new(method, config(rule, 1), &device).unwrap()
 }
 
@@ -64,7 +64,7 @@ fn barlow_twins(rule: Rule) -> Trainer<impl Method> {
     let device = Device::flex().autodiff();
     let barlow =
         BarlowTwinsConfig { projector: vec![16, 8], lambda: 0.005, ..BarlowTwinsConfig::default() };
-    let method = barlow.init(&encoder(2), 3, &device).unwrap();
+    let method = barlow.build(encoder(2).build(3, &device).unwrap(), 3, &device).unwrap();
     Trainer::new(method, config(rule, 1), &device).unwrap()
 }
 
@@ -133,7 +133,7 @@ fn dino_resumes_bit_for_bit() {
     };
     continues_exactly(|| {
         let device = Device::flex().autodiff();
-        let method = config.init(&encoder(2), 3, &device).unwrap();
+        let method = config.build(encoder(2).build(3, &device).unwrap(), 3, &device).unwrap();
         Trainer::new(method, self::config(rules()[0].clone(), 1), &device).unwrap()
     });
 }
@@ -144,7 +144,7 @@ fn lejepa_resumes_bit_for_bit() {
     let config = LeJepaConfig { projector: vec![16, 8], lambda: 0.05, slices: 16 };
     continues_exactly(|| {
         let device = Device::flex().autodiff();
-        let method = config.init(&encoder(2), 3, &device).unwrap();
+        let method = config.build(encoder(2).build(3, &device).unwrap(), 3, &device).unwrap();
         Trainer::new(method, self::config(rules()[0].clone(), 1), &device).unwrap()
     });
 }

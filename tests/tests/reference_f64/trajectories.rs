@@ -100,7 +100,9 @@ fn byol() {
         tau_base: 0.9,
         ..ByolConfig::default()
     };
-    follow("byol", 0.05, |device| config.init(&encoder(), 0, device).unwrap());
+    follow("byol", 0.05, |device| {
+        config.build(encoder().build(0, device).unwrap(), 0, device).unwrap()
+    });
 }
 
 #[test]
@@ -110,5 +112,7 @@ fn barlow_twins() {
         lambda: 0.0051,
         ..BarlowTwinsConfig::default()
     };
-    follow("barlow-twins", 0.002, |device| config.init(&encoder(), 0, device).unwrap());
+    follow("barlow-twins", 0.002, |device| {
+        config.build(encoder().build(0, device).unwrap(), 0, device).unwrap()
+    });
 }

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::BarlowTwinsLoss;
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -64,21 +64,21 @@ impl BarlowTwinsConfig {
     /// Builds Barlow Twins around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<BarlowTwins<ResNet>, TrainError> {
+    ) -> Result<BarlowTwins<E>, TrainError> {
         self.validate()?;
         let projector = MlpConfig {
             hidden_norm: self.head_norm,
             ..MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
         };
         Ok(BarlowTwins {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: projector.init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             lambda: self.lambda,
             loss_scale: self.loss_scale,
             standardize: self.standardize,
@@ -86,7 +86,7 @@ impl BarlowTwinsConfig {
     }
 }
 
-/// Barlow Twins (Zbontar et al., 2021, algorithm 1). Built by [`BarlowTwinsConfig::init`].
+/// Barlow Twins (Zbontar et al., 2021, algorithm 1). Built by [`BarlowTwinsConfig::build`].
 #[derive(Module, Debug)]
 pub struct BarlowTwins<E: Module> {
     /// f

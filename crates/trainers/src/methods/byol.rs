@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{ByolLoss, normalized_distance};
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -82,23 +82,21 @@ impl ByolConfig {
     /// `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<Byol<ResNet>, TrainError> {
+    ) -> Result<Byol<E>, TrainError> {
         self.validate()?;
         let head = |input, hidden| MlpConfig {
             hidden_norm: self.head_norm,
             ..MlpConfig::byol(input, hidden, self.projector_dim)
         };
         let projector = head(encoder.feature_dim(), self.projector_hidden);
-        let online = Branch {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
-            projector: projector.init(&mut WeightInit::new(seed, 1, device))?,
-        };
+        let online =
+            Branch { projector: projector.init(&mut WeightInit::new(seed, 1, device))?, encoder };
         let predictor = head(self.projector_dim, self.predictor_hidden)
             .init(&mut WeightInit::new(seed, 2, device))?;
         let predictor = self.predictor.then_some(predictor);
@@ -108,7 +106,7 @@ impl ByolConfig {
     }
 }
 
-/// BYOL (Grill et al., 2020, algorithm 1). Built by [`ByolConfig::init`].
+/// BYOL (Grill et al., 2020, algorithm 1). Built by [`ByolConfig::build`].
 #[derive(Module, Debug)]
 pub struct Byol<E: Module> {
     /// Trained by gradient.

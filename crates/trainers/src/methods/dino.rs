@@ -6,7 +6,7 @@ use selfsame_kernels::moving_average;
 use selfsame_losses::{DinoLoss, l2_normalize, sums};
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::Linear;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -73,23 +73,23 @@ impl DinoConfig {
     /// an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<Dino<ResNet>, TrainError> {
+    ) -> Result<Dino<E>, TrainError> {
         self.validate()?;
         let widths = [self.projector_hidden, self.projector_hidden, self.bottleneck];
         let mut init = WeightInit::new(seed, 2, device);
         let student = Network {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig {
                 output_bias: true,
                 ..MlpConfig::without_bias(encoder.feature_dim(), &widths)
             }
             .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             prototypes: Linear::new([self.bottleneck, self.prototypes], false, &mut init),
         };
         Ok(Dino {
@@ -126,7 +126,7 @@ impl<E: Encoder + Module + ModuleDisplay> Network<E> {
 }
 
 /// DINO (Caron et al., 2021, algorithm 1), with two global views and no local crops. Built by
-/// [`DinoConfig::init`].
+/// [`DinoConfig::build`].
 #[derive(Module, Debug)]
 pub struct Dino<E: Module> {
     /// g_s, trained by gradient.

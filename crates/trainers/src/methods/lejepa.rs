@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{LeJepaLoss, SigReg};
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -37,18 +37,18 @@ impl LeJepaConfig {
     /// Builds LeJEPA around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<LeJepa<ResNet>, TrainError> {
+    ) -> Result<LeJepa<E>, TrainError> {
         self.validate()?;
         Ok(LeJepa {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             lambda: self.lambda,
             slices: self.slices,
         })
@@ -56,7 +56,7 @@ impl LeJepaConfig {
 }
 
 /// LeJEPA (Balestriero & LeCun, 2025, algorithm 2), with two views: they are brought together, and
-/// SIGReg makes the embeddings an isotropic Gaussian. Built by [`LeJepaConfig::init`].
+/// SIGReg makes the embeddings an isotropic Gaussian. Built by [`LeJepaConfig::build`].
 #[derive(Module, Debug)]
 pub struct LeJepa<E: Module> {
     /// The backbone.

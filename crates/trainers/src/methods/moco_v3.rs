@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::MocoV3Loss;
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -53,19 +53,19 @@ impl MocoV3Config {
     /// autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<MocoV3<ResNet>, TrainError> {
+    ) -> Result<MocoV3<E>, TrainError> {
         self.validate()?;
         let (hidden, dim) = (self.projector_hidden, self.projector_dim);
         let online = Branch {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::moco_v3(encoder.feature_dim(), hidden, dim)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
         };
         let predictor = MlpConfig::without_bias(dim, &[self.predictor_hidden, dim])
             .init(&mut WeightInit::new(seed, 2, device))?;
@@ -77,7 +77,7 @@ impl MocoV3Config {
 
 /// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder. The
 /// other images of the batch are the negatives. Unlike earlier versions, it has no queue. Built by
-/// [`MocoV3Config::init`].
+/// [`MocoV3Config::build`].
 #[derive(Module, Debug)]
 pub struct MocoV3<E: Module> {
     /// f_q without its predictor: backbone and projector.

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{JointEmbeddingLoss, NtXentLoss};
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -40,26 +40,26 @@ impl SimClrConfig {
     /// Builds SimCLR around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<SimClr<ResNet>, TrainError> {
+    ) -> Result<SimClr<E>, TrainError> {
         self.validate()?;
         let widths = [self.projector_hidden, self.projector_dim];
         Ok(SimClr {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             temperature: self.temperature,
         })
     }
 }
 
 /// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline. Every other image of the
-/// batch is a negative. Built by [`SimClrConfig::init`].
+/// batch is a negative. Built by [`SimClrConfig::build`].
 ///
 /// The projector has batch norm in its hidden layer, as in the authors' code. Equation 1 does not
 /// show it.

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{SimSiamLoss, negative_cosine};
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -46,20 +46,20 @@ impl SimSiamConfig {
     /// Builds SimSiam around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<SimSiam<ResNet>, TrainError> {
+    ) -> Result<SimSiam<E>, TrainError> {
         self.validate()?;
         let predictor = MlpConfig::simsiam_predictor(self.projector_dim, self.predictor_hidden)
             .init(&mut WeightInit::new(seed, 2, device))?;
         Ok(SimSiam {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::simsiam(encoder.feature_dim(), self.projector_dim)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             predictor: self.predictor.then_some(predictor),
             stop_gradient: self.stop_gradient,
         })
@@ -67,7 +67,7 @@ impl SimSiamConfig {
 }
 
 /// SimSiam (Chen & He, 2021, algorithm 1): BYOL without the momentum. Built by
-/// [`SimSiamConfig::init`].
+/// [`SimSiamConfig::build`].
 #[derive(Module, Debug)]
 pub struct SimSiam<E: Module> {
     /// The backbone of f.

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::VicRegLoss;
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -43,18 +43,18 @@ impl VicRegConfig {
     /// Builds VICReg around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<VicReg<ResNet>, TrainError> {
+    ) -> Result<VicReg<E>, TrainError> {
         self.validate()?;
         Ok(VicReg {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::without_bias(encoder.feature_dim(), &self.projector)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             invariance: self.invariance,
             variance: self.variance,
             covariance: self.covariance,
@@ -62,7 +62,7 @@ impl VicRegConfig {
     }
 }
 
-/// VICReg (Bardes, Ponce & LeCun, 2022, algorithm 1). Built by [`VicRegConfig::init`].
+/// VICReg (Bardes, Ponce & LeCun, 2022, algorithm 1). Built by [`VicRegConfig::build`].
 #[derive(Module, Debug)]
 pub struct VicReg<E: Module> {
     /// f

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 use selfsame_losses::{JointEmbeddingLoss, WMseLoss};
 use selfsame_models::init::WeightInit;
-use selfsame_models::{Encoder, Mlp, MlpConfig, ResNet, ResNetConfig};
+use selfsame_models::{Encoder, Mlp, MlpConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -54,19 +54,19 @@ impl WMseConfig {
     /// Builds W-MSE around an encoder. `device` must be an autodiff device.
     ///
     /// # Errors
-    /// As [`validate`](Self::validate), and those of the encoder's configuration.
-    pub fn init(
+    /// As [`validate`](Self::validate).
+    pub fn build<E: Encoder + Module + ModuleDisplay>(
         &self,
-        encoder: &ResNetConfig,
+        encoder: E,
         seed: u64,
         device: &Device,
-    ) -> Result<WMse<ResNet>, TrainError> {
+    ) -> Result<WMse<E>, TrainError> {
         self.validate()?;
         let widths = [self.projector_hidden, self.projector_dim];
         Ok(WMse {
-            encoder: encoder.init(&mut WeightInit::new(seed, 0, device))?,
             projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
                 .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
             sub_batch: self.sub_batch,
             epsilon: self.epsilon,
         })
@@ -74,7 +74,7 @@ impl WMseConfig {
 }
 
 /// W-MSE (Ermolov et al., 2021): the projections are whitened, so they cannot collapse, and the
-/// loss brings the views together. Built by [`WMseConfig::init`].
+/// loss brings the views together. Built by [`WMseConfig::build`].
 #[derive(Module, Debug)]
 pub struct WMse<E: Module> {
     /// E
