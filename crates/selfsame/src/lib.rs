@@ -50,6 +50,7 @@ pub use built_in::{BUILT_IN, unpack_built_in};
 pub use clock::{Phase, Seconds};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluation::{Options as EvaluateOptions, Outcome};
+pub use features::images::{LoaderSource, PlainImages};
 pub use folder::failure::Failure;
 pub use folder::summary::Summary;
 pub use observer::{Evaluated as EvaluatedEpoch, Event, Observer, Progress, Step, Unit};
@@ -68,7 +69,6 @@ pub mod workshop {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     pub use crate::device::{gpu, is_gpu};
     pub use crate::error::usage;
-    pub use crate::features::images::LoaderSource;
     pub use crate::folder::{CHECKPOINTS, ENCODER, METRICS, SUMMARY, newest_checkpoint};
     pub use crate::images::{Sides, open, readable};
     pub use crate::methods::{MethodTask, with_method};

@@ -10,7 +10,9 @@ use selfsame_losses::{l2_normalize, sums};
 use crate::figures::{Figures, Unread};
 use crate::finite::{first_not_finite, gradient_values};
 use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
-use crate::{LearningRate, Method, Optimizer, OptimizerConfig, Position, Snapshot, TrainError};
+use crate::{
+    LearningRate, Method, Optimizer, OptimizerConfig, Position, Rule, Sgd, Snapshot, TrainError,
+};
 
 /// Two views of the same images.
 #[derive(Debug, Clone)]
@@ -75,6 +77,24 @@ pub struct TrainerConfig {
     pub learning_rate: LearningRate,
     /// Micro-batches per optimiser step, at least 1. The gradient is their mean.
     pub accumulation: usize,
+}
+
+impl TrainerConfig {
+    /// SGD with momentum 0.9 and a weight decay of 1e-4, but for biases and batch norm. The
+    /// learning rate rises to `peak` in a tenth of the steps, then falls to 0 along half a cosine.
+    pub fn sgd(peak: f64, steps: u64) -> Self {
+        let rule = Rule::Sgd(Sgd { momentum: 0.9, nesterov: false });
+        Self {
+            optimizer: OptimizerConfig { rule, weight_decay: 1e-4, exclude_bias_and_norm: true },
+            learning_rate: LearningRate {
+                peak,
+                warmup_steps: steps / 10,
+                steps,
+                final_fraction: 0.0,
+            },
+            accumulation: 1,
+        }
+    }
 }
 
 /// The report of one optimiser step.
@@ -143,6 +163,17 @@ pub trait Hooks<M: Method> {
         trainer: &Trainer<M>,
         report: &StepReport,
     ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Nothing to do between steps.
+impl<M: Method> Hooks<M> for () {
+    fn after_step(
+        &mut self,
+        _trainer: &Trainer<M>,
+        _report: &StepReport,
+    ) -> Result<Flow, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Flow::Continue)
+    }
 }
 
 /// A method in training: the method, its optimiser, its schedule and its position.

@@ -14,11 +14,11 @@ use selfsame_trainers::{Flow, Hooks, Method, Position, StepReport, Trainer, View
 use serde::Serialize;
 
 use selfsame::Interrupt;
+use selfsame::LoaderSource;
 use selfsame::settings::Method as Name;
 use selfsame::settings::Precision;
 use selfsame::settings::{Overrides, RunConfig};
 use selfsame::workshop;
-use selfsame::workshop::LoaderSource;
 use selfsame::workshop::usage;
 use selfsame::workshop::{MethodTask, with_method};
 use selfsame::workshop::{Place, Training, loader, open};

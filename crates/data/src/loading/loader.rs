@@ -30,6 +30,13 @@ pub struct LoaderConfig {
     pub shard: Shard,
 }
 
+impl Default for LoaderConfig {
+    /// Batches of 256, on all cores.
+    fn default() -> Self {
+        Self { batch_size: 256, seed: 0, prefetch: 2, threads: None, shard: Shard::default() }
+    }
+}
+
 /// One of several processes that train together. Their parts of an epoch have the same number of
 /// batches and no image in common. The parts change from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

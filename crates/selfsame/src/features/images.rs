@@ -34,14 +34,27 @@ pub struct PlainImages {
 pub const PIXEL_SIDE: u32 = 32;
 
 impl PlainImages {
-    pub fn new(dataset: Arc<dyn ImageDataset>, config: &RunConfig) -> anyhow::Result<Self> {
+    pub(crate) fn new(dataset: Arc<dyn ImageDataset>, config: &RunConfig) -> anyhow::Result<Self> {
         let settings = config.views.view(0);
-        let view = PlainView::new(settings.size, settings.mean, settings.std)?;
-        Ok(Self { dataset, view, mean: settings.mean, std: settings.std })
+        Ok(Self::sized(dataset, settings.size, settings.mean, settings.std)?)
+    }
+
+    /// Images as an encoder gets them: the central square, of `size` pixels, with each channel
+    /// normalised by `mean` and `std`.
+    ///
+    /// # Errors
+    /// A size of 0, or a standard deviation that is not above 0.
+    pub fn sized(
+        dataset: Arc<dyn ImageDataset>,
+        size: u32,
+        mean: [f32; 3],
+        std: [f32; 3],
+    ) -> Result<Self, AugmentError> {
+        Ok(Self { dataset, view: PlainView::new(size, mean, std)?, mean, std })
     }
 
     /// Up to `count` images, evenly over the set.
-    pub fn some(
+    pub(crate) fn some(
         images: &Arc<dyn ImageDataset>,
         count: usize,
         config: &RunConfig,
@@ -52,44 +65,44 @@ impl PlainImages {
 
     /// Pixels as features: the baseline for any encoder. Larger views are reduced to 32×32. More
     /// pixels take gigabytes, and only make neighbours of images that are aligned by chance.
-    pub fn pixels(&self) -> anyhow::Result<Features> {
+    pub(crate) fn pixels(&self) -> anyhow::Result<Features> {
         let (view, dataset) = (self.pixel_view(PIXEL_SIDE)?, self.dataset.clone());
         Ok(raw_pixels(&Self { dataset, view, mean: self.mean, std: self.std })?)
     }
 
     /// The view of an image for [`pixels`](Self::pixels), no larger than `most`.
-    pub fn pixel_view(&self, most: u32) -> anyhow::Result<PlainView> {
+    pub(crate) fn pixel_view(&self, most: u32) -> anyhow::Result<PlainView> {
         let size = (self.view.view_size(0) as u32).min(most);
         Ok(PlainView::new(size, self.mean, self.std)?)
     }
 
     /// The view of an image for encoders.
-    pub fn view(&self) -> &PlainView {
+    pub(crate) fn view(&self) -> &PlainView {
         &self.view
     }
 
     /// The name of an image for a person.
-    pub fn name(&self, index: usize) -> PathBuf {
+    pub(crate) fn name(&self, index: usize) -> PathBuf {
         self.dataset.name(index)
     }
 
     /// The side of an image for the encoder.
-    pub fn side(&self) -> usize {
+    pub(crate) fn side(&self) -> usize {
         self.view.view_size(0)
     }
 
     /// Prepares one decoded image for the encoder, into `[3, side, side]`.
-    pub fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
+    pub(crate) fn prepare(&self, image: &RgbImage, out: &mut [f32]) -> Result<(), BoxError> {
         // Nothing is random, so the index does not matter.
         Ok(first_view(image, 0, &self.view, out)?)
     }
 
     /// The images, to choose from.
-    pub fn shared(&self) -> Arc<dyn ImageDataset> {
+    pub(crate) fn shared(&self) -> Arc<dyn ImageDataset> {
         self.dataset.clone()
     }
 
-    pub fn dataset(&self) -> &dyn ImageDataset {
+    pub(crate) fn dataset(&self) -> &dyn ImageDataset {
         &*self.dataset
     }
 }
@@ -169,7 +182,10 @@ pub fn first_view(
 }
 
 /// A loader's stream as a source of training batches.
-pub struct LoaderSource(pub ViewStream);
+pub struct LoaderSource(
+    /// The stream.
+    pub ViewStream,
+);
 
 impl ViewSource for LoaderSource {
     fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
