@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use selfsame::settings::Method;
+use selfsame::workshop::words::shown;
 use selfsame::{CompareOptions, Jobs, Studied, StudyOptions, compare};
 
 use super::command_line;
@@ -87,6 +89,12 @@ pub(super) fn study(seeds: u64, out: Option<&PathBuf>, jobs: Jobs) -> anyhow::Re
     })
 }
 
+/// The place of the reasons of failed runs.
+fn why(found: &Studied) -> String {
+    let folder = found.page.with_file_name("runs");
+    format!("{}/NAME.log has what each printed", shown(&folder))
+}
+
 pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&found.json)?);
@@ -94,5 +102,13 @@ pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {
         print!("{}", found.markdown);
         println!("\n{}", found.page.display());
     }
-    Ok(())
+    let Studied { runs, failed, .. } = found;
+    match failed {
+        0 => Ok(()),
+        all if all == runs => bail!("every run failed: {}", why(found)),
+        some => {
+            eprintln!("warning: {some} of {runs} runs failed: {}", why(found));
+            Ok(())
+        }
+    }
 }

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use selfsame::data::{import, list};
 use serde_json::json;
 
+use selfsame::workshop::words::{plain, shown};
 use selfsame::{BUILT_IN, datasets};
 
 /// List, describe, inspect, download, import and verify data sets.
@@ -80,9 +81,10 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
         }
         Command::List { json: false } => {
             let entries = list(&root)?;
-            let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
+            let names: Vec<_> = entries.iter().map(|entry| plain(&entry.name)).collect();
+            let wide = names.iter().map(|name| name.len()).max().unwrap_or(0).max(4);
             println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
-            for entry in entries {
+            for (entry, name) in entries.iter().zip(&names) {
                 let files = match entry.present {
                     true => "here",
                     false if entry.name == BUILT_IN => "built in",
@@ -100,7 +102,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
                     }
                     None => ("–".into(), "imported".into()),
                 };
-                println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
+                println!("{name:<wide$} {files:<8} {count:>15}  {}", plain(&what));
             }
         }
         Command::Import { name, path } => {
@@ -113,6 +115,16 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             );
             if report.left_out > 0 {
                 println!("{} links or special files were left out", report.left_out);
+            }
+            for (split, count) in ["train", "test"].iter().zip(report.images.iter().flatten()) {
+                if let (false, Some(expected)) = (count.is_right(), count.expected) {
+                    eprintln!(
+                        "warning: {name} should have {expected} images to {split} on, but {} were \
+                         found in {}; this is not all of {name}",
+                        count.found,
+                        shown(path)
+                    );
+                }
             }
             println!("train on it with `selfsame pretrain byol --dataset {name}`");
         }

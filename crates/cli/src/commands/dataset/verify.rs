@@ -9,6 +9,7 @@ use selfsame::data::{ImageCount, VerifyEvent, VerifyReport, verify};
 use serde_json::json;
 
 use selfsame::Unit;
+use selfsame::workshop::words::plain;
 
 use crate::Terminal;
 
@@ -106,7 +107,7 @@ fn print(report: &VerifyReport) {
 fn list(what: &str, items: impl ExactSizeIterator<Item = String>) {
     let more = items.len().saturating_sub(SHOWN);
     for item in items.take(SHOWN) {
-        println!("  {what}: {item}");
+        println!("  {what}: {}", plain(&item));
     }
     if more > 0 {
         println!("  {what}: {more} more");
