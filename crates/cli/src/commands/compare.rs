@@ -15,9 +15,10 @@ use crate::Terminal;
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
 /// Trains every method for each batch size and seed, with the same images, encoder and budget. Each
-/// run has its own process. Writes one page, Markdown and JSON. They hold tables and curves. They
-/// say which common claims about the methods these runs confirm, and which method to choose if the
-/// runs can tell. The same command resumes an interrupted comparison.
+/// run has its own process. Writes one page, Markdown and JSON, with tables and curves. The page
+/// names common claims about the methods, and says whether these runs confirm them. If the runs can
+/// tell, it says which method to choose. The same command resumes an interrupted comparison. The
+/// exit status is 1 if every run failed.
 ///
 /// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate scales with
 /// the square root of the batch size, unless optimizer.scaling says otherwise. A setting of one

@@ -14,6 +14,8 @@ use crate::{Terminal, interrupt};
 ///
 /// Trains on the data set that comes with the program, or on that of --dataset or --images.
 /// Evaluates on images never trained on. Writes weights, metrics and a report to the run's folder.
+/// The words of the report are explained in
+/// https://github.com/selfsame-rs/selfsame/blob/main/docs/TERMS.md
 ///
 /// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a
 /// closed terminal) and SIGUSR1 (SLURM sends it early with --signal=USR1@60). Outside of

@@ -19,6 +19,11 @@ use selfsame::{BUILT_IN, datasets};
 /// Data sets are in the folder that the environment variable SELFSAME_DATA names. Without it, that
 /// is ~/.local/share/selfsame/datasets, or datasets/ in a checkout of Selfsame.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame dataset list
+  selfsame dataset inspect my-photos/
+  selfsame dataset download cifar10
+  selfsame pretrain byol --dataset cifar10")]
 pub struct DatasetArgs {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +38,8 @@ enum Command {
         json: bool,
     },
     /// Describe one data set: content, licence, whom to cite, which files are here.
+    #[command(after_help = "Example:
+  selfsame dataset info stl10")]
     Info {
         /// A name that `dataset list` shows.
         name: String,
@@ -47,8 +54,11 @@ enum Command {
     /// folder.
     ///
     /// Writes a SHA256SUMS of all files. `dataset verify NAME` later uses it to find changes. Some
-    /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Give such a name, so
-    /// that the program knows licence and image counts.
+    /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Import them under their
+    /// name. The program then knows the licence, and warns if images are missing.
+    #[command(after_help = "Examples:
+  selfsame dataset import holidays my-photos/
+  selfsame dataset import imagenet-1k /data/imagenet")]
     Import {
         /// The name of the data set: lower-case letters, digits and dashes.
         name: String,
