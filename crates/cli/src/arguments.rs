@@ -165,18 +165,22 @@ fn instead(word: &str, command: &Command, words: &[OsString]) -> Option<String> 
         let value = value(word, words);
         return Some(format!("there is no {word}; it is a setting: --set {key}={value}"));
     }
+    if word.starts_with('-') {
+        return None;
+    }
     let quoted = pasted(Path::new(word));
-    let ours = match () {
-        () if word.starts_with('-') => return None,
-        () if word.contains('=') && has("set") => format!("a setting is given as --set {quoted}"),
-        () if has("query") => format!("an image is given as --query {quoted}"),
-        () if has("method") && Method::parse(word).is_ok() => {
-            "one method at a time; `selfsame compare` takes several".to_owned()
-        }
-        () if has("images") => format!(
-            "a folder of images is given as --images {quoted}, and a data set as --dataset {quoted}"
-        ),
-        () => return None,
+    let ours = if word.contains('=') && has("set") {
+        format!("a setting is given as --set {quoted}")
+    } else if has("query") {
+        format!("an image is given as --query {quoted}")
+    } else if has("method") && Method::parse(word).is_ok() {
+        "one method at a time; `selfsame compare` takes several".to_owned()
+    } else if has("images") {
+        format!(
+            "a folder of images is given as --images {quoted}, a data set as --dataset {quoted}"
+        )
+    } else {
+        return None;
     };
     Some(format!("{word}: {ours}"))
 }

@@ -179,6 +179,7 @@ fn an_import_under_a_known_name_is_compared_with_its_manifest() {
     ok(&output);
     assert!(said.contains("warning: imagenette should have 9469 images to train on"), "{said}");
     assert!(said.contains("81 were found"), "{said}");
+    assert!(!said.contains(".import-"), "{said}");
 }
 
 /// Loss of every step.

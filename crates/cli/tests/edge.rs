@@ -438,6 +438,9 @@ fn a_run_or_a_study_does_not_lie_among_other_files() {
         assert!(said.contains("holds other files; choose a new or an empty folder"), "{said}");
     }
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let file = folder.join("notes.txt");
+    let (status, said) = error(&["pretrain", "byol", "--out", file.to_str().unwrap()]);
+    assert!(status == 2 && said.contains("is a file"), "{said}");
     // Hidden files, and what an interrupted start leaves, are in nobody's way.
     std::fs::remove_file(folder.join("notes.txt")).unwrap();
     std::fs::write(folder.join(".hidden"), "mine").unwrap();

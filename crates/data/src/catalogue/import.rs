@@ -86,7 +86,7 @@ pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, Da
     Ok(ImportReport { folder, files, bytes, left_out, images })
 }
 
-/// The images of the set in `folder`, which were in `source`.
+/// The images of the set in `folder`, a copy of `source`.
 fn count(
     manifest: &Manifest,
     name: &str,
@@ -94,11 +94,10 @@ fn count(
     folder: &Path,
 ) -> Result<[ImageCount; 2], DataError> {
     let splits = open_as(manifest, name, folder, Links::Skip.into()).map_err(|error| {
-        let reason = error.reason();
-        DataError::Request(format!(
-            "{} is not the data set {name} ({reason}); choose another name",
-            source.display()
-        ))
+        // The copy will be gone.
+        let source = source.display().to_string();
+        let reason = error.to_string().replace(&folder.display().to_string(), &source);
+        DataError::Request(format!("{source} is not {name}: {reason}; choose another name"))
     })?;
     Ok(counts(&splits, Some(manifest)))
 }

@@ -193,6 +193,9 @@ impl RunFolder {
 pub fn refuse_other_files(path: &Path, own: &[&str]) -> anyhow::Result<()> {
     let entries = match std::fs::read_dir(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(usage(format!("--out {} is a file; choose a new folder", path.display())));
+        }
         entries => entries.with_context(|| format!("cannot read {}", path.display()))?,
     };
     for entry in entries {

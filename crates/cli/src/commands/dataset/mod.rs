@@ -126,15 +126,21 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             if report.left_out > 0 {
                 println!("{} links or special files were left out", report.left_out);
             }
-            for (split, count) in ["train", "test"].iter().zip(report.images.iter().flatten()) {
+            let counts = report.images.iter().flatten();
+            let mut wrong = false;
+            for (split, count) in ["train", "test"].iter().zip(counts) {
                 if let (false, Some(expected)) = (count.is_right(), count.expected) {
+                    wrong = true;
+                    let (found, path) = (count.found, shown(path));
                     eprintln!(
-                        "warning: {name} should have {expected} images to {split} on, but {} were \
-                         found in {}; this is not all of {name}",
-                        count.found,
-                        shown(path)
+                        "warning: {name} should have {expected} images to {split} on, and {found} \
+                         were found in {path}"
                     );
                 }
+            }
+            if wrong {
+                let folder = shown(&report.folder);
+                eprintln!("to import another copy of {name}, delete {folder} first");
             }
             println!("train on it with `selfsame pretrain byol --dataset {name}`");
         }
