@@ -14,7 +14,7 @@ use selfsame::replay;
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame replay runs/photos
-  selfsame replay runs/photos --device ndarray            # is the device the cause?")]
+  selfsame replay runs/photos --device flex      # does a GPU's step fail on the CPU, too?")]
 pub struct ReplayArgs {
     /// The run's folder.
     run: PathBuf,

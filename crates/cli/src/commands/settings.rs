@@ -19,8 +19,8 @@ pub struct SettingsArgs {
     /// Do not follow symbolic links in a folder of images. Leave them out.
     #[arg(long)]
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU, slower), cuda, cuda:N or wgpu. Several devices
-    /// train together with cuda:0,cuda:1 [default: flex].
+    /// Where to compute: flex is the CPU. A build may also have cuda, cuda:N, wgpu and ndarray
+    /// (another CPU backend). Several devices train together with cuda:0,cuda:1 [default: flex].
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Number format of convolutions and linear layers: f32, or bf16 with sums and weights in f32
