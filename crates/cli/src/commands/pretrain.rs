@@ -40,7 +40,7 @@ pub struct PretrainArgs {
     method: Method,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// The run's folder [default: the next free runs/METHOD-DATASET].
+    /// The run's folder, new or empty [default: the next free runs/METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume an interrupted run: the one in --out, or the latest with the default name. If
