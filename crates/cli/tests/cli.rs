@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{error, field, folder_of_images, ok, pretrain, selfsame};
+use common::{Project, error, field, folder_of_images, ok, pretrain, selfsame};
 
 #[test]
 fn a_run_leaves_everything_it_promises_and_can_be_used() {
@@ -194,6 +194,42 @@ fn data_sets_are_listed() {
     let json: serde_json::Value =
         serde_json::from_str(&ok(&selfsame(&["dataset", "list", "--json"], "2"))).unwrap();
     assert!(json.as_array().unwrap().iter().any(|e| e["name"] == "shapes" && e["present"] == true));
+}
+
+/// A manifest may come from anybody. It must not change the terminal.
+#[cfg(unix)]
+#[test]
+fn no_control_character_of_a_manifest_or_of_a_name_is_printed() {
+    let project = Project::new();
+    folder_of_images(project.folder.path(), 3);
+    let photos = project.path("photos");
+    std::fs::create_dir(photos.join("a\u{1b}[2Jb")).unwrap();
+    std::fs::rename(photos.join("00.png"), photos.join("a\u{1b}[2Jb/0.png")).unwrap();
+    std::fs::create_dir(photos.join("c")).unwrap();
+    std::fs::rename(photos.join("01.png"), photos.join("c/0.png")).unwrap();
+    std::fs::rename(photos.join("02.png"), photos.join("c/1.png")).unwrap();
+    let manifest = |text: &str| {
+        format!(
+            "description = \"{text}\"\nlayout = \"image-folder\"\ntrain_images = 3\n\
+             test_images = 0\nlicence = \"{text}\"\ncitation = \"{text}\"\nhomepage = \"{text}\"\n"
+        )
+    };
+    let text = manifest("x\\u001b]0;y\\u0007");
+    std::fs::write(project.path("datasets/mine.toml"), text).unwrap();
+    std::fs::write(project.path("datasets/\u{1b}[1m.toml"), manifest("x")).unwrap();
+    ok(&project.selfsame(&["dataset", "import", "mine", photos.to_str().unwrap()]));
+    std::fs::write(project.path("datasets/mine/a\u{1b}[2Jb/0.png"), b"no image").unwrap();
+    for (args, escaped) in [
+        (&["dataset", "list"][..], "x\\u{1b}]0;y\\u{7}"),
+        (&["dataset", "info", "mine"], "x\\u{1b}]0;y\\u{7}"),
+        (&["dataset", "inspect", "mine"], "a\\u{1b}[2Jb"),
+        (&["dataset", "verify", "mine"], "changed: a\\u{1b}[2Jb/0.png"),
+    ] {
+        let output = project.selfsame(args);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(escaped), "{args:?}: {text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{args:?}: {text}");
+    }
 }
 
 /// A peer that says the same whatever it is asked: the ratio is its own arithmetic. The sheet has a

@@ -163,6 +163,25 @@ fn a_folder_is_imported_with_sums_and_trained_on() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[test]
+fn an_import_under_a_known_name_is_compared_with_its_manifest() {
+    let project = Project::new();
+    let images = classes(&project);
+    let images = images.to_str().unwrap();
+    // Fashion-MNIST is IDX files.
+    let output = project.selfsame(&["dataset", "import", "fashion-mnist", images]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("choose another name"), "{said}");
+    assert_eq!(std::fs::read_dir(project.path("datasets")).unwrap().count(), 0);
+
+    let output = project.selfsame(&["dataset", "import", "imagenette", images]);
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    ok(&output);
+    assert!(said.contains("warning: imagenette should have 9469 images to train on"), "{said}");
+    assert!(said.contains("81 were found"), "{said}");
+    assert!(!said.contains(".import-"), "{said}");
+}
+
 /// Loss of every step.
 fn losses(run: &Path) -> Vec<f64> {
     let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();

@@ -179,9 +179,29 @@ fn what_is_mistyped_is_asked_about() {
         (&["pretrain", "byol", "--output", "x"], "--out DIR"),
         (&["pretrain", "byol", "--data", "x"], "--images DIR"),
         (&["pretrain", "byol", "--gpu", "0"], "--device cuda"),
-        // In a command without settings, and a slip in a flag that there is: clap's own words.
-        (&["eval", "x", "--epochs", "5"], "unexpected argument"),
+        (&["eval", "x", "--epochs", "5"], "`selfsame eval` does not take --epochs"),
+        (&["pretrain", "byol", "-o", "x"], "`selfsame pretrain --help` says what it takes"),
+        // A slip in a flag that there is: clap's own words.
         (&["pretrain", "byol", "--ressume", "auto"], "'--resume'"),
+        // A word too many.
+        (&["pretrain", "byol", "my photos"], "--images 'my photos'"),
+        (&["pretrain", "byol", "train.epochs=3"], "--set train.epochs=3"),
+        (&["pretrain", "byol", "simclr"], "`selfsame compare` takes several"),
+        (&["search", "runs/x", "a.jpg"], "--query a.jpg"),
+        (&["dataset", "list", "cifar10"], "`selfsame dataset list` does not take cifar10"),
+        // Commands.
+        (&["pretrian"], "did you mean `selfsame pretrain`?"),
+        (&["help", "pretrian"], "did you mean `selfsame pretrain`?"),
+        (&["dataset", "help", "inspct"], "did you mean `selfsame dataset inspect`?"),
+        (&["list"], "did you mean `selfsame dataset list`?"),
+        (&["byol"], "did you mean `selfsame pretrain byol`?"),
+        (&["xyz"], "there is no command xyz; `selfsame --help` lists the commands"),
+        // What is missing.
+        (&["pretrain"], "missing: <METHOD>; an example: `selfsame pretrain byol`"),
+        (
+            &["embed", "runs/x"],
+            "missing: --out <FILE> and --images <DIR>; an example: `selfsame embed",
+        ),
     ] {
         let (status, said) = error(args);
         assert!(status == 2 && said.contains(answer), "{args:?}: {status} {said}");
@@ -238,7 +258,7 @@ fn what_is_wrong_with_a_value_is_said_in_plain_words() {
     }
     let (status, said) = error(&["config", "barlow-twins", "--set", "barlow_twins.projector=8"]);
     assert!(status == 2 && said.contains("barlow_twins.projector = 8: a list"), "{said}");
-    for args in [["--limit", "many"], ["--seed", "x"], ["--fraction", "half"]] {
+    for args in [["--limit", "many"], ["--seed", "x"], ["--seed", "-1"], ["--fraction", "half"]] {
         let (status, said) = error(&[&["config", "byol"], &args[..]].concat());
         assert!(status == 2 && said.contains("number is wanted"), "{said}");
         assert!(!RUST.iter().any(|word| said.contains(word)), "{said}");
@@ -396,9 +416,51 @@ fn images_that_were_added_are_said_and_the_statistics_stay() {
     assert_eq!(statistics(), before);
 }
 
+/// Those who type `--out .` mean the place of a new folder. They do not want a dozen files there.
+#[test]
+fn a_run_or_a_study_does_not_lie_among_other_files() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("mine");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let small = [&SMALL[..], &["--set", "train.epochs=1"]].concat();
+    for args in [
+        &["pretrain", "byol", "--out", "."][..],
+        &["pretrain", "byol", "--out", ".", "--force"],
+        &["pretrain", "byol", "--out", ".", "--resume", "auto"],
+        &["pretrain", "byol", "--out", "/"],
+        &["compare", "byol", "simclr", "--out", "."],
+        &["ablate", "byol", "--out", "."],
+    ] {
+        let output = command(&folder, &[args, &small].concat()).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("holds other files; choose a new or an empty folder"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let file = folder.join("notes.txt");
+    let (status, said) = error(&["pretrain", "byol", "--out", file.to_str().unwrap()]);
+    assert!(status == 2 && said.contains("is a file"), "{said}");
+    // Hidden files, and what an interrupted start leaves, are in nobody's way.
+    std::fs::remove_file(folder.join("notes.txt")).unwrap();
+    std::fs::write(folder.join(".hidden"), "mine").unwrap();
+    std::fs::create_dir(folder.join("checkpoints")).unwrap();
+    ok(&command(&folder, &[&["pretrain", "byol", "--out", "."][..], &small].concat())
+        .output()
+        .unwrap());
+    // Beside a run there may be notes.
+    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let again = ["pretrain", "byol", "--out", ".", "--resume", "auto"];
+    ok(&command(&folder, &[&again[..], &small].concat()).output().unwrap());
+}
+
 #[test]
 fn help_is_true() {
     let help = |args: &[&str]| ok(&selfsame(args, "2"));
+    for name in ["embed", "augment", "replay", "dataset", "report", "config", "recipes", "search"] {
+        let text = help(&[name, "--help"]);
+        assert!(text.contains(&format!("Examples:\n  selfsame {name}")), "{text}");
+    }
     assert!(!help(&["replay", "--help"]).contains("--threads"));
     let pretrain = help(&["pretrain", "--help"]);
     for word in [".tar.gz", "Parquet", "val/", "dataset inspect", "SIGHUP"] {

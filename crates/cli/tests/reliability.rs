@@ -178,7 +178,7 @@ fn a_run_is_replaced_only_with_force_and_nothing_else_in_the_folder_is() {
     ok(&pretrain("byol", &run, &[], "2"));
     let first = encoder(&run);
     let again = pretrain("byol", &run, &["--seed", "1"], "2");
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     assert!(stderr(&again).contains("--force"), "{}", stderr(&again));
     assert!(first == encoder(&run));
 

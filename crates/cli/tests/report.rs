@@ -101,6 +101,22 @@ fn every_accuracy_has_its_interval_and_its_images() {
     assert!(moved.caption.ends_with("Over 40 images."), "{moved:?}");
 }
 
+#[test]
+fn an_unfinished_run_has_no_page_yet_and_the_way_to_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    ok(&pretrain("byol", &run, &["--set", "train.stop_after=1"], "2"));
+    std::fs::remove_file(run.join("report.json")).unwrap();
+    let out = run.to_str().unwrap();
+    let output = selfsame(&["report", out], "2");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let command = format!("`selfsame pretrain byol --out {out} --resume auto`");
+    assert!(said.contains("is not finished") && said.contains(&command), "{said}");
+    let output = selfsame(&["report", folder.path().to_str().unwrap()], "2");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
 /// Only what moves a target has a momentum.
 #[test]
 fn metrics_have_tau_where_there_is_a_target() {

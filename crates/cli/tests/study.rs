@@ -155,6 +155,30 @@ fn a_run_that_fails_is_reported_and_the_others_go_on() {
     assert!(stderr(&output).contains("failed"), "{}", stderr(&output));
     let markdown = std::fs::read_to_string(out.join("README.md")).unwrap();
     assert!(markdown.contains("SimCLR at batch 20 (1)"), "{markdown}");
+    let said = stderr(&output);
+    assert!(said.lines().next_back().unwrap().contains("1 of 2 runs failed"), "{said}");
+
+    let broken = [&more[..], &["--set", "optimizer.learning_rate=1e30"]].concat();
+    let out = temp.path().join("all");
+    let output = study(&["compare", "byol", "simclr"], &out, &broken);
+    let said = error(&output, 1);
+    assert!(said.lines().next_back().unwrap().contains("every run failed"), "{said}");
+    assert!(out.join("index.html").is_file());
+}
+
+#[test]
+fn a_study_that_was_cut_off_is_resumed_beside_notes() {
+    let temp = tempfile::tempdir().unwrap();
+    let out = temp.path().join("cut off");
+    let more = ["--seeds", "1", "--epochs", "1", "--set", "train.batch_size=20"];
+    ok(&study(&["compare", "byol", "simclr"], &out, &more));
+    for name in ["study.json", "index.html", "README.md"] {
+        std::fs::remove_file(out.join(name)).unwrap();
+    }
+    std::fs::write(out.join("notes.txt"), "mine").unwrap();
+    let again = study(&["compare", "byol", "simclr"], &out, &more);
+    ok(&again);
+    assert_eq!(stderr(&again).matches("(there already)").count(), 2, "{}", stderr(&again));
 }
 
 #[test]

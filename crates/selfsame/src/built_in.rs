@@ -1,6 +1,6 @@
 //! The data set that is part of this crate: `fashion-mini`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::Context;
@@ -12,6 +12,9 @@ use crate::places::datasets;
 
 /// The name of the set that needs no download.
 pub const BUILT_IN: &str = "fashion-mini";
+
+/// The prefix of temporary folders.
+const UNPACKING: &str = ".unpacking-";
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fashion-mini");
 
@@ -52,7 +55,16 @@ fn unpack_to(root: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(root)?;
-    let folder = tempfile::Builder::new().prefix(".unpacking-").tempdir_in(root)?;
+    // One process unpacks at a time. So what lies here was left by a killed process. A file system
+    // without locks keeps it.
+    let lock = File::open(root).and_then(|root| root.lock().map(|()| root));
+    if lock.is_ok() {
+        remove_leftovers(root)?;
+    }
+    if place.is_dir() {
+        return Ok(());
+    }
+    let folder = tempfile::Builder::new().prefix(UNPACKING).tempdir_in(root)?;
     for file in FILES.files() {
         fs::write(folder.path().join(file.path()), file.contents())?;
     }
@@ -67,6 +79,18 @@ fn unpack_to(root: &Path) -> std::io::Result<()> {
         Err(_) if place.is_dir() => Ok(()),
         renamed => renamed,
     }
+}
+
+/// Removes the temporary folders of killed processes.
+fn remove_leftovers(root: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNPACKING) {
+            // It may be another user's. Then it stays.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -87,5 +111,25 @@ mod tests {
         unpack_to(&root).unwrap();
         assert!(!root.join(BUILT_IN).join("LICENSE").exists());
         assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "a temporary folder was left");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().to_owned();
+        let left = root.join(".unpacking-1a2b3c");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("LICENSE"), "half").unwrap();
+        // A living process that unpacks.
+        let living = File::open(&root).unwrap();
+        living.lock().unwrap();
+        let here = root.clone();
+        let waiting = std::thread::spawn(move || unpack_to(&here));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(left.join("LICENSE").is_file() && !waiting.is_finished());
+        drop(living);
+        waiting.join().unwrap().unwrap();
+        let names: Vec<_> = fs::read_dir(&root).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, [BUILT_IN]);
     }
 }

@@ -78,6 +78,6 @@ pub mod workshop {
     pub use crate::settings::known;
     /// Small things about words in messages.
     pub mod words {
-        pub use crate::words::{causes, count, pasted, reasons, shown};
+        pub use crate::words::{causes, count, pasted, plain, reasons, shown};
     }
 }

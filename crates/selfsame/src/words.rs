@@ -1,5 +1,6 @@
 //! Words in messages: counts, reasons and paths.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use selfsame_eval::{Diagnosis, Finding, Level};
@@ -33,9 +34,13 @@ pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// A path on one line, without control characters.
 pub fn shown(path: &Path) -> String {
-    let text = path.display().to_string();
+    plain(&path.display().to_string()).into_owned()
+}
+
+/// A text from a file on one line, without control characters. They could change a terminal.
+pub fn plain(text: &str) -> Cow<'_, str> {
     match text.contains(char::is_control) {
-        false => text,
+        false => text.into(),
         true => text
             .chars()
             .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
@@ -102,6 +107,7 @@ mod tests {
     fn what_is_shown_is_one_line() {
         assert_eq!(shown("a/é b.png".as_ref()), "a/é b.png");
         assert_eq!(shown("a\n\u{1b}[1m.png".as_ref()), "a\\n\\u{1b}[1m.png");
+        assert_eq!(plain("fast\u{9b}2J\r, MIT"), "fast\\u{9b}2J\\r, MIT");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::Terminal;
 /// augmentation is a part, too.
 ///
 /// Writes a page, Markdown and JSON, with the collapse doctor's verdict on each run. The same
-/// command resumes an interrupted study.
+/// command resumes an interrupted study. The exit status is 1 if every run failed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   selfsame ablate byol

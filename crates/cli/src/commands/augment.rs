@@ -10,6 +10,9 @@ use selfsame::{SheetOptions, ViewRecipe, view_sheet};
 /// Every row shows one image and its views. The parameters of each view are printed. In a page,
 /// they also stand under the view.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame augment --images my-photos/ --out views.html
+  selfsame augment --dataset fashion-mini --recipe simclr --count 4 --draws 2 --out views.png")]
 pub struct AugmentArgs {
     /// A folder of images.
     #[arg(long, value_name = "DIR", required_unless_present = "dataset")]
@@ -22,7 +25,7 @@ pub struct AugmentArgs {
     out: PathBuf,
     /// The view recipe: byol (also for Barlow Twins), cifar (without blur, for small images),
     /// simclr, moco-v3, vicreg, or dino (two global and four local crops).
-    #[arg(long, value_name = "METHOD", value_parser = recipe, default_value = "byol")]
+    #[arg(long, value_name = "NAME", value_parser = recipe, default_value = "byol")]
     recipe: ViewRecipe,
     /// Side of a view in pixels. DINO always has 224 and 96.
     #[arg(long, default_value_t = 96, value_name = "PIXELS")]

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use selfsame::settings::Method;
+use selfsame::workshop::words::shown;
 use selfsame::{CompareOptions, Jobs, Studied, StudyOptions, compare};
 
 use super::command_line;
@@ -13,9 +15,10 @@ use crate::Terminal;
 /// Compare methods: accuracy, cost, dependence on the batch size, collapse.
 ///
 /// Trains every method for each batch size and seed, with the same images, encoder and budget. Each
-/// run has its own process. Writes one page, Markdown and JSON. They hold tables and curves. They
-/// say which common claims about the methods these runs confirm, and which method to choose if the
-/// runs can tell. The same command resumes an interrupted comparison.
+/// run has its own process. Writes one page, Markdown and JSON, with tables and curves. The page
+/// names common claims about the methods, and says whether these runs confirm them. If the runs can
+/// tell, it says which method to choose. The same command resumes an interrupted comparison. The
+/// exit status is 1 if every run failed.
 ///
 /// A method keeps its own heads and learning rate (`selfsame config METHOD`). The rate scales with
 /// the square root of the batch size, unless optimizer.scaling says otherwise. A setting of one
@@ -87,6 +90,12 @@ pub(super) fn study(seeds: u64, out: Option<&PathBuf>, jobs: Jobs) -> anyhow::Re
     })
 }
 
+/// The place of the reasons of failed runs.
+fn why(found: &Studied) -> String {
+    let folder = found.page.with_file_name("runs");
+    format!("{}/NAME.log has what each printed", shown(&folder))
+}
+
 pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&found.json)?);
@@ -94,5 +103,13 @@ pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {
         print!("{}", found.markdown);
         println!("\n{}", found.page.display());
     }
-    Ok(())
+    let Studied { runs, failed, .. } = found;
+    match failed {
+        0 => Ok(()),
+        all if all == runs => bail!("every run failed: {}", why(found)),
+        some => {
+            eprintln!("warning: {some} of {runs} runs failed: {}", why(found));
+            Ok(())
+        }
+    }
 }

@@ -18,6 +18,9 @@ use crate::Terminal;
 /// image has no row if it cannot be read or training would skip it. FILE.skipped.jsonl names these
 /// images.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame embed runs/photos --images my-photos/ --out features.npy
+  selfsame embed runs/byol-fashion-mini --dataset fashion-mini --split test --out test.safetensors")]
 pub struct EmbedArgs {
     /// The run's folder.
     run: PathBuf,

@@ -9,11 +9,13 @@ use crate::Terminal;
 
 /// Evaluate the encoder of a run, next to baselines.
 ///
-/// Scores frozen features on images never trained on. The scores: weighted k-NN with the run's k
-/// and T, k-NN with k and T chosen on held-out training images, a linear probe, linear probes with
-/// few labels, and k-means. The baselines: raw pixels, their principal components, the untrained
-/// encoder, and the same encoder trained on the labels. Then come fine-tuning, the fifteen
-/// corruptions of CIFAR-10-C, and the invariances of the features.
+/// Scores frozen features on images never trained on. The scores: weighted k-NN with the run's
+/// number of neighbours k and temperature T, k-NN with k and T chosen on held-out training images,
+/// a linear probe, linear probes with few labels, and k-means. The baselines: raw pixels, their
+/// principal components, the untrained encoder, and the same encoder trained on the labels. Then
+/// come fine-tuning, the fifteen corruptions of CIFAR-10-C, and the invariances of the features.
+/// These words are explained in
+/// https://github.com/selfsame-rs/selfsame/blob/main/docs/TERMS.md
 ///
 /// Every choice is made on training images. Test images are used once. Features are kept in the
 /// run's folder. The figures go to eval.json and into the run's report.

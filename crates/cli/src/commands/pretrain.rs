@@ -14,6 +14,8 @@ use crate::{Terminal, interrupt};
 ///
 /// Trains on the data set that comes with the program, or on that of --dataset or --images.
 /// Evaluates on images never trained on. Writes weights, metrics and a report to the run's folder.
+/// The words of the report are explained in
+/// https://github.com/selfsame-rs/selfsame/blob/main/docs/TERMS.md
 ///
 /// Ctrl-C finishes the step, saves everything and ends with status 75. So do SIGTERM, SIGHUP (a
 /// closed terminal) and SIGUSR1 (SLURM sends it early with --signal=USR1@60). Outside of
@@ -38,7 +40,7 @@ pub struct PretrainArgs {
     method: Method,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// The run's folder [default: the next free runs/METHOD-DATASET].
+    /// The run's folder, new or empty [default: the next free runs/METHOD-DATASET].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Resume an interrupted run: the one in --out, or the latest with the default name. If

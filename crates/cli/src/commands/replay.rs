@@ -9,8 +9,12 @@ use selfsame::replay;
 ///
 /// Such a run stops and saves its batch and its state under failure/ in its folder. This command
 /// repeats the step and says whether it fails in the same way. It shows the input: the pixels of
-/// the views and the largest weights. Use --device to find out whether the device is the cause.
+/// the views and the largest weights. Use --device to find out whether the device is the cause. The
+/// exit status is 1 if the step does not fail in the same way.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame replay runs/photos
+  selfsame replay runs/photos --device flex      # does a GPU's step fail on the CPU, too?")]
 pub struct ReplayArgs {
     /// The run's folder.
     run: PathBuf,

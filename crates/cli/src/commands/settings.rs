@@ -19,14 +19,15 @@ pub struct SettingsArgs {
     /// Do not follow symbolic links in a folder of images. Leave them out.
     #[arg(long)]
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda, cuda:N or wgpu. Several devices train
-    /// together with cuda:0,cuda:1.
+    /// Where to compute: flex is the CPU. A build may also have cuda, cuda:N, wgpu and ndarray
+    /// (another CPU backend). Several devices train together with cuda:0,cuda:1 [default: flex].
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Number format of convolutions and linear layers: f32, or bf16 with sums and weights in f32.
+    /// Number format of convolutions and linear layers: f32, or bf16 with sums and weights in f32
+    /// [default: f32].
     #[arg(long, value_name = "f32|bf16")]
     pub precision: Option<Precision>,
-    /// Fixes initial weights, shuffling and augmentation.
+    /// A number that fixes initial weights, shuffling and augmentation [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Train on N images only: the first ones of each class, equally many, or the first N if there

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::entries::find;
-use crate::DataError;
+use super::entries::{CatalogEntry, find};
+use super::manifest::Manifest;
+use super::open::open_as;
+use super::verify::{ImageCount, counts};
 use crate::files::archive::{Format, UnpackLimits, Unpacker};
+use crate::{DataError, Links};
 
 /// What an import did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct ImportReport {
     pub bytes: u64,
     /// Links and special files that were left out.
     pub left_out: u64,
+    /// Images to train on and to test on, if `name` has a manifest.
+    pub images: Option<[ImageCount; 2]>,
 }
 
 /// Copies a folder, or unpacks a `.tar`, `.tar.gz`, `.tgz`, `.tar.zst` or `.zip` archive, to
@@ -25,8 +30,12 @@ pub struct ImportReport {
 /// Everything goes to a temporary folder first, and its rename completes the import. Links are
 /// neither followed nor made. An entry that points out of the folder ends the import.
 ///
+/// If `name` has a manifest, the files must open as it says. The images are counted. Compare
+/// [`ImportReport::images`] with the manifest.
+///
 /// # Errors
-/// A name that is not `[a-z0-9-]+` or is taken, an unreadable source, a hostile archive.
+/// A name that is not `[a-z0-9-]+` or is taken, an unreadable source, a hostile archive, or files
+/// that are not those of the manifest.
 pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, DataError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.starts_with('-') || !name.chars().all(plain) {
@@ -40,7 +49,8 @@ pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, Da
             "{folder} exists already; remove it or choose another name"
         )));
     }
-    if find(name, root).is_ok_and(|known| known.is_drawn()) {
+    let known = find(name, root).ok();
+    if known.as_ref().is_some_and(CatalogEntry::is_drawn) {
         return Err(DataError::Request(format!(
             "{name} is the name of images that the program draws; choose another name"
         )));
@@ -65,11 +75,31 @@ pub fn import(source: &Path, root: &Path, name: &str) -> Result<ImportReport, Da
         return Err(DataError::NoImages { path: source.to_owned(), detail: String::new() });
     }
     target.finish()?;
+    let images = match known.and_then(|known| known.manifest) {
+        Some(manifest) => Some(count(&manifest, name, source, staging.path())?),
+        None => None,
+    };
     std::fs::rename(staging.path(), &folder).map_err(DataError::io("move files to", &folder))?;
     // The temporary name no longer exists, so nothing is left to remove.
     let _ = staging.keep();
     let (files, bytes, left_out) = (target.files(), target.bytes, target.left_out);
-    Ok(ImportReport { folder, files, bytes, left_out })
+    Ok(ImportReport { folder, files, bytes, left_out, images })
+}
+
+/// The images of the set in `folder`, a copy of `source`.
+fn count(
+    manifest: &Manifest,
+    name: &str,
+    source: &Path,
+    folder: &Path,
+) -> Result<[ImageCount; 2], DataError> {
+    let splits = open_as(manifest, name, folder, Links::Skip.into()).map_err(|error| {
+        // The copy will be gone.
+        let source = source.display().to_string();
+        let reason = error.to_string().replace(&folder.display().to_string(), &source);
+        DataError::Request(format!("{source} is not {name}: {reason}; choose another name"))
+    })?;
+    Ok(counts(&splits, Some(manifest)))
 }
 
 #[cfg(test)]

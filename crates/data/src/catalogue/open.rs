@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::detect::open_detected;
 use super::entries::find;
+use super::manifest::Manifest;
 use crate::formats::folder::sole_subfolder;
 use crate::{
     DataError, FileFormat, Opening, ShapesDataset, Splits, open_idx, open_parquet, open_stl10,
@@ -47,7 +48,19 @@ pub fn open(
         let hint = entry.manifest.map(|m| m.hint(name)).unwrap_or_default();
         return Err(DataError::Absent { name: name.clone(), folder, hint });
     }
-    let Some(manifest) = &entry.manifest else { return open_detected(name, &folder, opening) };
+    match &entry.manifest {
+        None => open_detected(name, &folder, opening),
+        Some(manifest) => open_as(manifest, name, &folder, opening),
+    }
+}
+
+/// Opens the data set in `folder` as its manifest says.
+pub(crate) fn open_as(
+    manifest: &Manifest,
+    name: &str,
+    folder: &Path,
+    opening: Opening,
+) -> Result<Splits, DataError> {
     match manifest.layout {
         FileFormat::Drawn => {
             let (train, test) = SHAPES;
@@ -55,15 +68,15 @@ pub fn open(
             let test_set = Arc::new(ShapesDataset::new(SHAPES_SEED, train as u64, test));
             Ok(Splits::new(name, train_set, Some(test_set), Vec::new()))
         }
-        FileFormat::Idx => open_idx(name, &folder, manifest.classes.clone(), manifest.split_at),
-        FileFormat::Stl10 => open_stl10(name, &sole_subfolder(&folder)?),
-        FileFormat::Svhn => open_svhn(name, &sole_subfolder(&folder)?),
+        FileFormat::Idx => open_idx(name, folder, manifest.classes.clone(), manifest.split_at),
+        FileFormat::Stl10 => open_stl10(name, &sole_subfolder(folder)?),
+        FileFormat::Svhn => open_svhn(name, &sole_subfolder(folder)?),
         FileFormat::TinyImagenet => {
-            open_tiny_imagenet(name, &sole_subfolder(&folder)?, opening.reading)
+            open_tiny_imagenet(name, &sole_subfolder(folder)?, opening.reading)
         }
-        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(&folder)?, opening),
-        FileFormat::Parquet => open_parquet(name, &sole_subfolder(&folder)?, opening),
-        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, &folder, opening),
+        FileFormat::WebDataset => open_web_dataset(name, &sole_subfolder(folder)?, opening),
+        FileFormat::Parquet => open_parquet(name, &sole_subfolder(folder)?, opening),
+        FileFormat::CifarBinary | FileFormat::ImageFolder => open_detected(name, folder, opening),
     }
 }
 

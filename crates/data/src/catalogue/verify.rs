@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::entries::find;
+use super::manifest::Manifest;
 use crate::files::checksums::{SUMS_FILE, read_sums, sum_of};
-use crate::{DataError, ImageDataset, Links, Skipped, Source, open};
+use crate::{DataError, ImageDataset, Links, Skipped, Source, Splits, open};
 
 /// The files compared with `SHA256SUMS`. Paths are relative to the data set's folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,13 @@ pub struct ImageCount {
     pub expected: Option<u64>,
 }
 
+impl ImageCount {
+    /// Whether it is as the manifest says. Without a manifest it is right.
+    pub fn is_right(&self) -> bool {
+        self.expected.is_none_or(|expected| expected == self.found)
+    }
+}
+
 /// What [`verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
@@ -51,9 +59,7 @@ impl VerifyReport {
         let files = self.files.as_ref().is_none_or(|files| {
             files.missing.is_empty() && files.changed.is_empty() && files.extra.is_empty()
         });
-        let counts =
-            [self.train, self.test].iter().all(|c| c.expected.is_none_or(|e| e == c.found));
-        files && counts && self.unreadable.is_empty()
+        files && self.train.is_right() && self.test.is_right() && self.unreadable.is_empty()
     }
 }
 
@@ -111,16 +117,20 @@ pub fn verify(
     let mut unreadable = splits.skipped.clone();
     unreadable.extend(decode("train", &*splits.train));
     unreadable.extend(splits.test.iter().flat_map(|test| decode("test", &**test)));
-    let manifest = entry.manifest.as_ref();
+    let [train, test] = counts(&splits, entry.manifest.as_ref());
+    Ok(VerifyReport { files, train, test, unreadable })
+}
+
+/// Images to train on and to test on.
+pub(crate) fn counts(splits: &Splits, manifest: Option<&Manifest>) -> [ImageCount; 2] {
+    let tests = splits.test.as_ref().map_or(0, |test| test.len() as u64);
     let (train, test) = (manifest.map(|m| m.train_images), manifest.map(|m| m.test_images));
     // If the manifest has no test images, held-out images count as training images.
     let held_out = if splits.layout.held_out && test.is_none_or(|n| n == 0) { tests } else { 0 };
-    Ok(VerifyReport {
-        files,
-        train: ImageCount { found: splits.train.len() as u64 + held_out, expected: train },
-        test: ImageCount { found: tests - held_out, expected: test },
-        unreadable,
-    })
+    [
+        ImageCount { found: splits.train.len() as u64 + held_out, expected: train },
+        ImageCount { found: tests - held_out, expected: test },
+    ]
 }
 
 fn check_files(

@@ -26,7 +26,7 @@ pub fn parse_all(names: &str) -> anyhow::Result<Vec<Device>> {
 /// The first device, if one is enough.
 ///
 /// # Errors
-/// As for [`parse_all`].
+/// As for `parse_all`.
 pub fn parse(names: &str) -> anyhow::Result<Device> {
     DeviceName::all(names)?
         .first()

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::folder::{PREPROCESSING, RunFolder};
 use crate::settings::RunConfig;
 
+/// A page for users without this repository.
+const RULES: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/PREPROCESSING.md");
+
 /// `preprocessing.json` in a run's folder: how evaluation, `embed` and `search` prepare an image.
 /// It is also in the metadata of the weights. `docs/PREPROCESSING.md` has the rules, and
 /// `docs/preprocess.py` follows them.
@@ -37,10 +40,11 @@ impl Preprocessing {
         let decimals =
             |values: [f32; 3]| values.map(|v| v.to_string().parse().unwrap_or(f64::from(v)));
         Self {
-            about: text(
-                "how evaluation, embed and search prepare an image, in this order; training views \
-                 are random, their settings are in config.toml; rules and a program in Python: \
-                 docs/PREPROCESSING.md",
+            about: format!(
+                "how evaluation, embed and search prepare an image: decode, turn upright, make RGB, \
+                 crop, resize to size × size, divide by divide_by, subtract mean, divide by std; \
+                 training views are random, their settings are in config.toml; the rules again, \
+                 and a program in Python: {RULES}"
             ),
             decoder: text(
                 "Pillow's pixels (JPEG as libjpeg-turbo); colour profiles are not applied; \

@@ -17,10 +17,12 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use selfsame_trainers::{Checkpoints, remove_unfinished, replace_file};
 
+use crate::error::usage;
 use crate::observer::Voice;
 use crate::places;
 use crate::settings::Method;
 use crate::settings::RunConfig;
+use crate::words::pasted;
 
 pub const CONFIG: &str = "config.toml";
 /// One JSON object for each step and evaluation.
@@ -90,11 +92,11 @@ impl RunFolder {
         let run = Self::open(path, voice)?;
         if holds_run(&run.path) {
             if !force {
-                bail!(
+                return Err(usage(format!(
                     "{} already holds a run; resume it with --resume auto, replace it with \
                      --force, or choose another --out",
                     run.path.display()
-                );
+                )));
             }
             run.delete_run()?;
         }
@@ -187,6 +189,34 @@ impl RunFolder {
     }
 }
 
+/// Refuses a folder with other files than `own` and hidden ones: results would lie among them.
+pub fn refuse_other_files(path: &Path, own: &[&str]) -> anyhow::Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(usage(format!("--out {} is a file; choose a new folder", path.display())));
+        }
+        entries => entries.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    for entry in entries {
+        let name = entry.with_context(|| format!("cannot read {}", path.display()))?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with('.') && !own.contains(&&*name) {
+            let path = path.display();
+            return Err(usage(format!(
+                "--out {path} holds other files; choose a new or an empty folder"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The command that resumes the run in `folder`, from anywhere.
+pub fn resume_command(method: Method, folder: &Path) -> String {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    format!("selfsame pretrain {} --out {} --resume auto", method.name(), pasted(&folder))
+}
+
 /// Whether a process writes to the run in `folder`.
 pub fn is_written(folder: &Path) -> bool {
     let lock = OpenOptions::new().write(true).open(folder.join(LOCK));
@@ -206,6 +236,18 @@ pub fn find(out: Option<&Path>, method: Method, data: &str) -> Option<PathBuf> {
             .take_while(|path| path.exists())
             .filter(|path| holds_run(path))
             .last(),
+    }
+}
+
+/// Whether a run may be started or resumed in `out`.
+///
+/// # Errors
+/// It holds no run, but other files.
+pub fn check_out(out: &Path) -> anyhow::Result<()> {
+    match holds_run(out) {
+        true => Ok(()),
+        // An interrupted start of a run leaves this folder.
+        false => refuse_other_files(out, &[CHECKPOINTS]),
     }
 }
 

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use burn::module::Module;
 use burn::tensor::Device;
 use selfsame_data::Splits;
@@ -33,7 +33,8 @@ use crate::features::images::PlainImages;
 use crate::folder::judged::Evaluation;
 use crate::folder::record::Log;
 use crate::folder::summary::Summary;
-use crate::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, replace, run_name};
+use crate::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
+use crate::folder::{is_written, replace, resume_command, run_name, saved};
 use crate::observer::{Unit, Voice};
 use crate::page::machine::describe;
 use crate::search::gallery::{rows, sheet};
@@ -214,10 +215,17 @@ pub fn save(folder: &Path, report: &RunReport) -> anyhow::Result<()> {
 
 /// The report of the run in `folder`.
 pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
-    if !folder.is_dir() {
-        return Err(usage(format!("{} is not the folder of a run", folder.display())));
+    let (path, name) = (folder.join(REPORT_DATA), folder.display());
+    if !path.exists() && !Summary::read(folder).is_ok_and(|summary| summary.complete()) {
+        let Some(config) = saved::settings(folder) else {
+            return Err(usage(format!("{name} is not the folder of a run")));
+        };
+        let what = match is_written(folder) {
+            true => "wait for its process".into(),
+            false => format!("resume it with `{}`", resume_command(config.method, folder)),
+        };
+        bail!("the run in {name} is not finished, and its report is made at its end; {what}");
     }
-    let path = folder.join(REPORT_DATA);
     let reading = || {
         format!(
             "cannot read {}; a run writes it at its end, and runs of earlier versions have none",

@@ -28,7 +28,7 @@ use crate::device::threads::bounded;
 use crate::error::{Error, Interrupted, usage};
 use crate::folder::origin::Origin;
 use crate::folder::saved::{self, Saved};
-use crate::folder::{RunFolder, SKIPPED, find};
+use crate::folder::{self, RunFolder, SKIPPED, find};
 use crate::images::{Sides, tell_left_out};
 use crate::methods::with_method;
 use crate::observer::{Event, Voice};
@@ -195,15 +195,17 @@ fn run_rank(run: &Run, mut config: RunConfig, rank: Rank) -> anyhow::Result<Opti
 }
 
 /// # Errors
-/// The run's folder is the folder of its images.
+/// The run's folder is the folder of its images, or holds other files.
 fn check_out(run: &Run, config: &RunConfig) -> anyhow::Result<()> {
-    let (Some(out), Some(images)) = (&run.out, &config.data.images) else { return Ok(()) };
-    let same = std::fs::canonicalize(out)
-        .is_ok_and(|out| std::fs::canonicalize(images).is_ok_and(|images| images == out));
-    match same {
-        true => Err(usage("--out is the folder of the images; give the run another folder")),
-        false => Ok(()),
+    let Some(out) = &run.out else { return Ok(()) };
+    let is_out = |images| {
+        std::fs::canonicalize(out)
+            .is_ok_and(|out| std::fs::canonicalize(images).is_ok_and(|images| images == out))
+    };
+    if config.data.images.as_ref().is_some_and(is_out) {
+        return Err(usage("--out is the folder of the images; give the run another folder"));
     }
+    folder::check_out(out)
 }
 
 /// The folder of a new run, or the folder and the state of a run to resume.

@@ -108,7 +108,8 @@ impl Run {
         self
     }
 
-    /// The run's folder. Without one it is the next free `runs/METHOD-DATASET`.
+    /// The run's folder: a new or an empty one, or that of the run to resume or to replace. Without
+    /// one it is the next free `runs/METHOD-DATASET`.
     pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
         self.out = Some(folder.into());
         self

@@ -27,10 +27,10 @@ use crate::folder::metrics::Metrics;
 use crate::folder::saved::Saved;
 use crate::folder::state::{RunState, images_key};
 use crate::folder::summary::Summary;
-use crate::folder::{ENCODER, RunFolder, SKIPPED};
+use crate::folder::{ENCODER, RunFolder, SKIPPED, resume_command};
 use crate::methods::MethodTask;
 use crate::settings::RunConfig;
-use crate::words::{count, pasted, percent};
+use crate::words::{count, percent};
 
 /// One call of `pretrain`: from the first step, or the step of a resumed run, to the report.
 pub struct Session<'a> {
@@ -224,14 +224,7 @@ impl Session<'_> {
     }
 
     pub(super) fn go_on(&self) -> String {
-        format!(
-            "selfsame pretrain {} --out {} --resume auto",
-            self.config.method.name(),
-            pasted(
-                &std::path::absolute(self.folder.path())
-                    .unwrap_or_else(|_| self.folder.path().to_owned())
-            )
-        )
+        resume_command(self.config.method, self.folder.path())
     }
 
     /// Starts a phase that a person waits for.

@@ -57,6 +57,10 @@ pub struct Studied {
     pub markdown: String,
     /// The conclusions, the tests, and the figures of every run.
     pub json: Value,
+    /// The number of runs.
+    pub runs: usize,
+    /// The number of runs that failed.
+    pub failed: usize,
 }
 
 impl Studied {
@@ -65,6 +69,8 @@ impl Studied {
             page: folder.path().join("index.html"),
             markdown: page.to_markdown(),
             json: json!({"lead": page.lead, "claims": page.claims, "runs": runs}),
+            runs: runs.len(),
+            failed: runs.iter().filter(|run| run.get("failed").is_some()).count(),
         }
     }
 }

@@ -13,10 +13,16 @@ use super::StudyOptions;
 use super::measured::Measured;
 use super::process;
 use crate::error::Interrupted;
-use crate::folder::{CONFIG, SUMMARY, is_written, replace};
+use crate::folder::{CONFIG, SUMMARY, is_written, refuse_other_files, replace};
 use crate::observer::{Unit, Voice};
 use crate::settings::RunConfig;
 
+/// The figures of a study's runs. The first file that a finished study writes.
+pub const FIGURES: &str = "study.json";
+/// The folder of the runs' settings.
+const SETTINGS: &str = "settings";
+/// The folder of the runs, and of what each printed.
+const RUNS: &str = "runs";
 /// The exit status of an interrupted run with saved state.
 const INTERRUPTED: i32 = 75;
 /// The number of lines shown from a failed run's output.
@@ -70,7 +76,11 @@ pub struct StudyFolder {
 impl StudyFolder {
     /// A new folder, or that of a study to resume.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        for part in ["settings", "runs"] {
+        if !holds_study(path) {
+            // A study that was interrupted before its first run leaves these.
+            refuse_other_files(path, &[SETTINGS, RUNS])?;
+        }
+        for part in [SETTINGS, RUNS] {
             let folder = path.join(part);
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
@@ -142,8 +152,8 @@ impl StudyFolder {
     fn outcome(&self, trial: &Trial, study: &StudyOptions) -> anyhow::Result<(Outcome, bool)> {
         let Trial { name, config } = trial;
         // Not `with_extension`: a name may hold a dot, such as that of a target decay.
-        let settings = self.path.join("settings").join(format!("{name}.toml"));
-        let run = self.path.join("runs").join(name);
+        let settings = self.path.join(SETTINGS).join(format!("{name}.toml"));
+        let run = self.path.join(RUNS).join(name);
         let wanted = toml::to_string(config)?;
         if study.interrupt.told() {
             return Err(interrupted(name));
@@ -165,7 +175,7 @@ impl StudyFolder {
         } else {
             replace(&settings, wanted.as_bytes())?;
         }
-        let log = self.path.join("runs").join(format!("{name}.log"));
+        let log = self.path.join(RUNS).join(format!("{name}.log"));
         let output =
             File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let mut command = Command::new(&study.program);
@@ -200,6 +210,16 @@ impl StudyFolder {
         let reason = if reason.is_empty() { status.to_string() } else { reason.to_owned() };
         Ok((Err(reason), true))
     }
+}
+
+/// Whether the folder holds a study: its figures, or the settings and the output of a run.
+fn holds_study(path: &Path) -> bool {
+    let begun = |settings: PathBuf| {
+        let name = settings.file_stem().unwrap_or_default().display();
+        path.join(RUNS).join(format!("{name}.log")).is_file()
+    };
+    let settings = std::fs::read_dir(path.join(SETTINGS)).into_iter().flatten().flatten();
+    path.join(FIGURES).is_file() || settings.into_iter().any(|entry| begun(entry.path()))
 }
 
 fn interrupted(name: &str) -> anyhow::Error {

@@ -18,6 +18,9 @@ use crate::Terminal;
 ///
 /// `dataset info NAME` shows the licence and whom to cite.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame dataset download cifar10
+  selfsame dataset download cifar10 --offline --mirror /media/usb/cifar10")]
 pub struct DownloadArgs {
     /// A name that `dataset list` shows.
     name: String,

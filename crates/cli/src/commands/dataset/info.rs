@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use selfsame::data::info;
+use selfsame::workshop::words::plain;
 use serde_json::json;
 
 pub fn run(name: &str, json: bool, root: &Path) -> anyhow::Result<()> {
@@ -38,14 +39,14 @@ pub fn run(name: &str, json: bool, root: &Path) -> anyhow::Result<()> {
     println!("{name}");
     match manifest {
         Some(m) => {
-            println!("  {}", m.description);
+            println!("  {}", plain(&m.description));
             println!("  images    {} to train on, {} to test on", m.train_images, m.test_images);
             if !m.classes.is_empty() {
-                println!("  classes   {}", m.classes.join(", "));
+                println!("  classes   {}", plain(&m.classes.join(", ")));
             }
-            println!("  licence   {}", m.licence);
-            println!("  cite      {}", m.citation);
-            println!("  homepage  {}", m.homepage);
+            println!("  licence   {}", plain(&m.licence));
+            println!("  cite      {}", plain(&m.citation));
+            println!("  homepage  {}", plain(&m.homepage));
         }
         None => println!("  imported; there is no manifest"),
     }
@@ -65,12 +66,12 @@ pub fn run(name: &str, json: bool, root: &Path) -> anyhow::Result<()> {
     for file in files {
         let size =
             file.bytes.map_or("size unknown".into(), |b| format!("{:.1} MB", b as f64 / 1e6));
-        println!("  from      {} ({size})", file.url);
+        println!("  from      {} ({size})", plain(&file.url));
         for mirror in &file.mirrors {
-            println!("         or {mirror}");
+            println!("         or {}", plain(mirror));
         }
         if let Some(sum) = &file.sha256 {
-            println!("    sha256  {sum}");
+            println!("    sha256  {}", plain(sum));
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use selfsame::data::{FileFormat, ImageDataset, Links, Source, Splits, list, open
 use serde_json::json;
 
 use selfsame::settings::images_at;
-use selfsame::workshop::words::{count, pasted, shown};
+use selfsame::workshop::words::{count, pasted, plain, shown};
 use selfsame::workshop::{Sides, readable, usage};
 
 use crate::Terminal;
@@ -115,10 +115,10 @@ fn classes(set: &dyn ImageDataset) -> (Vec<(String, u64)>, u64) {
 fn text(data: &Splits, sides: &Sides, decoded: bool, source: &Source) -> String {
     let layout = &data.layout;
     let mut out = match layout.root.as_os_str().is_empty() {
-        true => format!("{}\n", data.name),
-        false => format!("{}\n", layout.root.display()),
+        true => format!("{}\n", plain(&data.name)),
+        false => format!("{}\n", shown(&layout.root)),
     };
-    let mut line = |name: &str, value: &str| out += &format!("  {name:<9} {value}\n");
+    let mut line = |name: &str, value: &str| out += &format!("  {name:<9} {}\n", plain(value));
     line("is", format_of(data));
     let split = |set: &dyn ImageDataset, place: &str, unknown: u64| {
         let (classes, unlabelled) = classes(set);

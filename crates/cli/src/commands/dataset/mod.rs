@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use selfsame::data::{import, list};
 use serde_json::json;
 
+use selfsame::workshop::words::{plain, shown};
 use selfsame::{BUILT_IN, datasets};
 
 /// List, describe, inspect, download, import and verify data sets.
@@ -18,6 +19,11 @@ use selfsame::{BUILT_IN, datasets};
 /// Data sets are in the folder that the environment variable SELFSAME_DATA names. Without it, that
 /// is ~/.local/share/selfsame/datasets, or datasets/ in a checkout of Selfsame.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  selfsame dataset list
+  selfsame dataset inspect my-photos/
+  selfsame dataset download cifar10
+  selfsame pretrain byol --dataset cifar10")]
 pub struct DatasetArgs {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +38,8 @@ enum Command {
         json: bool,
     },
     /// Describe one data set: content, licence, whom to cite, which files are here.
+    #[command(after_help = "Example:
+  selfsame dataset info stl10")]
     Info {
         /// A name that `dataset list` shows.
         name: String,
@@ -46,8 +54,11 @@ enum Command {
     /// folder.
     ///
     /// Writes a SHA256SUMS of all files. `dataset verify NAME` later uses it to find changes. Some
-    /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Give such a name, so
-    /// that the program knows licence and image counts.
+    /// data sets of the catalogue cannot be downloaded, such as imagenet-1k. Import them under their
+    /// name. The program then knows the licence, and warns if images are missing.
+    #[command(after_help = "Examples:
+  selfsame dataset import holidays my-photos/
+  selfsame dataset import imagenet-1k /data/imagenet")]
     Import {
         /// The name of the data set: lower-case letters, digits and dashes.
         name: String,
@@ -80,9 +91,10 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
         }
         Command::List { json: false } => {
             let entries = list(&root)?;
-            let wide = entries.iter().map(|entry| entry.name.len()).max().unwrap_or(0).max(4);
+            let names: Vec<_> = entries.iter().map(|entry| plain(&entry.name)).collect();
+            let wide = names.iter().map(|name| name.len()).max().unwrap_or(0).max(4);
             println!("{:<wide$} {:<8} {:>15}  what it is", "name", "files", "train / test");
-            for entry in entries {
+            for (entry, name) in entries.iter().zip(&names) {
                 let files = match entry.present {
                     true => "here",
                     false if entry.name == BUILT_IN => "built in",
@@ -100,7 +112,7 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
                     }
                     None => ("–".into(), "imported".into()),
                 };
-                println!("{:<wide$} {files:<8} {count:>15}  {what}", entry.name);
+                println!("{name:<wide$} {files:<8} {count:>15}  {}", plain(&what));
             }
         }
         Command::Import { name, path } => {
@@ -113,6 +125,22 @@ pub fn run(args: &DatasetArgs) -> anyhow::Result<()> {
             );
             if report.left_out > 0 {
                 println!("{} links or special files were left out", report.left_out);
+            }
+            let counts = report.images.iter().flatten();
+            let mut wrong = false;
+            for (split, count) in ["train", "test"].iter().zip(counts) {
+                if let (false, Some(expected)) = (count.is_right(), count.expected) {
+                    wrong = true;
+                    let (found, path) = (count.found, shown(path));
+                    eprintln!(
+                        "warning: {name} should have {expected} images to {split} on, and {found} \
+                         were found in {path}"
+                    );
+                }
+            }
+            if wrong {
+                let folder = shown(&report.folder);
+                eprintln!("to import another copy of {name}, delete {folder} first");
             }
             println!("train on it with `selfsame pretrain byol --dataset {name}`");
         }

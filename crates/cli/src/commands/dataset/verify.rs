@@ -9,6 +9,7 @@ use selfsame::data::{ImageCount, VerifyEvent, VerifyReport, verify};
 use serde_json::json;
 
 use selfsame::Unit;
+use selfsame::workshop::words::plain;
 
 use crate::Terminal;
 
@@ -18,9 +19,11 @@ const SHOWN: usize = 20;
 /// Check a data set: checksums of its files, numbers of images, and whether every image decodes.
 ///
 /// The checksums are in SHA256SUMS in the data set's folder. Downloads and imports write it, and
-/// `sha256sum -c SHA256SUMS` reads it, too. The expected numbers of images are in the manifest. The
-/// exit status is 1 if anything is wrong.
+/// `sha256sum -c SHA256SUMS` reads it, too. `dataset info NAME` shows the expected numbers of
+/// images. The exit status is 1 if anything is wrong.
 #[derive(Args)]
+#[command(after_help = "Example:
+  selfsame dataset verify cifar10")]
 pub struct VerifyArgs {
     /// A name that `dataset list` shows.
     name: String,
@@ -106,7 +109,7 @@ fn print(report: &VerifyReport) {
 fn list(what: &str, items: impl ExactSizeIterator<Item = String>) {
     let more = items.len().saturating_sub(SHOWN);
     for item in items.take(SHOWN) {
-        println!("  {what}: {item}");
+        println!("  {what}: {}", plain(&item));
     }
     if more > 0 {
         println!("  {what}: {more} more");
