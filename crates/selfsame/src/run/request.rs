@@ -84,7 +84,8 @@ impl Run {
         self
     }
 
-    /// Where to compute: `flex` (the default, a CPU), `ndarray`, `cuda[:N]` or `wgpu`.
+    /// Where to compute: `flex` (the default, a CPU); `cuda[:N]`, `wgpu` or `ndarray` with the
+    /// feature of that name.
     pub fn device(mut self, name: impl Into<String>) -> Self {
         self.overrides.device = Some(name.into());
         self

@@ -250,8 +250,8 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ),
     (
         "device",
-        "flex (CPU), ndarray (CPU), cuda[:N] (NVIDIA; a build with --features cuda) or wgpu (any \
-         GPU; a build with --features wgpu)",
+        "flex (CPU); with a build that has it: cuda[:N] (NVIDIA), wgpu (any GPU) or ndarray \
+         (another CPU backend)",
     ),
     ("data.dataset", "a name from `selfsame dataset list`"),
     ("data.images", "a folder of images, in place of a data set"),

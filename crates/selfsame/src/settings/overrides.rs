@@ -23,8 +23,8 @@ pub struct Overrides {
     pub images: Option<PathBuf>,
     /// Do not follow symbolic links in a folder of images. Leave them out.
     pub no_follow_links: bool,
-    /// Where to compute: flex (CPU), ndarray (CPU), cuda or cuda:N. Several devices train together
-    /// with cuda:0,cuda:1.
+    /// Where to compute: flex is the CPU. A build may also have cuda, cuda:N, wgpu and ndarray.
+    /// Several devices train together with cuda:0,cuda:1.
     pub device: Option<String>,
     /// What convolutions and linear layers multiply: f32, or bf16 with sums and weights in f32.
     pub precision: Option<Precision>,
