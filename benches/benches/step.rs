@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, LearningRate, Method, OptimizerConfig, Rule, Sgd, Trainer,
-    TrainerConfig, Views,
+    BarlowTwinsConfig, ByolConfig, LearningRate, Method, MethodSettings, OptimizerConfig, Rule,
+    Sgd, Trainer, TrainerConfig, Views,
 };
 
 const BATCH: usize = 64;

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use selfsame_models::weights::state_dict;
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, LearningRate, Method, OptimizerConfig, Rule, Sgd, Trainer,
-    TrainerConfig, Views,
+    BarlowTwinsConfig, ByolConfig, LearningRate, Method, MethodSettings, OptimizerConfig, Rule,
+    Sgd, Trainer, TrainerConfig, Views,
 };
 
 #[expect(deprecated, reason = "built and tested until Burn removes it")]

@@ -12,8 +12,8 @@ use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, Encoder, ResNetConfig, Stem};
 use selfsame_tests::inputs::{images, noise, noise_tensor, tensor, values};
 use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, Lars, LearningRate, Method, OptimizerConfig, Rule, Sgd, Trainer,
-    TrainerConfig, TrustRatio, Views,
+    BarlowTwinsConfig, ByolConfig, Lars, LearningRate, Method, MethodSettings, OptimizerConfig,
+    Rule, Sgd, Trainer, TrainerConfig, TrustRatio, Views,
 };
 
 fn encoder() -> ResNetConfig {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use selfsame_models::ResNetConfig;
-use selfsame_trainers::Method;
+use selfsame_trainers::{Method, MethodSettings};
 
 use crate::settings::MethodConfig;
 
@@ -25,15 +25,12 @@ pub fn with_method<T: MethodTask>(
     task: T,
 ) -> anyhow::Result<T::Output> {
     let encoder = encoder.build(seed, device)?;
-    match settings {
-        MethodConfig::Byol(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::BarlowTwins(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::SimClr(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::MocoV3(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::SimSiam(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::VicReg(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::WMse(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::Dino(own) => task.run(own.build(encoder, seed, device)?),
-        MethodConfig::LeJepa(own) => task.run(own.build(encoder, seed, device)?),
+    macro_rules! run {
+        ($($method:ident, $settings:ty, $name:literal, $section:literal;)+) => {
+            match settings {
+                $(MethodConfig::$method(own) => task.run(own.build(encoder, seed, device)?),)+
+            }
+        };
     }
+    selfsame_trainers::methods!(run)
 }

@@ -39,6 +39,7 @@ pub use methods::dino::{Dino, DinoConfig};
 pub use methods::ema::update_target;
 pub use methods::lejepa::{LeJepa, LeJepaConfig};
 pub use methods::moco_v3::{MocoV3, MocoV3Config};
+pub use methods::settings::{Ablation, AblationGroup, Expected, MethodSettings, SmallRun, Term};
 pub use methods::simclr::{SimClr, SimClrConfig};
 pub use methods::simsiam::{SimSiam, SimSiamConfig};
 pub use methods::vicreg::{VicReg, VicRegConfig};

@@ -6,8 +6,8 @@ use selfsame_models::weights::state_dict;
 use selfsame_models::{Architecture, Encoder, ResNetConfig, Stem};
 use selfsame_trainers::{
     BarlowTwinsConfig, ByolConfig, Dino, DinoConfig, LeJepaConfig, LearningRate, Method,
-    MocoV3Config, OptimizerConfig, Position, Rule, Sgd, SimClrConfig, SimSiamConfig, TauSchedule,
-    Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
+    MethodSettings, MocoV3Config, OptimizerConfig, Position, Rule, Sgd, SimClrConfig,
+    SimSiamConfig, TauSchedule, Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
 };
 
 const IMAGES: usize = 16;

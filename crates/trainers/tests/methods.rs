@@ -5,9 +5,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    Byol, ByolConfig, Flow, Hooks, LearningRate, Method, MethodLoss, OptimizerConfig, Outcome,
-    Position, Projections, Rule, Sgd, StepReport, TrainError, Trainer, TrainerConfig, ViewSource,
-    Views,
+    Byol, ByolConfig, Flow, Hooks, LearningRate, Method, MethodLoss, MethodSettings,
+    OptimizerConfig, Outcome, Position, Projections, Rule, Sgd, StepReport, TrainError, Trainer,
+    TrainerConfig, ViewSource, Views,
 };
 
 const START: Position = Position { step: 0, steps: 10 };

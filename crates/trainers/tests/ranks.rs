@@ -13,8 +13,9 @@ use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
     BarlowTwinsConfig, ByolConfig, DinoConfig, Flow, Hooks, LeJepaConfig, LearningRate, Method,
-    MocoV3Config, OptimizerConfig, Outcome, Rule, Sgd, SimClrConfig, SimSiamConfig, StepReport,
-    TauSchedule, TrainError, Trainer, TrainerConfig, VicRegConfig, ViewSource, Views, WMseConfig,
+    MethodSettings, MocoV3Config, OptimizerConfig, Outcome, Rule, Sgd, SimClrConfig, SimSiamConfig,
+    StepReport, TauSchedule, TrainError, Trainer, TrainerConfig, VicRegConfig, ViewSource, Views,
+    WMseConfig,
 };
 
 const BATCH: usize = 64;

@@ -5,8 +5,8 @@ use selfsame_models::weights::{StateDict, state_dict, to_safetensors};
 use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_trainers::{
     AdamW, BarlowTwinsConfig, ByolConfig, Checkpoint, Checkpoints, DinoConfig, Lars, LeJepaConfig,
-    LearningRate, Method, OptimizerConfig, Rule, RunRecord, Sgd, TauSchedule, TrainError, Trainer,
-    TrainerConfig, UNFINISHED, Views,
+    LearningRate, Method, MethodSettings, OptimizerConfig, Rule, RunRecord, Sgd, TauSchedule,
+    TrainError, Trainer, TrainerConfig, UNFINISHED, Views,
 };
 
 const STEPS: u64 = 6;

@@ -11,7 +11,7 @@ use selfsame::augment::ViewPair;
 use selfsame::data::{LoaderConfig, ShapesDataset, ViewLoader};
 use selfsame::eval::{Knn, Labelled, LabelledImages, Probe, extract};
 use selfsame::models::Encoder;
-use selfsame::trainers::{ByolConfig, Trainer, TrainerConfig};
+use selfsame::trainers::{ByolConfig, MethodSettings, Trainer, TrainerConfig};
 use selfsame::{LoaderSource, PlainImages};
 
 /// Three convolutions and a mean over the image.

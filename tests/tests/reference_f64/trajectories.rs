@@ -4,8 +4,8 @@ use selfsame_models::{Architecture, ResNetConfig, Stem};
 use selfsame_tests::fidelity::Item;
 use selfsame_tests::inputs::{fill, images, reference};
 use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, Lars, LearningRate, Method, OptimizerConfig, Rule, Sgd, Trainer,
-    TrainerConfig, TrustRatio, Views,
+    BarlowTwinsConfig, ByolConfig, Lars, LearningRate, Method, MethodSettings, OptimizerConfig,
+    Rule, Sgd, Trainer, TrainerConfig, TrustRatio, Views,
 };
 
 const STEPS: u64 = 20;

@@ -120,6 +120,24 @@ pub enum Trained {
 }
 
 impl Trained {
+    const ALL: [Self; 9] = [
+        Self::Byol,
+        Self::BarlowTwins,
+        Self::SimClr,
+        Self::MocoV3,
+        Self::SimSiam,
+        Self::VicReg,
+        Self::WMse,
+        Self::Dino,
+        Self::LeJepa,
+    ];
+
+    /// The method with this name, such as `barlow-twins`. For one that the doctor does not know,
+    /// its advice names no settings.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trained| trained.section().replace('_', "-") == name)
+    }
+
     /// The section of its settings.
     pub(super) fn section(self) -> &'static str {
         match self {

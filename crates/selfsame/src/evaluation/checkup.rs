@@ -14,7 +14,6 @@ use selfsame_trainers::{Method, Projections};
 use crate::evenly::evenly;
 use crate::folder::judged::Evaluation;
 use crate::folder::record::DoctorFigures;
-use crate::settings::MethodConfig;
 use crate::settings::RunConfig;
 
 /// No training run reaches this epoch. So no run trains on these views.
@@ -26,7 +25,7 @@ pub struct Checkup {
     views: [Vec<f32>; 2],
     images: usize,
     size: usize,
-    trained: Trained,
+    trained: Option<Trained>,
     batch_size: usize,
     device: Device,
 }
@@ -54,7 +53,7 @@ pub struct Examination {
     pub pair: PairSignals,
     pub predictor: Option<PredictorSpectrum>,
     pub target: Option<TargetDistance>,
-    trained: Trained,
+    trained: Option<Trained>,
 }
 
 impl Checkup {
@@ -148,12 +147,6 @@ impl Checkup {
 /// The progress of a run of `steps` optimiser steps after `done`.
 pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
     let rate = config.trainer(steps).learning_rate;
-    let tau = match &config.settings {
-        MethodConfig::Byol(byol) => Some(byol.tau_base),
-        MethodConfig::MocoV3(moco) => Some(moco.tau_base),
-        MethodConfig::Dino(dino) => Some(dino.tau_base),
-        _ => None,
-    };
     Training {
         steps: done,
         full_steps: match rate.peak > 0.0 {
@@ -161,7 +154,7 @@ pub fn training(config: &RunConfig, done: u64, steps: u64) -> Training {
             false => 0.0,
         },
         ended: done >= steps,
-        tau,
+        tau: config.settings.tau(),
     }
 }
 
@@ -193,7 +186,7 @@ impl Examination {
         training: Training,
     ) -> Diagnosis {
         Evidence {
-            trained: Some(self.trained),
+            trained: self.trained,
             training: Some(training),
             features: Some(&features.spread),
             projections: Some(&self.projections),

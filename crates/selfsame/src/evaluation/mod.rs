@@ -182,7 +182,7 @@ fn diagnose(
         return Ok(examination.diagnose(evaluation, &untrained, training));
     }
     let evidence = Evidence {
-        trained: args.weights.is_none().then(|| config.method.trained()),
+        trained: config.method.trained().filter(|_| args.weights.is_none()),
         features: Some(&evaluation.spread),
         untrained_features: Some(&before.spread),
         knn: evaluation.knn_gain(before.knn_top1),

@@ -2,6 +2,7 @@
 
 use selfsame_eval::Spread;
 use selfsame_report::{Chart, Line};
+use selfsame_trainers::Term;
 
 use super::Material;
 use crate::folder::record::{EvaluationLine, Log, StepLine};
@@ -19,8 +20,7 @@ pub fn charts(material: &Material<'_>, log: &Log) -> Vec<Chart> {
         "loss",
         vec![line("loss", thinned(of_steps(log, |step| Some(step.loss.into()))))],
     )];
-    let own = TERMS.iter().filter(|term| term.0 == material.config.method.name());
-    for (_, name, title, caption) in own.chain(&SCHEDULES) {
+    for Term { name, title, caption } in material.config.method.terms().iter().chain(&SCHEDULES) {
         let points = thinned(of_steps(log, |step| match *name {
             LEARNING_RATE => Some(step.learning_rate),
             term => step.terms.get(term).map(|value| f64::from(*value)),
@@ -61,73 +61,22 @@ pub fn charts(material: &Material<'_>, log: &Log) -> Vec<Chart> {
     charts
 }
 
-/// Name of the method, name of the value in the metrics, title and caption.
-type OfSteps = (&'static str, &'static str, &'static str, &'static str);
-
-/// The parts of losses with several parts.
-const TERMS: [OfSteps; 7] = [
-    (
-        "barlow-twins",
-        "invariance",
-        "Invariance term",
-        "Barlow Twins' first term, Σ (1 − C_ii)²: how far the views of an image are from agreeing.",
-    ),
-    (
-        "barlow-twins",
-        "redundancy",
-        "Redundancy term",
-        "Barlow Twins' second term before λ, Σ C_ij²: the redundancy between dimensions.",
-    ),
-    (
-        "vicreg",
-        "invariance",
-        "Invariance term of VICReg",
-        "Mean squared distance of the two views' embeddings, before its weight.",
-    ),
-    (
-        "vicreg",
-        "variance",
-        "Variance term of VICReg",
-        "How far the standard deviations of the dimensions are below 1, before its weight: 0 is no \
-         collapse.",
-    ),
-    (
-        "vicreg",
-        "covariance",
-        "Covariance term of VICReg",
-        "The redundancy between dimensions, before its weight.",
-    ),
-    (
-        "lejepa",
-        "prediction",
-        "Prediction term of LeJEPA",
-        "How far the views of an image are from agreeing, before its weight.",
-    ),
-    (
-        "lejepa",
-        "sigreg",
-        "SIGReg term of LeJEPA",
-        "How far the embeddings are from a normal distribution of variance 1, before its weight.",
-    ),
-];
-
 /// What is a field of every step.
 const LEARNING_RATE: &str = "learning_rate";
 
 /// What the settings plan for each step, of any method.
-const SCHEDULES: [OfSteps; 2] = [
-    (
-        "",
-        LEARNING_RATE,
-        "Learning rate",
-        "The learning rate of each step: warm-up, then half a cosine.",
-    ),
-    (
-        "",
-        "tau",
-        "Momentum of the target network",
-        "After each step the target keeps τ of its weights and takes 1 − τ of the online network's.",
-    ),
+const SCHEDULES: [Term; 2] = [
+    Term {
+        name: LEARNING_RATE,
+        title: "Learning rate",
+        caption: "The learning rate of each step: warm-up, then half a cosine.",
+    },
+    Term {
+        name: "tau",
+        title: "Momentum of the target network",
+        caption: "After each step the target keeps τ of its weights and takes 1 − τ of the online \
+                  network's.",
+    },
 ];
 
 /// A figure of an evaluation.

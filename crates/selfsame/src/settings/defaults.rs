@@ -1,19 +1,18 @@
 //! Default settings, and what each setting means.
 
+use std::sync::LazyLock;
+
 use selfsame_augment::Interpolation;
 use selfsame_models::Architecture;
-use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, DinoConfig, LeJepaConfig, MocoV3Config, SimClrConfig,
-    SimSiamConfig, TauSchedule, TrustRatio, VicRegConfig, WMseConfig,
-};
+use selfsame_trainers::TrustRatio;
 
+use crate::settings::Method;
 use crate::settings::Precision;
 use crate::settings::{DataConfig, Pack};
 use crate::settings::{
     DoctorSection, EncoderConfig, EvalSection, LearningRateScaling, OptimizerName,
     OptimizerSection, RunConfig, TrainSection, ViewsConfig,
 };
-use crate::settings::{Method, MethodConfig};
 
 /// The data set that comes with the repository.
 pub const DATASET: &str = "fashion-mini";
@@ -21,115 +20,13 @@ pub const DATASET: &str = "fashion-mini";
 /// Data sets of grayscale images. Colour jitter can only change their lightness.
 const GRAYSCALE: [&str; 3] = ["fashion-mini", "fashion-mnist", "mnist"];
 
-/// What differs between the methods.
-struct Preset {
-    settings: MethodConfig,
-    epochs: u64,
-    batch_size: usize,
-    /// A loss that sums over dimensions needs a smaller rate than a mean over images.
-    learning_rate: f64,
-    weight_decay: f64,
-}
-
-fn preset(method: Method) -> Preset {
-    let run = |settings, epochs, batch_size, learning_rate, weight_decay| Preset {
-        settings,
-        epochs,
-        batch_size,
-        learning_rate,
-        weight_decay,
-    };
-    match method {
-        Method::Byol => {
-            let byol = ByolConfig {
-                projector_hidden: 512,
-                projector_dim: 128,
-                predictor_hidden: 512,
-                tau_base: 0.9,
-                ..ByolConfig::default()
-            };
-            run(MethodConfig::Byol(byol), 30, 64, 0.1, 1e-3)
-        }
-        Method::BarlowTwins => {
-            let barlow = BarlowTwinsConfig {
-                projector: vec![256, 64],
-                lambda: 0.005,
-                ..BarlowTwinsConfig::default()
-            };
-            run(MethodConfig::BarlowTwins(barlow), 40, 64, 1e-2, 1e-2)
-        }
-        Method::SimClr => {
-            let simclr =
-                SimClrConfig { projector_hidden: 512, projector_dim: 128, temperature: 0.2 };
-            run(MethodConfig::SimClr(simclr), 20, 64, 0.1, 1e-3)
-        }
-        Method::MocoV3 => {
-            let moco = MocoV3Config {
-                projector_hidden: 512,
-                projector_dim: 128,
-                predictor_hidden: 512,
-                temperature: 0.2,
-                tau_base: 0.99,
-                tau_schedule: TauSchedule::Cosine,
-            };
-            run(MethodConfig::MocoV3(moco), 16, 64, 0.1, 1e-3)
-        }
-        Method::SimSiam => {
-            let simsiam = SimSiamConfig {
-                projector_dim: 128,
-                predictor_hidden: 64,
-                predictor: true,
-                stop_gradient: true,
-            };
-            run(MethodConfig::SimSiam(simsiam), 20, 32, 0.1, 1e-4)
-        }
-        Method::VicReg => {
-            let vicreg = VicRegConfig {
-                projector: vec![256, 64],
-                invariance: 25.0,
-                variance: 25.0,
-                covariance: 1.0,
-            };
-            run(MethodConfig::VicReg(vicreg), 20, 32, 5e-3, 1e-3)
-        }
-        Method::WMse => {
-            let w_mse = WMseConfig {
-                projector_hidden: 512,
-                projector_dim: 32,
-                sub_batch: 64,
-                epsilon: 1e-4,
-            };
-            run(MethodConfig::WMse(w_mse), 20, 64, 0.05, 1e-3)
-        }
-        Method::Dino => {
-            let dino = DinoConfig {
-                projector_hidden: 512,
-                bottleneck: 64,
-                prototypes: 512,
-                student_temperature: 0.1,
-                teacher_temperature: 0.04,
-                teacher_temperature_start: 0.04,
-                teacher_warmup: 0.3,
-                center_momentum: 0.9,
-                tau_base: 0.99,
-                tau_schedule: TauSchedule::Cosine,
-            };
-            run(MethodConfig::Dino(dino), 16, 32, 0.1, 1e-4)
-        }
-        Method::LeJepa => {
-            let lejepa = LeJepaConfig { projector: vec![512, 64], lambda: 0.05, slices: 256 };
-            run(MethodConfig::LeJepa(lejepa), 20, 64, 0.1, 1e-3)
-        }
-    }
-}
-
 /// The default settings: a run of a few minutes on two cores with the default data set.
 ///
 /// They were chosen on the last 1,500 training images of `fashion-mini`; see
 /// `docs/decisions/0003-default-recipe.md`.
 pub fn config(method: Method, dataset: Option<&str>) -> RunConfig {
     let grayscale = dataset.is_some_and(|name| GRAYSCALE.contains(&name));
-    let own = preset(method);
+    let own = method.small_run();
     RunConfig {
         method,
         seed: 0,
@@ -240,8 +137,28 @@ fn color_views() -> ViewsConfig {
     }
 }
 
-/// What each setting means, in the words of `selfsame config`.
-pub const COMMENTS: &[(&str, &str)] = &[
+/// Every setting with its meaning, in the words of `selfsame config`. Those of the methods are the
+/// doc comments of their settings.
+pub fn meanings() -> &'static [(String, String)] {
+    static MEANINGS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let common = COMMENTS.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+        let of_methods = Method::ALL.iter().flat_map(|method| {
+            let meanings = method.meanings().iter();
+            meanings
+                .map(|(name, text)| (format!("{}.{name}", method.section()), in_a_comment(text)))
+        });
+        common.chain(of_methods).collect()
+    });
+    &MEANINGS
+}
+
+/// A doc comment without its marks: `` `false` `` is `false`.
+fn in_a_comment(text: &str) -> String {
+    text.trim().trim_end_matches('.').replace('`', "")
+}
+
+/// What each setting means, but for those of the methods.
+const COMMENTS: &[(&str, &str)] = &[
     ("method", "one of those that `selfsame pretrain --help` lists"),
     ("seed", "fixes initial weights, shuffling and augmentation"),
     (
@@ -313,74 +230,6 @@ pub const COMMENTS: &[(&str, &str)] = &[
     ),
     ("encoder.base_width", "channels of the first stage: 64 in the paper, 8 or 16 for CPUs"),
     ("encoder.zero_init_residual", "start every residual block as the identity"),
-    ("byol.projector_hidden", "hidden width of the projector: 4096 in the paper"),
-    ("byol.projector_dim", "dimension of the embedding: 256 in the paper"),
-    ("byol.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
-    ("byol.tau_base", "momentum τ of the target at the first step"),
-    ("byol.tau_schedule", "cosine: τ rises to 1 along a cosine; constant: τ stays"),
-    ("byol.predictor", "false removes the predictor; an experiment that collapses"),
-    ("byol.stop_gradient", "false lets the gradient into the target; an experiment that collapses"),
-    ("byol.head_norm", "false removes batch norm from projector and predictor; an experiment"),
-    ("barlow_twins.projector", "widths of the projector: three of 8192 in the paper"),
-    ("barlow_twins.lambda", "weight of the redundancy-reduction term: 0.0051 in the paper"),
-    ("barlow_twins.loss_scale", "factor on the whole loss"),
-    ("barlow_twins.head_norm", "false removes batch norm from the projector; an experiment"),
-    (
-        "barlow_twins.standardize",
-        "false correlates embeddings without standardising them; an experiment that collapses",
-    ),
-    ("simclr.projector_hidden", "hidden width of the projector: 2048 in the paper"),
-    ("simclr.projector_dim", "dimension of the embedding: 128 in the paper"),
-    (
-        "simclr.temperature",
-        "0.1 on ImageNet and 0.5 on CIFAR-10 in the paper; the smaller, the more hard negatives count",
-    ),
-    ("moco_v3.projector_hidden", "hidden width of the projector: 4096 in the paper"),
-    ("moco_v3.projector_dim", "dimension of the embedding: 256 in the paper"),
-    ("moco_v3.predictor_hidden", "hidden width of the predictor: 4096 in the paper"),
-    ("moco_v3.temperature", "1.0 for ResNet-50 in the authors' code"),
-    ("moco_v3.tau_base", "momentum of the key encoder at the first step: 0.99 in the paper"),
-    ("moco_v3.tau_schedule", "cosine: the momentum rises to 1 along a cosine; constant: it stays"),
-    ("simsiam.projector_dim", "width of all layers of the projector: 2048 in the paper"),
-    ("simsiam.predictor_hidden", "hidden width of the predictor, a bottleneck: 512 in the paper"),
-    ("simsiam.predictor", "false removes the predictor; an experiment that collapses"),
-    (
-        "simsiam.stop_gradient",
-        "false lets the gradient into both sides; an experiment that collapses",
-    ),
-    ("vicreg.projector", "widths of the projector: three of 8192 in the paper"),
-    ("vicreg.invariance", "weight of the distance between views: 25 in the paper"),
-    ("vicreg.variance", "weight of the hinge on the standard deviations: 25 in the paper"),
-    ("vicreg.covariance", "weight of the covariances: 1 in the paper"),
-    ("w_mse.projector_hidden", "hidden width of the projector: 1024 in the paper"),
-    ("w_mse.projector_dim", "dimension of the embedding: 64 on CIFAR in the paper"),
-    (
-        "w_mse.sub_batch",
-        "images that are whitened together; more than half of projector_dim, better twice projector_dim",
-    ),
-    ("w_mse.epsilon", "added to the variances before whitening"),
-    ("dino.projector_hidden", "width of the head's hidden layers: 2048 in the paper"),
-    (
-        "dino.bottleneck",
-        "dimension of the normalised layer before the prototypes: 256 in the paper",
-    ),
-    ("dino.prototypes", "outputs of the head: 65536 in the paper, 4096 on CIFAR"),
-    ("dino.student_temperature", "temperature of the student: 0.1 in the paper"),
-    (
-        "dino.teacher_temperature",
-        "temperature of the teacher after its warm-up: 0.04 to 0.07 in the paper",
-    ),
-    (
-        "dino.teacher_temperature_start",
-        "temperature of the teacher at the first step: 0.04 in the paper",
-    ),
-    ("dino.teacher_warmup", "share of the run for the warm-up of the teacher's temperature"),
-    ("dino.center_momentum", "momentum of the centre: 0.9 in the paper"),
-    ("dino.tau_base", "momentum of the teacher at the first step: 0.996 in the paper"),
-    ("dino.tau_schedule", "cosine: the momentum rises to 1 along a cosine; constant: it stays"),
-    ("lejepa.projector", "widths of the projector"),
-    ("lejepa.lambda", "weight of SIGReg in the loss, 0 to 1: 0.05 in the paper"),
-    ("lejepa.slices", "random directions in each step: 1024 in the paper"),
     ("train.epochs", "passes over the training images; schedules end with the last"),
     (
         "train.stop_after",

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use super::Method;
-use super::defaults::COMMENTS;
+use super::defaults::meanings;
 use crate::names::{meant, nearest};
 
 /// Names in other programs, and our settings.
@@ -29,7 +29,7 @@ const ELSEWHERE: [(&str, &str); 18] = [
 ];
 
 fn keys() -> impl Iterator<Item = &'static str> + Clone {
-    COMMENTS.iter().map(|(key, _)| *key)
+    meanings().iter().map(|(key, _)| key.as_str())
 }
 
 fn last(key: &str) -> &str {
@@ -49,7 +49,7 @@ pub fn named(name: &str) -> Option<&'static str> {
 }
 
 fn is_of_a_method(key: &str) -> bool {
-    Method::ALL.iter().any(|method| key.split('.').next() == Some(&method.section()))
+    Method::ALL.iter().any(|method| key.split('.').next() == Some(method.section()))
 }
 
 /// The probable setting for the wrong name `key`.

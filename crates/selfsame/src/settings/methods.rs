@@ -1,46 +1,127 @@
-//! The methods: their names and their settings.
+//! The methods: their names and their settings. All of it is made from the list in
+//! `selfsame_trainers`.
 
 use selfsame_eval::Trained;
-use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, DinoConfig, LeJepaConfig, MocoV3Config, SimClrConfig,
-    SimSiamConfig, TrainError, VicRegConfig, WMseConfig,
-};
+use selfsame_trainers::{Ablation, MethodSettings, SmallRun, Term, TrainError};
 use serde::{Deserialize, Serialize};
 
 use crate::names;
 
-/// A method by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    Byol,
-    BarlowTwins,
-    #[serde(rename = "simclr")]
-    SimClr,
-    MocoV3,
-    #[serde(rename = "simsiam")]
-    SimSiam,
-    #[serde(rename = "vicreg")]
-    VicReg,
-    WMse,
-    Dino,
-    #[serde(rename = "lejepa")]
-    LeJepa,
+macro_rules! define {
+    ($($method:ident, $settings:ty, $name:literal, $section:literal;)+) => {
+        /// A method by name.
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+        )]
+        pub enum Method {
+            $(#[serde(rename = $name)] $method,)+
+        }
+
+        impl Method {
+            /// Every method, in the order of lists.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$method),+];
+
+            /// The name in commands: `barlow-twins`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$method => $name,)+
+                }
+            }
+
+            /// The section of its settings: `barlow_twins`.
+            pub fn section(self) -> &'static str {
+                match self {
+                    $(Self::$method => $section,)+
+                }
+            }
+
+            /// The name in texts.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$method => <$settings>::TITLE,)+
+                }
+            }
+
+            /// The prefix of the encoder's weights among those of the method.
+            pub fn encoder_prefix(self) -> &'static str {
+                match self {
+                    $(Self::$method => <$settings>::ENCODER,)+
+                }
+            }
+
+            /// The parts of the loss that have a chart.
+            pub(crate) fn terms(self) -> &'static [Term] {
+                match self {
+                    $(Self::$method => <$settings>::TERMS,)+
+                }
+            }
+
+            /// Name and meaning of each setting in its section.
+            pub(crate) fn meanings(self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Self::$method => <$settings>::meanings(),)+
+                }
+            }
+
+            /// A run of a few minutes on two cores.
+            pub(crate) fn small_run(self) -> SmallRun<MethodConfig> {
+                match self {
+                    $(Self::$method => of_any(<$settings>::small_run(), MethodConfig::$method),)+
+                }
+            }
+        }
+
+        /// The settings of one method. The section in a settings file has the method's name.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum MethodConfig {
+            $(#[serde(rename = $section)] $method($settings),)+
+        }
+
+        impl MethodConfig {
+            /// The method.
+            pub fn method(&self) -> Method {
+                match self {
+                    $(Self::$method(_) => Method::$method,)+
+                }
+            }
+
+            /// Checks the settings without building anything.
+            ///
+            /// # Errors
+            /// A setting is out of its range.
+            pub fn validate(&self) -> Result<(), TrainError> {
+                match self {
+                    $(Self::$method(own) => own.validate(),)+
+                }
+            }
+
+            /// The method without one of its parts, one at a time.
+            pub(crate) fn ablations(&self) -> Vec<Ablation> {
+                match self {
+                    $(Self::$method(own) => own.ablations(),)+
+                }
+            }
+
+            /// τ of the momentum target at the first step, if there is one.
+            pub(crate) fn tau(&self) -> Option<f64> {
+                match self {
+                    $(Self::$method(own) => own.tau(),)+
+                }
+            }
+
+            /// The same settings where a batch has this many images.
+            pub(crate) fn for_batch(self, images: usize) -> Self {
+                match self {
+                    $(Self::$method(own) => Self::$method(own.for_batch(images)),)+
+                }
+            }
+        }
+    };
 }
 
-impl Method {
-    pub const ALL: [Self; 9] = [
-        Self::Byol,
-        Self::BarlowTwins,
-        Self::SimClr,
-        Self::MocoV3,
-        Self::SimSiam,
-        Self::VicReg,
-        Self::WMse,
-        Self::Dino,
-        Self::LeJepa,
-    ];
+selfsame_trainers::methods!(define);
 
+impl Method {
     /// A method by its name, in any spelling: `Barlow_Twins`, too.
     ///
     /// # Errors
@@ -54,111 +135,13 @@ impl Method {
         })
     }
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Byol => "byol",
-            Self::BarlowTwins => "barlow-twins",
-            Self::SimClr => "simclr",
-            Self::MocoV3 => "moco-v3",
-            Self::SimSiam => "simsiam",
-            Self::VicReg => "vicreg",
-            Self::WMse => "w-mse",
-            Self::Dino => "dino",
-            Self::LeJepa => "lejepa",
-        }
-    }
-
-    /// The section of its settings.
-    pub fn section(self) -> String {
-        self.name().replace('-', "_")
-    }
-
-    /// The name in texts.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Byol => "BYOL",
-            Self::BarlowTwins => "Barlow Twins",
-            Self::SimClr => "SimCLR",
-            Self::MocoV3 => "MoCo v3",
-            Self::SimSiam => "SimSiam",
-            Self::VicReg => "VICReg",
-            Self::WMse => "W-MSE",
-            Self::Dino => "DINO",
-            Self::LeJepa => "LeJEPA",
-        }
-    }
-
-    /// The prefix of the encoder's weights among those of the method.
-    pub fn encoder_prefix(self) -> &'static str {
-        match self {
-            Self::Byol | Self::MocoV3 => "online.encoder.",
-            Self::Dino => "student.encoder.",
-            _ => "encoder.",
-        }
-    }
-
-    /// The kind of method, for the collapse doctor's advice.
-    pub fn trained(self) -> Trained {
-        match self {
-            Self::Byol => Trained::Byol,
-            Self::BarlowTwins => Trained::BarlowTwins,
-            Self::SimClr => Trained::SimClr,
-            Self::MocoV3 => Trained::MocoV3,
-            Self::SimSiam => Trained::SimSiam,
-            Self::VicReg => Trained::VicReg,
-            Self::WMse => Trained::WMse,
-            Self::Dino => Trained::Dino,
-            Self::LeJepa => Trained::LeJepa,
-        }
+    /// The kind of method, for the collapse doctor's advice. None for a method it does not know.
+    pub fn trained(self) -> Option<Trained> {
+        Trained::named(self.name())
     }
 }
 
-/// The settings of one method. The section in a settings file has the method's name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MethodConfig {
-    Byol(ByolConfig),
-    BarlowTwins(BarlowTwinsConfig),
-    #[serde(rename = "simclr")]
-    SimClr(SimClrConfig),
-    MocoV3(MocoV3Config),
-    #[serde(rename = "simsiam")]
-    SimSiam(SimSiamConfig),
-    #[serde(rename = "vicreg")]
-    VicReg(VicRegConfig),
-    WMse(WMseConfig),
-    Dino(DinoConfig),
-    #[serde(rename = "lejepa")]
-    LeJepa(LeJepaConfig),
-}
-
-impl MethodConfig {
-    pub fn method(&self) -> Method {
-        match self {
-            Self::Byol(_) => Method::Byol,
-            Self::BarlowTwins(_) => Method::BarlowTwins,
-            Self::SimClr(_) => Method::SimClr,
-            Self::MocoV3(_) => Method::MocoV3,
-            Self::SimSiam(_) => Method::SimSiam,
-            Self::VicReg(_) => Method::VicReg,
-            Self::WMse(_) => Method::WMse,
-            Self::Dino(_) => Method::Dino,
-            Self::LeJepa(_) => Method::LeJepa,
-        }
-    }
-
-    /// Checks the settings without building anything.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        match self {
-            Self::Byol(config) => config.validate(),
-            Self::BarlowTwins(config) => config.validate(),
-            Self::SimClr(config) => config.validate(),
-            Self::MocoV3(config) => config.validate(),
-            Self::SimSiam(config) => config.validate(),
-            Self::VicReg(config) => config.validate(),
-            Self::WMse(config) => config.validate(),
-            Self::Dino(config) => config.validate(),
-            Self::LeJepa(config) => config.validate(),
-        }
-    }
+fn of_any<S>(run: SmallRun<S>, any: impl FnOnce(S) -> MethodConfig) -> SmallRun<MethodConfig> {
+    let SmallRun { settings, epochs, batch_size, learning_rate, weight_decay } = run;
+    SmallRun { settings: any(settings), epochs, batch_size, learning_rate, weight_decay }
 }

@@ -1,7 +1,7 @@
 //! The settings of a run: defaults, then a TOML file, then flags and `--set`, then checks.
 //!
-//! The meaning of each setting is in one place, `defaults::COMMENTS`. `selfsame config` prints it.
-#![expect(missing_docs, reason = "the meaning of each setting stands in `defaults::COMMENTS`")]
+//! The meaning of each setting is in one place, `defaults::meanings`. `selfsame config` prints it.
+#![expect(missing_docs, reason = "the meaning of each setting stands in `defaults::meanings`")]
 
 mod checks;
 mod commented;

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 
 use super::Method;
 use super::RunConfig;
-use super::defaults::{self, COMMENTS};
+use super::defaults;
 use super::known::leaves;
 use super::overrides::insert;
 
@@ -60,7 +60,7 @@ fn wanted(key: &str, value: &Value, message: &str) -> String {
             return format!("it is a section; its settings are {key}.NAME");
         }
         _ => {
-            let meaning = COMMENTS.iter().find(|(known, _)| *known == key);
+            let meaning = defaults::meanings().iter().find(|(known, _)| known == key);
             return meaning
                 .map_or("it cannot be that".into(), |(_, text)| format!("it is: {text}"));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use selfsame_eval::Level;
 use selfsame_report::{Cell, Chart, Claim, Line, Study, Table};
+use selfsame_trainers::{Ablation, AblationGroup, Expected};
 use serde_json::json;
 
 use super::budget::Budget;
@@ -15,7 +16,7 @@ use super::figures::{Repeats, accuracy, against, finished, rounded};
 use super::pages::compare::{baselines, circumstances};
 use super::pages::publish::{default_folder, publish};
 use super::trials::{Outcome, StudyFolder, Trial};
-use super::variants::{AS_IT_IS, Expected, GROUPS, Variant, variants};
+use super::variants::{AS_IT_IS, variants};
 use super::{Studied, StudyOptions};
 use crate::error::{Result, usage};
 use crate::folder::git_commit;
@@ -52,13 +53,14 @@ fn run(args: &AblateOptions, voice: &Voice) -> anyhow::Result<Studied> {
     if args.study.seeds == 0 {
         return Err(usage("--seeds: at least 1"));
     }
-    if let Some(unknown) = args.only.iter().find(|group| !GROUPS.contains(&group.as_str())) {
-        return Err(usage(format!("--only {unknown}: one of {}", GROUPS.join(", "))));
+    let groups = AblationGroup::ALL.map(AblationGroup::name);
+    if let Some(unknown) = args.only.iter().find(|group| !groups.contains(&group.as_str())) {
+        return Err(usage(format!("--only {unknown}: one of {}", groups.join(", "))));
     }
     let base = args.overrides.resolve(args.method)?;
-    let mut changes =
-        vec![Variant { group: GROUPS[0], label: AS_IT_IS.into(), set: Vec::new(), expected: None }];
-    let wanted = |v: &Variant| args.only.is_empty() || args.only.iter().any(|g| g == v.group);
+    let mut changes = vec![Ablation::new::<&str>(AblationGroup::Mechanism, AS_IT_IS, [])];
+    let wanted =
+        |v: &Ablation| args.only.is_empty() || args.only.iter().any(|g| g == v.group.name());
     changes.extend(variants(&base).into_iter().filter(wanted));
 
     let mut trials = Vec::new();
@@ -75,7 +77,7 @@ fn run(args: &AblateOptions, voice: &Voice) -> anyhow::Result<Studied> {
     let folder =
         StudyFolder::open(&args.study.out.clone().unwrap_or_else(|| default_folder(&stem)))?;
     let outcomes = folder.run(&trials, &args.study, voice)?;
-    let groups: Vec<(&Variant, Repeats)> = changes
+    let groups: Vec<(&Ablation, Repeats)> = changes
         .iter()
         .zip(outcomes.chunks(args.study.seeds as usize))
         .map(|(change, own)| (change, Repeats { outcomes: own.iter().collect() }))
@@ -110,7 +112,7 @@ fn slug(label: &str) -> String {
 fn page(
     study: &StudyOptions,
     method: Method,
-    groups: &[(&Variant, Repeats)],
+    groups: &[(&Ablation, Repeats)],
     lead: Vec<String>,
     settings: &str,
 ) -> Study {
@@ -133,7 +135,7 @@ fn page(
 
 fn lead(
     method: Method,
-    groups: &[(&Variant, Repeats)],
+    groups: &[(&Ablation, Repeats)],
     outcomes: &[Outcome],
     budget: &Budget,
 ) -> Vec<String> {
@@ -212,7 +214,7 @@ fn as_it_is(method: Method, base: &Repeats, budget: &Budget) -> Vec<String> {
 }
 
 /// A published claim about a change, next to the result of these runs.
-fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
+fn claim(change: &Ablation, own: &Repeats, base: &Repeats) -> Option<Claim> {
     let (expected, source) = change.expected?;
     let runs = own.measured().count();
     let collapsed = own.collapsed();
@@ -239,7 +241,7 @@ fn claim(change: &Variant, own: &Repeats, base: &Repeats) -> Option<Claim> {
     Some(judged(format!("{}: it {says} ({source})", change.label), outcome, evidence))
 }
 
-fn table(groups: &[(&Variant, Repeats)]) -> Table {
+fn table(groups: &[(&Ablation, Repeats)]) -> Table {
     let base = &groups[0].1;
     let rows = groups.iter().map(|(change, own)| {
         let change_of = match (own.knn(), base.knn()) {
@@ -265,7 +267,7 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
         vec![
             Cell::from(change.label.as_str()),
             finished(own).into(),
-            Cell::from(if change.label == AS_IT_IS { "" } else { change.group }),
+            Cell::from(if change.label == AS_IT_IS { "" } else { change.group.name() }),
             Cell::from(accuracy(own.knn())),
             Cell::from(change_of),
             Cell::from(accuracy(own.probe())),
@@ -302,9 +304,9 @@ fn table(groups: &[(&Variant, Repeats)]) -> Table {
 }
 
 /// Accuracy over training, one chart for each group. Each shows the complete method, too.
-fn charts(groups: &[(&Variant, Repeats)]) -> Vec<Chart> {
+fn charts(groups: &[(&Ablation, Repeats)]) -> Vec<Chart> {
     let mut charts = Vec::new();
-    for group in GROUPS {
+    for group in AblationGroup::ALL {
         let own = groups[1..].iter().filter(|(change, _)| change.group == group);
         let lines: Vec<Line> = std::iter::once(&groups[0])
             .chain(own)
@@ -319,7 +321,7 @@ fn charts(groups: &[(&Variant, Repeats)]) -> Vec<Chart> {
             .collect();
         if lines.len() > 1 {
             charts.push(Chart {
-                title: format!("k-NN accuracy, {group}"),
+                title: format!("k-NN accuracy, {}", group.name()),
                 caption: "On held-out images during training; the first seed of each.".into(),
                 x_label: "epoch".into(),
                 y_label: "top-1, percent".into(),
@@ -339,9 +341,9 @@ mod tests {
     use super::*;
     use crate::study::measured::Measured;
 
-    fn change(label: &str, expected: Expected) -> Variant {
+    fn change(label: &str, expected: Expected) -> Ablation {
         let expected = Some((expected, "a paper"));
-        Variant { group: GROUPS[0], label: label.into(), set: Vec::new(), expected }
+        Ablation { expected, ..Ablation::new::<&str>(AblationGroup::Mechanism, label, []) }
     }
 
     #[test]

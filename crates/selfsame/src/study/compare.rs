@@ -14,8 +14,8 @@ use super::{Studied, StudyOptions};
 use crate::error::{Result, usage};
 use crate::folder::replace;
 use crate::observer::{Observer, Voice};
+use crate::settings::Method;
 use crate::settings::{LearningRateScaling, Overrides, RunConfig};
-use crate::settings::{Method, MethodConfig};
 
 /// The settings of a comparison.
 #[derive(Debug, Clone)]
@@ -171,9 +171,7 @@ fn at_batch_size(base: &RunConfig, batch_size: usize) -> RunConfig {
         let factor = (batch_size as f64 / base.train.batch_size as f64).sqrt();
         config.optimizer.learning_rate *= factor;
     }
-    if let MethodConfig::WMse(w_mse) = &mut config.settings {
-        w_mse.sub_batch = w_mse.sub_batch.min(batch_size);
-    }
+    config.settings = config.settings.for_batch(batch_size);
     config
 }
 

@@ -7,100 +7,16 @@ use selfsame_losses::{DinoLoss, l2_normalize, sums};
 use selfsame_models::init::WeightInit;
 use selfsame_models::layers::Linear;
 use selfsame_models::{Encoder, Mlp, MlpConfig};
-use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::methods::branch::momentum_copy;
+use crate::methods::settings::{
+    Ablation, AblationGroup, Expected, MethodSettings, SmallRun, settings,
+};
 use crate::ranks::{gather_rows, mean_over_ranks};
 use crate::{
     Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
 };
-
-/// The head, the temperatures and the momenta of DINO.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DinoConfig {
-    /// Width of the head's two hidden layers: 2048 in the paper.
-    pub projector_hidden: usize,
-    /// Dimension of the normalised vectors before the prototypes: 256 in the paper.
-    pub bottleneck: usize,
-    /// K, the number of outputs of the softmax: 65536 in the paper, 4096 in CIFAR recipes.
-    pub prototypes: usize,
-    /// τ_s: 0.1 in the paper.
-    pub student_temperature: f64,
-    /// τ_t after its warm-up: 0.04 to 0.07 in the paper. This is the sharpening: the smaller τ_t,
-    /// the farther the output is from uniform.
-    pub teacher_temperature: f64,
-    /// τ_t at the first step: 0.04 in the paper.
-    pub teacher_temperature_start: f64,
-    /// The share of the run in which τ_t rises linearly: 0.3 in the paper (30 of 100 epochs).
-    pub teacher_warmup: f64,
-    /// m, the momentum of the centre: 0.9 in the paper. With centring, no output can win for all
-    /// images.
-    pub center_momentum: f64,
-    /// The teacher's momentum at the first step: 0.996 in the paper.
-    pub tau_base: f64,
-    /// The schedule of the momentum.
-    #[serde(default)]
-    pub tau_schedule: TauSchedule,
-}
-
-impl DinoConfig {
-    /// Checks the settings without building anything.
-    ///
-    /// # Errors
-    /// A width is 0, a temperature is not above 0, or a momentum or the warm-up is outside `[0,
-    /// 1]`.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        check::widths(&[
-            ("dino.projector_hidden", self.projector_hidden),
-            ("dino.bottleneck", self.bottleneck),
-            ("dino.prototypes", self.prototypes),
-        ])?;
-        check::positive(&[
-            ("dino.student_temperature", self.student_temperature),
-            ("dino.teacher_temperature", self.teacher_temperature),
-            ("dino.teacher_temperature_start", self.teacher_temperature_start),
-        ])?;
-        check::shares(&[
-            ("dino.teacher_warmup", self.teacher_warmup),
-            ("dino.center_momentum", self.center_momentum),
-        ])?;
-        MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
-    }
-
-    /// Builds DINO around an encoder; the teacher starts as a copy of the student. `device` must be
-    /// an autodiff device.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate).
-    pub fn build<E: Encoder + Module + ModuleDisplay>(
-        &self,
-        encoder: E,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Dino<E>, TrainError> {
-        self.validate()?;
-        let widths = [self.projector_hidden, self.projector_hidden, self.bottleneck];
-        let mut init = WeightInit::new(seed, 2, device);
-        let student = Network {
-            projector: MlpConfig {
-                output_bias: true,
-                ..MlpConfig::without_bias(encoder.feature_dim(), &widths)
-            }
-            .init(&mut WeightInit::new(seed, 1, device))?,
-            encoder,
-            prototypes: Linear::new([self.bottleneck, self.prototypes], false, &mut init),
-        };
-        Ok(Dino {
-            teacher: momentum_copy(&student),
-            student,
-            center: RunningState::new(Tensor::zeros([self.prototypes], device)),
-            tau: MomentumTau::new(self.tau_base, self.tau_schedule)?,
-            settings: self.clone(),
-        })
-    }
-}
 
 /// The network of student and teacher: encoder and head (Caron et al., 2021, appendix C).
 #[derive(Module, Debug)]
@@ -126,7 +42,7 @@ impl<E: Encoder + Module + ModuleDisplay> Network<E> {
 }
 
 /// DINO (Caron et al., 2021, algorithm 1), with two global views and no local crops. Built by
-/// [`DinoConfig::build`].
+/// [`DinoConfig`].
 #[derive(Module, Debug)]
 pub struct Dino<E: Module> {
     /// g_s, trained by gradient.
@@ -197,5 +113,133 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
         let target = Some(self.teacher.project(v1.clone()));
         let views = [self.student.project(v1), self.student.project(v2)];
         Projections { views, prediction: None, target }
+    }
+}
+
+settings! {
+    /// The head, the temperatures and the momenta of DINO.
+    pub struct DinoConfig {
+        /// Width of the head's two hidden layers: 2048 in the paper.
+        pub projector_hidden: usize,
+        /// Dimension of the normalised vectors before the prototypes: 256 in the paper.
+        pub bottleneck: usize,
+        /// K, the number of outputs of the softmax: 65536 in the paper, 4096 in CIFAR recipes.
+        pub prototypes: usize,
+        /// τ_s: 0.1 in the paper.
+        pub student_temperature: f64,
+        /// τ_t after its warm-up: 0.04 to 0.07 in the paper. This is the sharpening: the smaller
+        /// τ_t, the farther the output is from uniform.
+        pub teacher_temperature: f64,
+        /// τ_t at the first step: 0.04 in the paper.
+        pub teacher_temperature_start: f64,
+        /// The share of the run in which τ_t rises linearly: 0.3 in the paper (30 of 100 epochs).
+        pub teacher_warmup: f64,
+        /// m, the momentum of the centre: 0.9 in the paper. With centring, no output can win for
+        /// all images.
+        pub center_momentum: f64,
+        /// The teacher's momentum at the first step: 0.996 in the paper.
+        pub tau_base: f64,
+        /// `cosine`: the momentum rises to 1 along a cosine. `constant`: it stays.
+        #[serde(default)]
+        pub tau_schedule: TauSchedule,
+    }
+}
+
+impl MethodSettings for DinoConfig {
+    type Method<E: Encoder + Module + ModuleDisplay> = Dino<E>;
+
+    const TITLE: &'static str = "DINO";
+    const ENCODER: &'static str = "student.encoder.";
+
+    fn meanings() -> &'static [(&'static str, &'static str)] {
+        Self::MEANINGS
+    }
+
+    fn validate(&self) -> Result<(), TrainError> {
+        check::widths(&[
+            ("dino.projector_hidden", self.projector_hidden),
+            ("dino.bottleneck", self.bottleneck),
+            ("dino.prototypes", self.prototypes),
+        ])?;
+        check::positive(&[
+            ("dino.student_temperature", self.student_temperature),
+            ("dino.teacher_temperature", self.teacher_temperature),
+            ("dino.teacher_temperature_start", self.teacher_temperature_start),
+        ])?;
+        check::shares(&[
+            ("dino.teacher_warmup", self.teacher_warmup),
+            ("dino.center_momentum", self.center_momentum),
+        ])?;
+        MomentumTau::new(self.tau_base, self.tau_schedule).map(|_| ())
+    }
+
+    fn build<E: Encoder + Module + ModuleDisplay>(
+        &self,
+        encoder: E,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Dino<E>, TrainError> {
+        self.validate()?;
+        let widths = [self.projector_hidden, self.projector_hidden, self.bottleneck];
+        let mut init = WeightInit::new(seed, 2, device);
+        let student = Network {
+            projector: MlpConfig {
+                output_bias: true,
+                ..MlpConfig::without_bias(encoder.feature_dim(), &widths)
+            }
+            .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
+            prototypes: Linear::new([self.bottleneck, self.prototypes], false, &mut init),
+        };
+        Ok(Dino {
+            teacher: momentum_copy(&student),
+            student,
+            center: RunningState::new(Tensor::zeros([self.prototypes], device)),
+            tau: MomentumTau::new(self.tau_base, self.tau_schedule)?,
+            settings: self.clone(),
+        })
+    }
+
+    fn small_run() -> SmallRun<Self> {
+        SmallRun {
+            settings: Self {
+                projector_hidden: 512,
+                bottleneck: 64,
+                prototypes: 512,
+                student_temperature: 0.1,
+                teacher_temperature: 0.04,
+                teacher_temperature_start: 0.04,
+                teacher_warmup: 0.3,
+                center_momentum: 0.9,
+                tau_base: 0.99,
+                tau_schedule: TauSchedule::Cosine,
+            },
+            epochs: 16,
+            batch_size: 32,
+            learning_rate: 0.1,
+            weight_decay: 1e-4,
+        }
+    }
+
+    fn ablations(&self) -> Vec<Ablation> {
+        use AblationGroup::{Mechanism, Momentum};
+        let source = "Caron et al., 2021, section 5.3 and appendix D";
+        let not_sharper = [
+            ("dino.teacher_temperature", self.student_temperature),
+            ("dino.teacher_temperature_start", self.student_temperature),
+        ];
+        let no_momentum = [("dino.tau_base", "0.0"), ("dino.tau_schedule", "constant")];
+        vec![
+            Ablation::new(Mechanism, "no centring", [("dino.center_momentum", "1.0")])
+                .expect(Expected::Collapse, source),
+            Ablation::new(Mechanism, "no sharpening", not_sharper)
+                .expect(Expected::Collapse, source),
+            Ablation::new(Momentum, "τ = 0", no_momentum)
+                .expect(Expected::Collapse, "Caron et al., 2021, table 7"),
+        ]
+    }
+
+    fn tau(&self) -> Option<f64> {
+        Some(self.tau_base)
     }
 }

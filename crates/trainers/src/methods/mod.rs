@@ -7,6 +7,7 @@ pub(crate) mod dino;
 pub(crate) mod ema;
 pub(crate) mod lejepa;
 pub(crate) mod moco_v3;
+pub(crate) mod settings;
 pub(crate) mod simclr;
 pub(crate) mod simsiam;
 pub(crate) mod vicreg;

@@ -5,69 +5,16 @@ use burn::tensor::{Device, Tensor};
 use selfsame_losses::{SimSiamLoss, negative_cosine};
 use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig};
-use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::methods::settings::{
+    Ablation, AblationGroup, Expected, MethodSettings, SmallRun, settings,
+};
 use crate::ranks::mean_over_ranks;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
-/// The heads of SimSiam, with switches for experiments.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SimSiamConfig {
-    /// Width of all three layers of the projector: 2048 in the paper.
-    pub projector_dim: usize,
-    /// Hidden width of the predictor, a bottleneck: 512 in the paper.
-    pub predictor_hidden: usize,
-    /// The predictor. Without it, all images collapse to one point (Chen & He, 2021, section 4.2).
-    #[serde(default = "yes")]
-    pub predictor: bool,
-    /// Stop-gradient. Without it, they collapse, too (section 4.1).
-    #[serde(default = "yes")]
-    pub stop_gradient: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl SimSiamConfig {
-    /// Checks the settings without building anything.
-    ///
-    /// # Errors
-    /// A width is 0.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        check::widths(&[
-            ("simsiam.projector_dim", self.projector_dim),
-            ("simsiam.predictor_hidden", self.predictor_hidden),
-        ])
-    }
-
-    /// Builds SimSiam around an encoder. `device` must be an autodiff device.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate).
-    pub fn build<E: Encoder + Module + ModuleDisplay>(
-        &self,
-        encoder: E,
-        seed: u64,
-        device: &Device,
-    ) -> Result<SimSiam<E>, TrainError> {
-        self.validate()?;
-        let predictor = MlpConfig::simsiam_predictor(self.projector_dim, self.predictor_hidden)
-            .init(&mut WeightInit::new(seed, 2, device))?;
-        Ok(SimSiam {
-            projector: MlpConfig::simsiam(encoder.feature_dim(), self.projector_dim)
-                .init(&mut WeightInit::new(seed, 1, device))?,
-            encoder,
-            predictor: self.predictor.then_some(predictor),
-            stop_gradient: self.stop_gradient,
-        })
-    }
-}
-
 /// SimSiam (Chen & He, 2021, algorithm 1): BYOL without the momentum. Built by
-/// [`SimSiamConfig::build`].
+/// [`SimSiamConfig`].
 #[derive(Module, Debug)]
 pub struct SimSiam<E: Module> {
     /// The backbone of f.
@@ -115,5 +62,86 @@ impl<E: Encoder + Module + ModuleDisplay> Method for SimSiam<E> {
         let [z1, z2] = views.map(|view| self.project(view));
         let prediction = self.predictor.as_ref().map(|h| h.forward(z1.clone()));
         Projections { views: [z1, z2], prediction, target: None }
+    }
+}
+
+settings! {
+    /// The heads of SimSiam, with switches for experiments.
+    pub struct SimSiamConfig {
+        /// Width of all three layers of the projector: 2048 in the paper.
+        pub projector_dim: usize,
+        /// Hidden width of the predictor, a bottleneck: 512 in the paper.
+        pub predictor_hidden: usize,
+        /// The predictor. Without it, all images collapse to one point (Chen & He, 2021, section
+        /// 4.2).
+        #[serde(default = "yes")]
+        pub predictor: bool,
+        /// Stop-gradient. Without it, they collapse, too (section 4.1).
+        #[serde(default = "yes")]
+        pub stop_gradient: bool,
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl MethodSettings for SimSiamConfig {
+    type Method<E: Encoder + Module + ModuleDisplay> = SimSiam<E>;
+
+    const TITLE: &'static str = "SimSiam";
+
+    fn meanings() -> &'static [(&'static str, &'static str)] {
+        Self::MEANINGS
+    }
+
+    fn validate(&self) -> Result<(), TrainError> {
+        check::widths(&[
+            ("simsiam.projector_dim", self.projector_dim),
+            ("simsiam.predictor_hidden", self.predictor_hidden),
+        ])
+    }
+
+    fn build<E: Encoder + Module + ModuleDisplay>(
+        &self,
+        encoder: E,
+        seed: u64,
+        device: &Device,
+    ) -> Result<SimSiam<E>, TrainError> {
+        self.validate()?;
+        let predictor = MlpConfig::simsiam_predictor(self.projector_dim, self.predictor_hidden)
+            .init(&mut WeightInit::new(seed, 2, device))?;
+        Ok(SimSiam {
+            projector: MlpConfig::simsiam(encoder.feature_dim(), self.projector_dim)
+                .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
+            predictor: self.predictor.then_some(predictor),
+            stop_gradient: self.stop_gradient,
+        })
+    }
+
+    fn small_run() -> SmallRun<Self> {
+        SmallRun {
+            settings: Self {
+                projector_dim: 128,
+                predictor_hidden: 64,
+                predictor: true,
+                stop_gradient: true,
+            },
+            epochs: 20,
+            batch_size: 32,
+            learning_rate: 0.1,
+            weight_decay: 1e-4,
+        }
+    }
+
+    fn ablations(&self) -> Vec<Ablation> {
+        use AblationGroup::Mechanism;
+        vec![
+            Ablation::new(Mechanism, "no predictor", [("simsiam.predictor", false)])
+                .expect(Expected::Collapse, "Chen & He, 2021, section 4.2"),
+            Ablation::new(Mechanism, "no stop-gradient", [("simsiam.stop_gradient", false)])
+                .expect(Expected::Collapse, "Chen & He, 2021, section 4.1"),
+        ]
     }
 }

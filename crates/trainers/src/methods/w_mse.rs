@@ -5,76 +5,14 @@ use burn::tensor::{Device, Tensor};
 use selfsame_losses::{JointEmbeddingLoss, WMseLoss};
 use selfsame_models::init::WeightInit;
 use selfsame_models::{Encoder, Mlp, MlpConfig};
-use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::methods::settings::{Ablation, AblationGroup, MethodSettings, SmallRun, settings};
 use crate::ranks::gather_rows;
 use crate::{Method, MethodLoss, Position, Projections, TrainError};
 
-/// The projector and the whitening of W-MSE.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WMseConfig {
-    /// Hidden width of the projector: 1024 in the paper.
-    pub projector_hidden: usize,
-    /// Dimension of the embedding: 64 on CIFAR in the paper. For whitening, a slice needs more than
-    /// half as many images.
-    pub projector_dim: usize,
-    /// Number of images that are whitened together, with both views. A batch is cut into such
-    /// slices.
-    pub sub_batch: usize,
-    /// Added to the variances before whitening.
-    pub epsilon: f64,
-}
-
-impl WMseConfig {
-    /// Checks the settings without building anything.
-    ///
-    /// # Errors
-    /// A width is 0, ε is not above 0, or a slice has too few images to whiten.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        check::widths(&[
-            ("w_mse.projector_hidden", self.projector_hidden),
-            ("w_mse.projector_dim", self.projector_dim),
-        ])?;
-        check::positive(&[("w_mse.epsilon", self.epsilon)])?;
-        if 2 * self.sub_batch <= self.projector_dim {
-            let reason = format!(
-                "{} images have {} views, too few to whiten {} dimensions; use more than half as \
-                 many images as dimensions",
-                self.sub_batch,
-                2 * self.sub_batch,
-                self.projector_dim
-            );
-            return Err(TrainError::config("w_mse.sub_batch", reason));
-        }
-        Ok(())
-    }
-
-    /// Builds W-MSE around an encoder. `device` must be an autodiff device.
-    ///
-    /// # Errors
-    /// As [`validate`](Self::validate).
-    pub fn build<E: Encoder + Module + ModuleDisplay>(
-        &self,
-        encoder: E,
-        seed: u64,
-        device: &Device,
-    ) -> Result<WMse<E>, TrainError> {
-        self.validate()?;
-        let widths = [self.projector_hidden, self.projector_dim];
-        Ok(WMse {
-            projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
-                .init(&mut WeightInit::new(seed, 1, device))?,
-            encoder,
-            sub_batch: self.sub_batch,
-            epsilon: self.epsilon,
-        })
-    }
-}
-
 /// W-MSE (Ermolov et al., 2021): the projections are whitened, so they cannot collapse, and the
-/// loss brings the views together. Built by [`WMseConfig::build`].
+/// loss brings the views together. Built by [`WMseConfig`].
 #[derive(Module, Debug)]
 pub struct WMse<E: Module> {
     /// E
@@ -109,5 +47,96 @@ impl<E: Encoder + Module + ModuleDisplay> Method for WMse<E> {
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections {
         let views = views.map(|view| self.project(view));
         Projections { views, prediction: None, target: None }
+    }
+}
+
+settings! {
+    /// The projector and the whitening of W-MSE.
+    pub struct WMseConfig {
+        /// Hidden width of the projector: 1024 in the paper.
+        pub projector_hidden: usize,
+        /// Dimension of the embedding: 64 on CIFAR in the paper. For whitening, a slice needs more
+        /// than half as many images.
+        pub projector_dim: usize,
+        /// Number of images that are whitened together, with both views. A batch is cut into such
+        /// slices. More than half of `projector_dim`, better twice as many.
+        pub sub_batch: usize,
+        /// Added to the variances before whitening.
+        pub epsilon: f64,
+    }
+}
+
+impl MethodSettings for WMseConfig {
+    type Method<E: Encoder + Module + ModuleDisplay> = WMse<E>;
+
+    const TITLE: &'static str = "W-MSE";
+
+    fn meanings() -> &'static [(&'static str, &'static str)] {
+        Self::MEANINGS
+    }
+
+    fn validate(&self) -> Result<(), TrainError> {
+        check::widths(&[
+            ("w_mse.projector_hidden", self.projector_hidden),
+            ("w_mse.projector_dim", self.projector_dim),
+        ])?;
+        check::positive(&[("w_mse.epsilon", self.epsilon)])?;
+        if 2 * self.sub_batch <= self.projector_dim {
+            let reason = format!(
+                "{} images have {} views, too few to whiten {} dimensions; use more than half as \
+                 many images as dimensions",
+                self.sub_batch,
+                2 * self.sub_batch,
+                self.projector_dim
+            );
+            return Err(TrainError::config("w_mse.sub_batch", reason));
+        }
+        Ok(())
+    }
+
+    fn build<E: Encoder + Module + ModuleDisplay>(
+        &self,
+        encoder: E,
+        seed: u64,
+        device: &Device,
+    ) -> Result<WMse<E>, TrainError> {
+        self.validate()?;
+        let widths = [self.projector_hidden, self.projector_dim];
+        Ok(WMse {
+            projector: MlpConfig::without_bias(encoder.feature_dim(), &widths)
+                .init(&mut WeightInit::new(seed, 1, device))?,
+            encoder,
+            sub_batch: self.sub_batch,
+            epsilon: self.epsilon,
+        })
+    }
+
+    fn small_run() -> SmallRun<Self> {
+        SmallRun {
+            settings: Self {
+                projector_hidden: 512,
+                projector_dim: 32,
+                sub_batch: 64,
+                epsilon: 1e-4,
+            },
+            epochs: 20,
+            batch_size: 64,
+            learning_rate: 0.05,
+            weight_decay: 1e-3,
+        }
+    }
+
+    fn ablations(&self) -> Vec<Ablation> {
+        use AblationGroup::Loss;
+        let slices = |per_dim: usize| {
+            let images = (self.projector_dim * per_dim).div_ceil(2) + 1;
+            let label = format!("{images} images in a slice");
+            Ablation::new(Loss, label, [("w_mse.sub_batch", images)])
+        };
+        [4, 1].map(slices).into()
+    }
+
+    fn for_batch(self, images: usize) -> Self {
+        Self { sub_batch: self.sub_batch.min(images), ..self }
     }
 }

@@ -81,7 +81,7 @@ fn own_settings(comparison: &Comparison, plan: &[Planned]) -> anyhow::Result<Tab
             .map(|config| format!("{:.3}", config.optimizer.peak(config.train.batch_size)))
             .collect();
         let table = toml::Table::try_from(first)?;
-        let section = table.get(&method.section()).and_then(toml::Value::as_table);
+        let section = table.get(method.section()).and_then(toml::Value::as_table);
         let pairs = section.into_iter().flatten().map(|(key, value)| format!("{key} {value}"));
         rows.push(vec![
             method.title().into(),
