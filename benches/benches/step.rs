@@ -14,7 +14,7 @@ fn views() -> Views {
     let shape = [BATCH, 3, 32, 32];
     let n = shape.iter().product::<usize>();
     let pixels = |view: usize| (0..n).map(|i| ((i * 7 + view) as f32).sin()).collect();
-    Views::OnHost { pixels: [pixels(0), pixels(1)], shape }
+    Views::on_host([pixels(0), pixels(1)], shape)
 }
 
 fn bench<M: Method>(c: &mut Criterion, name: &str, method: M, device: &Device) {

@@ -27,7 +27,7 @@ fn views(step: usize) -> Views {
     let n = shape.iter().product::<usize>();
     let pixels =
         |view: usize| (0..n).map(|i| ((i * 7 + step * 31 + view * 17) as f32).sin()).collect();
-    Views::OnHost { pixels: [pixels(0), pixels(1)], shape }
+    Views::on_host([pixels(0), pixels(1)], shape)
 }
 
 fn losses<M: Method>(method: M, device: &Device) -> Vec<f32> {

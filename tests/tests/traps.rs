@@ -45,7 +45,7 @@ fn barlow_twins(loss_scale: f64) -> BarlowTwinsConfig {
 }
 
 fn views(step: u64) -> Views {
-    Views::OnHost { pixels: [images(step, 4, 8), images(step + 50, 4, 8)], shape: [4, 3, 8, 8] }
+    Views::on_host([images(step, 4, 8), images(step + 50, 4, 8)], [4, 3, 8, 8])
 }
 
 fn trainer<M: Method>(method: M, rule: Rule, weight_decay: f64, accumulation: usize) -> Trainer<M> {

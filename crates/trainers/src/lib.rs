@@ -23,6 +23,7 @@ mod methods;
 mod optimizer;
 mod ranks;
 mod schedule;
+mod step;
 mod supervised;
 mod trainer;
 
@@ -44,11 +45,12 @@ pub use methods::simclr::{SimClr, SimClrConfig};
 pub use methods::simsiam::{SimSiam, SimSiamConfig};
 pub use methods::vicreg::{VicReg, VicRegConfig};
 pub use methods::w_mse::{WMse, WMseConfig};
-pub use methods::{Method, MethodLoss, Position, Projections};
+pub use methods::{Method, MethodLoss, Projections};
 pub use optimizer::{AdamW, Lars, Optimizer, OptimizerConfig, Rule, Sgd, TrustRatio};
 pub use schedule::{LearningRate, MomentumTau, TauSchedule};
+pub use step::{Batch, BatchLoss, HostView, Position, Step, Views};
 pub use supervised::{
     Classifier, LabelledBatch, LabelledSource, SupervisedConfig, SupervisedReport,
     SupervisedTrainer, cross_entropy, predicted_classes,
 };
-pub use trainer::{Flow, Hooks, Outcome, StepReport, Trainer, TrainerConfig, ViewSource, Views};
+pub use trainer::{Flow, Hooks, Outcome, StepReport, Trainer, TrainerConfig, ViewSource};

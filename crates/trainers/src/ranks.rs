@@ -3,6 +3,8 @@
 //! Every rank computes the loss of the whole batch and differentiates it by its own images only.
 //! The sums of these gradients over ranks are the gradients of one process with the whole batch.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
@@ -11,15 +13,10 @@ use selfsame_models::named::{NamedVisitor, visit_named};
 
 use crate::TrainError;
 
-/// The rows of all ranks, `[batch, dim]` → `[ranks · batch, dim]`. Images are dealt out to ranks in
-/// turn, and the rows are in the order that one process would have. Gradients flow to this rank's
-/// rows.
-///
-/// Losses over the batch, such as Barlow Twins' cross-correlation, need the whole batch.
-pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
-    let Some(Together { ranks, .. }) = current_ranks() else { return x };
+/// See [`Step::all`](crate::Step::all).
+pub(crate) fn gather_rows(x: Tensor<2>, ranks: &Arc<dyn Ranks>) -> Tensor<2> {
     let [batch, dim] = x.dims();
-    let everyone = all_gather(x.clone().detach().reshape([batch * dim]), &ranks);
+    let everyone = all_gather(x.clone().detach().reshape([batch * dim]), ranks);
     let rows = (0..ranks.count()).map(|rank| match rank == ranks.rank() {
         true => x.clone(),
         false => everyone.clone().narrow(0, rank, 1).reshape([batch, dim]),
@@ -29,17 +26,9 @@ pub(crate) fn gather_rows(x: Tensor<2>) -> Tensor<2> {
     Tensor::cat(rows.collect(), 1).reshape([batch * count, dim])
 }
 
-/// [`gather_rows`] for both views.
-pub(crate) fn gather_both((a, b): (Tensor<2>, Tensor<2>)) -> (Tensor<2>, Tensor<2>) {
-    (gather_rows(a), gather_rows(b))
-}
-
-/// The mean over ranks of a loss that is a mean over images, `[1]`.
-pub(crate) fn mean_over_ranks(loss: Tensor<1>) -> Tensor<1> {
-    match current_ranks() {
-        Some(_) => gather_rows(loss.reshape([1, 1])).mean(),
-        None => loss,
-    }
+/// See [`Step::mean`](crate::Step::mean).
+pub(crate) fn mean_over_ranks(loss: Tensor<1>, ranks: &Arc<dyn Ranks>) -> Tensor<1> {
+    gather_rows(loss.reshape([1, 1]), ranks).mean()
 }
 
 /// Replaces the gradients of `module` by their sums over ranks, in one exchange.

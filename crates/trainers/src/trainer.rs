@@ -3,61 +3,17 @@
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use selfsame_kernels::{current_ranks, on_workers, sharing_weights};
 use selfsame_losses::{l2_normalize, sums};
 
 use crate::figures::{Figures, Unread};
 use crate::finite::{first_not_finite, gradient_values};
-use crate::ranks::{Standing, agree, gather_rows, sum_gradients};
+use crate::ranks::{Standing, agree, sum_gradients};
 use crate::{
-    LearningRate, Method, Optimizer, OptimizerConfig, Position, Rule, Sgd, Snapshot, TrainError,
+    LearningRate, Method, Optimizer, OptimizerConfig, Position, Rule, Sgd, Snapshot, Step,
+    TrainError, Views,
 };
-
-/// Two views of the same images.
-#[derive(Debug, Clone)]
-pub enum Views {
-    /// As a data loader makes them on the CPU.
-    OnHost {
-        /// Row-major `[batch, channels, height, width]`, f32, normalised; one per view.
-        pixels: [Vec<f32>; 2],
-        /// `[batch, channels, height, width]`
-        shape: [usize; 4],
-    },
-    /// Made on the training device, `[batch, channels, height, width]` each, without autodiff.
-    OnDevice(Box<[Tensor<4>; 2]>),
-}
-
-impl Views {
-    /// The number of images.
-    pub fn images(&self) -> usize {
-        match self {
-            Self::OnHost { shape, .. } => shape[0],
-            Self::OnDevice(views) => views[0].dims()[0],
-        }
-    }
-
-    /// As tensors on an autodiff device.
-    pub fn on_device(self, device: &Device) -> [Tensor<4>; 2] {
-        match self {
-            Self::OnHost { pixels, shape } => {
-                pixels.map(|pixels| Tensor::from_data(TensorData::new(pixels, shape), device))
-            }
-            Self::OnDevice(views) => views.map(Tensor::from_inner),
-        }
-    }
-
-    /// Their values, one list per view, and the shape of each.
-    pub fn into_host(self) -> ([Vec<f32>; 2], [usize; 4]) {
-        match self {
-            Self::OnHost { pixels, shape } => (pixels, shape),
-            Self::OnDevice(views) => {
-                let shape = views[0].dims();
-                (views.map(|view| view.into_data().iter::<f32>().collect()), shape)
-            }
-        }
-    }
-}
 
 /// A source of batches, in the order of training.
 ///
@@ -369,22 +325,22 @@ impl<M: Method> Trainer<M> {
         micro_batches: Vec<Views>,
     ) -> (StepReport, Figures, GradientsParams) {
         let ranks = current_ranks().map(|together| together.ranks);
-        let step = self.steps_done();
-        let at = Position { step, steps: self.steps() };
+        let done = self.steps_done();
+        let step = Step::at(Position { step: done, steps: self.steps() });
         let count = micro_batches.len() as f32;
         let mut accumulator = GradientsAccumulator::new();
         let mut figures = Figures::default();
         let mut images = 0;
         for views in micro_batches {
-            images += views.images() * ranks.as_ref().map_or(1, |ranks| ranks.count());
-            let out = sharing_weights(|| self.method.loss(views.on_device(&self.device), at));
+            images += views.images() * step.ranks();
+            let out = sharing_weights(|| self.method.loss(&views.on_device(&self.device), &step));
             // Dividing before the backward pass makes the accumulated gradient the mean.
-            let loss = out.loss / count;
+            let loss = out.loss.tensor() / count;
             let gradients = loss.backward();
             accumulator
                 .accumulate(&self.method, GradientsParams::from_grads(gradients, &self.method));
             let terms = out.terms.into_iter().map(|(name, term)| (name, term.inner() / count));
-            let spread = embedding_std(gather_rows(out.embedding));
+            let spread = embedding_std(step.all(out.embedding));
             figures.add(loss.inner(), spread, terms.collect());
         }
         let mut gradients = accumulator.grads();
@@ -392,11 +348,11 @@ impl<M: Method> Trainer<M> {
             gradients = sum_gradients(&self.method, gradients, &**ranks);
         }
         let report = StepReport {
-            step: step + 1,
+            step: done + 1,
             loss: 0.0,
             terms: Vec::new(),
             embedding_std: 0.0,
-            learning_rate: self.config.learning_rate.at(step),
+            learning_rate: self.config.learning_rate.at(done),
             images,
             busy: Duration::ZERO,
             waited: Duration::ZERO,

@@ -7,7 +7,7 @@ use selfsame_models::{Architecture, Encoder, ResNetConfig, Stem};
 use selfsame_trainers::{
     BarlowTwinsConfig, ByolConfig, Dino, DinoConfig, LeJepaConfig, LearningRate, Method,
     MethodSettings, MocoV3Config, OptimizerConfig, Position, Rule, Sgd, SimClrConfig,
-    SimSiamConfig, TauSchedule, Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
+    SimSiamConfig, Step, TauSchedule, Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
 };
 
 const IMAGES: usize = 16;
@@ -119,7 +119,7 @@ fn views() -> Views {
         let noise = (i as u64 + 77 + (view * n) as u64).wrapping_mul(0xD134_2543_DE82_EF95) >> 40;
         (hash as f32 + 0.3 * noise as f32) / (1u64 << 23) as f32 - 1.3
     };
-    Views::OnHost { pixels: [0, 1].map(|view| (0..n).map(|i| pixel(i, view)).collect()), shape }
+    Views::on_host([0, 1].map(|view| (0..n).map(|i| pixel(i, view)).collect()), shape)
 }
 
 fn trainer<M: Method>(method: M) -> Trainer<M> {
@@ -158,7 +158,8 @@ fn all_networks_learn<M: Method>(name: &str, build: impl Fn() -> M) {
     let method = build();
     let device = Device::flex().autodiff();
     let at = Position { step: 0, steps: 10 };
-    let gradients = method.loss(views().on_device(&device), at).loss.backward();
+    let gradients =
+        method.loss(&views().on_device(&device), &Step::at(at)).loss.tensor().backward();
     let gradients = GradientsParams::from_grads(gradients, &method);
     // What follows a momentum and what has no affine map of its own gets none, everything else one.
     let frozen = |name: &str| name.starts_with("target.") || name.starts_with("teacher.");

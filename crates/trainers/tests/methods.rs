@@ -5,9 +5,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::{StateDict, state_dict};
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    Byol, ByolConfig, Flow, Hooks, LearningRate, Method, MethodLoss, MethodSettings,
-    OptimizerConfig, Outcome, Position, Projections, Rule, Sgd, StepReport, TrainError, Trainer,
-    TrainerConfig, ViewSource, Views,
+    Batch, Byol, ByolConfig, Flow, Hooks, LearningRate, Method, MethodLoss, MethodSettings,
+    OptimizerConfig, Outcome, Position, Projections, Rule, Sgd, Step, StepReport, TrainError,
+    Trainer, TrainerConfig, ViewSource, Views,
 };
 
 const START: Position = Position { step: 0, steps: 10 };
@@ -62,10 +62,7 @@ fn trainer<M: Method>(method: M, accumulation: usize) -> Trainer<M> {
 fn batch(fill: impl Fn(usize) -> f32) -> Views {
     let shape = [4, 3, 8, 8];
     let n = shape.iter().product::<usize>();
-    Views::OnHost {
-        pixels: [(0..n).map(&fill).collect(), (0..n).map(|i| fill(i + n)).collect()],
-        shape,
-    }
+    Views::on_host([(0..n).map(&fill).collect(), (0..n).map(|i| fill(i + n)).collect()], shape)
 }
 
 fn wave(i: usize) -> f32 {
@@ -82,7 +79,11 @@ fn the_target_starts_as_the_online_network_and_gets_no_gradient() {
     let weights = state_dict(&method).unwrap();
     assert_eq!(under(&weights, "target."), under(&weights, "online."));
 
-    let gradients = method.loss([images(0.0), images(1.0)], START).loss.backward();
+    let gradients = method
+        .loss(&Batch::new(vec![images(0.0), images(1.0)]), &Step::at(START))
+        .loss
+        .tensor()
+        .backward();
     let conv = |branch: &ResNet| {
         let dict = state_dict(branch).unwrap();
         dict["conv1.weight"].clone()
@@ -95,7 +96,7 @@ fn the_target_starts_as_the_online_network_and_gets_no_gradient() {
 #[test]
 fn the_target_runs_in_train_mode_on_its_own_statistics() {
     let method = byol(0.99);
-    method.loss([images(0.0), images(3.0)], START);
+    method.loss(&Batch::new(vec![images(0.0), images(3.0)]), &Step::at(START));
     let weights = state_dict(&method).unwrap();
     let target = &weights["target.encoder.bn1.running_mean"];
     assert!(target.values.iter().any(|v| *v != 0.0), "running statistics did not move");
@@ -164,8 +165,9 @@ impl Encoder for Edge {
 
 impl Method for Edge {
     type Encoder = Self;
-    fn loss(&self, [view, _]: [Tensor<4>; 2], _: Position) -> MethodLoss {
-        let loss = self.weight.val().mul_scalar(0.0).sqrt();
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let loss = step.mean(self.weight.val().mul_scalar(0.0).sqrt());
+        let [view, _] = batch.pair();
         MethodLoss { loss, terms: Vec::new(), embedding: self.forward(view) }
     }
     fn encoder(&self) -> &Self {
@@ -323,7 +325,11 @@ fn byol_can_do_without_its_parts() {
     assert_eq!(names(&bare).len() + 7, names(&whole).len());
     // Of one view, both networks make the same projection as long as they are equal.
     let same = images(0.0);
-    let loss = bare.loss([same.clone(), same.clone()], START).loss.into_scalar::<f32>();
+    let loss = bare
+        .loss(&Batch::new(vec![same.clone(), same.clone()]), &Step::at(START))
+        .loss
+        .tensor()
+        .into_scalar::<f32>();
     assert!(loss < 1e-6, "{loss}");
     let on_plain = |x: &Tensor<4>| x.clone().inner();
     let projections = bare.valid().projections([on_plain(&same), on_plain(&images(1.0))]);

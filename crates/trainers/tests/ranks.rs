@@ -95,10 +95,7 @@ impl ViewSource for Batches {
                 })
                 .collect()
         };
-        let views = Views::OnHost {
-            pixels: [view(0), view(1)],
-            shape: [BATCH / self.count, 3, SIDE, SIDE],
-        };
+        let views = Views::on_host([view(0), view(1)], [BATCH / self.count, 3, SIDE, SIDE]);
         self.step += 1;
         Some(Ok(views))
     }

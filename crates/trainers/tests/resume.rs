@@ -44,7 +44,7 @@ fn views(step: u64) -> Vec<Views> {
             })
             .collect()
     };
-    vec![Views::OnHost { pixels: [pixels(0), pixels(1)], shape }]
+    vec![Views::on_host([pixels(0), pixels(1)], shape)]
 }
 
 fn byol(rule: Rule) -> Trainer<impl Method> {

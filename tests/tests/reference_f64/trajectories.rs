@@ -24,9 +24,8 @@ fn micro_batches(step: u64, accumulation: usize) -> Vec<Views> {
     let length = first.len() / accumulation;
     let parts = first.chunks(length).zip(second.chunks(length));
     parts
-        .map(|(a, b)| Views::OnHost {
-            pixels: [a.to_vec(), b.to_vec()],
-            shape: [BATCH / accumulation, 3, SIDE, SIDE],
+        .map(|(a, b)| {
+            Views::on_host([a.to_vec(), b.to_vec()], [BATCH / accumulation, 3, SIDE, SIDE])
         })
         .collect()
 }

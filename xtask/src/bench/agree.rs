@@ -10,7 +10,9 @@ use clap::Args;
 use selfsame_data::{Shard, Splits};
 use selfsame_kernels::{autocast, sharing_weights};
 use selfsame_models::named::{NamedVisitor, visit_named};
-use selfsame_trainers::{Flow, Hooks, Method, Position, StepReport, Trainer, ViewSource, Views};
+use selfsame_trainers::{
+    Flow, Hooks, Method, Position, Step, StepReport, Trainer, ViewSource, Views,
+};
 use serde::Serialize;
 
 use selfsame::Interrupt;
@@ -248,15 +250,15 @@ impl MethodTask for FirstGradients<'_> {
         let Run { config, data, .. } = self.run;
         let mut first = LoaderSource(loader(config, data, Shard::default())?.stream(0, 1));
         let views = first.next_views().context("the loader has no batch")?;
-        let (mut pixels, shape) = views.map_err(anyhow::Error::from_boxed)?.into_host();
-        for pair in pixels.iter_mut().flat_map(|view| view.chunks_exact_mut(2)) {
+        let mut views = views.map_err(anyhow::Error::from_boxed)?.into_host();
+        for pair in views.iter_mut().flat_map(|view| view.pixels.chunks_exact_mut(2)) {
             pair[0] *= 1.0 + self.share;
             pair[1] *= 1.0 - self.share;
         }
-        let views = Views::OnHost { pixels, shape }.on_device(&self.run.autodiff());
-        let at = Position { step: 0, steps: 1 };
+        let batch = Views::OnHost(views).on_device(&self.run.autodiff());
+        let step = Step::at(Position { step: 0, steps: 1 });
         let gradients = autocast(config.precision.into(), || {
-            let loss = sharing_weights(|| method.loss(views, at)).loss;
+            let loss = sharing_weights(|| method.loss(&batch, &step)).loss.tensor();
             GradientsParams::from_grads(loss.backward(), &method)
         });
         let mut collect = Collect { gradients, values: Gradients::new() };

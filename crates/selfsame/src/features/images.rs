@@ -14,7 +14,7 @@ use selfsame_augment::{
 };
 use selfsame_data::{DrawnBatch, ImageDataset, Subset, ViewStream};
 use selfsame_eval::{Features, LabelledImages, raw_pixels};
-use selfsame_trainers::{ViewSource, Views};
+use selfsame_trainers::{HostView, ViewSource, Views};
 
 use crate::evenly::evenly;
 use crate::observer::{Tally, Unit, Voice};
@@ -190,14 +190,9 @@ pub struct LoaderSource(
 impl ViewSource for LoaderSource {
     fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
         Some(self.0.next()?.map_err(Into::into).and_then(|batch| {
-            let pixels: [Vec<f32>; 2] =
-                batch.views.try_into().map_err(|_| "the loader must make two views")?;
-            let [size, other] = [batch.sizes[0], batch.sizes[1]];
-            if size != other {
-                return Err(format!("views of {size} and of {other} pixels").into());
-            }
-            let shape = [batch.batch, 3, size, size];
-            Ok(Views::OnHost { pixels, shape })
+            let views = batch.views.into_iter().zip(batch.sizes);
+            let view = |(pixels, size)| HostView { pixels, shape: [batch.batch, 3, size, size] };
+            Ok(Views::OnHost(views.map(view).collect()))
         }))
     }
 }
@@ -220,10 +215,10 @@ impl ViewSource for DeviceSource {
             };
             let images = images_on_device(pixels, shape, &self.device);
             let [of_first, of_second] = self.views.configs();
-            Ok(Views::OnDevice(Box::new([
+            Ok(Views::OnDevice(vec![
                 of_first.render_on_device(images.clone(), first),
                 of_second.render_on_device(images, second),
-            ])))
+            ]))
         }))
     }
 }

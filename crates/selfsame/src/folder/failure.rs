@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use selfsame_models::weights::{Array, StateDict, read_safetensors, to_safetensors};
-use selfsame_trainers::{Checkpoint, Method, RunRecord, TrainError, Trainer, ViewSource, Views};
+use selfsame_trainers::{
+    Checkpoint, HostView, Method, RunRecord, TrainError, Trainer, ViewSource, Views,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::usage;
@@ -53,9 +55,8 @@ impl Failure {
         let mut micro = 0;
         while let Some(views) = source.next_views() {
             let views = views.map_err(|e| anyhow::anyhow!("the batch cannot be rebuilt: {e}"))?;
-            let (pixels, shape) = views.into_host();
-            for (view, values) in pixels.into_iter().enumerate() {
-                let array = Array { shape: shape.to_vec(), values };
+            for (view, HostView { pixels, shape }) in views.into_host().into_iter().enumerate() {
+                let array = Array { shape: shape.to_vec(), values: pixels };
                 batch.insert(name(micro, view), array);
             }
             micro += 1;
@@ -105,7 +106,7 @@ pub fn read(folder: &Path) -> anyhow::Result<Saved> {
                 first.shape
             )
         })?;
-        batch.push(Views::OnHost { pixels: [first.values, second.values], shape });
+        batch.push(Views::on_host([first.values, second.values], shape));
     }
     if batch.is_empty() {
         bail!("{} holds no batch", path.display());

@@ -55,10 +55,10 @@ fn again(folder: &Path, device: Option<&str>) -> anyhow::Result<Replayed> {
     let then = saved.failure.clone();
     let mut views = Vec::new();
     for (micro, both) in saved.batch.iter().enumerate() {
-        for (view, pixels) in both.clone().into_host().0.iter().enumerate() {
+        for (view, pixels) in both.clone().into_host().iter().enumerate() {
             let part =
                 if saved.batch.len() > 1 { format!("part {micro}, ") } else { String::new() };
-            views.push(format!("{part}view {}: {}", view + 1, describe(pixels)));
+            views.push(format!("{part}view {}: {}", view + 1, describe(&pixels.pixels)));
         }
     }
     let (encoder, seed) = (config.encoder.resnet(), config.seed);

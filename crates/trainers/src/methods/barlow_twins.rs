@@ -10,8 +10,7 @@ use crate::check;
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, Term, settings,
 };
-use crate::ranks::gather_rows;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// Barlow Twins (Zbontar et al., 2021, algorithm 1). Built by [`BarlowTwinsConfig`].
 #[derive(Module, Debug)]
@@ -28,11 +27,12 @@ pub struct BarlowTwins<E: Module> {
 impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], _: Position) -> MethodLoss {
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [v1, v2] = batch.pair();
         let z1 = self.projector.forward(self.encoder.forward(v1));
         let z2 = self.projector.forward(self.encoder.forward(v2));
         let embedding = z1.clone().detach();
-        let [z1, z2] = [z1, z2].map(gather_rows);
+        let [z1, z2] = [z1, z2].map(|z| step.all(z));
         let terms = if self.standardize {
             BarlowTwinsLoss { lambda: self.lambda as f32 }.terms(z1, z2)
         } else {
@@ -40,7 +40,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for BarlowTwins<E> {
         };
         let loss = terms.invariance.clone() + terms.redundancy.clone().mul_scalar(self.lambda);
         MethodLoss {
-            loss: loss.mul_scalar(self.loss_scale),
+            loss: step.whole(loss.mul_scalar(self.loss_scale)),
             terms: vec![
                 ("invariance", terms.invariance.detach()),
                 ("redundancy", terms.redundancy.detach()),

@@ -11,9 +11,9 @@ use crate::methods::branch::{Branch, momentum_copy};
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, settings,
 };
-use crate::ranks::mean_over_ranks;
 use crate::{
-    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+    Batch, Method, MethodLoss, MomentumTau, Position, Projections, Step, TauSchedule, TrainError,
+    update_target,
 };
 
 /// BYOL (Grill et al., 2020, algorithm 1). Built by [`ByolConfig`].
@@ -43,20 +43,21 @@ impl<E: Encoder + Module + ModuleDisplay> Byol<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for Byol<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [v1, v2] = batch.pair();
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
         let (q1, q2) = (self.predict(z1.clone()), self.predict(z2.clone()));
         // Without stop-gradient the target is not used.
-        let tau = self.stop_gradient.then(|| self.tau.term(at, &z1.device()));
+        let tau = self.stop_gradient.then(|| self.tau.term(step.position(), &z1.device()));
         let loss = if self.stop_gradient {
             let targets = (self.target.project(v1).detach(), self.target.project(v2).detach());
             ByolLoss.symmetric((q1, q2), targets)
         } else {
             normalized_distance(q1, z2) + normalized_distance(q2, z1)
         };
-        MethodLoss { loss: mean_over_ranks(loss), terms: tau.into_iter().collect(), embedding }
+        MethodLoss { loss: step.mean(loss), terms: tau.into_iter().collect(), embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

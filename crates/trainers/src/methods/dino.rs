@@ -13,9 +13,9 @@ use crate::methods::branch::momentum_copy;
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, settings,
 };
-use crate::ranks::{gather_rows, mean_over_ranks};
 use crate::{
-    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+    Batch, Method, MethodLoss, MomentumTau, Position, Projections, Step, TauSchedule, TrainError,
+    update_target,
 };
 
 /// The network of student and teacher: encoder and head (Caron et al., 2021, appendix C).
@@ -66,9 +66,9 @@ impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
     }
 
     /// C ← m C + (1 − m) · mean of the teacher's outputs.
-    fn update_center(&self, outputs: Tensor<2>) {
+    fn update_center(&self, outputs: Tensor<2>, step: &Step) {
         let [_, prototypes] = outputs.dims();
-        let mean = gather_rows(sums::mean_dim(outputs, 0)).mean_dim(0).reshape([prototypes]);
+        let mean = step.all(sums::mean_dim(outputs, 0)).mean_dim(0).reshape([prototypes]);
         let moved = moving_average(self.center.value(), mean, self.settings.center_momentum);
         self.center.update(moved);
         // `update` only queues the value. Without this, a checkpoint taken now would miss this
@@ -80,7 +80,8 @@ impl<E: Encoder + Module + ModuleDisplay> Dino<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [v1, v2] = batch.pair();
         let z1 = self.student.project(v1.clone());
         let z2 = self.student.project(v2.clone());
         let embedding = z1.clone().detach();
@@ -92,11 +93,11 @@ impl<E: Encoder + Module + ModuleDisplay> Method for Dino<E> {
                 students,
                 (t1.clone(), t2.clone()),
                 self.center.value(),
-                self.teacher_temperature(at) as f32,
+                self.teacher_temperature(step.position()) as f32,
             );
-        self.update_center(Tensor::cat(vec![t1, t2], 0));
-        let terms = vec![self.tau.term(at, &embedding.device())];
-        MethodLoss { loss: mean_over_ranks(loss), terms, embedding }
+        self.update_center(Tensor::cat(vec![t1, t2], 0), step);
+        let terms = vec![self.tau.term(step.position(), &embedding.device())];
+        MethodLoss { loss: step.mean(loss), terms, embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

@@ -10,8 +10,7 @@ use crate::check;
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, Term, settings,
 };
-use crate::ranks::gather_rows;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// LeJEPA (Balestriero & LeCun, 2025, algorithm 2), with two views: they are brought together, and
 /// SIGReg makes the embeddings an isotropic Gaussian. Built by [`LeJepaConfig`].
@@ -34,16 +33,17 @@ impl<E: Encoder + Module + ModuleDisplay> LeJepa<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for LeJepa<E> {
     type Encoder = E;
 
-    fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss {
-        let [z1, z2] = views.map(|view| self.project(view));
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [z1, z2] = batch.pair().map(|view| self.project(view));
         let embedding = z1.clone().detach();
-        let [z1, z2] = [z1, z2].map(gather_rows);
+        let [z1, z2] = [z1, z2].map(|z| step.all(z));
         let sigreg = SigReg { slices: self.slices, ..SigReg::default() };
         let loss = LeJepaLoss { lambda: self.lambda as f32, sigreg };
-        let terms = loss.terms(z1, z2, at.step);
+        let terms = loss.terms(z1, z2, step.position().step);
+        let loss = terms.prediction.clone().mul_scalar(1.0 - self.lambda)
+            + terms.sigreg.clone().mul_scalar(self.lambda);
         MethodLoss {
-            loss: terms.prediction.clone().mul_scalar(1.0 - self.lambda)
-                + terms.sigreg.clone().mul_scalar(self.lambda),
+            loss: step.whole(loss),
             terms: vec![
                 ("prediction", terms.prediction.detach()),
                 ("sigreg", terms.sigreg.detach()),

@@ -9,9 +9,9 @@ use selfsame_models::{Encoder, Mlp, MlpConfig};
 use crate::check;
 use crate::methods::branch::{Branch, momentum_copy};
 use crate::methods::settings::{Ablation, AblationGroup, MethodSettings, SmallRun, settings};
-use crate::ranks::gather_both;
 use crate::{
-    Method, MethodLoss, MomentumTau, Position, Projections, TauSchedule, TrainError, update_target,
+    Batch, Method, MethodLoss, MomentumTau, Position, Projections, Step, TauSchedule, TrainError,
+    update_target,
 };
 
 /// MoCo v3 (Chen, Xie & He, 2021, algorithm 1): contrastive, with keys from a momentum encoder. The
@@ -33,16 +33,18 @@ pub struct MocoV3<E: Module> {
 impl<E: Encoder + Module + ModuleDisplay> Method for MocoV3<E> {
     type Encoder = E;
 
-    fn loss(&self, [v1, v2]: [Tensor<4>; 2], at: Position) -> MethodLoss {
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [v1, v2] = batch.pair();
         let z1 = self.online.project(v1.clone());
         let z2 = self.online.project(v2.clone());
         let embedding = z1.clone().detach();
         let queries = (self.predictor.forward(z1), self.predictor.forward(z2));
         let keys = (self.target.project(v1).detach(), self.target.project(v2).detach());
-        let (queries, keys) = (gather_both(queries), gather_both(keys));
-        let loss = MocoV3Loss { temperature: self.temperature as f32 }.symmetric(queries, keys);
-        let terms = vec![self.tau.term(at, &embedding.device())];
-        MethodLoss { loss, terms, embedding }
+        let all = |(a, b)| (step.all(a), step.all(b));
+        let loss =
+            MocoV3Loss { temperature: self.temperature as f32 }.symmetric(all(queries), all(keys));
+        let terms = vec![self.tau.term(step.position(), &embedding.device())];
+        MethodLoss { loss: step.whole(loss), terms, embedding }
     }
 
     fn after_step(mut self, at: Position) -> Self {

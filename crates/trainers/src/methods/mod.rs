@@ -17,7 +17,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use selfsame_models::Encoder;
 
-/// A self-supervised method: a module that turns two views of a batch into a loss.
+use crate::{Batch, BatchLoss, Position, Step};
+
+/// A self-supervised method: a module that turns the views of a batch into a loss.
 ///
 /// All networks are inside the module. This includes networks that no optimiser changes: a BYOL
 /// target needs no gradients. So saving the module saves the method.
@@ -25,8 +27,9 @@ pub trait Method: Module + 'static {
     /// The backbone. Pretraining keeps it.
     type Encoder: Encoder + Module;
 
-    /// The loss on two views of the same images, `[batch, 3, height, width]` each.
-    fn loss(&self, views: [Tensor<4>; 2], at: Position) -> MethodLoss;
+    /// The loss on views of the same images. `step` has the position in the run, and joins what
+    /// other ranks have: a method that compares images must compare those of all ranks.
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss;
 
     /// Called once after each *optimiser* step, also with gradient accumulation. It updates a
     /// momentum target.
@@ -44,22 +47,6 @@ pub trait Method: Module + 'static {
     fn projections(&self, views: [Tensor<4>; 2]) -> Projections;
 }
 
-/// The position of a method in its run. Its schedules and random draws depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Optimiser steps done before this one.
-    pub step: u64,
-    /// Optimiser steps of the whole run.
-    pub steps: u64,
-}
-
-impl Position {
-    /// The share of the run, from 0 to 1.
-    pub fn progress(&self) -> f64 {
-        (self.step as f64 / self.steps.max(1) as f64).min(1.0)
-    }
-}
-
 /// The embeddings of a method, between the two views and the loss.
 #[derive(Debug, Clone)]
 pub struct Projections {
@@ -74,8 +61,8 @@ pub struct Projections {
 /// The result of a method for one batch.
 #[derive(Debug, Clone)]
 pub struct MethodLoss {
-    /// The loss to minimise, `[1]`.
-    pub loss: Tensor<1>,
+    /// The loss to minimise.
+    pub loss: BatchLoss,
     /// Parts of the loss or other scalars to log, detached, by name.
     pub terms: Vec<(&'static str, Tensor<1>)>,
     /// The projections of the first view, `[batch, dim]`, detached. Collapse shows there.

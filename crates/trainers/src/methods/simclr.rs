@@ -8,8 +8,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig};
 
 use crate::check;
 use crate::methods::settings::{Ablation, AblationGroup, MethodSettings, SmallRun, settings};
-use crate::ranks::gather_rows;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// SimCLR (Chen et al., 2020, algorithm 1): the contrastive baseline. Every other image of the
 /// batch is a negative. Built by [`SimClrConfig`].
@@ -34,12 +33,12 @@ impl<E: Encoder + Module + ModuleDisplay> SimClr<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for SimClr<E> {
     type Encoder = E;
 
-    fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
-        let [z1, z2] = views.map(|view| self.project(view));
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [z1, z2] = batch.pair().map(|view| self.project(view));
         let embedding = z1.clone().detach();
-        let [z1, z2] = [z1, z2].map(gather_rows);
+        let [z1, z2] = [z1, z2].map(|z| step.all(z));
         let loss = NtXentLoss { temperature: self.temperature as f32 }.forward(z1, z2);
-        MethodLoss { loss, terms: Vec::new(), embedding }
+        MethodLoss { loss: step.whole(loss), terms: Vec::new(), embedding }
     }
 
     fn encoder(&self) -> &E {

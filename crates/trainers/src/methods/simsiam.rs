@@ -10,8 +10,7 @@ use crate::check;
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, settings,
 };
-use crate::ranks::mean_over_ranks;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// SimSiam (Chen & He, 2021, algorithm 1): BYOL without the momentum. Built by
 /// [`SimSiamConfig`].
@@ -42,8 +41,8 @@ impl<E: Encoder + Module + ModuleDisplay> SimSiam<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for SimSiam<E> {
     type Encoder = E;
 
-    fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
-        let [z1, z2] = views.map(|view| self.project(view));
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [z1, z2] = batch.pair().map(|view| self.project(view));
         let embedding = z1.clone().detach();
         let (p1, p2) = (self.predict(z1.clone()), self.predict(z2.clone()));
         let loss = if self.stop_gradient {
@@ -51,7 +50,7 @@ impl<E: Encoder + Module + ModuleDisplay> Method for SimSiam<E> {
         } else {
             (negative_cosine(p1, z2) + negative_cosine(p2, z1)).div_scalar(2.0)
         };
-        MethodLoss { loss: mean_over_ranks(loss), terms: Vec::new(), embedding }
+        MethodLoss { loss: step.mean(loss), terms: Vec::new(), embedding }
     }
 
     fn encoder(&self) -> &E {

@@ -10,8 +10,7 @@ use crate::check;
 use crate::methods::settings::{
     Ablation, AblationGroup, Expected, MethodSettings, SmallRun, Term, settings,
 };
-use crate::ranks::gather_rows;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// VICReg (Bardes, Ponce & LeCun, 2022, algorithm 1). Built by [`VicRegConfig`].
 #[derive(Module, Debug)]
@@ -34,16 +33,16 @@ impl<E: Encoder + Module + ModuleDisplay> VicReg<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for VicReg<E> {
     type Encoder = E;
 
-    fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
-        let [z1, z2] = views.map(|view| self.project(view));
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [z1, z2] = batch.pair().map(|view| self.project(view));
         let embedding = z1.clone().detach();
-        let [z1, z2] = [z1, z2].map(gather_rows);
+        let [z1, z2] = [z1, z2].map(|z| step.all(z));
         let terms = VicRegLoss::default().terms(z1, z2);
         let loss = terms.invariance.clone().mul_scalar(self.invariance)
             + terms.variance.clone().mul_scalar(self.variance)
             + terms.covariance.clone().mul_scalar(self.covariance);
         MethodLoss {
-            loss,
+            loss: step.whole(loss),
             terms: vec![
                 ("invariance", terms.invariance.detach()),
                 ("variance", terms.variance.detach()),

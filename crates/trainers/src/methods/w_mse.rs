@@ -8,8 +8,7 @@ use selfsame_models::{Encoder, Mlp, MlpConfig};
 
 use crate::check;
 use crate::methods::settings::{Ablation, AblationGroup, MethodSettings, SmallRun, settings};
-use crate::ranks::gather_rows;
-use crate::{Method, MethodLoss, Position, Projections, TrainError};
+use crate::{Batch, Method, MethodLoss, Projections, Step, TrainError};
 
 /// W-MSE (Ermolov et al., 2021): the projections are whitened, so they cannot collapse, and the
 /// loss brings the views together. Built by [`WMseConfig`].
@@ -32,12 +31,12 @@ impl<E: Encoder + Module + ModuleDisplay> WMse<E> {
 impl<E: Encoder + Module + ModuleDisplay> Method for WMse<E> {
     type Encoder = E;
 
-    fn loss(&self, views: [Tensor<4>; 2], _: Position) -> MethodLoss {
-        let [v1, v2] = views.map(|view| self.project(view));
+    fn loss(&self, batch: &Batch, step: &Step) -> MethodLoss {
+        let [v1, v2] = batch.pair().map(|view| self.project(view));
         let embedding = v1.clone().detach();
-        let [v1, v2] = [v1, v2].map(gather_rows);
+        let [v1, v2] = [v1, v2].map(|z| step.all(z));
         let loss = WMseLoss { sub_batch: self.sub_batch, epsilon: self.epsilon as f32 };
-        MethodLoss { loss: loss.forward(v1, v2), terms: Vec::new(), embedding }
+        MethodLoss { loss: step.whole(loss.forward(v1, v2)), terms: Vec::new(), embedding }
     }
 
     fn encoder(&self) -> &E {
