@@ -1,16 +1,17 @@
 //! What all methods promise.
 
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::state_dict;
-use selfsame_models::{Architecture, Encoder, ResNetConfig, Stem};
+use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
     BarlowTwinsConfig, ByolConfig, Dino, DinoConfig, LeJepaConfig, LearningRate, Method,
     MethodSettings, MocoV3Config, OptimizerConfig, Position, Rule, Sgd, SimClrConfig,
     SimSiamConfig, Step, TauSchedule, Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
 };
 
-const IMAGES: usize = 16;
+const IMAGES: usize = 32;
 
 fn encoder() -> ResNetConfig {
     ResNetConfig {
@@ -81,34 +82,23 @@ fn lejepa() -> LeJepaConfig {
     LeJepaConfig { projector: vec![16, 8], lambda: 0.05, slices: 32 }
 }
 
-/// Runs `$check` on each method, by name.
+/// Calls `$check::<Settings>(name)` for each method of the list.
 macro_rules! for_every_method {
     ($check:ident) => {
-        let device = Device::flex().autodiff();
-        $check("BYOL", || byol().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap());
-        $check("Barlow Twins", || {
-            barlow_twins().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("SimCLR", || {
-            simclr().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("MoCo v3", || {
-            moco_v3().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("SimSiam", || {
-            simsiam().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("VICReg", || {
-            vicreg().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("W-MSE", || {
-            w_mse().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
-        $check("DINO", || dino().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap());
-        $check("LeJEPA", || {
-            lejepa().build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
-        });
+        selfsame_trainers::methods!(each, $check)
     };
+}
+
+macro_rules! each {
+    ($check:ident $($method:ident, $settings:ty, $name:literal, $section:literal;)+) => {
+        $($check::<$settings>($name);)+
+    };
+}
+
+fn built<S: MethodSettings>() -> S::Method<ResNet> {
+    let device = Device::flex().autodiff();
+    let settings = S::small_run().settings.for_batch(IMAGES);
+    settings.build(encoder().build(1, &device).unwrap(), 1, &device).unwrap()
 }
 
 fn views() -> Views {
@@ -140,8 +130,8 @@ fn trainer<M: Method>(method: M) -> Trainer<M> {
     Trainer::new(method, config, &Device::flex().autodiff()).unwrap()
 }
 
-fn loss_falls<M: Method>(name: &str, build: impl Fn() -> M) {
-    let mut trainer = trainer(build());
+fn loss_falls<S: MethodSettings>(name: &str) {
+    let mut trainer = trainer(built::<S>());
     let losses: Vec<f32> = (0..40).map(|_| trainer.step(vec![views()]).unwrap().loss).collect();
     let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
     let (first, last) = (mean(&losses[..5]), mean(&losses[35..]));
@@ -154,8 +144,8 @@ fn the_loss_falls_on_a_batch_that_is_seen_again() {
 }
 
 /// A network that no gradient reaches would stay at its random weights and nobody would notice.
-fn all_networks_learn<M: Method>(name: &str, build: impl Fn() -> M) {
-    let method = build();
+fn all_networks_learn<S: MethodSettings>(name: &str) {
+    let method = built::<S>();
     let device = Device::flex().autodiff();
     let at = Position { step: 0, steps: 10 };
     let gradients =
@@ -166,7 +156,7 @@ fn all_networks_learn<M: Method>(name: &str, build: impl Fn() -> M) {
     let all = state_dict(&method).unwrap();
     let trained = all.keys().filter(|n| !n.contains("running_") && !frozen(n) && *n != "center");
     let without_affine = match name {
-        "SimSiam" | "MoCo v3" => 2,
+        "simsiam" | "moco-v3" => 2,
         _ => 0,
     };
     assert_eq!(gradients.len(), trained.count() - without_affine, "{name}");
@@ -177,9 +167,9 @@ fn every_parameter_but_those_of_momentum_targets_has_a_gradient() {
     for_every_method!(all_networks_learn);
 }
 
-fn same_seed_same_run<M: Method>(name: &str, build: impl Fn() -> M) {
+fn same_seed_same_run<S: MethodSettings>(name: &str) {
     let run = || {
-        let mut trainer = trainer(build());
+        let mut trainer = trainer(built::<S>());
         for _ in 0..3 {
             trainer.step(vec![views()]).unwrap();
         }
@@ -193,8 +183,8 @@ fn two_runs_of_one_seed_have_the_same_bits() {
     for_every_method!(same_seed_same_run);
 }
 
-fn projections_have_the_promised_shapes<M: Method>(name: &str, build: impl Fn() -> M) {
-    let method = build().valid();
+fn projections_have_the_promised_shapes<S: MethodSettings>(name: &str) {
+    let method = built::<S>().valid();
     let device = Device::flex();
     let view = || Tensor::<4>::random([5, 3, 8, 8], Distribution::Default, &device);
     let projections = method.projections([view(), view()]);

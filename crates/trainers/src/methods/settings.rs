@@ -196,12 +196,13 @@ macro_rules! settings {
 }
 pub(crate) use settings;
 
-/// Passes the list of all methods to a macro: type, settings, name, and section of a settings file.
-/// Whatever knows all methods is made from this list.
+/// Passes the list of all methods to a macro, after one more name if there is one: type, settings,
+/// name, and section of a settings file. Whatever knows all methods is made from this list.
 #[macro_export]
 macro_rules! methods {
-    ($then:ident) => {
+    ($then:ident $(, $with:ident)?) => {
         $then! {
+            $($with)?
             Byol, $crate::ByolConfig, "byol", "byol";
             BarlowTwins, $crate::BarlowTwinsConfig, "barlow-twins", "barlow_twins";
             SimClr, $crate::SimClrConfig, "simclr", "simclr";
