@@ -6,9 +6,9 @@ use burn::tensor::{Device, Distribution, Tensor};
 use selfsame_models::weights::state_dict;
 use selfsame_models::{Architecture, Encoder, ResNet, ResNetConfig, Stem};
 use selfsame_trainers::{
-    BarlowTwinsConfig, ByolConfig, Dino, DinoConfig, LeJepaConfig, LearningRate, Method,
-    MethodSettings, MocoV3Config, OptimizerConfig, Position, Rule, Sgd, SimClrConfig,
-    SimSiamConfig, Step, TauSchedule, Trainer, TrainerConfig, VicRegConfig, Views, WMseConfig,
+    ByolConfig, Dino, DinoConfig, LeJepaConfig, LearningRate, Method, MethodSettings, MocoV3Config,
+    OptimizerConfig, Position, Rule, Sgd, SimClrConfig, SimSiamConfig, Step, TauSchedule, Trainer,
+    TrainerConfig, VicRegConfig, Views, WMseConfig,
 };
 
 const IMAGES: usize = 32;
@@ -30,10 +30,6 @@ fn byol() -> ByolConfig {
         tau_base: 0.9,
         ..ByolConfig::default()
     }
-}
-
-fn barlow_twins() -> BarlowTwinsConfig {
-    BarlowTwinsConfig { projector: vec![16, 8], ..BarlowTwinsConfig::default() }
 }
 
 fn simclr() -> SimClrConfig {

@@ -35,8 +35,7 @@ use crate::{Terminal, interrupt};
   selfsame pretrain byol --dataset cifar10 --set train.epochs=200 --set encoder.base_width=64
   selfsame pretrain byol --out runs/photos --resume auto")]
 pub struct PretrainArgs {
-    /// byol, barlow-twins, simclr, moco-v3, simsiam, vicreg, w-mse, dino or lejepa.
-    #[arg(value_parser = Method::parse)]
+    #[arg(value_parser = Method::parse, help = methods())]
     method: Method,
     #[command(flatten)]
     settings: SettingsArgs,
@@ -85,4 +84,10 @@ pub fn run(args: &PretrainArgs, terminal: Terminal) -> anyhow::Result<()> {
         print!("{}", finished.table());
     }
     Ok(())
+}
+
+/// The names of all methods: `byol, barlow-twins or …`.
+fn methods() -> String {
+    let [others @ .., last] = Method::ALL.map(Method::name);
+    format!("{} or {last}", others.join(", "))
 }
