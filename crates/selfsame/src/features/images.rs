@@ -189,10 +189,10 @@ pub struct LoaderSource(
 
 impl ViewSource for LoaderSource {
     fn next_views(&mut self) -> Option<Result<Views, BoxError>> {
-        Some(self.0.next()?.map_err(Into::into).and_then(|batch| {
+        Some(self.0.next()?.map_err(Into::into).map(|batch| {
             let views = batch.views.into_iter().zip(batch.sizes);
             let view = |(pixels, size)| HostView { pixels, shape: [batch.batch, 3, size, size] };
-            Ok(Views::OnHost(views.map(view).collect()))
+            Views::OnHost(views.map(view).collect())
         }))
     }
 }
