@@ -169,6 +169,15 @@ fn instead(word: &str, command: &Command, words: &[OsString]) -> Option<String> 
         return None;
     }
     let quoted = pasted(Path::new(word));
+    // `--set KEY VALUE`
+    let before = words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>();
+    let at = before.iter().position(|other| *other == word)?;
+    if let Some([set, key]) = at.checked_sub(2).and_then(|from| before.get(from..at))
+        && *set == "--set"
+        && !key.contains('=')
+    {
+        return Some(format!("a setting is given as --set {key}={quoted}"));
+    }
     let ours = if word.contains('=') && has("set") {
         format!("a setting is given as --set {quoted}")
     } else if has("query") {

@@ -7,7 +7,8 @@ use anyhow::Context;
 use include_dir::{Dir, include_dir};
 use selfsame_data::{Opening, Source, Splits};
 
-use crate::error::Result;
+use crate::error::{Result, usage};
+use crate::names::folder_beside;
 use crate::places::datasets;
 
 /// The name of the set that needs no download.
@@ -20,10 +21,25 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fashion-mini");
 
 /// Opens images. Unpacks the built-in set first, if necessary.
 pub(crate) fn open(source: &Source, opening: impl Into<Opening>) -> anyhow::Result<Splits> {
-    if let Source::Named(name) = source {
-        unpack(name)?;
+    open_in(&datasets(), source, opening.into())
+}
+
+fn open_in(root: &Path, source: &Source, opening: Opening) -> anyhow::Result<Splits> {
+    if let Source::Folder(path) = source
+        && !path.exists()
+    {
+        let near = folder_beside(path);
+        return Err(usage(format!("there is no folder of images {}{near}", path.display())));
     }
-    Ok(selfsame_data::open(source, &datasets(), opening)?)
+    let built_in = matches!(source, Source::Named(name) if name == BUILT_IN);
+    // A data folder that cannot be written must not be in the way. The images stay in memory, so
+    // the files may go again.
+    if built_in && unpack_to(root).is_err() {
+        let place = tempfile::tempdir().context("cannot unpack fashion-mini")?;
+        unpack_to(place.path()).context("cannot unpack fashion-mini")?;
+        return Ok(selfsame_data::open(source, place.path(), opening)?);
+    }
+    Ok(selfsame_data::open(source, root, opening)?)
 }
 
 /// Unpacks a built-in set into the folder of data sets, if its files are missing. Does nothing for
@@ -111,6 +127,17 @@ mod tests {
         unpack_to(&root).unwrap();
         assert!(!root.join(BUILT_IN).join("LICENSE").exists());
         assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "a temporary folder was left");
+    }
+
+    #[test]
+    fn a_data_folder_that_cannot_be_written_is_not_in_the_way() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let source = Source::Named(BUILT_IN.into());
+        let data = open_in(&file, &source, Opening::default()).unwrap();
+        assert_eq!(data.train.len(), 8000);
+        assert!(data.train.image(7999).is_ok());
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub mod workshop {
     pub use crate::page::machine::describe;
     pub use crate::run::{Place, Training, loader};
     pub use crate::settings::known;
+    pub use crate::study::end_with_study;
     /// Small things about words in messages.
     pub mod words {
         pub use crate::words::{causes, count, pasted, plain, reasons, shown};

@@ -1,5 +1,7 @@
 //! Names as people type them.
 
+use std::path::Path;
+
 use strsim::osa_distance;
 
 /// The name without what does not matter: capitals, and whether words are joined by `-`, by `_` or
@@ -27,6 +29,21 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// The beginning of an error's second sentence: the nearest name, if there is one.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or(String::new(), |other| format!("did you mean {other}? "))
+}
+
+/// The folder beside `path`, which is not there, with the nearest name: `; did you mean X?`.
+pub fn folder_beside(path: &Path) -> String {
+    let near = || {
+        let wanted = path.file_name()?.to_str()?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let entries = std::fs::read_dir(above.unwrap_or(".".as_ref())).ok()?;
+        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+        let names: Vec<_> =
+            folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let name = nearest(wanted, names.iter().map(String::as_str))?;
+        Some(path.with_file_name(name))
+    };
+    near().map_or(String::new(), |near| format!("; did you mean {}?", near.display()))
 }
 
 #[cfg(test)]

@@ -100,8 +100,7 @@ pub(super) fn show(found: &Studied, json: bool) -> anyhow::Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(&found.json)?);
     } else {
-        print!("{}", found.markdown);
-        println!("\n{}", found.page.display());
+        println!("{}\npage {}", found.text, found.page.display());
     }
     let Studied { runs, failed, .. } = found;
     match failed {

@@ -44,7 +44,8 @@ pub struct PretrainArgs {
     out: Option<PathBuf>,
     /// Resume an interrupted run: the one in --out, or the latest with the default name. If
     /// there is no such run, start a new one.
-    #[arg(long, value_name = "auto", value_parser = ["auto"])]
+    #[arg(long, value_name = "auto", value_parser = ["auto"], num_args = 0..=1,
+        default_missing_value = "auto")]
     resume: Option<String>,
     /// Delete the run in --out and start a new one. Other files there stay.
     #[arg(long, conflicts_with = "resume", requires = "out")]
@@ -60,6 +61,7 @@ pub struct PretrainArgs {
 /// Trains and prints the summary.
 pub fn run(args: &PretrainArgs, terminal: Terminal) -> anyhow::Result<()> {
     let interrupt = interrupt::watch()?;
+    selfsame::workshop::end_with_study();
     let mut run = Run::of(args.method)
         .overrides(args.settings.overrides())
         .existing(match (&args.resume, args.force) {

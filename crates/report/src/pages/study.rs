@@ -63,7 +63,7 @@ pub enum ClaimOutcome {
 
 impl ClaimOutcome {
     /// In words.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Seen => "seen",
             Self::NotSeen => "not seen",

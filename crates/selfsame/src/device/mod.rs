@@ -57,7 +57,9 @@ fn ndarray() -> anyhow::Result<Device> {
 
 #[cfg(not(feature = "ndarray"))]
 fn ndarray() -> anyhow::Result<Device> {
-    Err(usage("this build has no NdArray; build one with `--features ndarray`"))
+    Err(usage(
+        "this build has no NdArray; install one with `cargo install --path crates/cli --features ndarray`",
+    ))
 }
 
 #[cfg(feature = "cuda")]
@@ -77,7 +79,9 @@ fn cuda(index: Option<usize>) -> anyhow::Result<Device> {
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_index: Option<usize>) -> anyhow::Result<Device> {
-    Err(usage("this build has no CUDA; build one with `--features cuda`"))
+    Err(usage(
+        "this build has no CUDA; install one with `cargo install --path crates/cli --features cuda`",
+    ))
 }
 
 #[cfg(feature = "wgpu")]
@@ -90,5 +94,7 @@ fn wgpu() -> anyhow::Result<Device> {
 
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> anyhow::Result<Device> {
-    Err(usage("this build has no WGPU; build one with `--features wgpu`"))
+    Err(usage(
+        "this build has no WGPU; install one with `cargo install --path crates/cli --features wgpu`",
+    ))
 }

@@ -88,7 +88,7 @@ pub fn evaluate(
     };
     let Spreads { whole: spread, trained: after, untrained: before } = spreads;
     let (after, before) = (judged(TRAINED, after), judged(UNTRAINED, before));
-    let diagnosis = diagnose(args, config, data, &after, &before, device)?;
+    let diagnosis = diagnose(args, config, data, &after, &before, device, setting.voice)?;
     phases.advance(1);
 
     let judged = data.test.as_ref().unwrap_or(&data.train);

@@ -35,6 +35,7 @@ use crate::folder::judged::Evaluation;
 use crate::folder::origin::Origin;
 use crate::folder::{CONFIG, newest_checkpoint};
 use crate::methods::{MethodTask, with_method};
+use crate::names::folder_beside;
 use crate::observer::Voice;
 use crate::settings::{RunConfig, images_at};
 
@@ -81,6 +82,9 @@ impl Options {
     }
 }
 
+/// More repetitions than this are a slip of the finger.
+const MOST_SEEDS: u64 = 1000;
+
 /// The state that all parts of an evaluation share.
 struct Setting<'a> {
     /// The settings of the run, with the data of the evaluation.
@@ -96,8 +100,8 @@ struct Setting<'a> {
 
 /// All figures of the encoder of a run.
 pub(crate) fn measure(args: &Options, voice: &Voice) -> anyhow::Result<Outcome> {
-    if args.seeds == 0 {
-        return Err(usage("--seeds: at least 1"));
+    if !(1..=MOST_SEEDS).contains(&args.seeds) {
+        return Err(usage(format!("--seeds: from 1 to {MOST_SEEDS}")));
     }
     if args.limit.is_some_and(|limit| limit < 2) {
         return Err(usage("--limit: at least 2 images"));
@@ -164,13 +168,22 @@ fn diagnose(
     evaluation: &Evaluation,
     before: &Evaluation,
     device: &Device,
+    voice: &Voice,
 ) -> anyhow::Result<Diagnosis> {
-    if args.weights.is_none()
-        && let Some(checkpoint) = newest_checkpoint(&args.run)
-    {
+    let checkpoint = newest_checkpoint(&args.run).filter(|_| args.weights.is_none());
+    let checkpoint = checkpoint.and_then(|path| {
+        let read = Checkpoint::read(&path);
+        read.inspect_err(|error| {
+            voice.warn(format_args!(
+                "{error}; the doctor judges the features alone, without the projections"
+            ));
+        })
+        .ok()
+    });
+    if let Some(checkpoint) = checkpoint {
         let images = data.test.as_ref().unwrap_or(&data.train);
         let checkup = Checkup::new(config, &**images, config.doctor.images, device)?;
-        let task = Visit { config, checkup: &checkup, checkpoint: &checkpoint };
+        let task = Visit { config, checkup: &checkup, checkpoint };
         let (encoder, device) = (config.encoder.resnet(), device.clone().autodiff());
         let (examination, training) =
             with_method(&config.settings, &encoder, config.seed, &device, task)?;
@@ -195,16 +208,15 @@ fn diagnose(
 struct Visit<'a> {
     config: &'a RunConfig,
     checkup: &'a Checkup,
-    checkpoint: &'a Path,
+    checkpoint: Checkpoint,
 }
 
 impl MethodTask for Visit<'_> {
     type Output = (Examination, Training);
 
     fn run<M: Method>(self, method: M) -> anyhow::Result<(Examination, Training)> {
-        let checkpoint = Checkpoint::read(self.checkpoint)?;
-        let method = load_state_dict(method, &checkpoint.weights(""))?;
-        let (done, steps) = (checkpoint.header.step, checkpoint.header.steps);
+        let method = load_state_dict(method, &self.checkpoint.weights(""))?;
+        let (done, steps) = (self.checkpoint.header.step, self.checkpoint.header.steps);
         Ok((self.checkup.examine(&method.valid())?, training(self.config, done, steps)))
     }
 }
@@ -212,6 +224,10 @@ impl MethodTask for Visit<'_> {
 /// The settings of the run in `folder`.
 pub fn run_config(folder: &Path) -> anyhow::Result<RunConfig> {
     let path = folder.join(CONFIG);
+    if !folder.exists() {
+        let near = folder_beside(folder);
+        return Err(usage(format!("there is no run {}{near}", folder.display())));
+    }
     if !path.is_file() {
         return Err(usage(format!(
             "{} is not the folder of a run: {CONFIG} is missing",

@@ -217,6 +217,27 @@ pub fn resume_command(method: Method, folder: &Path) -> String {
     format!("selfsame pretrain {} --out {} --resume auto", method.name(), pasted(&folder))
 }
 
+/// # Errors
+/// No file can be made in `folder`.
+pub fn writable(folder: &Path) -> anyhow::Result<()> {
+    let file = tempfile::tempfile_in(folder);
+    file.map(|_| ()).with_context(|| format!("cannot write to {}", folder.display()))
+}
+
+/// # Errors
+/// `out` is a file of a run, which would be lost.
+pub fn check_not_of_a_run(out: &Path) -> anyhow::Result<()> {
+    let folder = out.parent().unwrap_or("".as_ref());
+    let own = out.file_name().is_some_and(|name| OWN_FILES.iter().any(|own| name == *own));
+    match own && holds_run(folder) {
+        true => Err(usage(format!(
+            "--out {}: that is a file of the run; choose another name",
+            out.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// Whether a process writes to the run in `folder`.
 pub fn is_written(folder: &Path) -> bool {
     let lock = OpenOptions::new().write(true).open(folder.join(LOCK));

@@ -7,7 +7,7 @@ use selfsame_report::comparison;
 
 use super::{load, save};
 use crate::error::{Result, usage};
-use crate::folder::REPORT;
+use crate::folder::{REPORT, check_not_of_a_run};
 
 /// Remakes the page of a run from its `report.json`, or makes one page with several runs side by
 /// side. Returns its path: `out`, or else `report.html` in the run's folder, or `comparison.html`
@@ -20,6 +20,9 @@ pub fn report(runs: &[PathBuf], out: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn pages(runs: &[PathBuf], out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(out) = out {
+        check_not_of_a_run(out)?;
+    }
     let reports = runs.iter().map(|run| load(run)).collect::<anyhow::Result<Vec<_>>>()?;
     let page = match (reports.as_slice(), runs) {
         ([], _) => return Err(usage("report needs at least one run")),

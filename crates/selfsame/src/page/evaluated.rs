@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::evaluation::{Options, Outcome, measure};
-use crate::folder::{EVALUATION, REPORT, REPORT_DATA, replace};
+use crate::folder::{EVALUATION, REPORT, REPORT_DATA, replace, writable};
 use crate::observer::{Observer, Voice};
 
 use super::tables::add_evaluation;
@@ -31,19 +31,26 @@ pub fn evaluate(options: &Options, observer: Arc<dyn Observer>) -> Result<Evalua
 }
 
 fn measured(options: &Options, voice: &Voice) -> anyhow::Result<Evaluated> {
+    // Figures of other weights do not belong to the run.
+    let own = options.weights.is_none();
+    // An interrupted run has no report yet.
+    let page = own && options.run.join(REPORT_DATA).is_file();
+    // What cannot be written or read is said before the work, not after it.
+    if own && options.run.is_dir() {
+        writable(&options.run)?;
+    }
+    if page {
+        load(&options.run)?;
+    }
     let outcome = measure(options, voice)?;
     let name = match outcome.transfer {
         true => format!("eval-{}.json", outcome.dataset),
         false => EVALUATION.into(),
     };
     let path = options.run.join(name.replace(['/', '\\'], "-"));
-    // Figures of other weights do not belong to the run.
-    let own = options.weights.is_none();
     if own {
         replace(&path, serde_json::to_string_pretty(&outcome)?.as_bytes())?;
     }
-    // An interrupted run has no report yet.
-    let page = own && options.run.join(REPORT_DATA).is_file();
     if page {
         let mut page = load(&options.run)?;
         add_evaluation(&mut page, &outcome);

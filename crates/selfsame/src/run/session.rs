@@ -91,14 +91,15 @@ impl Session<'_> {
                 hooks.progress.finish();
                 return Err(self.stopped(error, &training.trainer, &mut hooks));
             }
-            hooks.save(&training.trainer)?;
+            hooks.save(&training.trainer).map_err(|error| self.not_saved(error))?;
         }
         hooks.progress.finish();
         self.write_skipped(&skipped)?;
         self.go_on_if_not_told(&training.trainer, &hooks)?;
         self.write_encoder(training.trainer.method().valid().encoder())?;
         self.place.interrupt.training_is_saved(self.go_on());
-        self.conclude(&training, &untrained, hooks, judged, skipped.len())
+        let summary = self.conclude(&training, &untrained, hooks, judged, skipped.len());
+        summary.map_err(|error| self.not_saved(error))
     }
 
     /// What happens between steps, from where the run stands.

@@ -10,6 +10,19 @@ use crate::folder::failure::Failure;
 use crate::words::{pasted, reasons};
 
 impl Session<'_> {
+    /// Says which checkpoint is intact, and how to go on, when files cannot be written.
+    pub(super) fn not_saved(&self, error: anyhow::Error) -> anyhow::Error {
+        let newest = self.folder.checkpoints(1).newest_file();
+        let said = newest.map_or("no checkpoint was written".to_owned(), |newest| {
+            format!(
+                "{} is intact; remove the cause, then go on with `{}`",
+                newest.display(),
+                self.go_on()
+            )
+        });
+        error.context(format!("training is done, but the end of the run failed; {said}"))
+    }
+
     /// Saves the state when training fails, and says how to go on.
     pub(super) fn stopped<M: Method>(
         &self,

@@ -24,6 +24,7 @@ use crate::error::{Result, usage};
 use crate::features::joined::Joined;
 use crate::features::streamed::{PixelKey, pixel_key};
 use crate::features::weights::load_encoder;
+use crate::folder::check_not_of_a_run;
 use crate::folder::origin::Origin;
 use crate::words::shown;
 
@@ -82,6 +83,7 @@ pub fn search(options: &SearchOptions, observer: Arc<dyn Observer>) -> Result<Ve
 
 /// Says now that a file cannot be written later: its folder is not there.
 fn check_folder_of(file: &Path) -> anyhow::Result<()> {
+    check_not_of_a_run(file)?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder.filter(|folder| !folder.is_dir()) {
         None => Ok(()),
@@ -103,6 +105,13 @@ fn run(args: &SearchOptions, voice: &Voice) -> anyhow::Result<Vec<Found>> {
             return Err(usage(format!("--out {out}: use a name that ends in .png")));
         }
         check_folder_of(out)?;
+        let same = |query: &PathBuf| {
+            std::fs::canonicalize(out)
+                .is_ok_and(|out| std::fs::canonicalize(query).is_ok_and(|query| query == out))
+        };
+        if args.queries.iter().any(same) {
+            return Err(usage(format!("--out {}: that is a query", out.display())));
+        }
     }
     let mut config = run_config(&args.run)?;
     // The queries come first. A wrong name is reported before the work.

@@ -33,6 +33,8 @@ impl DeviceName {
                 usage(format!("cuda:{index}: the part after the colon must be a number"))
             }),
             ("wgpu", "") => Ok(Self::Wgpu),
+            ("cpu", "") => Err(usage("there is no device cpu; the CPU is --device flex")),
+            ("gpu", _) => Err(usage("there is no device gpu; use --device cuda or --device wgpu")),
             _ => Err(usage(format!(
                 "there is no device {name:?}; the devices are flex, ndarray, cuda[:N] and wgpu"
             ))),

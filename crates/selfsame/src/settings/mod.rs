@@ -27,6 +27,7 @@ use toml::{Table, Value};
 pub use data::{DataConfig, LabelBudget, Pack};
 pub use device::DeviceName;
 pub use methods::{Method, MethodConfig};
+pub(crate) use overrides::MOST_SEED;
 pub use overrides::{Overrides, images_at};
 use overrides::{parse_table, read_table};
 pub use precision::Precision;

@@ -1,5 +1,7 @@
 //! Where settings come from: defaults, then a recipe, then a TOML file, then flags and `--set`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use selfsame_data::many_images_in;
@@ -72,6 +74,9 @@ impl Overrides {
         flag("device", self.device.clone().map(Value::String))?;
         let precision = self.precision.map(Value::try_from).transpose()?;
         flag("precision", precision)?;
+        if self.seed.is_some_and(|seed| seed > MOST_SEED) {
+            return Err(usage(format!("--seed: at most {MOST_SEED}")));
+        }
         flag("seed", self.seed.map(|n| integer(n as usize)))?;
         flag("data.limit", self.limit.map(integer))?;
         flag("data.fraction", self.fraction.map(Value::Float))?;
@@ -202,6 +207,9 @@ pub fn images_at(path: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
+/// The largest seed: TOML has no larger numbers.
+pub const MOST_SEED: u64 = i64::MAX as u64;
+
 fn integer(n: usize) -> Value {
     Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
 }
@@ -214,9 +222,19 @@ pub fn parse_value(text: &str) -> Value {
     }
 }
 
+/// Bytes of the largest file of settings. A real one has a few thousand.
+const LARGEST: u64 = 1 << 20;
+
 pub fn read_table(path: &Path) -> anyhow::Result<Table> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| usage(format!("cannot read the settings in {}: {e}", path.display())))?;
+    let unread = |e: &dyn std::fmt::Display| {
+        usage(format!("cannot read the settings in {}: {e}", path.display()))
+    };
+    let (file, mut text) = (File::open(path).map_err(|e| unread(&e))?, String::new());
+    // Not without end, as from /dev/zero.
+    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|e| unread(&e))?;
+    if text.len() as u64 > LARGEST {
+        return Err(unread(&format!("it has more than {LARGEST} bytes")));
+    }
     parse_table(&text, path).map_err(|e| usage(e.to_string()))
 }
 

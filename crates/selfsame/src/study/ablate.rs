@@ -50,9 +50,8 @@ pub fn ablate(options: &AblateOptions, observer: Arc<dyn Observer>) -> Result<St
 }
 
 fn run(args: &AblateOptions, voice: &Voice) -> anyhow::Result<Studied> {
-    if args.study.seeds == 0 {
-        return Err(usage("--seeds: at least 1"));
-    }
+    args.study.validate()?;
+    args.study.interrupt.training_begins();
     let groups = AblationGroup::ALL.map(AblationGroup::name);
     if let Some(unknown) = args.only.iter().find(|group| !groups.contains(&group.as_str())) {
         return Err(usage(format!("--only {unknown}: one of {}", groups.join(", "))));
@@ -65,7 +64,7 @@ fn run(args: &AblateOptions, voice: &Voice) -> anyhow::Result<Studied> {
 
     let mut trials = Vec::new();
     for change in &changes {
-        for seed in base.seed..base.seed + args.study.seeds {
+        for seed in args.study.seeds_from(base.seed)? {
             let mut overrides = args.overrides.clone();
             overrides.set.extend(change.set.iter().cloned());
             overrides.seed = Some(seed);

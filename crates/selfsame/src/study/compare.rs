@@ -87,7 +87,7 @@ fn run(args: &CompareOptions, voice: &Voice) -> anyhow::Result<Studied> {
     }
     let mut trials = Vec::new();
     for Planned { method, batch_size, config } in &plan {
-        for seed in config.seed..config.seed + args.study.seeds {
+        for seed in args.study.seeds_from(config.seed)? {
             let name = format!("{}-b{batch_size}-s{seed}", method.name());
             trials.push(Trial { name, config: RunConfig { seed, ..config.clone() } });
         }
@@ -125,15 +125,17 @@ fn run(args: &CompareOptions, voice: &Voice) -> anyhow::Result<Studied> {
     Ok(Studied::new(&folder, &page, &runs))
 }
 
+/// A year.
+const MOST_MINUTES: f64 = 525_600.0;
+
 fn check(args: &CompareOptions) -> anyhow::Result<()> {
-    if args.study.seeds == 0 {
-        return Err(usage("--seeds: at least 1"));
-    }
+    args.study.validate()?;
+    args.study.interrupt.training_begins();
     if args.epochs == Some(0) {
         return Err(usage("--epochs: at least 1"));
     }
-    if args.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-        return Err(usage("--minutes: above 0"));
+    if args.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes <= MOST_MINUTES)) {
+        return Err(usage(format!("--minutes: above 0, and at most {MOST_MINUTES}")));
     }
     if args.accuracy.is_some_and(|accuracy| !(0.0..=1.0).contains(&accuracy)) {
         return Err(usage("--accuracy: from 0 to 1"));

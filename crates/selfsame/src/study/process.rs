@@ -7,6 +7,20 @@ use anyhow::Context;
 
 use crate::run::Interrupt;
 
+/// The variable that tells a run the process of its study.
+const STUDY: &str = "SELFSAME_STUDY";
+
+/// Lets this process end when its study does, even if somebody kills that. Does nothing in a process
+/// that no study has started, and where the system cannot.
+pub fn end_with_study() {
+    #[cfg(target_os = "linux")]
+    if std::env::var(STUDY).is_ok() {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // Without it, the run goes on alone.
+        let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    }
+}
+
 /// How often to look at a process. A run takes seconds at least.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -17,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The process cannot be started.
 pub fn finish(mut command: Command, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
     apart(&mut command);
+    command.env(STUDY, std::process::id().to_string());
     let program = command.get_program().to_owned();
     let mut child = command
         .spawn()
@@ -31,6 +46,20 @@ pub fn finish(mut command: Command, interrupt: &Interrupt) -> anyhow::Result<Exi
             tell(&child, interrupt);
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// The number of the signal that ended a process.
+pub fn killed_by(status: ExitStatus) -> Option<i32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        status.signal()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        None
     }
 }
 

@@ -207,6 +207,14 @@ impl StudyFolder {
         let from = last.len().saturating_sub(LAST_LINES);
         let reason = last[from..].join("\n");
         let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+        if let Some(signal) = process::killed_by(status) {
+            let reason = format!(
+                "its process was ended by signal {signal}; the system sends signal 9 when memory \
+                 runs out; see {}",
+                log.display()
+            );
+            return Ok((Err(reason), true));
+        }
         let reason = if reason.is_empty() { status.to_string() } else { reason.to_owned() };
         Ok((Err(reason), true))
     }

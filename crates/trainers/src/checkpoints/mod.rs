@@ -21,7 +21,7 @@ const DAMAGED: &str = ".damaged";
 /// newest one is named by the step after which it was written (`step-0000000780.safetensors`).
 ///
 /// A new checkpoint never replaces an older one. If the newest is damaged, the run resumes from the
-/// one before.
+/// one before, or else from the best.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
@@ -91,13 +91,14 @@ impl Checkpoints {
         remove_unfinished(&self.folder).map_err(|e| self.failed(&e))?;
         let mut damaged = Vec::new();
         let best = self.best();
-        if best.exists() {
-            self.read(&best, &mut damaged)?;
-        }
+        let best = if best.exists() { self.read(&best, &mut damaged)? } else { None };
         for path in self.newest_first()? {
             if let Some(checkpoint) = self.read(&path, &mut damaged)? {
                 return Ok((Some(checkpoint), damaged));
             }
+        }
+        if let Some(best) = best {
+            return Ok((Some(best), damaged));
         }
         let former = self.folder.join(FORMER);
         if former.exists() {
@@ -114,7 +115,8 @@ impl Checkpoints {
     ) -> Result<Option<Checkpoint>, TrainError> {
         match Checkpoint::read(path) {
             Ok(checkpoint) => Ok(Some(checkpoint)),
-            Err(error @ TrainError::Damaged { .. }) => {
+            // A file that the system cannot read, or a folder in its place, is damaged too.
+            Err(error @ (TrainError::Damaged { .. } | TrainError::Checkpoint { .. })) => {
                 let mut name = path.as_os_str().to_owned();
                 name.push(DAMAGED);
                 let aside = PathBuf::from(name);
