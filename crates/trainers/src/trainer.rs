@@ -219,49 +219,65 @@ impl<M: Method> Trainer<M> {
     ) -> Result<Outcome, TrainError> {
         while self.steps_done() < self.steps() {
             let start = Instant::now();
-            let batches = self.next_batches(source);
-            let standing = agree(match &batches {
-                Ok(Some(_)) if hooks.reads(self.steps_done() + 1) => Standing::Reading,
-                Ok(Some(_)) => Standing::Ready,
-                Ok(None) => Standing::Done,
-                Err(_) => Standing::Failed,
-            });
-            // This rank's own error says more than that of another.
-            let batches = batches?;
-            let (standing @ (Standing::Ready | Standing::Reading), Some(micro_batches)) =
-                (standing?, batches)
-            else {
+            let Some((micro_batches, reads)) = self.begin(source, hooks)? else {
                 return Ok(Outcome::Stopped);
             };
             let waited = start.elapsed();
-            let reads = standing == Standing::Reading;
-            let (reports, finite) = if reads && unread.is_empty() {
-                match self.step(micro_batches) {
-                    Ok(report) => (vec![StepReport { waited, ..report }], Ok(())),
-                    Err(error) => (Vec::new(), Err(error)),
-                }
-            } else {
-                unread.push(self.step_unread(micro_batches, waited));
-                let ready = if reads { std::mem::take(unread) } else { Vec::new() };
-                Unread::read_all(ready)
-            };
+            let (reports, finite) = self.advance(micro_batches, waited, reads, unread);
             if reads {
                 // With sums between devices, a step may end although one device failed in it. Such
                 // a step is not used: the reader notices it.
                 agree(Standing::Ready)?;
             }
-            let flow = finite.and(self.report(reports, hooks));
-            let standing = agree(match &flow {
-                Ok(Flow::Continue) => Standing::Ready,
-                Ok(Flow::Stop) => Standing::Done,
-                Err(_) => Standing::Failed,
-            });
-            flow?;
-            if standing? != Standing::Ready {
+            // The steps before one that is not finite are reported, too.
+            let flow = self.report(reports, hooks);
+            if !go_on(finite.and(flow))? {
                 return Ok(Outcome::Stopped);
             }
         }
         Ok(Outcome::Finished)
+    }
+
+    /// The micro-batches of the next step, and whether its figures are read at once. All ranks
+    /// begin the step, or none does: `None` if one of them has no batch left.
+    fn begin(
+        &self,
+        source: &mut dyn ViewSource,
+        hooks: &dyn Hooks<M>,
+    ) -> Result<Option<(Vec<Views>, bool)>, TrainError> {
+        let batches = self.next_batches(source);
+        let standing = agree(match &batches {
+            Ok(Some(_)) if hooks.reads(self.steps_done() + 1) => Standing::Reading,
+            Ok(Some(_)) => Standing::Ready,
+            Ok(None) => Standing::Done,
+            Err(_) => Standing::Failed,
+        });
+        // This rank's own error says more than that of another.
+        let batches = batches?;
+        Ok(match (standing?, batches) {
+            (Standing::Reading, Some(batches)) => Some((batches, true)),
+            (Standing::Ready, Some(batches)) => Some((batches, false)),
+            _ => None,
+        })
+    }
+
+    /// One step. Returns the reports of the steps that are read now, and whether all their figures
+    /// were finite.
+    fn advance(
+        &mut self,
+        micro_batches: Vec<Views>,
+        waited: Duration,
+        reads: bool,
+        unread: &mut Vec<Unread>,
+    ) -> (Vec<StepReport>, Result<(), TrainError>) {
+        if reads && unread.is_empty() {
+            return match self.step(micro_batches) {
+                Ok(report) => (vec![StepReport { waited, ..report }], Ok(())),
+                Err(error) => (Vec::new(), Err(error)),
+            };
+        }
+        unread.push(self.step_unread(micro_batches, waited));
+        Unread::read_all(if reads { std::mem::take(unread) } else { Vec::new() })
     }
 
     /// Whether the hooks stop after any of these steps.
@@ -365,6 +381,18 @@ impl<M: Method> Trainer<M> {
         let method = self.optimizer.step(self.method.clone(), gradients, report.learning_rate);
         self.method = method.after_step(at);
     }
+}
+
+/// Whether to go on after a step. All ranks go on, or none does.
+fn go_on(flow: Result<Flow, TrainError>) -> Result<bool, TrainError> {
+    let standing = agree(match &flow {
+        Ok(Flow::Continue) => Standing::Ready,
+        Ok(Flow::Stop) => Standing::Done,
+        Err(_) => Standing::Failed,
+    });
+    // This rank's own error says more than that of another.
+    flow?;
+    Ok(standing? == Standing::Ready)
 }
 
 /// See [`StepReport::embedding_std`]. `z`: `[batch, dim]`.
