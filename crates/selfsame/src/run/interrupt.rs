@@ -71,11 +71,6 @@ impl Interrupt {
         self.hurried.clone()
     }
 
-    /// Whether the process will be killed soon.
-    pub(crate) fn in_a_hurry(&self) -> bool {
-        self.hurried.load(Ordering::Relaxed)
-    }
-
     /// Whether the run was asked to end.
     pub fn told(&self) -> bool {
         self.told.load(Ordering::Relaxed)

@@ -43,7 +43,7 @@ pub fn finish(mut command: Command, interrupt: &Interrupt) -> anyhow::Result<Exi
         }
         if interrupt.told() && !told {
             told = true;
-            tell(&child, interrupt);
+            tell(&child);
         }
         std::thread::sleep(LOOK);
     }
@@ -75,16 +75,16 @@ fn apart(command: &mut Command) {
 fn apart(_command: &mut Command) {}
 
 #[cfg(unix)]
-fn tell(child: &Child, interrupt: &Interrupt) {
+fn tell(child: &Child) {
     use rustix::process::{Pid, Signal, kill_process};
-    let signal = if interrupt.in_a_hurry() { Signal::TERM } else { Signal::INT };
-    // A process that has just ended cannot be told, and need not be.
-    let _ = kill_process(Pid::from_child(child), signal);
+    // Not SIGINT, which a shell may have switched off for what runs in the background. A process
+    // that has just ended cannot be told, and need not be.
+    let _ = kill_process(Pid::from_child(child), Signal::TERM);
 }
 
 /// A console sends Ctrl-C to the run too.
 #[cfg(not(unix))]
-fn tell(_child: &Child, _interrupt: &Interrupt) {}
+fn tell(_child: &Child) {}
 
 #[cfg(all(test, unix))]
 mod tests {
@@ -97,8 +97,8 @@ mod tests {
         let interrupt = Interrupt::new();
         interrupt.training_begins();
         let mut command = Command::new("sh");
-        // The shell ends with 75 on SIGINT, as a run does.
-        command.args(["-c", "trap 'exit 75' INT; while true; do sleep 0.05; done"]);
+        // The shell ends with 75, as a run does.
+        command.args(["-c", "trap 'exit 75' TERM; while true; do sleep 0.05; done"]);
         let asked = interrupt.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
