@@ -298,7 +298,7 @@ fn requests_that_cannot_work_are_status_two() {
         (&["pretrain", "byol", "--out", &out, "--config", &nowhere], "nowhere"),
         (&["pretrain", "byol", "--out", &out, "--recipe", "none"], "none"),
         (&["config", "byol", "--images", &photo], "give the folder that it lies in"),
-        (&["eval", &nowhere], "not the folder of a run"),
+        (&["eval", &nowhere], "there is no run"),
         (&["eval", run, "--quick", "--weights", &nowhere], "nowhere"),
         (&["eval", run, "--quick", "--images", &nowhere], "nowhere"),
         (&["eval", run, "--quick", "--images", &photo], "give the folder that it lies in"),

@@ -33,9 +33,8 @@ use crate::features::cache::FeatureCache;
 use crate::features::weights::load_encoder;
 use crate::folder::judged::Evaluation;
 use crate::folder::origin::Origin;
-use crate::folder::{CONFIG, newest_checkpoint};
+use crate::folder::{CONFIG, check_there, newest_checkpoint};
 use crate::methods::{MethodTask, with_method};
-use crate::names::folder_beside;
 use crate::observer::Voice;
 use crate::settings::{RunConfig, images_at};
 
@@ -224,10 +223,7 @@ impl MethodTask for Visit<'_> {
 /// The settings of the run in `folder`.
 pub fn run_config(folder: &Path) -> anyhow::Result<RunConfig> {
     let path = folder.join(CONFIG);
-    if !folder.exists() {
-        let near = folder_beside(folder);
-        return Err(usage(format!("there is no run {}{near}", folder.display())));
-    }
+    check_there(folder)?;
     if !path.is_file() {
         return Err(usage(format!(
             "{} is not the folder of a run: {CONFIG} is missing",

@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 use selfsame_trainers::{Checkpoints, remove_unfinished, replace_file};
 
 use crate::error::usage;
+use crate::names::folder_beside;
 use crate::observer::Voice;
 use crate::places;
 use crate::settings::Method;
@@ -235,6 +236,18 @@ pub fn check_not_of_a_run(out: &Path) -> anyhow::Result<()> {
             out.display()
         ))),
         false => Ok(()),
+    }
+}
+
+/// # Errors
+/// There is no such folder. The error may name a similar one.
+pub fn check_there(folder: &Path) -> anyhow::Result<()> {
+    match folder.exists() {
+        true => Ok(()),
+        false => {
+            let near = folder_beside(folder);
+            Err(usage(format!("there is no run {}{near}", folder.display())))
+        }
     }
 }
 

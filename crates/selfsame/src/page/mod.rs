@@ -33,7 +33,7 @@ use crate::features::images::PlainImages;
 use crate::folder::judged::Evaluation;
 use crate::folder::record::Log;
 use crate::folder::summary::Summary;
-use crate::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder};
+use crate::folder::{METRICS, NEIGHBOURS, REPORT, REPORT_DATA, RunFolder, check_there};
 use crate::folder::{is_written, replace, resume_command, run_name, saved};
 use crate::observer::{Unit, Voice};
 use crate::page::machine::describe;
@@ -216,6 +216,7 @@ pub fn save(folder: &Path, report: &RunReport) -> anyhow::Result<()> {
 /// The report of the run in `folder`.
 pub fn load(folder: &Path) -> anyhow::Result<RunReport> {
     let (path, name) = (folder.join(REPORT_DATA), folder.display());
+    check_there(folder)?;
     if !path.exists() && !Summary::read(folder).is_ok_and(|summary| summary.complete()) {
         let Some(config) = saved::settings(folder) else {
             return Err(usage(format!("{name} is not the folder of a run")));
