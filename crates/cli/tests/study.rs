@@ -288,3 +288,44 @@ fn wrong_usage_is_told_before_any_run() {
         assert!(message.contains(word), "{command:?} {more:?}: {message}");
     }
 }
+
+/// The processes that have `word` in their command line, besides this one.
+#[cfg(target_os = "linux")]
+fn processes_with(word: &str) -> usize {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    commands.filter(|command| String::from_utf8_lossy(command).contains(word)).count()
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed().as_secs() < 120, "waited too long for {what}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Only the study gets the signal, as from a job scheduler.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_study_that_is_asked_to_end_or_killed_leaves_no_run_behind() {
+    use std::process::{Command, Stdio};
+    let temp = tempfile::tempdir().unwrap();
+    for (name, status) in [("TERM", Some(75)), ("KILL", None)] {
+        let out = temp.path().join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selfsame"));
+        command.args(["compare", "byol", "simclr", "--seeds", "1", "--epochs", "100000"]);
+        command.args(TINY).arg("--out").arg(&out).env("RAYON_NUM_THREADS", "1");
+        let mut study = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("a step", || {
+            let runs = std::fs::read_dir(out.join("runs")).into_iter().flatten().flatten();
+            runs.into_iter().any(|run| run.path().join("metrics.jsonl").is_file())
+        });
+        let id = study.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        assert_eq!(study.wait().unwrap().code(), status, "{name}");
+        let folder = out.to_str().unwrap();
+        wait_until("the end of the run", || processes_with(folder) == 0);
+    }
+}
