@@ -225,8 +225,15 @@ fn damage_is_said_and_costs_no_run() {
     let said = resume(&run);
     assert!(said.contains("damaged") && said.contains("resumed after step 3"), "{said}");
 
+    // The best one is left, of an evaluated epoch.
+    let run = stopped("both");
+    checkpoints(&run).iter().for_each(|path| flip(path));
+    let said = resume(&run);
+    assert!(said.contains("damaged") && said.contains("resumed after step 3"), "{said}");
+
     let run = stopped("all");
     checkpoints(&run).iter().for_each(|path| flip(path));
+    flip(&run.join("checkpoints/best.safetensors"));
     let said = resume(&run);
     assert!(said.contains("starts anew") && !said.contains("resumed after"), "{said}");
 
