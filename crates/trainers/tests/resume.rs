@@ -241,3 +241,16 @@ fn a_checkpoint_of_before_is_refused_and_not_overlooked() {
     let error = Checkpoints::new(folder.path().to_owned(), 2).recover().unwrap_err();
     assert!(error.to_string().contains("format 1"), "{error}");
 }
+
+/// A folder in the place of a file, as a disk that cannot read it.
+#[test]
+fn what_cannot_be_read_is_set_aside_and_the_best_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints::new(folder.path().to_owned(), 2);
+    let trainer = byol(rules()[0].clone());
+    checkpoints.save_best(&trainer.snapshot(), &RunRecord::default()).unwrap();
+    std::fs::create_dir(folder.path().join("step-0000000007.safetensors")).unwrap();
+    let (found, damaged) = checkpoints.recover().unwrap();
+    assert_eq!(found.unwrap().header.step, 0);
+    assert_eq!(damaged.len(), 1);
+}

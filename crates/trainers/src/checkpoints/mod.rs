@@ -6,6 +6,8 @@ pub(crate) mod snapshot;
 
 use std::path::{Path, PathBuf};
 
+use selfsame_models::weights::read_bytes;
+
 use crate::checkpoints::checkpoint::remove_unfinished;
 use crate::{Checkpoint, Method, RunRecord, Snapshot, TrainError};
 
@@ -113,10 +115,16 @@ impl Checkpoints {
         path: &Path,
         damaged: &mut Vec<SetAside>,
     ) -> Result<Option<Checkpoint>, TrainError> {
-        match Checkpoint::read(path) {
-            Ok(checkpoint) => Ok(Some(checkpoint)),
+        let found = match read_bytes(path) {
+            Ok(bytes) => Checkpoint::parse(bytes, path),
             // A file that the system cannot read, or a folder in its place, is damaged too.
-            Err(error @ (TrainError::Damaged { .. } | TrainError::Checkpoint { .. })) => {
+            Err(error) => {
+                Err(TrainError::Damaged { path: path.to_owned(), reason: error.to_string() })
+            }
+        };
+        match found {
+            Ok(checkpoint) => Ok(Some(checkpoint)),
+            Err(error @ TrainError::Damaged { .. }) => {
                 let mut name = path.as_os_str().to_owned();
                 name.push(DAMAGED);
                 let aside = PathBuf::from(name);
