@@ -315,7 +315,8 @@ fn a_study_that_is_asked_to_end_or_killed_leaves_no_run_behind() {
     for (name, status) in [("TERM", Some(75)), ("KILL", None)] {
         let out = temp.path().join(name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_selfsame"));
-        command.args(["compare", "byol", "simclr", "--seeds", "1", "--epochs", "100000"]);
+        command.args(["compare", "byol", "simclr", "--batch-sizes", "10", "--seeds", "1"]);
+        command.args(["--epochs", "100000"]);
         command.args(TINY).arg("--out").arg(&out).env("RAYON_NUM_THREADS", "1");
         let mut study = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until("a step", || {
