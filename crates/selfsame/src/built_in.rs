@@ -19,6 +19,14 @@ const UNPACKING: &str = ".unpacking-";
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fashion-mini");
 
+/// Opens a data set by its name, or a folder of images, as a run does.
+///
+/// # Errors
+/// There are no such images, or they cannot be read.
+pub fn open_images(source: &Source) -> Result<Splits> {
+    Ok(open(source, Opening::default())?)
+}
+
 /// Opens images. Unpacks the built-in set first, if necessary.
 pub(crate) fn open(source: &Source, opening: impl Into<Opening>) -> anyhow::Result<Splits> {
     open_in(&datasets(), source, opening.into())

@@ -46,7 +46,7 @@ pub use selfsame_models as models;
 pub use selfsame_report as report;
 pub use selfsame_trainers as trainers;
 
-pub use built_in::{BUILT_IN, unpack_built_in};
+pub use built_in::{BUILT_IN, open_images, unpack_built_in};
 pub use clock::{Phase, Seconds};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluation::{Options as EvaluateOptions, Outcome};

@@ -20,7 +20,7 @@ use selfsame::trainers::{
 type AnyError = Box<dyn Error + Send + Sync>;
 
 const BATCH: usize = 64;
-const STEPS: u64 = 10;
+const STEPS: u64 = 5;
 
 #[derive(Module, Debug)]
 struct AlignUniform<E: Module> {
@@ -91,7 +91,8 @@ fn train(index: usize, count: usize) -> Result<f32, AnyError> {
     let views = Arc::new(ViewPair::byol(32, [0.5; 3], [0.25; 3])?);
     let loader = ViewLoader::new(images, views, &settings)?;
 
-    let mut trainer = Trainer::new(method, TrainerConfig::sgd(0.02, STEPS), &device)?;
+    // A small rate: sums are rounded differently on two ranks, and training amplifies that.
+    let mut trainer = Trainer::new(method, TrainerConfig::sgd(0.001, STEPS), &device)?;
     let mut last = Last(f32::NAN);
     trainer.fit(&mut LoaderSource(loader.stream(0, STEPS)), &mut last)?;
     Ok(last.0)
