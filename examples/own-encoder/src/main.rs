@@ -55,9 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(Labelled::new(&extract(&trained, &images, 64, &Device::flex())?, &images.labels())?)
     };
     let test = features(data.test.as_ref().ok_or("no test images")?)?;
-    println!(
-        "k-NN: {}",
-        Knn { k: 20, temperature: 0.1 }.score(&features(&data.train)?, &test)?.top1
-    );
+    let knn = Knn { k: 20, temperature: 0.1 };
+    println!("k-NN: {}", knn.score(&features(&data.train)?, &test)?.top1);
     Ok(())
 }
