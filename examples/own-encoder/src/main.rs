@@ -39,7 +39,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let encoder = Small { layers: vec![conv([3, 16]), conv([16, 32]), conv([32, 64])] };
     let byol = ByolConfig { projector_hidden: 128, predictor_hidden: 128, ..Default::default() };
-
     let (steps, mean, std) = (200, [0.29; 3], [0.35; 3]);
     let data = open_images(&Source::Named("fashion-mini".into()))?.limit(Some(2000), Some(500))?;
     let views = Arc::new(ViewPair::byol(28, mean, std)?);
