@@ -28,7 +28,7 @@ impl Batch {
     /// The first two views, for methods of two views.
     ///
     /// # Panics
-    /// The batch has fewer.
+    /// The batch has fewer. [`Trainer::fit`](crate::Trainer::fit) refuses such a batch before.
     pub fn pair(&self) -> [Tensor<4>; 2] {
         [self.views[0].clone(), self.views[1].clone()]
     }
@@ -138,6 +138,14 @@ impl Views {
     /// Views of one shape, `[batch, channels, height, width]`, on the host.
     pub fn on_host(pixels: impl IntoIterator<Item = Vec<f32>>, shape: [usize; 4]) -> Self {
         Self::OnHost(pixels.into_iter().map(|pixels| HostView { pixels, shape }).collect())
+    }
+
+    /// The number of views of each image.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::OnHost(views) => views.len(),
+            Self::OnDevice(views) => views.len(),
+        }
     }
 
     /// The number of images.

@@ -299,6 +299,9 @@ impl<M: Method> Trainer<M> {
     fn next_batches(&self, source: &mut dyn ViewSource) -> Result<Option<Vec<Views>>, TrainError> {
         let batches = (0..self.config.accumulation).map_while(|_| source.next_views());
         let batches = batches.collect::<Result<Vec<_>, _>>().map_err(TrainError::Source)?;
+        if batches.iter().any(|views| views.count() < 2) {
+            return Err(TrainError::Source("a batch has fewer than two views".into()));
+        }
         Ok(Some(batches).filter(|batches| batches.len() == self.config.accumulation))
     }
 

@@ -358,3 +358,18 @@ fn evaluation_is_of_the_online_encoder_and_does_not_disturb_training() {
     assert_eq!(state_dict(&method).unwrap(), before);
     assert_eq!(state_dict(&encoder).unwrap(), under(&before, "online.encoder."));
 }
+
+#[test]
+fn a_batch_of_one_view_is_an_error_of_its_source() {
+    struct OneView;
+    impl ViewSource for OneView {
+        fn next_views(
+            &mut self,
+        ) -> Option<Result<Views, Box<dyn std::error::Error + Send + Sync>>> {
+            Some(Ok(Views::on_host([vec![0.0; 4 * 3 * 8 * 8]], [4, 3, 8, 8])))
+        }
+    }
+    let error = trainer(byol(0.9), 1).fit(&mut OneView, &mut ()).unwrap_err();
+    assert!(matches!(error, TrainError::Source(_)), "{error}");
+    assert!(error.to_string().contains("two views"), "{error}");
+}

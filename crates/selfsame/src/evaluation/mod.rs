@@ -82,7 +82,7 @@ impl Options {
 }
 
 /// More repetitions than this are a slip of the finger.
-const MOST_SEEDS: u64 = 1000;
+pub(crate) const MOST_SEEDS: u64 = 1000;
 
 /// The state that all parts of an evaluation share.
 struct Setting<'a> {

@@ -30,10 +30,8 @@ pub use compare::{CompareOptions, compare};
 pub use process::end_with_study;
 pub use trials::Jobs;
 
-/// More seeds than this are a slip of the finger.
-const MOST_SEEDS: u64 = 1000;
-
 use crate::error::usage;
+use crate::evaluation::MOST_SEEDS;
 use crate::run::Interrupt;
 use crate::settings::MOST_SEED;
 use trials::StudyFolder;

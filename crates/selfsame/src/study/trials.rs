@@ -103,7 +103,6 @@ impl StudyFolder {
         if let Some(first) = trials.first() {
             crate::device::parse_all(&first.config.device)?;
         }
-        study.interrupt.training_begins();
         let (jobs, all) = (study.jobs, trials.len() as u64);
         let tally = Mutex::new(voice.tally(Unit::Items));
         let show = |done: usize| {
